@@ -1,0 +1,1 @@
+//! The palette: one file an activity.

@@ -1,0 +1,1 @@
+//! Speaks to CRMs: one file or folder a system.

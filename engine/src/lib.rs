@@ -1,0 +1,1 @@
+//! Runs graphs of activities: check, fold, driver, populations, expressions.

@@ -1,0 +1,1 @@
+//! Stand-ins that speak the CRMs' wire, with faults on demand.

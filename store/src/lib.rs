@@ -1,0 +1,1 @@
+//! Journal, options and positions, durable in sled or redb.
