@@ -1,0 +1,207 @@
+//! Expressions, typed and neutral: what an author wrote in Rhai, as each side can render it.
+//!
+//! ```text
+//!   "statecode == 0"  ─parse─▶  Expr  ─bind(columns)─▶  Bound  ─eval(batch)─▶  Arrow array
+//!                                │
+//!                                └─▶ OData, SOQL, SQL: rendered by those who send it
+//! ```
+//!
+//! Rhai's meaning is the truth: what [`Bound::eval`] gives for a column is what Rhai gives for each record.
+
+mod bind;
+mod eval;
+mod functions;
+mod parse;
+
+use std::fmt;
+
+use jiff::{Timestamp, civil};
+use rust_decimal::Decimal;
+
+pub use bind::{Bound, Scope};
+pub use eval::Values;
+pub use functions::{FUNCTIONS, Function};
+
+/// An expression.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expr {
+    /// A constant.
+    Literal(Literal),
+    /// A column of the record.
+    Field(String),
+    /// A variable, such as `vars.crmEndDate` or `instance.vars.total`.
+    Variable(Variable),
+    /// `!x`
+    Not(Box<Expr>),
+    /// `-x`
+    Negative(Box<Expr>),
+    /// `a && b && …`
+    And(Vec<Expr>),
+    /// `a || b || …`
+    Or(Vec<Expr>),
+    /// `a == b` and its like.
+    Compare(Comparison, Box<Expr>, Box<Expr>),
+    /// `a + b` and its like.
+    Arithmetic(Arithmetic, Box<Expr>, Box<Expr>),
+    /// `x in [a, b]`
+    In(Box<Expr>, Vec<Expr>),
+    /// `if c { a } else { b }`
+    If(Box<Expr>, Box<Expr>, Box<Expr>),
+    /// A function of ours, such as `lower(x)`.
+    Call(&'static Function, Vec<Expr>),
+}
+
+/// A constant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    /// `()`
+    Null,
+    /// `true`
+    Bool(bool),
+    /// `5`
+    Int(i64),
+    /// `5.0`, where it meets floating point numbers
+    Float(f64),
+    /// `5.0`, where it meets money and decimals
+    Decimal(Decimal),
+    /// `"text"`
+    Text(String),
+    /// `date("2012-11-01")`
+    Date(civil::Date),
+    /// `datetime("2012-11-01T10:00:00Z")`
+    DateTime(Timestamp),
+    /// `datetime("2012-11-01T10:00:00")`, which has no zone
+    LocalDateTime(civil::DateTime),
+    /// `time("10:00:00")`
+    Time(civil::Time),
+}
+
+/// A variable that an expression reads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Variable {
+    /// `vars.x`, which came with the population.
+    Event(String),
+    /// `instance.vars.x`, of the whole run.
+    Instance(String),
+    /// `task.vars.x`, of this task.
+    Task(String),
+    /// `option("x")`, by a constant name.
+    Option(String),
+}
+
+/// How two values are compared. A comparison of order with null is false, so its negation is true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    /// `==`
+    Eq,
+    /// `!=`
+    Ne,
+    /// `<`
+    Lt,
+    /// `<=`
+    Le,
+    /// `>`
+    Gt,
+    /// `>=`
+    Ge,
+}
+
+/// How two values are reckoned with. With a null, the result is null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Arithmetic {
+    /// `+`, which also joins texts
+    Add,
+    /// `-`
+    Sub,
+    /// `*`
+    Mul,
+    /// `/`
+    Div,
+    /// `%`
+    Rem,
+}
+
+/// What is wrong with an expression, and where in its text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ExprError {
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+    /// The place in the text, from 0, in characters; `None` for its end.
+    pub at: Option<usize>,
+}
+
+impl Expr {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    /// Where Rhai does not parse it, or it has a node that is not among those of [`Expr`]: the place and what to write
+    /// instead.
+    pub fn parse(text: &str) -> Result<Self, ExprError> {
+        parse::parse(text)
+    }
+
+    /// The columns it reads, each once, in the order of their first use.
+    pub fn fields(&self) -> Vec<&str> {
+        let mut fields = Vec::new();
+        self.visit(&mut |expr| {
+            if let Self::Field(name) = expr
+                && !fields.contains(&name.as_str())
+            {
+                fields.push(name.as_str());
+            }
+        });
+        fields
+    }
+
+    /// The variables and options it reads, each once.
+    pub fn variables(&self) -> Vec<&Variable> {
+        let mut variables = Vec::new();
+        self.visit(&mut |expr| {
+            if let Self::Variable(variable) = expr
+                && !variables.contains(&variable)
+            {
+                variables.push(variable);
+            }
+        });
+        variables
+    }
+
+    /// Calls `f` for this expression and all within it, outer ones first.
+    pub fn visit<'a>(&'a self, f: &mut impl FnMut(&'a Self)) {
+        f(self);
+        match self {
+            Self::Literal(_) | Self::Field(_) | Self::Variable(_) => {}
+            Self::Not(a) | Self::Negative(a) => a.visit(f),
+            Self::And(all) | Self::Or(all) | Self::Call(_, all) => all.iter().for_each(|a| a.visit(f)),
+            Self::Compare(_, a, b) | Self::Arithmetic(_, a, b) => {
+                a.visit(f);
+                b.visit(f);
+            }
+            Self::In(a, all) => {
+                a.visit(f);
+                all.iter().for_each(|b| b.visit(f));
+            }
+            Self::If(a, b, c) => {
+                a.visit(f);
+                b.visit(f);
+                c.visit(f);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Eq => "==",
+            Self::Ne => "!=",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! What goes wrong while a run works, for the operator; it is kept in the journal.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest message that the journal keeps, in bytes; sled must be given small values only.
+pub const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// What kind of failure it is: it decides whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Class {
+    /// It may pass by itself: the network, an overloaded server.
+    Transient,
+    /// An allowance is used up; it comes back with time.
+    Quota,
+    /// The login was refused.
+    Auth,
+    /// The workflow, the configuration or the other system must be changed first.
+    Config,
+    /// Somebody else changed what we were about to change.
+    Conflict,
+    /// The other system no longer knows the place where we were reading.
+    CursorLost,
+    /// It is not known whether a write took hold.
+    InDoubt,
+    /// The data itself cannot be worked on.
+    Data,
+    /// The loop that this activity bounds has used up its attempts.
+    Exhausted,
+    /// A limit of ours was reached.
+    Limit,
+    /// The run was stopped.
+    Stopped,
+    /// The disk, the store or a file of ours.
+    Storage,
+    /// A fault of ours.
+    Internal,
+}
+
+impl Class {
+    /// Whether an activity's `retry` applies; login and configuration end at once, since a wrong secret stays wrong.
+    pub fn is_retried(self) -> bool {
+        matches!(self, Self::Transient | Self::Quota | Self::Conflict | Self::CursorLost | Self::Storage)
+    }
+}
+
+/// A task that failed: what happened, and what now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Decides whether it is tried again.
+    pub class: Class,
+    /// Where and what, without a secret.
+    pub message: String,
+    /// What the operator can do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// The system's own code, such as `0x80072322`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The earliest time at which trying again makes sense, in seconds from now, as the other system asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+}
+
+impl Failure {
+    /// A failure of this class; the message is cut to [`MESSAGE_BYTES_MAX`].
+    pub fn new(class: Class, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.len() > MESSAGE_BYTES_MAX {
+            let mut end = MESSAGE_BYTES_MAX;
+            while !message.is_char_boundary(end) {
+                end -= 1;
+            }
+            message.truncate(end);
+            message.push('…');
+        }
+        Self { class, message, help: None, code: None, retry_after_s: None }
+    }
+
+    /// With what the operator can do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// With the system's own code.
+    #[must_use]
+    pub fn code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// A file of ours that could not be read or written.
+    pub fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
+        let failure = Self::new(Class::Storage, format!("{what}: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                failure.help("make room on this disk, then resume the run")
+            }
+            _ => failure,
+        }
+    }
+
+    /// A fault of ours, which should be reported.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Class::Internal, message).help("this is a fault of Campanile; please report it")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(code) = &self.code {
+            write!(f, " ({code})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}

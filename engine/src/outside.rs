@@ -1,0 +1,6 @@
+//! The traits of the outside: all that the engine and the activities know of CRMs, databases, stores and time.
+
+pub mod clock;
+pub mod crm;
+pub mod database;
+pub mod store;

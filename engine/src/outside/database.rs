@@ -1,0 +1,145 @@
+//! What the marketing database can do for us. One implementation a database, in the crate `database`.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// The marketing database.
+#[async_trait]
+pub trait Database: Send + Sync {
+    /// The names of its tables, ours excluded.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached.
+    async fn tables(&self) -> Result<Vec<String>, Failure>;
+
+    /// One table, with its columns as Arrow types.
+    ///
+    /// # Errors
+    /// `Class::Config` where there is no such table; the message offers similar names.
+    async fn table(&self, name: &str) -> Result<Table, Failure>;
+
+    /// Finds the rows of a table whose columns equal the keys, and returns their columns `lookup.columns`.
+    ///
+    /// `keys` has one column for each of `lookup.keys`, in their order. A null in a key matches nothing.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or refuses.
+    async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure>;
+
+    /// Writes rows in one transaction, and in the same transaction what became of them to the ledger under
+    /// `ledger.task` and `ledger.batch`. A batch that the ledger already has is not written again: what it holds is
+    /// returned, so that a task that goes on after a crash writes nothing twice.
+    ///
+    /// # Errors
+    /// Where the transaction did not take hold as a whole; a row that the database refuses is in
+    /// [`Written::rejects`] instead, and the others are written.
+    async fn write(&self, ledger: &LedgerKey, write: &Write, rows: RecordBatch) -> Result<Written, Failure>;
+
+    /// Forgets the ledger of a task, once what it holds is in the journal.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or refuses.
+    async fn forget(&self, task: &str) -> Result<(), Failure>;
+}
+
+/// A table of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Its columns.
+    pub columns: SchemaRef,
+    /// The columns of its primary key.
+    pub primary_key: Vec<String>,
+    /// Other sets of columns that the database holds unique.
+    pub unique: Vec<Vec<String>>,
+}
+
+/// A search by keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// The table searched.
+    pub table: String,
+    /// Its columns that must equal the keys.
+    pub keys: Vec<String>,
+    /// Its columns that are returned.
+    pub columns: Vec<String>,
+}
+
+/// What a search found.
+#[derive(Debug, Clone)]
+pub struct Matches {
+    /// One row for each key, in the keys' order; null where none or several were found.
+    pub rows: RecordBatch,
+    /// How many rows of the table equal each key, counted up to 2.
+    pub found: Vec<u8>,
+}
+
+/// What to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The table.
+    pub table: String,
+    /// How.
+    pub operation: Operation,
+    /// The columns that identify a row; empty for `Insert`. Text is compared byte by byte.
+    pub key: Vec<String>,
+    /// Whether a null in the rows empties the column (`true`) or leaves it as it is.
+    pub null_empties: bool,
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Operation {
+    /// New rows only.
+    Insert,
+    /// Existing rows only.
+    Update,
+    /// Existing rows, and new ones where the key is not found.
+    Upsert,
+}
+
+/// Names one batch of one task; the same after a crash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerKey {
+    /// Run and task.
+    pub task: String,
+    /// The batch's number within the task, from 0.
+    pub batch: u64,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Written {
+    /// Rows made, changed, found equal, and (for `Update`) not found, by the names `inserted`, `updated`,
+    /// `unchanged`, `absent`.
+    pub counts: BTreeMap<String, u64>,
+    /// Rows that the database refused.
+    pub rejects: Vec<Refused>,
+    /// Whether the ledger already had this batch.
+    #[serde(skip)]
+    pub replayed: bool,
+}
+
+/// A row that the database refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    /// Its place in the batch, from 0.
+    pub row: u32,
+    /// The database's code, such as `SQLITE_CONSTRAINT_UNIQUE`.
+    pub code: String,
+    /// The database's words.
+    pub message: String,
+    /// The column, where the database names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+}
