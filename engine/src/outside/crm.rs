@@ -1,9 +1,10 @@
 //! What a CRM can do for us. One implementation a system, in the crate `crm`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use indexmap::IndexMap;
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use crate::expr::Expr;
 use crate::failure::Failure;
+use crate::types::{MONEY, UTC, meta};
 
 /// The longest resume cursor, in bytes: it goes into the journal.
 pub const CURSOR_BYTES_MAX: usize = 8 * 1024;
@@ -130,6 +132,24 @@ pub struct ObjectField {
 }
 
 impl ObjectField {
+    /// The column it becomes, with label, length, key and the system's type in its metadata.
+    pub fn column(&self, raw: bool) -> FieldRef {
+        let data = if raw { DataType::Utf8 } else { self.kind.arrow() };
+        let mut metadata = HashMap::from([
+            (meta::LABEL.to_owned(), self.label.clone()),
+            (meta::SYSTEM_TYPE.to_owned(), self.system_type.clone()),
+        ]);
+        if let Some(length) = self.length {
+            metadata.insert(meta::LENGTH.to_owned(), length.to_string());
+        }
+        if !self.options.is_empty()
+            && let Ok(options) = serde_json::to_string(&self.options)
+        {
+            metadata.insert(meta::OPTIONS.to_owned(), options);
+        }
+        Arc::new(Field::new(&self.name, data, true).with_metadata(metadata))
+    }
+
     /// Whether it can be the field of an automatic index.
     pub fn is_date_time(&self) -> bool {
         self.kind == FieldKind::DateTime
@@ -175,6 +195,28 @@ pub enum FieldKind {
     MultiPicklist,
     /// Several of a list of texts.
     TextMultiPicklist,
+}
+
+impl FieldKind {
+    /// How a population keeps it.
+    pub fn arrow(self) -> DataType {
+        let list = |item: DataType| DataType::List(Arc::new(Field::new_list_field(item, true)));
+        match self {
+            Self::Text | Self::Lookup | Self::TextPicklist => DataType::Utf8,
+            Self::Bool => DataType::Boolean,
+            Self::Int | Self::Picklist => DataType::Int32,
+            Self::BigInt => DataType::Int64,
+            Self::Double => DataType::Float64,
+            Self::Money => MONEY,
+            Self::Decimal { scale } => DataType::Decimal128(38, scale),
+            Self::Date => DataType::Date32,
+            Self::DateTime => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
+            Self::LocalDateTime => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Self::Time => DataType::Time64(TimeUnit::Microsecond),
+            Self::MultiPicklist => list(DataType::Int32),
+            Self::TextMultiPicklist => list(DataType::Utf8),
+        }
+    }
 }
 
 /// A request to read records.

@@ -1,0 +1,506 @@
+//! The state of a run: a pure fold over its journal, with no clock, no I/O and no async.
+//!
+//! ```text
+//!                    ┌──────────────── apply(event) ◀─────────────┐
+//!                    ▼                                            │
+//!   arrivals ─▶ [queue of an activity] ─▶ task ─▶ ports ─▶ arrivals at the targets
+//!                    │                     │
+//!                ready(now)             settled()
+//!                    ▼                     ▼
+//!             what may begin        which options may move
+//! ```
+//!
+//! The rules that the journal freezes:
+//!
+//! 1. A run begins with one arrival at each root of the graph.
+//! 2. A task that ends puts an event on the ports its `TaskEnded` names, and each transition from such a port makes one
+//!    arrival at its target. `ok` and `complement` are always named; `reject` and the like when they have records.
+//! 3. A task that failed puts one on `error` if that port leads on; it carries the population that came in.
+//! 4. An arrival starts one task. Where an activity waits for all its inbound transitions, the n-th arrivals of each
+//!    start one task together; what can no longer arrive is not waited for.
+//! 5. Tasks of one activity run one after the other, in the order of arrival; tasks of different activities at once.
+//! 6. An activity with `attempts` lets so many tasks of it pass on one line of descent; the next one is told that it is
+//!    exhausted. An operator's resume begins the count anew.
+//! 7. While a run is paused, or a failure waits for an operator, what runs goes on and nothing else begins.
+//! 8. The window of an import is settled when nothing that descends from it runs or waits. Its option moves if every
+//!    task that descends from it ended well; a failed one counts as well once a later task of the same activity that
+//!    descends from it ended well.
+
+mod join;
+mod settle;
+mod task;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::event::{ArrivalId, Event, IndexWindow, Recorded, Tally, TaskId, Then, Vars};
+use crate::failure::Failure;
+use crate::graph::Graph;
+
+pub use settle::{Ending, Settled};
+pub use task::{Task, TaskStatus};
+
+/// The most tasks of one run.
+pub const TASKS_MAX: u32 = 100_000;
+
+/// A run as its journal tells it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    graph: Arc<Graph>,
+    /// How many events it has applied.
+    pub events: u64,
+    /// The workflow's name.
+    pub workflow: String,
+    /// BLAKE3 of the file it runs.
+    pub file: String,
+    /// When it began.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Its tasks; the task numbered n is at n − 1.
+    pub tasks: Vec<Task>,
+    /// `instance.vars`.
+    pub instance_vars: Vars,
+    /// Arrivals not yet taken, by activity, in the order of arrival.
+    queues: HashMap<String, VecDeque<Arrival>>,
+    windows: BTreeMap<TaskId, IndexWindow>,
+    /// Options that moved or were held, by the import's task.
+    pub settled: BTreeMap<TaskId, String>,
+    arrived: u64,
+    paused: bool,
+    end: Option<End>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Finished,
+    Stopped,
+    Aborted,
+}
+
+/// What a run is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Status {
+    /// Something works, or can.
+    Running,
+    /// All that is left waits for a time to come.
+    Waiting,
+    /// An operator paused it.
+    Paused,
+    /// A failure waits for an operator.
+    Suspended,
+    /// Everything is done.
+    Finished,
+    /// A failure ended it.
+    Failed,
+    /// An operator stopped it.
+    Stopped,
+}
+
+impl Status {
+    /// Whether nothing can follow.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Finished | Self::Failed | Self::Stopped)
+    }
+}
+
+/// An event that waits at an activity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Arrival {
+    id: ArrivalId,
+    /// Whose population it carries, and from which port.
+    population: Option<(TaskId, String)>,
+    order: u64,
+}
+
+/// What may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready {
+    /// A new task.
+    Begin {
+        /// Its number.
+        task: TaskId,
+        /// The activity.
+        activity: String,
+        /// The arrivals that it takes.
+        takes: Vec<ArrivalId>,
+    },
+    /// A task that was begun and has not ended.
+    GoOn {
+        /// Its number.
+        task: TaskId,
+        /// The attempt to begin.
+        attempt: u32,
+    },
+}
+
+/// An event that cannot follow the ones before it: the journal is not of this workflow, or damaged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event {number} of the journal cannot follow the ones before it: {why}")]
+pub struct Illegal {
+    /// Its number, from 0.
+    pub number: u64,
+    /// Why.
+    pub why: String,
+}
+
+impl Run {
+    /// A run of which nothing has happened yet.
+    pub fn new(graph: Arc<Graph>) -> Self {
+        Self {
+            graph,
+            events: 0,
+            workflow: String::new(),
+            file: String::new(),
+            started: None,
+            ended: None,
+            tasks: Vec::new(),
+            instance_vars: Vars::new(),
+            queues: HashMap::new(),
+            windows: BTreeMap::new(),
+            settled: BTreeMap::new(),
+            arrived: 0,
+            paused: false,
+            end: None,
+        }
+    }
+
+    /// The run that a journal tells.
+    ///
+    /// # Errors
+    /// Where an event cannot follow the ones before it.
+    pub fn fold<'a>(
+        graph: Arc<Graph>,
+        journal: impl IntoIterator<Item = &'a Recorded>,
+    ) -> Result<Self, Illegal> {
+        let mut run = Self::new(graph);
+        for event in journal {
+            run.apply(event)?;
+        }
+        Ok(run)
+    }
+
+    /// What is at a number.
+    pub fn task(&self, id: TaskId) -> Option<&Task> {
+        self.tasks.get((id as usize).checked_sub(1)?)
+    }
+
+    /// The graph that it runs.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// What the run is at.
+    pub fn status(&self) -> Status {
+        match self.end {
+            Some(End::Finished) => return Status::Finished,
+            Some(End::Stopped) => return Status::Stopped,
+            Some(End::Aborted) => return Status::Failed,
+            None => {}
+        }
+        if self.is_any(|status| status == TaskStatus::Running) {
+            Status::Running
+        } else if self.paused {
+            Status::Paused
+        } else if self.is_any(|status| status == TaskStatus::Suspended) {
+            Status::Suspended
+        } else if self.is_any(|status| matches!(status, TaskStatus::Retrying(_))) {
+            Status::Waiting
+        } else {
+            Status::Running
+        }
+    }
+
+    /// Takes an event in.
+    ///
+    /// # Errors
+    /// Where it cannot follow the ones before it; the run is as it was.
+    pub fn apply(&mut self, recorded: &Recorded) -> Result<(), Illegal> {
+        let illegal = |why: String| Illegal { number: self.events, why };
+        if self.events == 0 && !matches!(recorded.event, Event::Started { .. }) {
+            return Err(illegal("a journal begins with `started`".to_owned()));
+        }
+        if self.end.is_some() && !matches!(recorded.event, Event::OptionHeld { .. }) {
+            return Err(illegal("the run is over".to_owned()));
+        }
+        self.step(recorded).map_err(|why| Illegal { number: self.events, why })?;
+        self.events += 1;
+        Ok(())
+    }
+
+    fn step(&mut self, Recorded { at, event, .. }: &Recorded) -> Result<(), String> {
+        match event {
+            Event::Started { workflow, file, vars } => self.begin(*at, workflow, file, vars),
+            Event::TaskStarted { task, activity, attempt, takes } => {
+                self.start_task(*at, *task, activity, *attempt, takes)
+            }
+            Event::Sealed { task, segments, position, tally } => {
+                let task = self.running(*task)?;
+                for (port, sealed) in segments {
+                    task.ports.entry(port.clone()).or_default().extend(sealed.iter().cloned());
+                }
+                task.position = position.clone();
+                task.tally = tally.clone();
+                Ok(())
+            }
+            Event::WindowOpened { task, window } => {
+                self.running(*task)?;
+                self.windows.insert(*task, window.clone());
+                Ok(())
+            }
+            Event::OptionMoved { task, option, value } => {
+                self.settled.insert(*task, format!("{option} moved to {value}"));
+                Ok(())
+            }
+            Event::OptionHeld { task, reason, .. } => {
+                self.settled.insert(*task, reason.clone());
+                Ok(())
+            }
+            Event::TaskEnded { task, ports, vars, instance_vars, tally, stop_all } => {
+                let ended = self.running(*task)?;
+                ended.status = TaskStatus::Ended;
+                ended.ended = Some(*at);
+                ended.tally = tally.clone();
+                ended.emitted.clone_from(ports);
+                ended.vars.extend(vars.clone());
+                self.instance_vars.extend(instance_vars.clone());
+                for port in ports {
+                    self.arrive(*task, port, |task| task.ports.contains_key(port).then(|| (task.id, port.clone())));
+                }
+                if *stop_all {
+                    self.stop_tasks(*at);
+                }
+                Ok(())
+            }
+            Event::TaskFailed { task, failure, then } => self.fail_task(*at, *task, failure, then),
+            Event::OptionSet { task, .. } => self.running(*task).map(|_| ()),
+            Event::Logged { .. } => Ok(()),
+            Event::Paused => {
+                self.paused = true;
+                Ok(())
+            }
+            Event::Resumed => {
+                self.resume();
+                Ok(())
+            }
+            Event::Stopped => {
+                self.stop_tasks(*at);
+                self.over(*at, End::Stopped)
+            }
+            Event::Finished => self.over(*at, End::Finished),
+        }
+    }
+
+    fn begin(&mut self, at: Timestamp, workflow: &str, file: &str, vars: &Vars) -> Result<(), String> {
+        if self.events > 0 {
+            return Err("a run begins once".to_owned());
+        }
+        workflow.clone_into(&mut self.workflow);
+        file.clone_into(&mut self.file);
+        self.started = Some(at);
+        self.instance_vars = vars.clone();
+        let roots: Vec<String> = self.graph.roots().into_iter().map(str::to_owned).collect();
+        for to in roots {
+            self.enqueue(ArrivalId { from: 0, port: String::new(), to }, None);
+        }
+        Ok(())
+    }
+
+    fn start_task(
+        &mut self,
+        at: Timestamp,
+        id: TaskId,
+        activity: &str,
+        attempt: u32,
+        takes: &[ArrivalId],
+    ) -> Result<(), String> {
+        if attempt > 1 {
+            let task = self.tasks.get_mut((id as usize).wrapping_sub(1)).ok_or("there is no such task")?;
+            if task.attempt + 1 != attempt || !matches!(task.status, TaskStatus::Running | TaskStatus::Retrying(_)) {
+                return Err(format!("task {id} cannot begin attempt {attempt}"));
+            }
+            task.attempt = attempt;
+            task.status = TaskStatus::Running;
+            return Ok(());
+        }
+        if id as usize != self.tasks.len() + 1 || takes.is_empty() {
+            return Err(format!("task {id} cannot begin"));
+        }
+        let queue = self.queues.entry(activity.to_owned()).or_default();
+        let mut taken = Vec::with_capacity(takes.len());
+        for take in takes {
+            let at = queue.iter().position(|arrival| arrival.id == *take);
+            taken.push(at.and_then(|at| queue.remove(at)).ok_or(format!("{take:?} has not arrived"))?);
+        }
+        let parents: Vec<TaskId> = taken.iter().map(|arrival| arrival.id.from).filter(|from| *from > 0).collect();
+        let mut vars = Vars::new();
+        for parent in &parents {
+            vars.extend(self.task(*parent).map(|task| task.vars.clone()).unwrap_or_default());
+        }
+        let exhausted = self.is_exhausted(activity, &parents);
+        self.tasks.push(Task {
+            id,
+            activity: activity.to_owned(),
+            attempt,
+            status: TaskStatus::Running,
+            parents,
+            inputs: taken.into_iter().filter_map(|arrival| arrival.population).collect(),
+            vars_in: vars.clone(),
+            vars,
+            ports: IndexMap::new(),
+            emitted: Vec::new(),
+            position: Value::Null,
+            tally: Tally::default(),
+            failure: None,
+            started: at,
+            ended: None,
+            exhausted,
+            forgiven: false,
+        });
+        Ok(())
+    }
+
+    fn fail_task(&mut self, at: Timestamp, id: TaskId, failure: &Failure, then: &Then) -> Result<(), String> {
+        let task = self.running(id)?;
+        task.failure = Some(failure.clone());
+        task.ended = Some(at);
+        task.status = match then {
+            Then::Retry { at } => TaskStatus::Retrying(*at),
+            Then::Suspend => TaskStatus::Suspended,
+            Then::ErrorPort | Then::Ignore | Then::Abort => TaskStatus::Failed,
+        };
+        match then {
+            Then::ErrorPort => {
+                let class = serde_json::to_value(failure.class).unwrap_or_default();
+                task.emitted = vec!["error".to_owned()];
+                task.vars.insert("errorActivity".to_owned(), task.activity.clone().into());
+                task.vars.insert("errorMessage".to_owned(), failure.to_string().into());
+                task.vars.insert("errorClass".to_owned(), class);
+                self.arrive(id, "error", |task| task.inputs.first().cloned());
+            }
+            Then::Abort => {
+                self.stop_tasks(at);
+                self.over(at, End::Aborted)?;
+            }
+            Then::Retry { .. } | Then::Suspend | Then::Ignore => {}
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self) {
+        self.paused = false;
+        for task in &mut self.tasks {
+            if task.status == TaskStatus::Suspended {
+                task.status = TaskStatus::Running;
+                task.exhausted = false;
+                task.forgiven = true;
+            }
+        }
+    }
+
+    fn over(&mut self, at: Timestamp, end: End) -> Result<(), String> {
+        if end == End::Finished && !self.is_done() {
+            return Err("something is left to do".to_owned());
+        }
+        self.end = Some(end);
+        self.ended = Some(at);
+        Ok(())
+    }
+
+    fn stop_tasks(&mut self, at: Timestamp) {
+        self.queues.clear();
+        for task in &mut self.tasks {
+            if task.is_live() {
+                task.status = TaskStatus::Stopped;
+                task.ended = Some(at);
+            }
+        }
+    }
+
+    fn running(&mut self, id: TaskId) -> Result<&mut Task, String> {
+        let task = self.tasks.get_mut((id as usize).wrapping_sub(1)).ok_or(format!("there is no task {id}"))?;
+        if task.status != TaskStatus::Running {
+            return Err(format!("task {id} is not running"));
+        }
+        Ok(task)
+    }
+
+    fn arrive(&mut self, from: TaskId, port: &str, population: impl Fn(&Task) -> Option<(TaskId, String)>) {
+        let Some(task) = self.task(from) else { return };
+        let population = population(task);
+        let targets: Vec<String> = self.graph.targets(&task.activity, port).map(str::to_owned).collect();
+        for to in targets {
+            self.enqueue(ArrivalId { from, port: port.to_owned(), to }, population.clone());
+        }
+    }
+
+    fn enqueue(&mut self, id: ArrivalId, population: Option<(TaskId, String)>) {
+        self.arrived += 1;
+        let queue = self.queues.entry(id.to.clone()).or_default();
+        queue.push_back(Arrival { id, population, order: self.arrived });
+    }
+
+    fn is_any(&self, is: impl Fn(TaskStatus) -> bool) -> bool {
+        self.tasks.iter().any(|task| is(task.status))
+    }
+
+    /// Whether nothing runs and nothing waits.
+    pub fn is_done(&self) -> bool {
+        self.queues.values().all(VecDeque::is_empty) && !self.tasks.iter().any(Task::is_live)
+    }
+
+    /// The time at which a task is tried again, if that is all there is to wait for.
+    pub fn next_retry(&self) -> Option<Timestamp> {
+        let times = self.tasks.iter().filter_map(|task| match task.status {
+            TaskStatus::Retrying(at) => Some(at),
+            _ => None,
+        });
+        times.min()
+    }
+
+    /// What may begin now, the longest waiting first. Tasks that already work are in it, since after a crash they do not.
+    pub fn ready(&self, now: Timestamp) -> Vec<Ready> {
+        if self.end.is_some() {
+            return Vec::new();
+        }
+        let mut ready = Vec::new();
+        let held = self.paused || self.is_any(|status| status == TaskStatus::Suspended);
+        for task in &self.tasks {
+            let goes_on = match task.status {
+                TaskStatus::Running => true,
+                TaskStatus::Retrying(at) => at <= now && !held,
+                _ => false,
+            };
+            if goes_on {
+                ready.push(Ready::GoOn { task: task.id, attempt: task.attempt + 1 });
+            }
+        }
+        if held || self.tasks.len() >= TASKS_MAX as usize {
+            return ready;
+        }
+        let mut begins: Vec<(u64, &str, Vec<ArrivalId>)> = Vec::new();
+        for (activity, queue) in &self.queues {
+            if self.is_busy(activity) {
+                continue;
+            }
+            if let Some((order, takes)) = self.takes(activity, queue) {
+                begins.push((order, activity, takes));
+            }
+        }
+        begins.sort_unstable();
+        for (task, (_, activity, takes)) in (1 + self.tasks.len()..).zip(begins) {
+            let task = TaskId::try_from(task).unwrap_or(TASKS_MAX);
+            ready.push(Ready::Begin { task, activity: activity.to_owned(), takes });
+        }
+        ready
+    }
+
+    fn is_busy(&self, activity: &str) -> bool {
+        self.tasks.iter().any(|task| task.activity == activity && task.is_live())
+    }
+}
