@@ -1,0 +1,209 @@
+//! A store for tests of other crates: nothing is on disk, and it fails when it is told to.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use engine::event::Recorded;
+use engine::outside::store::{OptionChange, OptionValue, RunId, Store, StoreError};
+use tokio::sync::watch;
+
+use crate::disk::{Batch, Disk, Entries, failed};
+use crate::plan::{Plan, Request};
+use crate::read;
+use crate::record::{self, Meta};
+
+/// Journals and options in memory, by the same rules as on disk.
+///
+/// A test of a crash works with `failing_after(n)` or `losing_answer_of(n)` until it is refused, then goes on with
+/// [`Memory::reopened`], for every `n`.
+pub struct Memory {
+    kept: Arc<Kept>,
+    /// Writes until it fails; also what makes writers wait for each other.
+    left: Mutex<Option<Left>>,
+    commits: watch::Sender<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Left {
+    writes: u64,
+    /// Whether the write that fails is kept all the same.
+    keeps: bool,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Memory {
+    /// An empty store that does not fail.
+    pub fn new() -> Self {
+        Self::over(Arc::default(), None)
+    }
+
+    /// An empty store that takes `writes` appends and moves of options, and then refuses every write, as a process
+    /// does that ended before the next one.
+    pub fn failing_after(writes: u64) -> Self {
+        Self::over(
+            Arc::default(),
+            Some(Left {
+                writes,
+                keeps: false,
+            }),
+        )
+    }
+
+    /// An empty store that keeps the `write`-th write (from 1) but answers it with an error and then refuses all others,
+    /// as a process does that ended after it was durable and before its caller heard of it.
+    pub fn losing_answer_of(write: u64) -> Self {
+        Self::over(
+            Arc::default(),
+            Some(Left {
+                writes: write.saturating_sub(1),
+                keeps: true,
+            }),
+        )
+    }
+
+    /// What a new process finds: all that was kept, in a store that does not fail.
+    #[must_use]
+    pub fn reopened(&self) -> Self {
+        Self::over(Arc::clone(&self.kept), None)
+    }
+
+    /// What a new process finds, in a store that fails after that many more writes.
+    #[must_use]
+    pub fn reopened_failing_after(&self, writes: u64) -> Self {
+        Self::over(
+            Arc::clone(&self.kept),
+            Some(Left {
+                writes,
+                keeps: false,
+            }),
+        )
+    }
+
+    fn over(kept: Arc<Kept>, left: Option<Left>) -> Self {
+        let commits = read::meta(&*kept)
+            .ok()
+            .flatten()
+            .map_or(0, |meta| meta.commits);
+        Self {
+            kept,
+            left: Mutex::new(left),
+            commits: watch::Sender::new(commits),
+        }
+    }
+
+    fn write(&self, request: Request) -> Result<(), StoreError> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plan = match read::meta(&*self.kept)? {
+            Some(meta) => Plan::new(&*self.kept, meta.epoch)?,
+            None => {
+                self.kept
+                    .commit(&vec![(record::META.to_vec(), Some(Meta::new().encode()?))])?;
+                Plan::new(&*self.kept, 0)?
+            }
+        };
+        plan.admit(request)?;
+        let Some((number, batch)) = plan.finish()? else {
+            return Ok(());
+        };
+        let crash = || failed("write", "the test ends this process here", false);
+        match left.as_mut() {
+            Some(Left { writes: 0, keeps }) => {
+                if std::mem::take(keeps) {
+                    self.kept.commit(&batch)?;
+                }
+                return Err(crash());
+            }
+            Some(left) => left.writes -= 1,
+            None => (),
+        }
+        self.kept.commit(&batch)?;
+        self.commits.send_replace(number);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn append(
+        &self,
+        run: &RunId,
+        expected: u64,
+        events: Vec<Recorded>,
+        options: Vec<OptionChange>,
+    ) -> Result<(), StoreError> {
+        self.write(Request::append(run, expected, &events, options)?)
+    }
+
+    async fn events(&self, run: &RunId, from: u64) -> Result<Vec<Recorded>, StoreError> {
+        read::events(&*self.kept, run, from)
+    }
+
+    async fn runs(&self) -> Result<Vec<(RunId, u64)>, StoreError> {
+        read::runs(&*self.kept)
+    }
+
+    async fn options(&self) -> Result<BTreeMap<String, OptionValue>, StoreError> {
+        read::options(&*self.kept)
+    }
+
+    async fn option(&self, name: &str) -> Result<Option<OptionValue>, StoreError> {
+        let mut options = self.options().await?;
+        Ok(options.remove(name))
+    }
+
+    async fn set_options(&self, options: Vec<OptionChange>) -> Result<(), StoreError> {
+        self.write(Request::options(options)?)
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
+
+impl Kept {
+    fn map(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Disk for Kept {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.map().get(key).cloned())
+    }
+
+    fn range(&self, from: &[u8], to: &[u8]) -> Result<Entries, StoreError> {
+        let map = self.map();
+        let entries = map.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        Ok(entries
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut map = self.map();
+        for (key, value) in batch {
+            match value {
+                Some(value) => drop(map.insert(key.clone(), value.clone())),
+                None => drop(map.remove(key)),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Memory {
+    pub(crate) fn entries(&self) -> Entries {
+        self.kept.map().clone().into_iter().collect()
+    }
+}

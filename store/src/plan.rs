@@ -1,0 +1,216 @@
+//! What a commit writes: every rule of an append is checked here, for every kind of store.
+
+use std::collections::BTreeMap;
+
+use engine::event::Recorded;
+use engine::outside::store::{Expect, OptionChange, RunId, StoreError};
+
+use crate::disk::{Batch, Disk, damaged};
+use crate::read;
+use crate::record::{self, Head, Meta};
+
+/// What one caller wants written, all or nothing; already encoded and within its limits.
+#[derive(Debug)]
+pub(crate) struct Request {
+    journal: Option<Journal>,
+    options: Vec<Change>,
+}
+
+#[derive(Debug)]
+struct Journal {
+    run: RunId,
+    expected: u64,
+    events: Vec<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Change {
+    name: String,
+    expect: Expect,
+    value: Option<Vec<u8>>,
+}
+
+impl Request {
+    pub(crate) fn append(
+        run: &RunId,
+        expected: u64,
+        events: &[Recorded],
+        options: Vec<OptionChange>,
+    ) -> Result<Self, StoreError> {
+        let numbered = (expected..).zip(events);
+        let events = numbered.map(|(number, event)| record::encode_event(run, number, event));
+        let journal = Journal {
+            run: run.clone(),
+            expected,
+            events: events.collect::<Result<_, _>>()?,
+        };
+        Ok(Self {
+            journal: Some(journal),
+            options: changes(options)?,
+        })
+    }
+
+    pub(crate) fn options(options: Vec<OptionChange>) -> Result<Self, StoreError> {
+        Ok(Self {
+            journal: None,
+            options: changes(options)?,
+        })
+    }
+}
+
+fn changes(options: Vec<OptionChange>) -> Result<Vec<Change>, StoreError> {
+    let change = |OptionChange {
+                      name,
+                      expect,
+                      value,
+                  }: OptionChange| {
+        let value = value
+            .map(|value| record::encode_option(&name, &value))
+            .transpose()?;
+        Ok(Change {
+            name,
+            expect,
+            value,
+        })
+    };
+    options.into_iter().map(change).collect()
+}
+
+/// One commit in the making. Requests see those admitted before them, although nothing is written yet.
+pub(crate) struct Plan<'a> {
+    disk: &'a dyn Disk,
+    admitted: Staged,
+}
+
+#[derive(Clone)]
+struct Staged {
+    meta: Meta,
+    values: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl<'a> Plan<'a> {
+    /// Begins a commit of the owner with this epoch.
+    pub(crate) fn new(disk: &'a dyn Disk, epoch: u64) -> Result<Self, StoreError> {
+        let meta =
+            read::meta(disk)?.ok_or_else(|| damaged("the store", "its own record is missing"))?;
+        if meta.epoch != epoch {
+            return Err(StoreError::Fenced {
+                ours: epoch,
+                theirs: meta.epoch,
+            });
+        }
+        Ok(Self {
+            disk,
+            admitted: Staged {
+                meta,
+                values: BTreeMap::new(),
+            },
+        })
+    }
+
+    /// Adds a request where all that it expects is true, else nothing of it.
+    pub(crate) fn admit(&mut self, request: Request) -> Result<(), StoreError> {
+        let mut staged = Staged {
+            meta: self.admitted.meta.clone(),
+            values: BTreeMap::new(),
+        };
+        if let Some(journal) = request.journal {
+            self.stage_events(&mut staged, journal)?;
+        }
+        for change in request.options {
+            self.stage_option(&mut staged, change)?;
+        }
+        self.admitted.meta = staged.meta;
+        self.admitted.values.append(&mut staged.values);
+        Ok(())
+    }
+
+    /// The number of this commit and what it writes; `None` where nothing was asked for.
+    pub(crate) fn finish(self) -> Result<Option<(u64, Batch)>, StoreError> {
+        let Staged { mut meta, values } = self.admitted;
+        if values.is_empty() {
+            return Ok(None);
+        }
+        meta.commits += 1;
+        let mut batch: Batch = values.into_iter().collect();
+        batch.push((record::META.to_vec(), Some(meta.encode()?)));
+        Ok(Some((meta.commits, batch)))
+    }
+
+    fn stage_events(&self, staged: &mut Staged, journal: Journal) -> Result<(), StoreError> {
+        let Journal {
+            run,
+            expected,
+            events,
+        } = journal;
+        let stored = self.get(staged, &record::head_key(&run))?;
+        let is_new = stored.is_none();
+        let mut head = match stored {
+            Some(bytes) => Head::decode(&run, &bytes)?,
+            None => Head::new(&run, staged.meta.runs),
+        };
+        if head.events != expected {
+            return Err(StoreError::Conflict {
+                run,
+                expected,
+                actual: head.events,
+            });
+        }
+        if events.is_empty() {
+            return Ok(());
+        }
+        staged.meta.runs += u64::from(is_new);
+        for event in events {
+            head.chain = record::chain_next(&head.chain, &event);
+            let stored = [&head.chain[..], &event].concat();
+            staged
+                .values
+                .insert(record::event_key(&run, head.events), Some(stored));
+            head.events += 1;
+        }
+        staged
+            .values
+            .insert(record::head_key(&run), Some(head.encode(&run)?));
+        Ok(())
+    }
+
+    fn stage_option(&self, staged: &mut Staged, change: Change) -> Result<(), StoreError> {
+        let Change {
+            name,
+            expect,
+            value,
+        } = change;
+        let key = record::option_key(&name);
+        let before = self.get(staged, &key)?;
+        let text = before
+            .as_ref()
+            .map(|sealed| record::decode_option(&name, sealed))
+            .transpose()?
+            .map(|o| o.value);
+        if let Expect::Is(expected) = expect
+            && expected != text
+        {
+            return Err(StoreError::OptionMoved { name });
+        }
+        for sealed in [&before, &value].into_iter().flatten() {
+            staged.meta.toggle_option(sealed);
+        }
+        let counted = (staged.meta.options + u64::from(value.is_some()))
+            .checked_sub(u64::from(before.is_some()));
+        staged.meta.options =
+            counted.ok_or_else(|| damaged("the options", "there are more than were kept"))?;
+        staged.values.insert(key, value);
+        Ok(())
+    }
+
+    fn get(&self, staged: &Staged, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match staged
+            .values
+            .get(key)
+            .or_else(|| self.admitted.values.get(key))
+        {
+            Some(value) => Ok(value.clone()),
+            None => self.disk.get(key),
+        }
+    }
+}
