@@ -9,18 +9,29 @@
 //! Rhai's meaning is the truth: what [`Bound::eval`] gives for a column is what Rhai gives for each record.
 
 mod bind;
+mod compare;
 mod eval;
 mod functions;
-mod parse;
+mod kernels;
+mod meet;
+pub(crate) mod parse;
+mod source;
+mod value;
+mod vector;
 
 use std::fmt;
 
 use jiff::{Timestamp, civil};
 use rust_decimal::Decimal;
 
-pub use bind::{Bound, Scope};
+pub use bind::Bound;
 pub use eval::Values;
-pub use functions::{FUNCTIONS, Function};
+pub(crate) use eval::reckon;
+pub use functions::{ARGS_MAX, FUNCTIONS, Function, Gives, Moment, Param, Takes};
+pub use parse::{DEPTH_MAX, Parsed, TEXT_BYTES_MAX};
+pub use source::Source;
+pub use value::Value;
+pub(crate) use value::{as_decimal, as_float, number, order};
 
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,6 +142,18 @@ pub struct ExprError {
     pub help: Option<String>,
     /// The place in the text, from 0, in characters; `None` for its end.
     pub at: Option<usize>,
+    /// The first record of a batch on which it failed, where it is right and was being evaluated.
+    pub row: Option<usize>,
+}
+
+impl ExprError {
+    /// Line and column of its place in the text, both from 1, in characters.
+    pub fn line_column(&self, text: &str) -> (usize, usize) {
+        let before: Vec<char> = text.chars().take(self.at.unwrap_or(usize::MAX)).collect();
+        let line = before.iter().filter(|c| **c == '\n').count() + 1;
+        let column = before.iter().rev().take_while(|c| **c != '\n').count() + 1;
+        (line, column)
+    }
 }
 
 impl Expr {
@@ -140,7 +163,7 @@ impl Expr {
     /// Where Rhai does not parse it, or it has a node that is not among those of [`Expr`]: the place and what to write
     /// instead.
     pub fn parse(text: &str) -> Result<Self, ExprError> {
-        parse::parse(text)
+        parse::parse(text).map(|parsed| parsed.expr)
     }
 
     /// The columns it reads, each once, in the order of their first use.
@@ -203,5 +226,17 @@ impl fmt::Display for Comparison {
             Self::Gt => ">",
             Self::Ge => ">=",
         })
+    }
+}
+
+/// As it is written in an expression.
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(name) => write!(f, "vars.{name}"),
+            Self::Instance(name) => write!(f, "instance.vars.{name}"),
+            Self::Task(name) => write!(f, "task.vars.{name}"),
+            Self::Option(name) => write!(f, "option({name:?})"),
+        }
     }
 }

@@ -1,0 +1,331 @@
+//! An expression meets its columns: names and types are checked, and constants take the type of what they meet.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+
+use super::eval::Values;
+use super::functions::Function;
+use super::meet::{self, Typed};
+use super::parse::{Parsed, error, nearest};
+use super::value::Value;
+use super::{Arithmetic, Expr, ExprError, Literal, Variable};
+use crate::types::{MONEY, Type};
+
+/// Digits after the point that a computed decimal has at most.
+const SCALE_MAX: i8 = 18;
+/// Digits after the point that a division adds.
+const DIVISION_DIGITS: i8 = 6;
+
+/// An expression whose columns are known.
+#[derive(Debug, Clone)]
+pub struct Bound {
+    pub(super) parsed: Parsed,
+    ty: Type,
+    pub(super) columns: SchemaRef,
+}
+
+impl Bound {
+    /// Looks up the columns and checks the types.
+    ///
+    /// # Errors
+    /// All that is wrong; [`Source::bind`](super::Source::bind) also tells the places.
+    pub fn bind(expr: &Expr, columns: &Schema) -> Result<Self, Vec<ExprError>> {
+        Self::bind_parsed(&Parsed { expr: expr.clone(), places: Vec::new() }, columns)
+    }
+
+    /// As [`bind`](Bound::bind), with the places of what is wrong.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn bind_parsed(parsed: &Parsed, columns: &Schema) -> Result<Self, Vec<ExprError>> {
+        let used = parsed.expr.fields();
+        let kept = columns.fields().iter().filter(|f| used.contains(&f.name().as_str())).cloned();
+        let kept = Arc::new(Schema::new(kept.collect::<Vec<FieldRef>>()));
+        let mut binder = Binder { columns, parsed, next: 0, values: None, errors: Vec::new() };
+        let typed = binder.expr(&parsed.expr);
+        match binder.errors {
+            errors if errors.is_empty() => Ok(Self { parsed: typed.parsed, ty: typed.ty, columns: kept }),
+            errors => Err(errors),
+        }
+    }
+
+    /// The expression, with constants typed as what they meet.
+    pub fn expr(&self) -> &Expr {
+        &self.parsed.expr
+    }
+
+    /// What it gives; `Any` where only variables tell.
+    pub fn ty(&self) -> Type {
+        self.ty.clone()
+    }
+
+    /// The column of its results. A plain column stays as it is, under the new name.
+    pub fn column(&self, name: &str) -> FieldRef {
+        if let Expr::Field(field) = self.expr()
+            && let Ok(field) = self.columns.field_with_name(field)
+        {
+            return Arc::new(field.clone().with_name(name).with_nullable(true));
+        }
+        match self.ty {
+            Type::Decimal => Arc::new(Field::new(name, self.decimal(), true)),
+            _ => self.ty.column(name),
+        }
+    }
+
+    /// Refuses an expression that gives something else, such as a filter that is not true or false.
+    ///
+    /// # Errors
+    /// What it gives instead, and what to write.
+    pub fn require(&self, wanted: &Type) -> Result<(), ExprError> {
+        if self.ty == *wanted || matches!(self.ty, Type::Any | Type::Null) {
+            return Ok(());
+        }
+        let at = self.parsed.places.first().copied();
+        let message = format!("this gives {}, but {wanted} is needed", self.ty);
+        Err(ExprError { message, help: meet::cure(&self.ty, wanted, self.expr()), at, row: None })
+    }
+
+    /// The expression with the variables' values in place of the variables; what is constant then is computed.
+    ///
+    /// # Errors
+    /// A variable that is not what it meets: `vars.limit` is "abc" and is compared with a number.
+    pub fn resolve(&self, values: &Values) -> Result<Self, ExprError> {
+        let parsed = &self.parsed;
+        let mut binder = Binder { columns: &self.columns, parsed, next: 0, values: Some(values), errors: Vec::new() };
+        let typed = binder.expr(&parsed.expr);
+        match binder.errors.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(Self { parsed: typed.parsed, ty: typed.ty, columns: Arc::clone(&self.columns) }),
+        }
+    }
+
+    fn decimal(&self) -> DataType {
+        match scale(self.expr(), &self.columns) {
+            ..=4 => MONEY,
+            scale => DataType::Decimal128(38, scale.min(SCALE_MAX)),
+        }
+    }
+}
+
+/// Digits after the point that exact arithmetic needs.
+fn scale(expr: &Expr, columns: &Schema) -> i8 {
+    let of = |e: &Expr| scale(e, columns);
+    match expr {
+        Expr::Literal(Literal::Decimal(v)) => i8::try_from(v.scale()).unwrap_or(SCALE_MAX),
+        Expr::Field(name) => match columns.field_with_name(name).map(Field::data_type) {
+            Ok(DataType::Decimal128(_, scale)) => *scale,
+            _ => 0,
+        },
+        Expr::Variable(_) => 4,
+        Expr::Negative(a) => of(a),
+        Expr::Arithmetic(Arithmetic::Mul, a, b) => of(a).saturating_add(of(b)),
+        Expr::Arithmetic(Arithmetic::Div, a, b) => of(a).max(of(b)).saturating_add(DIVISION_DIGITS),
+        Expr::Arithmetic(_, a, b) | Expr::If(_, a, b) => of(a).max(of(b)),
+        Expr::Call(function, args) => match (function.name, args.get(1)) {
+            ("round", None) => 0,
+            ("round", Some(Expr::Literal(Literal::Int(digits)))) => i8::try_from(*digits).unwrap_or(SCALE_MAX),
+            ("to_decimal", _) if !matches!(args[0], Expr::Literal(_)) => of(&args[0]).max(4),
+            _ => args.iter().map(of).max().unwrap_or(0),
+        },
+        _ => 0,
+    }
+}
+
+struct Binder<'a> {
+    columns: &'a Schema,
+    parsed: &'a Parsed,
+    next: usize,
+    /// Variables stand for themselves until their values are known.
+    values: Option<&'a Values>,
+    errors: Vec<ExprError>,
+}
+
+impl Binder<'_> {
+    fn expr(&mut self, expr: &Expr) -> Typed {
+        let at = self.parsed.places.get(self.next).copied();
+        self.next += 1;
+        match expr {
+            Expr::Literal(literal) => Typed::leaf(expr.clone(), at, Value::from(literal).ty()),
+            Expr::Field(name) => self.field(name, at),
+            Expr::Variable(variable) => self.variable(variable, at),
+            Expr::Not(a) => {
+                let a = self.condition(a);
+                Typed::of(at, Type::Bool, vec![a], |parts| Expr::Not(meet::one(parts)))
+            }
+            Expr::Negative(a) => {
+                let a = self.expr(a);
+                let ty = a.ty.clone();
+                if !matches!(ty, Type::Int | Type::Decimal | Type::Float | Type::Any | Type::Null) {
+                    self.wrong(format!("`-` takes a number, not {ty}"), None, at);
+                }
+                let negative = Typed::of(at, ty, vec![a], |parts| Expr::Negative(meet::one(parts)));
+                self.fold(negative)
+            }
+            Expr::And(all) => {
+                let all = all.iter().map(|a| self.condition(a)).collect();
+                Typed::of(at, Type::Bool, all, Expr::And)
+            }
+            Expr::Or(all) => {
+                let all = all.iter().map(|a| self.condition(a)).collect();
+                Typed::of(at, Type::Bool, all, Expr::Or)
+            }
+            Expr::Compare(op, a, b) => {
+                let (mut a, mut b) = (self.expr(a), self.expr(b));
+                let met = meet::compared(*op, &mut a, &mut b, at, self.values);
+                self.errors.extend(met.err());
+                Typed::of(at, Type::Bool, vec![a, b], |parts| {
+                    let (a, b) = meet::two(parts);
+                    Expr::Compare(*op, a, b)
+                })
+            }
+            Expr::Arithmetic(op, a, b) => self.arithmetic(*op, a, b, at),
+            Expr::In(item, list) => self.is_in(item, list, at),
+            Expr::If(c, a, b) => {
+                let (c, mut a, mut b) = (self.condition(c), self.expr(a), self.expr(b));
+                let ty = meet::common(&mut a, &mut b, at, self.values);
+                let ty = self.taken(ty);
+                Typed::of(at, ty, vec![c, a, b], |parts| {
+                    let mut parts = parts.into_iter().map(Box::new);
+                    match (parts.next(), parts.next(), parts.next()) {
+                        (Some(c), Some(a), Some(b)) => Expr::If(c, a, b),
+                        _ => Expr::Literal(Literal::Null),
+                    }
+                })
+            }
+            Expr::Call(function, args) => self.call(function, args, at),
+        }
+    }
+
+    fn field(&mut self, name: &str, at: Option<usize>) -> Typed {
+        let found = self.columns.field_with_name(name).ok();
+        let ty = found.map(|f| Type::of(f.data_type()));
+        match (ty, found) {
+            (Some(Some(ty)), _) => return Typed::leaf(Expr::Field(name.to_owned()), at, ty),
+            (_, Some(found)) => {
+                self.wrong(format!("column `{name}` is {}, which expressions cannot read", found.data_type()), None, at)
+            }
+            _ => {
+                let names =
+                    || self.columns.fields().iter().map(|f| f.name().as_str()).filter(|n| *n != crate::types::SEQ);
+                let help = match (name.to_ascii_lowercase().as_str(), nearest(name, names())) {
+                    ("null" | "nil" | "none", _) => "null is written `()`".to_owned(),
+                    ("true" | "false", _) => "write `true` or `false`".to_owned(),
+                    (_, Some(near)) => format!("did you mean `{}`?", as_written(near)),
+                    (_, None) => format!("there are {}", listed(names().map(as_written))),
+                };
+                self.wrong(format!("there is no column `{name}`"), Some(help), at);
+            }
+        }
+        Typed::leaf(Expr::Field(name.to_owned()), at, Type::Any)
+    }
+
+    fn variable(&mut self, variable: &Variable, at: Option<usize>) -> Typed {
+        let Some(values) = self.values else {
+            return Typed::leaf(Expr::Variable(variable.clone()), at, Type::Any);
+        };
+        let value = values.get(variable);
+        let ty = value.ty();
+        match value.literal() {
+            Some(literal) => {
+                Typed { met_by: Some(variable.to_string()), ..Typed::leaf(Expr::Literal(literal), at, ty) }
+            }
+            None => {
+                self.wrong(format!("{variable} is a list, which expressions cannot read"), None, at);
+                Typed::leaf(Expr::Literal(Literal::Null), at, Type::Null)
+            }
+        }
+    }
+
+    fn condition(&mut self, expr: &Expr) -> Typed {
+        let at = self.parsed.places.get(self.next).copied();
+        let mut typed = self.expr(expr);
+        if let Err(error) = meet::condition(&mut typed, at, self.values) {
+            self.errors.push(error);
+        }
+        typed
+    }
+
+    fn arithmetic(&mut self, op: Arithmetic, a: &Expr, b: &Expr, at: Option<usize>) -> Typed {
+        let (mut a, mut b) = (self.expr(a), self.expr(b));
+        let ty = meet::reckoned(op, &mut a, &mut b, at, self.values);
+        let ty = self.taken(ty);
+        let sum = Typed::of(at, ty, vec![a, b], |parts| {
+            let (a, b) = meet::two(parts);
+            Expr::Arithmetic(op, a, b)
+        });
+        self.fold(sum)
+    }
+
+    fn is_in(&mut self, item: &Expr, list: &[Expr], at: Option<usize>) -> Typed {
+        let mut item = self.expr(item);
+        let mut all: Vec<Typed> = list.iter().map(|e| self.expr(e)).collect();
+        for other in &mut all {
+            let at = other.parsed.places.first().copied();
+            let met = meet::compared(super::Comparison::Eq, &mut item, other, at, self.values);
+            self.errors.extend(met.err());
+        }
+        all.insert(0, item);
+        Typed::of(at, Type::Bool, all, |mut parts| {
+            let item = parts.remove(0);
+            Expr::In(Box::new(item), parts)
+        })
+    }
+
+    fn call(&mut self, function: &'static Function, args: &[Expr], at: Option<usize>) -> Typed {
+        let mut args: Vec<Typed> = args.iter().map(|a| self.expr(a)).collect();
+        let ty = meet::called(function, &mut args, at, self.values);
+        let ty = self.taken(ty);
+        let call = Typed::of(at, ty, args, |parts| Expr::Call(function, parts));
+        self.fold(call)
+    }
+
+    /// Computes what is constant, once all values are known; what fails stays, since it may never be reached.
+    fn fold(&self, typed: Typed) -> Typed {
+        match self.values {
+            Some(values) if typed.parsed.expr.fields().is_empty() => {
+                match super::eval::constant(&typed.parsed.expr, values) {
+                    Some(literal) => {
+                        let at = typed.parsed.places.first().copied();
+                        let ty = Value::from(&literal).ty();
+                        Typed {
+                            met_by: typed.met_by,
+                            ..Typed::leaf(Expr::Literal(literal), at, if ty == Type::Null { typed.ty } else { ty })
+                        }
+                    }
+                    None => typed,
+                }
+            }
+            _ => typed,
+        }
+    }
+
+    fn taken(&mut self, ty: Result<Type, ExprError>) -> Type {
+        ty.unwrap_or_else(|error| {
+            self.errors.push(error);
+            Type::Any
+        })
+    }
+
+    fn wrong(&mut self, message: String, help: Option<String>, at: Option<usize>) {
+        self.errors.push(ExprError { help, ..error(message, "", at) });
+    }
+}
+
+/// How a column is written in an expression.
+fn as_written(name: &str) -> String {
+    let plain = crate::script::is_identifier(name) && !matches!(name, "vars" | "instance" | "task");
+    if plain { name.to_owned() } else { format!("field({name:?})") }
+}
+
+fn listed(names: impl Iterator<Item = String>) -> String {
+    const NAMES_MAX: usize = 12;
+    let mut names: Vec<String> = names.collect();
+    let more = names.len().saturating_sub(NAMES_MAX);
+    names.truncate(NAMES_MAX);
+    match (names.is_empty(), more) {
+        (true, _) => "no columns here".to_owned(),
+        (false, 0) => names.join(", "),
+        (false, more) => format!("{} and {more} more", names.join(", ")),
+    }
+}
