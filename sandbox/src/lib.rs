@@ -1,1 +1,35 @@
 //! Stand-ins that speak the CRMs' wire, with faults on demand.
+//!
+//! A [`Sandbox`] is an HTTP server on this machine that answers as a CRM does: tests and people point a client at it instead
+//! of at somebody's customers. It knows nothing of Campanile's own crates, so that a misreading of a protocol cannot agree
+//! with itself.
+//!
+//! What is there:
+//!
+//! - **Dataverse** (`dataverse/`): token endpoint, `WhoAmI`, service document, `EntityDefinitions`, queries with paging, single
+//!   reads and writes. Not yet: `$batch`, bulk messages, change tracking, `$expand`, `$apply`, `FetchXML`, CSDL.
+//! - **Records** (`data/`): any number of generated people and companies that are never stored, and an overlay of what was
+//!   written since.
+//! - **Clock** (`clock.rs`), **faults** (`faults.rs`), **logs** of requests and changes (`log.rs`), and the controls of all
+//!   of them as methods and over HTTP (`admin/`).
+
+mod admin;
+mod clock;
+mod data;
+mod dataverse;
+mod faults;
+mod guid;
+mod log;
+mod random;
+mod reply;
+mod sandbox;
+mod server;
+mod state;
+mod time;
+
+pub use admin::{Admin, Attribute, AttributeOption, ClockSetting, RecordCounts, Refused};
+pub use data::By;
+pub use faults::{Fault, FaultReport, RetryAfter, Route};
+pub use guid::Guid;
+pub use log::{Change, ChangeKind, FieldChange, Request};
+pub use sandbox::{Error, Options, Sandbox};

@@ -1,0 +1,207 @@
+//! Columns and alternate keys of one's own.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Admin, Refused, records::table_index};
+use crate::{
+    data::{Choice, DateBehavior, Field, FieldKind, Key, LookupRole, Required, Value},
+    dataverse::TYPE_NAMES,
+};
+
+/// Columns that a table can have at most, as the platform's tables do.
+const FIELDS_MAX: usize = 1_024;
+
+/// A column to add.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Attribute {
+    /// Logical name, such as `new_number`: small letters, digits and `_`.
+    pub name: String,
+    /// `String`, `Memo`, `Uniqueidentifier`, `DateTime`, `Integer`, `BigInt`, `Money`, `Decimal`, `Double`, `Boolean`,
+    /// `Picklist`, `MultiSelectPicklist` or `Lookup`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Name shown to people; without it, the logical name.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Longest text: 100 for `String`, 2,000 for `Memo` unless given.
+    #[serde(default)]
+    pub max_length: Option<usize>,
+    /// Places after the point, 0 to 10: 2 unless given.
+    #[serde(default)]
+    pub precision: Option<u8>,
+    /// `UserLocal` (unless given), `DateOnly` or `TimeZoneIndependent`.
+    #[serde(default)]
+    pub date_behavior: Option<String>,
+    /// Choices of a list, or the words for 0 and 1 of a `Boolean`.
+    #[serde(default)]
+    pub options: Vec<AttributeOption>,
+    /// Tables that a `Lookup` can point to: `contact`, `account`, `systemuser`.
+    #[serde(default)]
+    pub targets: Vec<String>,
+}
+
+/// A choice of a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttributeOption {
+    /// Its number.
+    pub value: i64,
+    /// Its word.
+    pub label: String,
+}
+
+impl Admin {
+    /// Adds a column to a table (`contact` or `contacts`), or puts another in place of one that was added before.
+    pub fn add_attribute(&self, table: &str, attribute: &Attribute) -> Result<(), Refused> {
+        let mut store = self.state.store_mut();
+        let index = table_index(&store, table)?;
+        let targets = attribute.targets.iter().map(|target| {
+            store
+                .table(target)
+                .map(|table| table.shape.name)
+                .ok_or_else(|| Refused(format!("there is no table \"{target}\" to point to")))
+        });
+        let kind = kind(attribute, targets.collect::<Result<_, _>>()?)?;
+        let table = &mut store.tables[index];
+        let is_name = attribute
+            .name
+            .starts_with(|first: char| first.is_ascii_lowercase())
+            && attribute
+                .name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        if !is_name {
+            return Err(Refused(format!(
+                "\"{}\" is no logical name: use small letters, digits and _, a letter first",
+                attribute.name
+            )));
+        }
+        if table
+            .field(&attribute.name)
+            .is_some_and(|index| !table.fields[index].custom)
+        {
+            return Err(Refused(format!(
+                "\"{}\" is a column of the product",
+                attribute.name
+            )));
+        }
+        if table.fields.len() >= FIELDS_MAX {
+            return Err(Refused(format!(
+                "the table has {FIELDS_MAX} columns already"
+            )));
+        }
+        table.add_field(Field {
+            name: attribute.name.clone(),
+            schema_name: attribute.name.clone(),
+            label: attribute
+                .label
+                .clone()
+                .unwrap_or_else(|| attribute.name.clone()),
+            can_create: !matches!(kind, FieldKind::BigInt),
+            can_update: !matches!(kind, FieldKind::BigInt),
+            kind,
+            required: Required::None,
+            custom: true,
+            fact: None,
+            default: Value::Null,
+        });
+        Ok(())
+    }
+
+    /// Adds an alternate key over columns of a table, active at once.
+    pub fn add_key(&self, table: &str, name: &str, attributes: &[String]) -> Result<(), Refused> {
+        let mut store = self.state.store_mut();
+        let index = table_index(&store, table)?;
+        let table = &mut store.tables[index];
+        let fields: Option<Vec<usize>> = attributes
+            .iter()
+            .map(|attribute| table.field(attribute))
+            .collect();
+        let fields = fields
+            .filter(|fields| !fields.is_empty())
+            .ok_or_else(|| Refused("a key is made of columns that the table has".into()))?;
+        table.keys.retain(|key| key.name != name);
+        table.keys.push(Key {
+            name: name.to_owned(),
+            fields,
+        });
+        Ok(())
+    }
+}
+
+fn kind(attribute: &Attribute, targets: Vec<&'static str>) -> Result<FieldKind, Refused> {
+    let precision = attribute.precision.unwrap_or(2);
+    if precision > 10 {
+        return Err(Refused("precision must be from 0 to 10".into()));
+    }
+    let choices = || {
+        let choices = attribute
+            .options
+            .iter()
+            .map(|option| Choice::new(option.value, option.label.as_str()))
+            .collect::<Vec<_>>();
+        if choices.is_empty() {
+            Err(Refused(format!(
+                "a {} needs \"options\": [{{\"value\": 1, \"label\": \"…\"}}]",
+                attribute.kind
+            )))
+        } else {
+            Ok(choices)
+        }
+    };
+    let word = |value: i64, usual: &str| {
+        attribute
+            .options
+            .iter()
+            .find(|option| option.value == value)
+            .map_or_else(|| usual.to_owned(), |option| option.label.clone())
+    };
+    Ok(match attribute.kind.as_str() {
+        "String" => FieldKind::Text {
+            length_max: attribute.max_length.unwrap_or(100),
+            format: "Text",
+        },
+        "Memo" => FieldKind::Memo {
+            length_max: attribute.max_length.unwrap_or(2_000),
+        },
+        "Uniqueidentifier" => FieldKind::Guid,
+        "DateTime" => FieldKind::DateTime(match attribute.date_behavior.as_deref() {
+            None | Some("UserLocal") => DateBehavior::UserLocal,
+            Some("DateOnly") => DateBehavior::DateOnly,
+            Some("TimeZoneIndependent") => DateBehavior::TimeZoneIndependent,
+            Some(other) => {
+                return Err(Refused(format!(
+                    "dateBehavior \"{other}\" is not one of UserLocal, DateOnly, TimeZoneIndependent"
+                )));
+            }
+        }),
+        "Integer" => FieldKind::Integer {
+            min: i64::from(i32::MIN),
+            max: i64::from(i32::MAX),
+        },
+        "BigInt" => FieldKind::BigInt,
+        "Money" => FieldKind::Money { precision },
+        "Decimal" => FieldKind::Decimal { precision },
+        "Double" => FieldKind::Double { precision },
+        "Boolean" => FieldKind::Boolean {
+            yes: word(1, "Yes"),
+            no: word(0, "No"),
+        },
+        "Picklist" => FieldKind::Picklist(choices()?),
+        "MultiSelectPicklist" => FieldKind::MultiPicklist(choices()?),
+        "Lookup" if targets.is_empty() => {
+            return Err(Refused("a Lookup needs \"targets\": [\"account\"]".into()));
+        }
+        "Lookup" => FieldKind::Lookup {
+            targets,
+            role: LookupRole::Plain,
+        },
+        other => {
+            return Err(Refused(format!(
+                "type \"{other}\" is not one of {}",
+                TYPE_NAMES.join(", ")
+            )));
+        }
+    })
+}

@@ -1,0 +1,319 @@
+//! The admin API over HTTP: thin, since all it does is a method of [`Admin`].
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Path, Query, State as Shared},
+    response::Response,
+    routing::{get, post, put},
+};
+use bytes::Bytes;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value as Json, json};
+
+use super::{Admin, Attribute, ClockSetting, Refused};
+use crate::{faults::Fault, reply::Reply, server::respond, state::State};
+
+/// What a request of the admin API comes to: a body, or a text that says what would be right.
+type Outcome = Result<Json, Refused>;
+
+/// The routes below `/admin`.
+pub(crate) fn router() -> Router<Arc<State>> {
+    Router::new()
+        .route("/clock", get(clock).put(set_clock))
+        .route("/clock/advance", post(advance_clock))
+        .route("/records/{set}", post(put_records).delete(clear_records))
+        .route(
+            "/records/{set}/{id}",
+            put(put_record).get(record).delete(delete_record),
+        )
+        .route("/change", post(change))
+        .route("/attributes/{table}", post(add_attribute))
+        .route("/keys/{table}", post(add_key))
+        .route("/faults", post(add_faults).get(faults).delete(clear_faults))
+        .route("/tokens/revoke", post(revoke_tokens))
+        .route("/tokens", put(set_tokens))
+        .route("/credentials", put(set_credentials))
+        .route("/requests", get(requests))
+        .route("/changes", get(changes))
+        .route("/log", axum::routing::delete(clear_log))
+        .route("/state", get(state))
+        .fallback(unknown)
+}
+
+async fn clock(Shared(state): Shared<Arc<State>>) -> Response {
+    answer(&state, |admin| to_json(admin.clock()))
+}
+
+async fn set_clock(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    answer(&state, |admin| {
+        let setting: ClockSetting =
+            read(&body, r#"{"now": "2026-03-03T10:00:00Z", "frozen": true}"#)?;
+        admin.set_clock(setting.now, setting.frozen)?;
+        to_json(admin.clock())
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    seconds: i64,
+}
+
+async fn advance_clock(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    answer(&state, |admin| {
+        let advance: Advance = read(&body, r#"{"seconds": 300}"#)?;
+        admin.advance_clock(advance.seconds)?;
+        to_json(admin.clock())
+    })
+}
+
+async fn put_records(
+    Shared(state): Shared<Arc<State>>,
+    Path(set): Path<String>,
+    body: Bytes,
+) -> Response {
+    answer(&state, |admin| {
+        let records: Vec<Json> = read(&body, r#"[{"contactid": "…", "lastname": "…"}, …]"#)?;
+        admin.put_all(&set, &records)?;
+        Ok(json!({"put": records.len()}))
+    })
+}
+
+async fn clear_records(Shared(state): Shared<Arc<State>>, Path(set): Path<String>) -> Response {
+    answer(&state, |admin| admin.clear(&set).map(|()| json!({})))
+}
+
+async fn put_record(
+    Shared(state): Shared<Arc<State>>,
+    Path((set, id)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    answer(&state, |admin| {
+        let fields: Json = read(
+            &body,
+            r#"{"lastname": "…", "modifiedon": "2026-03-03T10:00:00Z"}"#,
+        )?;
+        admin.put(&set, &id, &fields)?;
+        Ok(admin.record(&set, &id)?.unwrap_or(json!({})))
+    })
+}
+
+async fn record(
+    Shared(state): Shared<Arc<State>>,
+    Path((set, id)): Path<(String, String)>,
+) -> Response {
+    match Admin::new(state.clone()).record(&set, &id) {
+        Ok(None) => missing(&state, &set, &id),
+        found => answer(&state, |_| found.map(|record| record.unwrap_or_default())),
+    }
+}
+
+async fn delete_record(
+    Shared(state): Shared<Arc<State>>,
+    Path((set, id)): Path<(String, String)>,
+) -> Response {
+    match Admin::new(state.clone()).delete(&set, &id) {
+        Ok(false) => missing(&state, &set, &id),
+        done => answer(&state, |_| done.map(|_| json!({}))),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct People {
+    set: String,
+    count: usize,
+    #[serde(default)]
+    seed: u64,
+}
+
+async fn change(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    answer(&state, |admin| {
+        let people: People = read(&body, r#"{"set": "contacts", "count": 100, "seed": 7}"#)?;
+        Ok(json!({"ids": admin.change(&people.set, people.count, people.seed)?}))
+    })
+}
+
+async fn add_attribute(
+    Shared(state): Shared<Arc<State>>,
+    Path(table): Path<String>,
+    body: Bytes,
+) -> Response {
+    answer(&state, |admin| {
+        for attribute in one_or_many::<Attribute>(
+            &body,
+            r#"{"name": "new_number", "type": "Integer"}, or a list of such"#,
+        )? {
+            admin.add_attribute(&table, &attribute)?;
+        }
+        Ok(json!({}))
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyOf {
+    name: String,
+    attributes: Vec<String>,
+}
+
+async fn add_key(
+    Shared(state): Shared<Arc<State>>,
+    Path(table): Path<String>,
+    body: Bytes,
+) -> Response {
+    answer(&state, |admin| {
+        let key: KeyOf = read(
+            &body,
+            r#"{"name": "new_extid_key", "attributes": ["new_extid"]}"#,
+        )?;
+        admin
+            .add_key(&table, &key.name, &key.attributes)
+            .map(|()| json!({}))
+    })
+}
+
+async fn add_faults(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    answer(&state, |admin| {
+        let faults = one_or_many::<Fault>(
+            &body,
+            r#"{"route": "query", "times": 2, "status": 429, "retryAfter": 3}, or a list of such"#,
+        )?;
+        let numbers = faults
+            .into_iter()
+            .map(|fault| admin.add_fault(fault))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(json!({"numbers": numbers}))
+    })
+}
+
+async fn faults(Shared(state): Shared<Arc<State>>) -> Response {
+    answer(&state, |admin| {
+        Ok(json!({"faults": to_json(admin.faults())?}))
+    })
+}
+
+async fn clear_faults(Shared(state): Shared<Arc<State>>) -> Response {
+    answer(&state, |admin| {
+        admin.clear_faults();
+        Ok(json!({}))
+    })
+}
+
+async fn revoke_tokens(Shared(state): Shared<Arc<State>>) -> Response {
+    answer(&state, |admin| {
+        admin.revoke_tokens();
+        Ok(json!({}))
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TokenLifetime {
+    expires_in: u32,
+}
+
+async fn set_tokens(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    answer(&state, |admin| {
+        let lifetime: TokenLifetime = read(&body, r#"{"expiresIn": 60}"#)?;
+        admin.set_token_lifetime(lifetime.expires_in);
+        Ok(json!({}))
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Credentials {
+    client_secret: String,
+}
+
+async fn set_credentials(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    answer(&state, |admin| {
+        let credentials: Credentials = read(&body, r#"{"clientSecret": "…"}"#)?;
+        admin.set_client_secret(&credentials.client_secret);
+        Ok(json!({}))
+    })
+}
+
+async fn requests(
+    Shared(state): Shared<Arc<State>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    answer(&state, |admin| {
+        let requests = admin.requests(from(&query)?);
+        let next = admin.state.requests().next();
+        Ok(json!({"requests": to_json(requests)?, "next": next}))
+    })
+}
+
+async fn changes(
+    Shared(state): Shared<Arc<State>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    answer(&state, |admin| {
+        let changes = admin.changes(from(&query)?);
+        let next = admin.state.store().changes.next();
+        Ok(json!({"changes": to_json(changes)?, "next": next}))
+    })
+}
+
+async fn clear_log(Shared(state): Shared<Arc<State>>) -> Response {
+    answer(&state, |admin| {
+        admin.clear_log();
+        Ok(json!({}))
+    })
+}
+
+async fn state(Shared(state): Shared<Arc<State>>) -> Response {
+    answer(&state, |admin| to_json(admin.state()))
+}
+
+async fn unknown(Shared(state): Shared<Arc<State>>) -> Response {
+    let text = "no such part of the admin API: see sandbox/README.md for the table of them";
+    respond(Reply::json(404, &json!({"error": text})), state.clock.now())
+}
+
+fn missing(state: &State, set: &str, id: &str) -> Response {
+    respond(
+        Reply::json(404, &json!({"error": format!("{set} has no record {id}")})),
+        state.clock.now(),
+    )
+}
+
+fn answer(state: &Arc<State>, act: impl FnOnce(&Admin) -> Outcome) -> Response {
+    let reply = match act(&Admin::new(state.clone())) {
+        Ok(body) => Reply::json(200, &body),
+        Err(refused) => Reply::json(400, &json!({"error": refused.to_string()})),
+    };
+    respond(reply, state.clock.now())
+}
+
+fn to_json(value: impl serde::Serialize) -> Outcome {
+    serde_json::to_value(value).map_err(|error| Refused(error.to_string()))
+}
+
+fn read<T: DeserializeOwned>(body: &[u8], right: &str) -> Result<T, Refused> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refused(format!("{error}; right would be: {right}")))
+}
+
+fn one_or_many<T: DeserializeOwned>(body: &[u8], right: &str) -> Result<Vec<T>, Refused> {
+    match read(body, right)? {
+        Json::Array(items) => items
+            .into_iter()
+            .map(|item| read(item.to_string().as_bytes(), right))
+            .collect(),
+        item => Ok(vec![read(item.to_string().as_bytes(), right)?]),
+    }
+}
+
+fn from(query: &HashMap<String, String>) -> Result<u64, Refused> {
+    match query.get("from") {
+        None => Ok(1),
+        Some(text) => text
+            .parse()
+            .map_err(|_| Refused(format!("from={text} is no number of an entry"))),
+    }
+}

@@ -1,0 +1,137 @@
+//! What tests and people may do to a stand-in: the same as plain methods and over HTTP.
+
+mod attributes;
+mod http;
+mod records;
+
+pub use attributes::{Attribute, AttributeOption};
+pub(crate) use http::router;
+pub use records::State as RecordCounts;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    faults::{Fault, FaultReport},
+    log::{Change, Request},
+    state::State,
+};
+
+/// Seconds within which a clock can be set: years 1 to 9998.
+const CLOCK_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_370_764_800;
+
+/// A request to the admin API that makes no sense; the text says what would be right.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub(crate) String);
+
+/// The controls of a running stand-in. Clones control the same one.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    state: Arc<State>,
+}
+
+/// What the sandbox's clock shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockSetting {
+    /// The instant, in whole seconds.
+    pub now: Timestamp,
+    /// It stands still.
+    #[serde(default)]
+    pub frozen: bool,
+}
+
+impl Admin {
+    /// The controls of this state.
+    pub(crate) fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+
+    /// What the clock shows.
+    pub fn clock(&self) -> ClockSetting {
+        let now = Timestamp::from_second(self.state.clock.now()).unwrap_or(Timestamp::UNIX_EPOCH);
+        ClockSetting {
+            now,
+            frozen: self.state.clock.is_frozen(),
+        }
+    }
+
+    /// Sets the clock, to run on from there or to stand still. Fractions of a second are cut off.
+    pub fn set_clock(&self, now: Timestamp, frozen: bool) -> Result<(), Refused> {
+        let seconds = crate::time::parse_instant(&now.to_string())
+            .filter(|seconds| CLOCK_SECONDS.contains(seconds));
+        let seconds = seconds.ok_or_else(|| {
+            Refused(format!(
+                "the clock cannot show {now}: give a year from 1 to 9998"
+            ))
+        })?;
+        self.state.clock.set(seconds, frozen);
+        Ok(())
+    }
+
+    /// Moves the clock by so many seconds, backwards if negative.
+    pub fn advance_clock(&self, seconds: i64) -> Result<(), Refused> {
+        if self
+            .state
+            .clock
+            .now()
+            .checked_add(seconds)
+            .is_none_or(|to| !CLOCK_SECONDS.contains(&to))
+        {
+            return Err(Refused(format!(
+                "the clock cannot move by {seconds} seconds: it shows years from 1 to 9998"
+            )));
+        }
+        self.state.clock.advance(seconds);
+        Ok(())
+    }
+
+    /// Asks for a fault and returns its number.
+    pub fn add_fault(&self, fault: Fault) -> Result<u64, Refused> {
+        self.state.faults().add(fault).map_err(Refused)
+    }
+
+    /// The faults asked for, with how often each fired.
+    pub fn faults(&self) -> Vec<FaultReport> {
+        self.state.faults().reports()
+    }
+
+    /// Takes all faults back.
+    pub fn clear_faults(&self) {
+        self.state.faults().clear();
+    }
+
+    /// Refuses with 401 every token given so far.
+    pub fn revoke_tokens(&self) {
+        self.state.tokens().revoke();
+    }
+
+    /// Sets the lifetime of tokens given from now on, in seconds.
+    pub fn set_token_lifetime(&self, seconds: u32) {
+        self.state.tokens().lifetime = i64::from(seconds);
+    }
+
+    /// Changes the application's secret; tokens given stay good.
+    pub fn set_client_secret(&self, secret: &str) {
+        secret.clone_into(&mut self.state.tokens().client_secret);
+    }
+
+    /// The requests logged, from this number on (1 for all): at most the last 100,000.
+    pub fn requests(&self, from: u64) -> Vec<Request> {
+        self.state.requests().from(from)
+    }
+
+    /// The changes logged, from this number on (1 for all): at most the last 500,000.
+    pub fn changes(&self, from: u64) -> Vec<Change> {
+        self.state.store().changes.from(from)
+    }
+
+    /// Forgets both logs. Their numbers go on.
+    pub fn clear_log(&self) {
+        self.state.requests().clear();
+        self.state.store_mut().changes.clear();
+    }
+}

@@ -1,0 +1,19 @@
+//! The records, whatever CRM's wire they are read through: tables, the generated people and companies, and the overlay of
+//! everything that was changed since.
+
+pub(crate) mod change;
+pub(crate) mod generate;
+pub(crate) mod schema;
+pub(crate) mod store;
+pub(crate) mod table;
+pub(crate) mod value;
+mod words;
+
+pub(crate) use generate::{Fact, Kind as PopulationKind, Population};
+pub(crate) use schema::{
+    Choice, DateBehavior, Field, FieldKind, Key, LookupRole, Required, Table as TableShape,
+};
+pub use store::By;
+pub(crate) use store::{Draft, Store};
+pub(crate) use table::{DateIndex, Record, Table};
+pub(crate) use value::{Decimal, Link, Value};

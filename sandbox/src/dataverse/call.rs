@@ -1,0 +1,160 @@
+//! A request, taken apart.
+
+use bytes::Bytes;
+use hyper::{HeaderMap, Method};
+use percent_encoding::percent_decode_str;
+
+use crate::{dataverse::render::Annotations, faults::Route};
+
+/// Where the Web API lies on the organisation's host; the version follows.
+const API: &str = "/api/data/v";
+
+/// A request as far as its head tells.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Method.
+    pub(crate) method: Method,
+    /// Path as it came.
+    pub(crate) path: String,
+    /// Query as it came, without `?`.
+    pub(crate) query: String,
+    /// Headers.
+    pub(crate) headers: HeaderMap,
+    /// Body.
+    pub(crate) body: Bytes,
+    /// Time by the sandbox's clock.
+    pub(crate) now: i64,
+    /// The host to put into next links instead of our own.
+    pub(crate) next_link_host: Option<String>,
+    /// Let the next link lead to the page just sent.
+    pub(crate) repeat_page: bool,
+}
+
+/// What `Prefer` asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Preferences {
+    /// Records on a page at most.
+    pub(crate) page_size_max: Option<usize>,
+    /// Annotations, and their list as it was written.
+    pub(crate) annotations: Option<(Annotations, String)>,
+    /// Return what was written.
+    pub(crate) representation: bool,
+}
+
+impl Call {
+    /// The path below the service root, decoded, and the version in the root; `None` outside the Web API.
+    pub(crate) fn resource(&self) -> Option<(String, String)> {
+        let rest = self.path.strip_prefix(API)?;
+        let (version, resource) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_version = version
+            .split_once('.')
+            .is_some_and(|(major, minor)| is_number(major) && is_number(minor));
+        is_version.then(|| {
+            let resource = percent_decode_str(resource)
+                .decode_utf8_lossy()
+                .into_owned();
+            (version.to_owned(), resource)
+        })
+    }
+
+    /// The service root as the client spells the host, such as `http://127.0.0.1:4000/api/data/v9.2/`.
+    pub(crate) fn root(&self) -> String {
+        let version = self
+            .resource()
+            .map_or_else(|| "9.2".to_owned(), |(version, _)| version);
+        format!("http://{}{API}{version}/", self.host())
+    }
+
+    /// The host, with port, that the client asked for.
+    pub(crate) fn host(&self) -> &str {
+        self.header("host").unwrap_or("localhost")
+    }
+
+    /// A header, if it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// A query option such as `$select`, decoded.
+    pub(crate) fn option(&self, name: &str) -> Option<String> {
+        self.options()
+            .into_iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All query options in order, decoded.
+    pub(crate) fn options(&self) -> Vec<(String, String)> {
+        url::form_urlencoded::parse(self.query.as_bytes())
+            .into_owned()
+            .collect()
+    }
+
+    /// The preferences of all `Prefer` headers.
+    pub(crate) fn preferences(&self) -> Preferences {
+        let mut preferences = Preferences::default();
+        let headers = self
+            .headers
+            .get_all("prefer")
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        for (name, value) in headers.flat_map(split_preferences) {
+            match name.as_str() {
+                "odata.maxpagesize" => {
+                    preferences.page_size_max = value.parse().ok().filter(|size| *size > 0)
+                }
+                "odata.include-annotations" => {
+                    preferences.annotations = Some((Annotations::parse(&value), value))
+                }
+                "return" => preferences.representation = value == "representation",
+                _ => {}
+            }
+        }
+        preferences
+    }
+
+    /// What the request is about, as faults and the log name it.
+    pub(crate) fn route(&self) -> Route {
+        if self.path.ends_with("/oauth2/v2.0/token") {
+            return Route::Token;
+        }
+        let Some((_, resource)) = self.resource() else {
+            return Route::Other;
+        };
+        let is_read = self.method == Method::GET;
+        match resource.split(['(', '/']).next().unwrap_or("") {
+            "" | "$metadata" | "EntityDefinitions" => Route::Metadata,
+            "WhoAmI" => Route::Whoami,
+            _ if !is_read => Route::Write,
+            _ if self.option("$skiptoken").is_some() => Route::Page,
+            _ if resource.contains('(') => Route::Record,
+            _ => Route::Query,
+        }
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `a=1, b="x,y"` as pairs; quotes protect commas.
+fn split_preferences(header: &str) -> Vec<(String, String)> {
+    let mut parts = vec![String::new()];
+    let mut is_quoted = false;
+    for char in header.chars() {
+        match char {
+            '"' => is_quoted = !is_quoted,
+            ',' | ';' if !is_quoted => parts.push(String::new()),
+            _ => {
+                if let Some(part) = parts.last_mut() {
+                    part.push(char);
+                }
+            }
+        }
+    }
+    let pair = |part: String| {
+        let (name, value) = part.split_once('=').unwrap_or((part.as_str(), ""));
+        (name.trim().to_ascii_lowercase(), value.trim().to_owned())
+    };
+    parts.into_iter().map(pair).collect()
+}

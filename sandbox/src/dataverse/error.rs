@@ -1,0 +1,108 @@
+//! Errors as the Web API spells them.
+
+use crate::reply::Reply;
+
+/// An error of the Web API: status, code and message.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Error {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// The platform's code, such as `0x80040217`.
+    pub(crate) code: String,
+    /// Its text.
+    pub(crate) message: String,
+}
+
+/// Codes that the platform documents or that its clients know (crm-wire.md 1.9).
+pub(crate) mod code {
+    /// A query or a property that the model does not have.
+    pub(crate) const QUERY: &str = "0x80060888";
+    /// No such segment in the URL.
+    pub(crate) const SEGMENT: &str = "0x8006088a";
+    /// No such record.
+    pub(crate) const MISSING: &str = "0x80040217";
+    /// A record with the same primary key exists.
+    pub(crate) const EXISTS: &str = "0x80040237";
+    /// A record with the same alternate key exists.
+    pub(crate) const KEY_EXISTS: &str = "0x80060892";
+    /// No record with this alternate key.
+    pub(crate) const KEY_MISSING: &str = "0x80060891";
+    /// The record's version is not the one expected.
+    pub(crate) const VERSION: &str = "0x80060882";
+    /// A text is too long.
+    pub(crate) const TOO_LONG: &str = "0x80044331";
+    /// A choice that the list does not have.
+    pub(crate) const CHOICE: &str = "0x8004431a";
+    /// An argument that makes no sense.
+    pub(crate) const ARGUMENT: &str = "0x80040203";
+    /// A payload that does not fit the table.
+    pub(crate) const PAYLOAD: &str = "0x80048d19";
+    /// A number of requests over the limit.
+    pub(crate) const REQUESTS: &str = "0x80072322";
+    /// A privilege is missing.
+    pub(crate) const PRIVILEGE: &str = "0x80040220";
+    /// Something went wrong inside.
+    pub(crate) const UNEXPECTED: &str = "0x80040216";
+}
+
+impl Error {
+    /// An error of this status.
+    pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: code.to_owned(),
+            message: message.into(),
+        }
+    }
+
+    /// A query that cannot be answered: 400.
+    pub(crate) fn query(message: impl Into<String>) -> Self {
+        Self::new(400, code::QUERY, message)
+    }
+
+    /// A property that a table does not have: 400.
+    pub(crate) fn property(name: &str, table: &str) -> Self {
+        Self::query(format!(
+            "Could not find a property named '{name}' on type 'Microsoft.Dynamics.CRM.{table}'."
+        ))
+    }
+
+    /// A segment of the URL that leads nowhere: 404.
+    pub(crate) fn segment(name: &str) -> Self {
+        Self::new(
+            404,
+            code::SEGMENT,
+            format!("Resource not found for the segment '{name}'."),
+        )
+    }
+
+    /// A payload that does not fit the table: 400.
+    pub(crate) fn payload(message: impl Into<String>) -> Self {
+        Self::new(400, code::PAYLOAD, message)
+    }
+
+    /// The usual error of a status, for faults that name no other.
+    pub(crate) fn usual(status: u16) -> Self {
+        match status {
+            429 => Self::new(
+                status,
+                code::REQUESTS,
+                "Number of requests exceeded the limit of 6000 over time window of 300 seconds.",
+            ),
+            403 => Self::new(
+                status,
+                code::PRIVILEGE,
+                "Principal user is missing prvReadContact privilege.",
+            ),
+            404 => Self::new(status, code::MISSING, "The resource could not be found."),
+            503 => Self::new(status, code::UNEXPECTED, "The service is unavailable."),
+            _ => Self::new(status, code::UNEXPECTED, "An unexpected error occurred."),
+        }
+    }
+
+    /// The error on the wire.
+    pub(crate) fn reply(&self) -> Reply {
+        let body = serde_json::json!({"error": {"code": self.code, "message": self.message}});
+        Reply::json(self.status, &body).header("OData-Version", "4.0")
+    }
+}

@@ -1,0 +1,540 @@
+//! A filter checked against a table, ready to be asked of its records.
+
+use std::{cmp::Ordering, ops::Bound};
+
+use super::{Filter, Literal, Operand, Operator, TextFunction};
+use crate::{
+    data::{DateIndex, Decimal, Fact, FieldKind, Record, Table, Value},
+    dataverse::{error::Error, model},
+    guid::Guid,
+    time,
+};
+
+/// A checked filter. It is true, false, or (`None`) unknown because a null was compared; unknown records are not returned.
+#[derive(Debug)]
+pub(crate) enum Test {
+    /// All hold.
+    All(Vec<Test>),
+    /// One holds.
+    Any(Vec<Test>),
+    /// It does not hold.
+    Not(Box<Test>),
+    /// The field is null, or (`false`) is not.
+    Null(usize, bool),
+    /// A field compared with a value.
+    Compare(usize, Operator, Known),
+    /// A field compared with another.
+    Fields(usize, Operator, usize),
+    /// A text is found in a field.
+    Like(usize, Vec<Pattern>),
+    /// A field has one of these values.
+    OneOf(usize, Vec<Known>),
+}
+
+/// A value that a field is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Known {
+    /// Any number, exact.
+    Number(i128),
+    /// Text, in small letters.
+    Text(String),
+    /// Yes or no.
+    Boolean(bool),
+    /// An id or a reference.
+    Guid(Guid),
+    /// An instant in seconds, a day as its midnight.
+    Instant(i64),
+    /// Nothing is comparable with it.
+    Never,
+}
+
+/// One piece of an SQL `LIKE` pattern.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Pattern {
+    /// `%`
+    Anything,
+    /// `_`
+    OneChar,
+    /// `[abc]`, `[a-f]`, or with `^` none of them.
+    OneOf(Vec<(char, char)>, bool),
+    /// The character itself, in small letters.
+    Char(char),
+}
+
+/// What a filter demands of the id and of the dates, so that only records that can match are looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Bounds {
+    /// Only these ids can match.
+    pub(crate) ids: Option<Vec<Guid>>,
+    /// Only records created within, in seconds: from (included) and to (excluded).
+    pub(crate) created: Window,
+    /// Only records changed within.
+    pub(crate) modified: Window,
+}
+
+/// Seconds from (included) and to (excluded).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Included.
+    pub(crate) from: i64,
+    /// Excluded.
+    pub(crate) to: i64,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            from: i64::MIN,
+            to: i64::MAX,
+        }
+    }
+}
+
+impl Window {
+    /// True if it is narrower than all time.
+    pub(crate) fn is_bounded(self) -> bool {
+        self != Self::default()
+    }
+
+    /// As bounds of a walk by date.
+    pub(crate) fn places(self) -> (Bound<(i64, Guid)>, Bound<(i64, Guid)>) {
+        // The least id of all stands before every record of its second.
+        let at = |seconds| (seconds, Guid::from_u128(0));
+        let from = if self.from == i64::MIN {
+            Bound::Unbounded
+        } else {
+            Bound::Included(at(self.from))
+        };
+        let to = if self.to == i64::MAX {
+            Bound::Unbounded
+        } else {
+            Bound::Excluded(at(self.to))
+        };
+        (from, to)
+    }
+}
+
+/// Checks a filter against a table: properties must exist, and values must fit them.
+pub(crate) fn bind(filter: &Filter, table: &Table) -> Result<Test, Error> {
+    Ok(match filter {
+        Filter::All(parts) => Test::All(
+            parts
+                .iter()
+                .map(|part| bind(part, table))
+                .collect::<Result<_, _>>()?,
+        ),
+        Filter::Any(parts) => Test::Any(
+            parts
+                .iter()
+                .map(|part| bind(part, table))
+                .collect::<Result<_, _>>()?,
+        ),
+        Filter::Not(inner) => Test::Not(Box::new(bind(inner, table)?)),
+        Filter::Compare {
+            property,
+            operator,
+            operand,
+        } => compare(property, *operator, operand, table)?,
+        Filter::Text {
+            function,
+            property,
+            text,
+        } => {
+            let field = model::property(table, property)?;
+            if !matches!(
+                table.fields[field].kind,
+                FieldKind::Text { .. } | FieldKind::Memo { .. }
+            ) {
+                return Err(Error::query(format!(
+                    "No function signature for the function with name '{}' matches the specified arguments.",
+                    function.word()
+                )));
+            }
+            Test::Like(field, pattern(*function, text))
+        }
+        Filter::OneOf {
+            property,
+            values,
+            negated,
+        } => {
+            let field = model::property(table, property)?;
+            let known = values.iter().map(|value| {
+                known_of_text(value, &table.fields[field].kind).ok_or_else(|| {
+                    Error::new(
+                        400,
+                        crate::dataverse::error::code::ARGUMENT,
+                        format!(
+                            "The value '{value}' is not valid for the attribute '{}'.",
+                            table.fields[field].name
+                        ),
+                    )
+                })
+            });
+            let test = Test::OneOf(field, known.collect::<Result<_, _>>()?);
+            if *negated {
+                Test::Not(Box::new(test))
+            } else {
+                test
+            }
+        }
+    })
+}
+
+fn compare(
+    property: &str,
+    operator: Operator,
+    operand: &Operand,
+    table: &Table,
+) -> Result<Test, Error> {
+    let field = model::property(table, property)?;
+    let kind = &table.fields[field].kind;
+    let literal = match operand {
+        Operand::Property(other) => {
+            let other = model::property(table, other)?;
+            let (left, right) = (edm(kind), edm(&table.fields[other].kind));
+            return if left == right {
+                Ok(Test::Fields(field, operator, other))
+            } else {
+                Err(incompatible(left, right, operator))
+            };
+        }
+        Operand::Literal(literal) => literal,
+    };
+    let (known, right) = match literal {
+        Literal::Null => {
+            return match operator {
+                Operator::Eq => Ok(Test::Null(field, true)),
+                Operator::Ne => Ok(Test::Null(field, false)),
+                _ => Ok(Test::Compare(field, operator, Known::Never)),
+            };
+        }
+        Literal::Text(text) => (Known::Text(folded(text)), "Edm.String"),
+        Literal::Number(text) => {
+            let number = Decimal::parse(text).unwrap_or(Decimal::new(0, 0));
+            (
+                Known::Number(number.comparable()),
+                if number.to_integer().is_some() {
+                    "Edm.Int32"
+                } else {
+                    "Edm.Decimal"
+                },
+            )
+        }
+        Literal::Boolean(flag) => (Known::Boolean(*flag), "Edm.Boolean"),
+        Literal::Guid(id) => (Known::Guid(*id), "Edm.Guid"),
+        Literal::Date(days) => (Known::Instant(days * time::DAY), "Edm.Date"),
+        Literal::Instant(seconds) => (Known::Instant(*seconds), "Edm.DateTimeOffset"),
+    };
+    let fits = match (kind, &known) {
+        (
+            FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_),
+            Known::Text(_),
+        ) => true,
+        (FieldKind::Boolean { .. }, Known::Boolean(_)) => true,
+        (FieldKind::Guid | FieldKind::Lookup { .. }, Known::Guid(_)) => true,
+        (FieldKind::DateTime(_), Known::Instant(_)) => true,
+        (_, Known::Number(_)) => is_numeric(kind),
+        _ => false,
+    };
+    if fits {
+        Ok(Test::Compare(field, operator, known))
+    } else {
+        Err(incompatible(edm(kind), right, operator))
+    }
+}
+
+fn incompatible(left: &str, right: &str, operator: Operator) -> Error {
+    let kind = operator.names().1;
+    Error::query(format!(
+        "A binary operator with incompatible types was detected. Found operand types '{left}' and '{right}' for operator kind '{kind}'."
+    ))
+}
+
+fn is_numeric(kind: &FieldKind) -> bool {
+    use FieldKind::{BigInt, Decimal, Double, Integer, Money, Picklist, State, Status};
+    matches!(
+        kind,
+        Integer { .. }
+            | BigInt
+            | Money { .. }
+            | Decimal { .. }
+            | Double { .. }
+            | Picklist(_)
+            | State(_)
+            | Status(_)
+    )
+}
+
+/// The type of a column in OData's entity data model.
+fn edm(kind: &FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_) => {
+            "Edm.String"
+        }
+        FieldKind::Guid | FieldKind::Lookup { .. } => "Edm.Guid",
+        FieldKind::DateTime(crate::data::DateBehavior::DateOnly) => "Edm.Date",
+        FieldKind::DateTime(_) => "Edm.DateTimeOffset",
+        FieldKind::BigInt => "Edm.Int64",
+        FieldKind::Money { .. } | FieldKind::Decimal { .. } => "Edm.Decimal",
+        FieldKind::Double { .. } => "Edm.Double",
+        FieldKind::Boolean { .. } => "Edm.Boolean",
+        _ => "Edm.Int32",
+    }
+}
+
+fn known_of_text(text: &str, kind: &FieldKind) -> Option<Known> {
+    Some(match kind {
+        FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_) => {
+            Known::Text(folded(text))
+        }
+        FieldKind::Guid | FieldKind::Lookup { .. } => Known::Guid(Guid::parse(text)?),
+        FieldKind::Boolean { .. } => Known::Boolean(matches!(text, "1" | "true")),
+        FieldKind::DateTime(_) => Known::Instant(
+            time::parse_instant(text).or_else(|| Some(time::parse_date(text)? * time::DAY))?,
+        ),
+        _ => Known::Number(Decimal::parse(text)?.comparable()),
+    })
+}
+
+/// As the database compares texts: letters without their case, and blanks at the end do not count.
+pub(crate) fn folded(text: &str) -> String {
+    text.trim_end_matches(' ')
+        .chars()
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+fn pattern(function: TextFunction, text: &str) -> Vec<Pattern> {
+    let mut pieces = Vec::new();
+    if function != TextFunction::StartsWith {
+        pieces.push(Pattern::Anything);
+    }
+    let chars: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
+    let mut place = 0;
+    while place < chars.len() {
+        let piece = match chars[place] {
+            '%' => Pattern::Anything,
+            '_' => Pattern::OneChar,
+            '[' => match chars[place..].iter().position(|char| *char == ']') {
+                Some(end) if end > 1 => {
+                    let set = char_set(&chars[place + 1..place + end]);
+                    place += end;
+                    set
+                }
+                _ => Pattern::Char('['),
+            },
+            char => Pattern::Char(char),
+        };
+        pieces.push(piece);
+        place += 1;
+    }
+    if function != TextFunction::EndsWith {
+        pieces.push(Pattern::Anything);
+    }
+    pieces
+}
+
+fn char_set(inside: &[char]) -> Pattern {
+    let (inside, negated) = if inside.first() == Some(&'^') {
+        (&inside[1..], true)
+    } else {
+        (inside, false)
+    };
+    let mut ranges = Vec::new();
+    let mut rest = inside;
+    loop {
+        rest = match rest {
+            [from, '-', to, rest @ ..] => {
+                ranges.push((*from, *to));
+                rest
+            }
+            [one, rest @ ..] => {
+                ranges.push((*one, *one));
+                rest
+            }
+            [] => return Pattern::OneOf(ranges, negated),
+        };
+    }
+}
+
+fn is_like(text: &[char], pattern: &[Pattern]) -> bool {
+    let Some((first, rest)) = pattern.split_first() else {
+        return text.is_empty();
+    };
+    match (first, text.split_first()) {
+        (Pattern::Anything, _) => (0..=text.len()).any(|skip| is_like(&text[skip..], rest)),
+        (_, None) => false,
+        (Pattern::OneChar, Some((_, text))) => is_like(text, rest),
+        (Pattern::Char(char), Some((first, text))) => char == first && is_like(text, rest),
+        (Pattern::OneOf(ranges, negated), Some((first, text))) => {
+            ranges.iter().any(|(from, to)| (from..=to).contains(&first)) != *negated
+                && is_like(text, rest)
+        }
+    }
+}
+
+impl Test {
+    /// Whether it holds for a record; `None` if a null keeps it unknown.
+    pub(crate) fn holds(&self, table: &Table, record: Record<'_>) -> Option<bool> {
+        match self {
+            Self::All(parts) => together(parts, table, record, false),
+            Self::Any(parts) => together(parts, table, record, true),
+            Self::Not(inner) => inner.holds(table, record).map(|holds| !holds),
+            Self::Null(field, wanted) => Some(table.value(record, *field).is_null() == *wanted),
+            Self::Compare(field, operator, known) => ordering(&table.value(record, *field), known)
+                .map(|ordering| decides(*operator, ordering)),
+            Self::Fields(left, operator, right) => {
+                let known = known_of(&table.value(record, *right));
+                ordering(&table.value(record, *left), &known)
+                    .map(|ordering| decides(*operator, ordering))
+            }
+            Self::Like(field, pattern) => match table.value(record, *field) {
+                Value::Text(text) => {
+                    let chars: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
+                    Some(is_like(&chars, pattern))
+                }
+                _ => None,
+            },
+            Self::OneOf(field, values) => {
+                let value = table.value(record, *field);
+                (!value.is_null()).then(|| {
+                    values
+                        .iter()
+                        .any(|known| ordering(&value, known) == Some(Ordering::Equal))
+                })
+            }
+        }
+    }
+
+    /// What it demands of ids and dates.
+    pub(crate) fn bounds(&self, table: &Table) -> Bounds {
+        let mut bounds = Bounds::default();
+        self.narrow(table, &mut bounds);
+        bounds
+    }
+
+    fn narrow(&self, table: &Table, bounds: &mut Bounds) {
+        if let Self::All(parts) = self {
+            parts.iter().for_each(|part| part.narrow(table, bounds));
+        }
+        if bounds.ids.is_none() {
+            bounds.ids = self.ids(table);
+        }
+        if let Self::Compare(field, operator, Known::Instant(at)) = self {
+            let window = match table.fields[*field].fact {
+                Some(Fact::CreatedOn) => &mut bounds.created,
+                Some(Fact::ModifiedOn) => &mut bounds.modified,
+                _ => return,
+            };
+            let (from, to) = match operator {
+                Operator::Eq => (*at, at + 1),
+                Operator::Ge => (*at, i64::MAX),
+                Operator::Gt => (at + 1, i64::MAX),
+                Operator::Lt => (i64::MIN, *at),
+                Operator::Le => (i64::MIN, at + 1),
+                Operator::Ne => return,
+            };
+            *window = Window {
+                from: window.from.max(from),
+                to: window.to.min(to),
+            };
+        }
+    }
+
+    /// The only ids that can match, if it names them.
+    fn ids(&self, table: &Table) -> Option<Vec<Guid>> {
+        let is_id = |field: &usize| table.fields[*field].fact == Some(Fact::Id);
+        match self {
+            Self::Compare(field, Operator::Eq, Known::Guid(id)) if is_id(field) => Some(vec![*id]),
+            Self::OneOf(field, values) if is_id(field) => values
+                .iter()
+                .map(|known| {
+                    if let Known::Guid(id) = known {
+                        Some(*id)
+                    } else {
+                        None
+                    }
+                })
+                .collect(),
+            Self::Any(parts) => {
+                let lists: Option<Vec<Vec<Guid>>> =
+                    parts.iter().map(|part| part.ids(table)).collect();
+                Some(lists?.concat())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Bounds {
+    /// The window of one of the dates.
+    pub(crate) fn window(&self, index: DateIndex) -> Window {
+        match index {
+            DateIndex::Created => self.created,
+            DateIndex::Modified => self.modified,
+        }
+    }
+}
+
+/// And (`decisive` false) and or (`decisive` true) with three values.
+fn together(parts: &[Test], table: &Table, record: Record<'_>, decisive: bool) -> Option<bool> {
+    let mut unknown = false;
+    for part in parts {
+        match part.holds(table, record) {
+            Some(holds) if holds == decisive => return Some(decisive),
+            Some(_) => {}
+            None => unknown = true,
+        }
+    }
+    if unknown { None } else { Some(!decisive) }
+}
+
+fn decides(operator: Operator, ordering: Ordering) -> bool {
+    match operator {
+        Operator::Eq => ordering.is_eq(),
+        Operator::Ne => ordering.is_ne(),
+        Operator::Gt => ordering.is_gt(),
+        Operator::Ge => ordering.is_ge(),
+        Operator::Lt => ordering.is_lt(),
+        Operator::Le => ordering.is_le(),
+    }
+}
+
+fn known_of(value: &Value<'_>) -> Known {
+    match value {
+        Value::Null => Known::Never,
+        Value::Text(text) => Known::Text(folded(text)),
+        Value::Choices(choices) => Known::Text(crate::data::value::choice_text(choices)),
+        Value::Integer(number) => Known::Number(Decimal::new(i128::from(*number), 0).comparable()),
+        Value::Decimal(number) => Known::Number(number.comparable()),
+        Value::Double(number) => Decimal::parse(&number.to_string())
+            .map_or(Known::Never, |number| Known::Number(number.comparable())),
+        Value::Boolean(flag) => Known::Boolean(*flag),
+        Value::Guid(id) => Known::Guid(*id),
+        Value::Link(link) => Known::Guid(link.id),
+        Value::Instant(seconds) => Known::Instant(*seconds),
+        Value::Date(days) => Known::Instant(days * time::DAY),
+    }
+}
+
+fn ordering(value: &Value<'_>, known: &Known) -> Option<Ordering> {
+    match (value, known) {
+        (Value::Text(text), Known::Text(known)) => {
+            let folded = text
+                .trim_end_matches(' ')
+                .chars()
+                .flat_map(char::to_lowercase);
+            Some(folded.cmp(known.chars()))
+        }
+        (Value::Instant(seconds), Known::Instant(known)) => Some(seconds.cmp(known)),
+        (Value::Guid(id), Known::Guid(known)) => Some(id.cmp(known)),
+        _ => match (known_of(value), known) {
+            (Known::Number(left), Known::Number(right)) => Some(left.cmp(right)),
+            (Known::Text(left), Known::Text(right)) => Some(left.cmp(right)),
+            (Known::Boolean(left), Known::Boolean(right)) => Some(left.cmp(right)),
+            (Known::Guid(left), Known::Guid(right)) => Some(left.cmp(right)),
+            (Known::Instant(left), Known::Instant(right)) => Some(left.cmp(right)),
+            _ => None,
+        },
+    }
+}

@@ -1,0 +1,465 @@
+//! Descriptions of tables and columns: `EntityDefinitions`, its `Attributes` with typed casts, and `Keys`.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{
+    call::Call,
+    error::Error,
+    key::{self, Path, Segment},
+    types::{TypeName, type_name},
+};
+use crate::{
+    data::{Choice, DateBehavior, Fact, Field, FieldKind, Key, Required, Store, Table},
+    guid::Guid,
+    random::mix,
+    reply::Reply,
+};
+
+/// The names of all column types that the admin API can add, as metadata spells them.
+pub(crate) const TYPE_NAMES: &[&str] = &[
+    "String",
+    "Memo",
+    "Uniqueidentifier",
+    "DateTime",
+    "Integer",
+    "BigInt",
+    "Money",
+    "Decimal",
+    "Double",
+    "Boolean",
+    "Picklist",
+    "MultiSelectPicklist",
+    "Lookup",
+];
+
+const NAMESPACE: &str = "Microsoft.Dynamics.CRM.";
+
+/// Answers `GET /EntityDefinitions…`.
+pub(super) fn answer(store: &Store, call: &Call, path: &Path) -> Result<Reply, Error> {
+    let (first, rest) = path
+        .segments
+        .split_first()
+        .ok_or_else(|| Error::segment(""))?;
+    let root = format!("{}$metadata#EntityDefinitions", call.root());
+    let Some(key) = &first.key else {
+        if let Some(unknown) = rest.first() {
+            return Err(Error::segment(&unknown.name));
+        }
+        let tables = store.tables.iter().map(|table| entity(table, call));
+        return list(tables.collect(), call, &root);
+    };
+    let table = find_table(store, key)?;
+    let root = format!("{root}('{}')", table.shape.name);
+    match rest {
+        [] => one(entity(table, call), call, &format!("{root}/$entity")),
+        [part] if part.name == "Keys" && part.key.is_none() => list(
+            table
+                .keys
+                .iter()
+                .map(|key| alternate_key(table, key))
+                .collect(),
+            call,
+            &format!("{root}/Keys"),
+        ),
+        [part, rest @ ..] if part.name == "Attributes" => {
+            attributes(table, part, rest, call, &format!("{root}/Attributes"))
+        }
+        [unknown, ..] => Err(Error::segment(&unknown.name)),
+    }
+}
+
+fn find_table<'a>(store: &'a Store, key: &str) -> Result<&'a Table, Error> {
+    let by_name = |name: &str| store.table(name);
+    let found = match key::pairs(key).as_deref() {
+        Some([(property, name)]) if property == "LogicalName" => by_name(name),
+        _ => Guid::parse(key).and_then(|id| {
+            store
+                .tables
+                .iter()
+                .find(|table| metadata_id(table.shape.name, "") == id)
+        }),
+    };
+    found.ok_or_else(|| {
+        Error::new(
+            404,
+            "0x80060888",
+            format!("Could not find an entity with the name or id '{key}' in the metadata cache."),
+        )
+    })
+}
+
+/// `/Attributes`, `/Attributes/Type`, `/Attributes(LogicalName='x')`, `/Attributes(LogicalName='x')/Type`.
+fn attributes(
+    table: &Table,
+    part: &Segment,
+    rest: &[Segment],
+    call: &Call,
+    root: &str,
+) -> Result<Reply, Error> {
+    let cast = match rest {
+        [] => None,
+        [cast] if cast.key.is_none() => Some(
+            cast.name
+                .strip_prefix(NAMESPACE)
+                .ok_or_else(|| Error::segment(&cast.name))?,
+        ),
+        [_, unknown, ..] | [unknown] => return Err(Error::segment(&unknown.name)),
+    };
+    let matches = |field: &&Field| cast.is_none_or(|cast| type_name(&field.kind).metadata == cast);
+    let root = cast.map_or_else(
+        || root.to_owned(),
+        |cast| format!("{root}/{NAMESPACE}{cast}"),
+    );
+    let Some(key) = &part.key else {
+        let fields = table
+            .fields
+            .iter()
+            .filter(matches)
+            .map(|field| attribute(table, field, call));
+        return list(fields.collect(), call, &root);
+    };
+    let name = match key::pairs(key).as_deref() {
+        Some([(property, name)]) if property == "LogicalName" => name.clone(),
+        _ => key.clone(),
+    };
+    let by_id =
+        |field: &&Field| Guid::parse(&name) == Some(metadata_id(table.shape.name, &field.name));
+    let field = table
+        .fields
+        .iter()
+        .find(|field| field.name == name || by_id(field))
+        .filter(matches);
+    let field = field.ok_or_else(|| {
+        Error::new(
+            404,
+            "0x80060888",
+            format!("Could not find an attribute with the name or id '{name}'."),
+        )
+    })?;
+    one(
+        attribute(table, field, call),
+        call,
+        &format!("{root}/$entity"),
+    )
+}
+
+fn entity(table: &Table, call: &Call) -> Json {
+    let shape = &table.shape;
+    let mut json = json!({
+        "MetadataId": metadata_id(shape.name, "").to_string(),
+        "LogicalName": shape.name,
+        "SchemaName": shape.schema_name,
+        "EntitySetName": shape.set,
+        "LogicalCollectionName": shape.set,
+        "CollectionSchemaName": shape.plural,
+        "DisplayName": label(shape.label),
+        "DisplayCollectionName": label(shape.plural),
+        "PrimaryIdAttribute": shape.id_field,
+        "PrimaryNameAttribute": shape.name_field,
+        "ObjectTypeCode": shape.type_code,
+        "OwnershipType": if table.field("ownerid").is_some() { "UserOwned" } else { "BusinessOwned" },
+        "TableType": "Standard",
+        "IsCustomEntity": false,
+        "IsActivity": false,
+        "IsIntersect": false,
+        "IsOptimisticConcurrencyEnabled": true,
+        "ChangeTrackingEnabled": false,
+        "CanChangeTrackingBeEnabled": {"Value": true, "CanBeChanged": true, "ManagedPropertyLogicalName": "canchangetrackingbeenabled"},
+        "IsAuditEnabled": {"Value": false, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyauditsettings"},
+        "IsDuplicateDetectionEnabled": {"Value": false, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyduplicatedetectionsettings"},
+    });
+    for expansion in expansions(call) {
+        let parts: Option<Vec<Json>> = match expansion.name.as_str() {
+            "Attributes" => Some(
+                table
+                    .fields
+                    .iter()
+                    .map(|field| attribute(table, field, call))
+                    .collect(),
+            ),
+            "Keys" => Some(
+                table
+                    .keys
+                    .iter()
+                    .map(|key| alternate_key(table, key))
+                    .collect(),
+            ),
+            _ => None,
+        };
+        if let Some(parts) = parts {
+            json[&expansion.name] = parts
+                .into_iter()
+                .map(|part| narrowed(part, expansion.select.as_deref()))
+                .collect();
+        }
+    }
+    json
+}
+
+fn attribute(table: &Table, field: &Field, call: &Call) -> Json {
+    let TypeName {
+        attribute_type,
+        type_name,
+        metadata,
+    } = type_name(&field.kind);
+    let required = match field.required {
+        Required::None => "None",
+        Required::Recommended => "Recommended",
+        Required::Application => "ApplicationRequired",
+        Required::System => "SystemRequired",
+    };
+    let mut json = json!({
+        "@odata.type": format!("#{NAMESPACE}{metadata}"),
+        "MetadataId": metadata_id(table.shape.name, &field.name).to_string(),
+        "LogicalName": field.name,
+        "SchemaName": field.schema_name,
+        "EntityLogicalName": table.shape.name,
+        "AttributeType": attribute_type,
+        "AttributeTypeName": {"Value": type_name},
+        "AttributeOf": attribute_of(table, field),
+        "DisplayName": label(&field.label),
+        "IsPrimaryId": field.fact == Some(Fact::Id),
+        "IsPrimaryName": field.name == table.shape.name_field,
+        "IsCustomAttribute": field.custom,
+        "IsLogical": matches!(field.kind, FieldKind::Virtual),
+        "IsValidForCreate": field.can_create,
+        "IsValidForUpdate": field.can_update,
+        "IsValidForRead": !matches!(field.kind, FieldKind::Virtual),
+        "IsValidODataAttribute": field.kind.is_readable(),
+        "RequiredLevel": {"Value": required, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyrequirementlevelsettings"},
+    });
+    if let Json::Object(properties) = &mut json {
+        properties.extend(details(&field.kind));
+        if expansions(call)
+            .iter()
+            .any(|expansion| matches!(expansion.name.as_str(), "OptionSet" | "GlobalOptionSet"))
+            && let Some(options) = option_set(table, field)
+        {
+            properties.insert("OptionSet".into(), options);
+            properties.insert("GlobalOptionSet".into(), Json::Null);
+        }
+    }
+    json
+}
+
+/// What only columns of one type have.
+fn details(kind: &FieldKind) -> Map<String, Json> {
+    let details = match kind {
+        FieldKind::Text { length_max, format } => {
+            json!({"MaxLength": length_max, "DatabaseLength": length_max * 2, "Format": format, "FormatName": {"Value": format}, "ImeMode": "Auto"})
+        }
+        FieldKind::Memo { length_max } => json!({"MaxLength": length_max, "Format": "TextArea"}),
+        FieldKind::DateTime(behavior) => {
+            let (behavior, format) = match behavior {
+                DateBehavior::UserLocal => ("UserLocal", "DateAndTime"),
+                DateBehavior::DateOnly => ("DateOnly", "DateOnly"),
+                DateBehavior::TimeZoneIndependent => ("TimeZoneIndependent", "DateAndTime"),
+            };
+            json!({"Format": format, "DateTimeBehavior": {"Value": behavior}})
+        }
+        FieldKind::Integer { min, max } => {
+            json!({"MinValue": min, "MaxValue": max, "Format": "None"})
+        }
+        FieldKind::BigInt => json!({"MinValue": i64::MIN, "MaxValue": i64::MAX}),
+        FieldKind::Money { precision } => {
+            json!({"Precision": precision, "PrecisionSource": 2, "MinValue": -922_337_203_685_477.0, "MaxValue": 922_337_203_685_477.0})
+        }
+        FieldKind::Decimal { precision } => {
+            json!({"Precision": precision, "MinValue": -100_000_000_000.0, "MaxValue": 100_000_000_000.0})
+        }
+        FieldKind::Double { precision } => {
+            json!({"Precision": precision, "MinValue": -100_000_000_000.0, "MaxValue": 100_000_000_000.0})
+        }
+        FieldKind::Lookup { targets, .. } => json!({"Targets": targets, "Format": "None"}),
+        FieldKind::Picklist(_) | FieldKind::MultiPicklist(_) => json!({"DefaultFormValue": -1}),
+        FieldKind::Boolean { .. } => json!({"DefaultValue": false}),
+        _ => Json::Null,
+    };
+    match details {
+        Json::Object(properties) => properties,
+        _ => Map::new(),
+    }
+}
+
+fn option_set(table: &Table, field: &Field) -> Option<Json> {
+    let name = format!("{}_{}", table.shape.name, field.name);
+    if let FieldKind::Boolean { yes, no } = &field.kind {
+        return Some(json!({
+            "Name": name, "OptionSetType": "Boolean", "IsGlobal": false,
+            "TrueOption": option(&Choice::new(1, yes.as_str())), "FalseOption": option(&Choice::new(0, no.as_str())),
+        }));
+    }
+    let kind = match field.kind {
+        FieldKind::State(_) => "State",
+        FieldKind::Status(_) => "Status",
+        FieldKind::Picklist(_) | FieldKind::MultiPicklist(_) => "Picklist",
+        _ => return None,
+    };
+    let options: Vec<Json> = field.kind.choices().iter().map(option).collect();
+    Some(
+        json!({"Name": name, "OptionSetType": kind, "IsGlobal": false, "IsCustomOptionSet": field.custom, "Options": options}),
+    )
+}
+
+fn option(choice: &Choice) -> Json {
+    let mut json =
+        json!({"Value": choice.value, "Label": label(&choice.label), "IsManaged": false});
+    if let Some(state) = choice.state {
+        json["State"] = state.into();
+    }
+    json
+}
+
+fn alternate_key(table: &Table, key: &Key) -> Json {
+    let fields: Vec<&str> = key
+        .fields
+        .iter()
+        .map(|field| table.fields[*field].name.as_str())
+        .collect();
+    json!({
+        "MetadataId": metadata_id(table.shape.name, &key.name).to_string(),
+        "LogicalName": key.name,
+        "SchemaName": key.name,
+        "EntityLogicalName": table.shape.name,
+        "KeyAttributes": fields,
+        "EntityKeyIndexStatus": "Active",
+        "DisplayName": label(&key.name),
+    })
+}
+
+/// The column that a computed shadow (`gendercodename`) or a reference's type column belongs to.
+fn attribute_of(table: &Table, field: &Field) -> Option<String> {
+    if field.kind.is_readable() {
+        return None;
+    }
+    ["name", "type"]
+        .iter()
+        .find_map(|end| field.name.strip_suffix(end))
+        .filter(|name| table.field(name).is_some())
+        .map(str::to_owned)
+}
+
+fn label(text: &str) -> Json {
+    let localized = json!({"Label": text, "LanguageCode": 1033, "IsManaged": true});
+    json!({"LocalizedLabels": [localized], "UserLocalizedLabel": localized})
+}
+
+fn metadata_id(table: &str, name: &str) -> Guid {
+    let chance = format!("{table}.{name}")
+        .bytes()
+        .fold(7, |chance, byte| mix(chance, u64::from(byte)));
+    let bits = u128::from(mix(chance, 1)) << 64 | u128::from(mix(chance, 2));
+    Guid::from_u128(bits & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62)
+}
+
+struct Expansion {
+    name: String,
+    select: Option<String>,
+}
+
+/// `$expand=Attributes($select=LogicalName,AttributeType),Keys`
+fn expansions(call: &Call) -> Vec<Expansion> {
+    let text = call.option("$expand").unwrap_or_default();
+    let mut parts = vec![String::new()];
+    let mut depth = 0_usize;
+    for char in text.chars() {
+        match char {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        match parts.last_mut() {
+            Some(part) if char != ',' || depth > 0 => part.push(char),
+            _ => parts.push(String::new()),
+        }
+    }
+    parts
+        .iter()
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let (name, options) = part.split_once('(').unwrap_or((part, ""));
+            let select = options
+                .trim_end_matches(')')
+                .split(';')
+                .find_map(|option| option.strip_prefix("$select="));
+            Expansion {
+                name: name.trim().to_owned(),
+                select: select.map(str::to_owned),
+            }
+        })
+        .collect()
+}
+
+fn one(item: Json, call: &Call, context: &str) -> Result<Reply, Error> {
+    let mut body = Map::from_iter([("@odata.context".to_owned(), context.into())]);
+    if let Json::Object(properties) = selected(item, call)? {
+        body.extend(properties);
+    }
+    Ok(Reply::json(200, &Json::Object(body)).header("OData-Version", "4.0"))
+}
+
+fn list(items: Vec<Json>, call: &Call, context: &str) -> Result<Reply, Error> {
+    let filter = call.option("$filter");
+    let condition = filter.as_deref().map(super::filter::parse).transpose()?;
+    let mut value = Vec::new();
+    for item in items {
+        let keep = match &condition {
+            Some(condition) => super::metadata_filter::holds(condition, &item)?,
+            None => true,
+        };
+        if keep {
+            value.push(selected(item, call)?);
+        }
+    }
+    let select = call
+        .option("$select")
+        .map_or_else(String::new, |select| format!("({select})"));
+    let body = json!({"@odata.context": format!("{context}{select}"), "value": value});
+    Ok(Reply::json(200, &body).header("OData-Version", "4.0"))
+}
+
+/// Only what `$select` names, which must be there; ids, types and expansions stay.
+fn selected(item: Json, call: &Call) -> Result<Json, Error> {
+    let select = call.option("$select");
+    if let (Some(select), Json::Object(properties)) = (&select, &item) {
+        let known = |name: &&str| properties.contains_key(*name) || TYPED.contains(name);
+        if let Some(unknown) = select.split(',').map(str::trim).find(|name| !known(name)) {
+            return Err(Error::query(format!(
+                "Could not find a property named '{unknown}' on type 'Microsoft.Dynamics.CRM.EntityMetadata'."
+            )));
+        }
+    }
+    let expanded: Vec<String> = expansions(call)
+        .into_iter()
+        .map(|expansion| expansion.name)
+        .collect();
+    let kept = select.map(|select| format!("{select},{},GlobalOptionSet", expanded.join(",")));
+    Ok(narrowed(item, kept.as_deref()))
+}
+
+/// Properties of single column types, which a list of mixed columns has only here and there.
+const TYPED: &[&str] = &[
+    "MaxLength",
+    "Format",
+    "FormatName",
+    "DateTimeBehavior",
+    "MinValue",
+    "MaxValue",
+    "Precision",
+    "Targets",
+    "DefaultFormValue",
+];
+
+fn narrowed(item: Json, select: Option<&str>) -> Json {
+    let (Some(select), Json::Object(properties)) = (select, &item) else {
+        return item;
+    };
+    let names: Vec<&str> = select.split(',').map(str::trim).collect();
+    let kept = properties.iter().filter(|(name, _)| {
+        names.contains(&name.as_str()) || *name == "MetadataId" || *name == "@odata.type"
+    });
+    Json::Object(
+        kept.map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    )
+}

@@ -1,0 +1,149 @@
+//! Dataverse's Web API and the token endpoint before it, as `crm-wire.md` section 1 describes them.
+
+mod call;
+mod cursor;
+mod error;
+mod filter;
+mod key;
+mod metadata;
+mod metadata_filter;
+mod model;
+mod order;
+mod payload;
+mod query;
+mod render;
+mod single;
+mod tables;
+mod token;
+mod types;
+
+pub(crate) use call::Call;
+pub(crate) use error::Error;
+pub(crate) use metadata::TYPE_NAMES;
+pub(crate) use payload::{Leniency, field_value};
+pub(crate) use tables::tables;
+pub(crate) use token::{Tokens, refuse as refuse_token};
+
+use hyper::Method;
+use serde_json::json;
+
+use crate::{data::Store, reply::Reply, state::State};
+use token::Refusal;
+
+/// Answers one request of the protocol.
+pub(crate) fn answer(state: &State, call: &Call) -> Reply {
+    if call.path.ends_with("/oauth2/v2.0/token") {
+        return if call.method == Method::POST {
+            state.tokens().answer(call)
+        } else {
+            Error::new(405, error::code::QUERY, "The endpoint only accepts POST.").reply()
+        };
+    }
+    if let Err(refusal) = state.tokens().check(call) {
+        return unauthorized(state, call, refusal);
+    }
+    let Some((_, resource)) = call.resource() else {
+        return Error::segment(call.path.trim_start_matches('/')).reply();
+    };
+    route(state, call, &resource).unwrap_or_else(|error| error.reply())
+}
+
+/// 401 with an empty body: the useful part is the header.
+pub(crate) fn unauthorized(state: &State, call: &Call, refusal: Refusal) -> Reply {
+    let tenant = state.tokens().tenant_id.clone();
+    let host = call.host();
+    let challenge = format!(
+        "Bearer authorization_uri=http://{host}/{tenant}/oauth2/authorize, resource_id=http://{host}/"
+    );
+    let reason = match refusal {
+        Refusal::Missing => "",
+        Refusal::Expired => {
+            ", error=\"invalid_token\", error_description=\"The access token expired\""
+        }
+        Refusal::Unknown => {
+            ", error=\"invalid_token\", error_description=\"The access token is invalid\""
+        }
+    };
+    Reply::empty(401).header("WWW-Authenticate", format!("{challenge}{reason}"))
+}
+
+/// 401 as if the token were not known, for faults.
+pub(crate) fn unauthorized_by_fault(state: &State, call: &Call) -> Reply {
+    unauthorized(state, call, Refusal::Unknown)
+}
+
+fn route(state: &State, call: &Call, resource: &str) -> Result<Reply, Error> {
+    let path = key::Path::parse(resource)?;
+    let first = path
+        .segments
+        .first()
+        .map_or("", |segment| segment.name.as_str());
+    match (first, &call.method) {
+        ("", &Method::GET) => Ok(service_document(&state.store(), call)),
+        ("WhoAmI" | "WhoAmI()", &Method::GET) => Ok(who_am_i(state, call)),
+        ("EntityDefinitions", &Method::GET) => metadata::answer(&state.store(), call, &path),
+        ("$metadata", &Method::GET) => Err(Error::new(
+            501,
+            error::code::UNEXPECTED,
+            "CSDL is not part of this stand-in: read EntityDefinitions",
+        )),
+        _ => records(state, call, &path),
+    }
+}
+
+fn records(state: &State, call: &Call, path: &key::Path) -> Result<Reply, Error> {
+    let Some((first, rest)) = path.segments.split_first() else {
+        return Err(Error::segment(""));
+    };
+    let index = {
+        let store = state.store();
+        let index = store
+            .tables
+            .iter()
+            .position(|table| table.shape.set == first.name);
+        index.ok_or_else(|| Error::segment(&first.name))?
+    };
+    match (&first.key, rest, &call.method) {
+        (None, [], &Method::GET) => {
+            let store = state.store();
+            query::answer(&store, &store.tables[index], call)
+        }
+        (None, [], &Method::POST) => single::create(state, index, call),
+        (None, [last], &Method::GET) if last.name == "$count" => {
+            query::count(&state.store().tables[index], call)
+        }
+        (Some(key), [], &Method::GET) => single::read(state, index, key, call),
+        (Some(key), [], &Method::PATCH) => single::update(state, index, key, call),
+        (Some(key), [], &Method::DELETE) => single::delete(state, index, key, call),
+        (Some(key), [property], &Method::PUT | &Method::DELETE) => {
+            single::property(state, index, key, &property.name, call)
+        }
+        (_, [unknown, ..], _) => Err(Error::segment(&unknown.name)),
+        (_, [], method) => Err(Error::new(
+            405,
+            error::code::QUERY,
+            format!("The requested resource does not support http method '{method}'."),
+        )),
+    }
+}
+
+fn service_document(store: &Store, call: &Call) -> Reply {
+    let sets: Vec<_> = store
+        .tables
+        .iter()
+        .map(|table| json!({"name": table.shape.set, "kind": "EntitySet", "url": table.shape.set}))
+        .collect();
+    let body = json!({"@odata.context": format!("{}$metadata", call.root()), "value": sets});
+    Reply::json(200, &body).header("OData-Version", "4.0")
+}
+
+fn who_am_i(state: &State, call: &Call) -> Reply {
+    let ids = &state.organisation;
+    let body = json!({
+        "@odata.context": format!("{}$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse", call.root()),
+        "BusinessUnitId": ids.business_unit.to_string(),
+        "UserId": ids.user.to_string(),
+        "OrganizationId": ids.organisation.to_string(),
+    });
+    Reply::json(200, &body).header("OData-Version", "4.0")
+}

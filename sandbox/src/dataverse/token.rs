@@ -1,0 +1,299 @@
+//! The token endpoint of the identity provider (Entra ID, client credentials) and the tokens it gave.
+
+use std::collections::HashMap;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::json;
+
+use super::call::Call;
+use crate::{random::mix, reply::Reply, time};
+
+/// Lifetime of a token unless a test sets another: what Entra gives.
+const LIFETIME_SECONDS: i64 = 3_599;
+
+/// Tokens remembered at most; the oldest then count as expired.
+const TOKENS_MAX: usize = 10_000;
+
+/// Who may ask for tokens, and the tokens that were given.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    /// The directory.
+    pub(crate) tenant_id: String,
+    /// The application.
+    pub(crate) client_id: String,
+    /// Its secret.
+    pub(crate) client_secret: String,
+    /// Lifetime of new tokens in seconds.
+    pub(crate) lifetime: i64,
+    seed: u64,
+    issued: u64,
+    /// Expiry by token.
+    valid: HashMap<String, i64>,
+}
+
+/// Why a token is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// None was sent.
+    Missing,
+    /// It is over.
+    Expired,
+    /// It was never given, or is revoked.
+    Unknown,
+}
+
+struct Failure {
+    status: u16,
+    error: &'static str,
+    number: u32,
+    text: String,
+}
+
+impl Tokens {
+    /// An endpoint for one application.
+    pub(crate) fn new(
+        tenant_id: String,
+        client_id: String,
+        client_secret: String,
+        seed: u64,
+    ) -> Self {
+        Self {
+            tenant_id,
+            client_id,
+            client_secret,
+            lifetime: LIFETIME_SECONDS,
+            seed,
+            issued: 0,
+            valid: HashMap::new(),
+        }
+    }
+
+    /// Refuses every token given so far.
+    pub(crate) fn revoke(&mut self) {
+        self.valid.clear();
+    }
+
+    /// Tokens that were given and not revoked.
+    pub(crate) fn len(&self) -> usize {
+        self.valid.len()
+    }
+
+    /// Whether the request carries a token that is good now.
+    pub(crate) fn check(&self, call: &Call) -> Result<(), Refusal> {
+        let token = call
+            .header("authorization")
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .ok_or(Refusal::Missing)?;
+        match self.valid.get(token.trim()) {
+            Some(expires) if *expires > call.now => Ok(()),
+            Some(_) => Err(Refusal::Expired),
+            None => Err(Refusal::Unknown),
+        }
+    }
+
+    /// Answers `POST /{tenant}/oauth2/v2.0/token`.
+    pub(crate) fn answer(&mut self, call: &Call) -> Reply {
+        match self.grant(call) {
+            Ok(token) => {
+                let body = json!({"token_type": "Bearer", "expires_in": self.lifetime, "ext_expires_in": self.lifetime, "access_token": token});
+                Reply::json(200, &body).header("Cache-Control", "no-store, no-cache")
+            }
+            Err(failure) => refuse(
+                failure.status,
+                failure.error,
+                &[failure.number],
+                &failure.text,
+                call.now,
+                mix(self.seed, self.issued),
+            ),
+        }
+    }
+
+    fn grant(&mut self, call: &Call) -> Result<String, Failure> {
+        let form: HashMap<String, String> = url::form_urlencoded::parse(&call.body)
+            .into_owned()
+            .collect();
+        let tenant = call
+            .path
+            .trim_start_matches('/')
+            .split('/')
+            .next()
+            .unwrap_or("");
+        if tenant != self.tenant_id {
+            return Err(failure(
+                400,
+                "invalid_request",
+                90_002,
+                format!(
+                    "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."
+                ),
+            ));
+        }
+        match form.get("grant_type").map(String::as_str) {
+            Some("client_credentials") => {}
+            None => return Err(parameter_missing("grant_type")),
+            Some(other) => {
+                return Err(failure(
+                    400,
+                    "unsupported_grant_type",
+                    70_003,
+                    format!("The app requested an unsupported grant type '{other}'."),
+                ));
+            }
+        }
+        self.check_client(call, &form)?;
+        check_scope(
+            call,
+            form.get("scope")
+                .ok_or_else(|| parameter_missing("scope"))?,
+        )?;
+        self.issued += 1;
+        if self.valid.len() >= TOKENS_MAX {
+            self.valid.retain(|_, expires| *expires > call.now);
+        }
+        if self.valid.len() >= TOKENS_MAX {
+            self.valid.clear();
+        }
+        let (left, right) = (
+            mix(self.seed, self.issued * 2),
+            mix(self.seed, self.issued * 2 + 1),
+        );
+        let token = format!("eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0.{left:016x}{right:016x}.sandbox");
+        self.valid.insert(token.clone(), call.now + self.lifetime);
+        Ok(token)
+    }
+
+    fn check_client(&self, call: &Call, form: &HashMap<String, String>) -> Result<(), Failure> {
+        let basic = call.header("authorization").and_then(basic_credentials);
+        let (client, secret) = match &basic {
+            Some((client, secret)) => (Some(client), Some(secret)),
+            None => (form.get("client_id"), form.get("client_secret")),
+        };
+        let client = client.ok_or_else(|| parameter_missing("client_id"))?;
+        if *client != self.client_id {
+            return Err(failure(
+                400,
+                "unauthorized_client",
+                700_016,
+                format!(
+                    "Application with identifier '{client}' was not found in the directory '{}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant.",
+                    self.tenant_id
+                ),
+            ));
+        }
+        match secret {
+            Some(secret) if *secret == self.client_secret => Ok(()),
+            Some(_) => Err(failure(401, "invalid_client", 7_000_215, format!("Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{client}'."))),
+            None => Err(failure(401, "invalid_client", 7_000_218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.".to_owned())),
+        }
+    }
+}
+
+/// An error as the endpoint spells it.
+pub(crate) fn refuse(
+    status: u16,
+    error: &str,
+    numbers: &[u32],
+    text: &str,
+    now: i64,
+    chance: u64,
+) -> Reply {
+    let stamp = time::instant_text(now).replace('T', " ");
+    let (trace, correlation) = (trace_id(chance), trace_id(chance ^ 1));
+    let description = match numbers.first() {
+        Some(number) => format!(
+            "AADSTS{number}: {text}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {stamp}"
+        ),
+        None => text.to_owned(),
+    };
+    Reply::json(
+        status,
+        &json!({
+            "error": error,
+            "error_description": description,
+            "error_codes": numbers,
+            "timestamp": stamp,
+            "trace_id": trace,
+            "correlation_id": correlation,
+        }),
+    )
+}
+
+fn trace_id(chance: u64) -> String {
+    crate::guid::Guid::from_u128(u128::from(mix(chance, 1)) << 64 | u128::from(mix(chance, 2)))
+        .to_string()
+}
+
+fn check_scope(call: &Call, scope: &str) -> Result<(), Failure> {
+    let Some(resource) = scope.strip_suffix("/.default") else {
+        return Err(failure(
+            400,
+            "invalid_scope",
+            70_011,
+            format!(
+                "The provided request must include a 'scope' input parameter. The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
+            ),
+        ));
+    };
+    let host = url::Url::parse(resource).ok().and_then(|url| {
+        Some(format!(
+            "{}:{}",
+            url.host_str()?,
+            url.port_or_known_default()?
+        ))
+    });
+    let port = call.host().rsplit_once(':').map_or("80", |(_, port)| port);
+    // Both spellings of this machine are the organisation, whichever the client used for the token.
+    let is_ours = host.is_some_and(|host| {
+        [
+            format!("127.0.0.1:{port}"),
+            format!("localhost:{port}"),
+            call.host().to_owned(),
+        ]
+        .contains(&host)
+    });
+    if is_ours {
+        return Ok(());
+    }
+    Err(failure(
+        400,
+        "invalid_resource",
+        500_011,
+        format!(
+            "The resource principal named {resource} was not found in the tenant. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant."
+        ),
+    ))
+}
+
+fn basic_credentials(header: &str) -> Option<(String, String)> {
+    let decoded = STANDARD
+        .decode(header.strip_prefix("Basic ")?.trim())
+        .ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (client, secret) = text.split_once(':')?;
+    // RFC 6749 2.3.1: both are form-encoded before they are joined.
+    let plain = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    Some((plain(client), plain(secret)))
+}
+
+fn failure(status: u16, error: &'static str, number: u32, text: String) -> Failure {
+    Failure {
+        status,
+        error,
+        number,
+        text,
+    }
+}
+
+fn parameter_missing(name: &str) -> Failure {
+    failure(
+        400,
+        "invalid_request",
+        900_144,
+        format!("The request body must contain the following parameter: '{name}'."),
+    )
+}
