@@ -197,8 +197,8 @@ impl<'a> Plan<'a> {
         }
         let counted = (staged.meta.options + u64::from(value.is_some()))
             .checked_sub(u64::from(before.is_some()));
-        staged.meta.options =
-            counted.ok_or_else(|| damaged("the options", "there are more than were kept"))?;
+        staged.meta.options = counted
+            .ok_or_else(|| damaged("the list of options", "there are more than were kept"))?;
         staged.values.insert(key, value);
         Ok(())
     }

@@ -157,7 +157,7 @@ fn options_once(
             "{} were kept, and what is there is not what was kept",
             left.options
         );
-        return Err(damaged("the options", how));
+        return Err(damaged("the list of options", how));
     }
     Ok(options)
 }

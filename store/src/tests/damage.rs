@@ -72,6 +72,50 @@ fn every_changed_byte_and_every_missing_or_swapped_value_is_noticed() {
     assert!(tried > 1000);
 }
 
+#[test]
+fn a_value_that_went_back_to_an_older_or_another_sound_one_is_noticed() {
+    let memory = Memory::new();
+    block_on(fill(&memory));
+    let disk = Kept::default();
+    disk.commit(
+        &memory
+            .entries()
+            .into_iter()
+            .map(|(key, value)| (key, Some(value)))
+            .collect(),
+    )
+    .unwrap();
+
+    let key = record::option_key("LAST_1");
+    let sound = disk.get(&key).unwrap();
+    let older = record::encode_option("LAST_1", &super::option("2025/01/01 00:00:00")).unwrap();
+    disk.commit(&vec![(key.clone(), Some(older))]).unwrap();
+    let found = read::options(&disk).unwrap_err().to_string();
+    assert_eq!(
+        found,
+        "the list of options is damaged: 2 were kept, and what is there is not what was kept"
+    );
+    disk.commit(&vec![(key, sound)]).unwrap();
+
+    let (run, last) = (run(1), 2);
+    let before = disk
+        .get(&record::event_key(&run, last - 1))
+        .unwrap()
+        .unwrap();
+    let json = record::encode_event(&run, last, &super::event("another")).unwrap();
+    let chain = record::chain_next(before.first_chunk().unwrap(), &json);
+    disk.commit(&vec![(
+        record::event_key(&run, last),
+        Some([&chain[..], &json].concat()),
+    )])
+    .unwrap();
+    let found = read::events(&disk, &run, 0).unwrap_err().to_string();
+    assert_eq!(
+        found,
+        "the journal of run import-1 is damaged: event 2 is not the one that was written last"
+    );
+}
+
 fn a_changed_or_missing_value_is_noticed_when_the_store_opens_or_reads(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
     let opened = || OnDisk::open(folder.path(), kind);
