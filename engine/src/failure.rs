@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::expr::ExprError;
+
 /// The longest message that the journal keeps, in bytes; sled must be given small values only.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
 
@@ -108,6 +110,19 @@ impl Failure {
     /// A fault of ours, which should be reported.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Class::Internal, message).help("this is a fault of Campanile; please report it")
+    }
+}
+
+impl From<ExprError> for Failure {
+    fn from(error: ExprError) -> Self {
+        let failure = match error.row {
+            Some(row) => Self::new(Class::Data, format!("record {}: {}", row + 1, error.message)),
+            None => Self::new(Class::Config, error.message),
+        };
+        match error.help {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
     }
 }
 

@@ -2,14 +2,26 @@
 //!
 //! It knows no HTTP, no store, no DataFusion and no CRM: those stand behind the traits in [`outside`].
 
+pub mod activity;
+pub mod check;
+pub mod context;
+pub mod describe;
 pub mod document;
+pub mod driver;
+pub mod engine;
+pub mod environment;
 pub mod event;
 pub mod expr;
 pub mod failure;
+pub mod flow;
 pub mod graph;
+pub mod journal;
 pub mod outside;
+pub mod population;
 pub mod problem;
+pub mod progress;
 pub mod run;
+pub mod schema;
 pub mod script;
 pub mod types;
 pub mod workflow;

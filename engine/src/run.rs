@@ -221,85 +221,107 @@ impl Run {
     /// # Errors
     /// Where it cannot follow the ones before it; the run is as it was.
     pub fn apply(&mut self, recorded: &Recorded) -> Result<(), Illegal> {
-        let illegal = |why: String| Illegal { number: self.events, why };
-        if self.events == 0 && !matches!(recorded.event, Event::Started { .. }) {
-            return Err(illegal("a journal begins with `started`".to_owned()));
-        }
-        if self.end.is_some() && !matches!(recorded.event, Event::OptionHeld { .. }) {
-            return Err(illegal("the run is over".to_owned()));
-        }
-        self.step(recorded).map_err(|why| Illegal { number: self.events, why })?;
+        self.legal(&recorded.event).map_err(|why| Illegal { number: self.events, why })?;
+        self.step(recorded);
         self.events += 1;
         Ok(())
     }
 
-    fn step(&mut self, Recorded { at, event, .. }: &Recorded) -> Result<(), String> {
+    /// Whether an event can follow; of several that are recorded together, each is asked before the first is applied.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn legal(&self, event: &Event) -> Result<(), String> {
+        let begins = matches!(event, Event::Started { .. });
+        if begins != (self.events == 0) {
+            return Err("a journal begins with `started`, once".to_owned());
+        }
+        if self.end.is_some() && !matches!(event, Event::OptionHeld { .. }) {
+            return Err("the run is over".to_owned());
+        }
+        match event {
+            Event::TaskStarted { task, activity, attempt, takes } => {
+                self.legal_start(*task, activity, *attempt, takes)
+            }
+            Event::Sealed { task, .. }
+            | Event::WindowOpened { task, .. }
+            | Event::OptionSet { task, .. }
+            | Event::TaskEnded { task, .. }
+            | Event::TaskFailed { task, .. } => match self.task(*task).map(|task| task.status) {
+                Some(TaskStatus::Running) => Ok(()),
+                Some(TaskStatus::Stopped) => Err(format!("task {task} was stopped")),
+                _ => Err(format!("task {task} is not running")),
+            },
+            Event::Finished if !self.is_done() => Err("something is left to do".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn legal_start(&self, id: TaskId, activity: &str, attempt: u32, takes: &[ArrivalId]) -> Result<(), String> {
+        if attempt > 1 {
+            let task = self.task(id).ok_or(format!("there is no task {id}"))?;
+            let stands = matches!(task.status, TaskStatus::Running | TaskStatus::Retrying(_));
+            return match task.attempt + 1 == attempt && stands {
+                true => Ok(()),
+                false => Err(format!("task {id} cannot begin attempt {attempt}")),
+            };
+        }
+        if id as usize != self.tasks.len() + 1 || takes.is_empty() {
+            return Err(format!("task {id} cannot begin"));
+        }
+        let arrived = |take: &ArrivalId| {
+            self.queues.get(activity).is_some_and(|queue| queue.iter().any(|arrival| arrival.id == *take))
+        };
+        match takes.iter().find(|take| !arrived(take)) {
+            Some(take) => Err(format!("{take:?} has not arrived")),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in an event that is legal.
+    fn step(&mut self, Recorded { at, event, .. }: &Recorded) {
         match event {
             Event::Started { workflow, file, vars } => self.begin(*at, workflow, file, vars),
             Event::TaskStarted { task, activity, attempt, takes } => {
-                self.start_task(*at, *task, activity, *attempt, takes)
+                self.start_task(*at, *task, activity, *attempt, takes);
             }
             Event::Sealed { task, segments, position, tally } => {
-                let task = self.running(*task)?;
+                let Some(task) = self.task_mut(*task) else { return };
                 for (port, sealed) in segments {
                     task.ports.entry(port.clone()).or_default().extend(sealed.iter().cloned());
                 }
                 task.position = position.clone();
                 task.tally = tally.clone();
-                Ok(())
             }
             Event::WindowOpened { task, window } => {
-                self.running(*task)?;
                 self.windows.insert(*task, window.clone());
-                Ok(())
             }
             Event::OptionMoved { task, option, value } => {
                 self.settled.insert(*task, format!("{option} moved to {value}"));
-                Ok(())
             }
             Event::OptionHeld { task, reason, .. } => {
                 self.settled.insert(*task, reason.clone());
-                Ok(())
             }
             Event::TaskEnded { task, ports, vars, instance_vars, tally, stop_all } => {
-                let ended = self.running(*task)?;
-                ended.status = TaskStatus::Ended;
-                ended.ended = Some(*at);
-                ended.tally = tally.clone();
-                ended.emitted.clone_from(ports);
-                ended.vars.extend(vars.clone());
+                self.end_task(*at, *task, ports, vars, tally);
                 self.instance_vars.extend(instance_vars.clone());
-                for port in ports {
-                    self.arrive(*task, port, |task| task.ports.contains_key(port).then(|| (task.id, port.clone())));
-                }
                 if *stop_all {
                     self.stop_tasks(*at);
                 }
-                Ok(())
             }
             Event::TaskFailed { task, failure, then } => self.fail_task(*at, *task, failure, then),
-            Event::OptionSet { task, .. } => self.running(*task).map(|_| ()),
-            Event::Logged { .. } => Ok(()),
-            Event::Paused => {
-                self.paused = true;
-                Ok(())
-            }
-            Event::Resumed => {
-                self.resume();
-                Ok(())
-            }
+            Event::OptionSet { .. } | Event::Logged { .. } => {}
+            Event::Paused => self.paused = true,
+            Event::Resumed => self.resume(),
             Event::Stopped => {
                 self.stop_tasks(*at);
-                self.over(*at, End::Stopped)
+                self.over(*at, End::Stopped);
             }
             Event::Finished => self.over(*at, End::Finished),
         }
     }
 
-    fn begin(&mut self, at: Timestamp, workflow: &str, file: &str, vars: &Vars) -> Result<(), String> {
-        if self.events > 0 {
-            return Err("a run begins once".to_owned());
-        }
+    fn begin(&mut self, at: Timestamp, workflow: &str, file: &str, vars: &Vars) {
         workflow.clone_into(&mut self.workflow);
         file.clone_into(&mut self.file);
         self.started = Some(at);
@@ -308,34 +330,21 @@ impl Run {
         for to in roots {
             self.enqueue(ArrivalId { from: 0, port: String::new(), to }, None);
         }
-        Ok(())
     }
 
-    fn start_task(
-        &mut self,
-        at: Timestamp,
-        id: TaskId,
-        activity: &str,
-        attempt: u32,
-        takes: &[ArrivalId],
-    ) -> Result<(), String> {
+    fn start_task(&mut self, at: Timestamp, id: TaskId, activity: &str, attempt: u32, takes: &[ArrivalId]) {
         if attempt > 1 {
-            let task = self.tasks.get_mut((id as usize).wrapping_sub(1)).ok_or("there is no such task")?;
-            if task.attempt + 1 != attempt || !matches!(task.status, TaskStatus::Running | TaskStatus::Retrying(_)) {
-                return Err(format!("task {id} cannot begin attempt {attempt}"));
+            if let Some(task) = self.task_mut(id) {
+                task.attempt = attempt;
+                task.status = TaskStatus::Running;
             }
-            task.attempt = attempt;
-            task.status = TaskStatus::Running;
-            return Ok(());
-        }
-        if id as usize != self.tasks.len() + 1 || takes.is_empty() {
-            return Err(format!("task {id} cannot begin"));
+            return;
         }
         let queue = self.queues.entry(activity.to_owned()).or_default();
         let mut taken = Vec::with_capacity(takes.len());
         for take in takes {
-            let at = queue.iter().position(|arrival| arrival.id == *take);
-            taken.push(at.and_then(|at| queue.remove(at)).ok_or(format!("{take:?} has not arrived"))?);
+            let place = queue.iter().position(|arrival| arrival.id == *take);
+            taken.extend(place.and_then(|place| queue.remove(place)));
         }
         let parents: Vec<TaskId> = taken.iter().map(|arrival| arrival.id.from).filter(|from| *from > 0).collect();
         let mut vars = Vars::new();
@@ -362,11 +371,22 @@ impl Run {
             exhausted,
             forgiven: false,
         });
-        Ok(())
     }
 
-    fn fail_task(&mut self, at: Timestamp, id: TaskId, failure: &Failure, then: &Then) -> Result<(), String> {
-        let task = self.running(id)?;
+    fn end_task(&mut self, at: Timestamp, id: TaskId, ports: &[String], vars: &Vars, tally: &Tally) {
+        let Some(task) = self.task_mut(id) else { return };
+        task.status = TaskStatus::Ended;
+        task.ended = Some(at);
+        task.tally = tally.clone();
+        task.emitted = ports.to_vec();
+        task.vars.extend(vars.clone());
+        for port in ports {
+            self.arrive(id, port, |task| task.ports.contains_key(port).then(|| (task.id, port.clone())));
+        }
+    }
+
+    fn fail_task(&mut self, at: Timestamp, id: TaskId, failure: &Failure, then: &Then) {
+        let Some(task) = self.task_mut(id) else { return };
         task.failure = Some(failure.clone());
         task.ended = Some(at);
         task.status = match then {
@@ -385,11 +405,10 @@ impl Run {
             }
             Then::Abort => {
                 self.stop_tasks(at);
-                self.over(at, End::Aborted)?;
+                self.over(at, End::Aborted);
             }
             Then::Retry { .. } | Then::Suspend | Then::Ignore => {}
         }
-        Ok(())
     }
 
     fn resume(&mut self) {
@@ -403,13 +422,9 @@ impl Run {
         }
     }
 
-    fn over(&mut self, at: Timestamp, end: End) -> Result<(), String> {
-        if end == End::Finished && !self.is_done() {
-            return Err("something is left to do".to_owned());
-        }
+    fn over(&mut self, at: Timestamp, end: End) {
         self.end = Some(end);
         self.ended = Some(at);
-        Ok(())
     }
 
     fn stop_tasks(&mut self, at: Timestamp) {
@@ -422,12 +437,8 @@ impl Run {
         }
     }
 
-    fn running(&mut self, id: TaskId) -> Result<&mut Task, String> {
-        let task = self.tasks.get_mut((id as usize).wrapping_sub(1)).ok_or(format!("there is no task {id}"))?;
-        if task.status != TaskStatus::Running {
-            return Err(format!("task {id} is not running"));
-        }
-        Ok(task)
+    fn task_mut(&mut self, id: TaskId) -> Option<&mut Task> {
+        self.tasks.get_mut((id as usize).checked_sub(1)?)
     }
 
     fn arrive(&mut self, from: TaskId, port: &str, population: impl Fn(&Task) -> Option<(TaskId, String)>) {
@@ -463,13 +474,18 @@ impl Run {
         times.min()
     }
 
+    /// Whether it goes on only with an operator's word.
+    pub fn needs_resume(&self) -> bool {
+        self.paused || self.is_any(|status| status == TaskStatus::Suspended)
+    }
+
     /// What may begin now, the longest waiting first. Tasks that already work are in it, since after a crash they do not.
     pub fn ready(&self, now: Timestamp) -> Vec<Ready> {
         if self.end.is_some() {
             return Vec::new();
         }
         let mut ready = Vec::new();
-        let held = self.paused || self.is_any(|status| status == TaskStatus::Suspended);
+        let held = self.needs_resume();
         for task in &self.tasks {
             let goes_on = match task.status {
                 TaskStatus::Running => true,

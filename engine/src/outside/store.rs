@@ -91,6 +91,11 @@ impl RunId {
         self.0.rsplit_once('-').map_or(&self.0, |(workflow, _)| workflow)
     }
 
+    /// Its number among the workflow's runs.
+    pub fn number(&self) -> Option<u64> {
+        self.0.rsplit_once('-')?.1.parse().ok()
+    }
+
     /// As it is written.
     pub fn as_str(&self) -> &str {
         &self.0

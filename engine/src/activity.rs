@@ -1,0 +1,193 @@
+//! What an activity is: one struct in one file, whose fields are what authors write.
+//!
+//! ```ignore
+//! /// Keeps one record of each group of equal ones.
+//! #[derive(Debug, Deserialize, JsonSchema)]
+//! #[serde(rename_all = "camelCase", deny_unknown_fields)]
+//! pub struct Dedupe { by: Vec<Source>, … }
+//!
+//! pub static SPEC: Spec = Spec { kind: "dedupe", ports: &[Port::always("ok")], …, ..Spec::of::<Dedupe>() };
+//! ```
+
+use std::borrow::Cow;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::context::Cx;
+use crate::failure::Failure;
+use crate::flow::FlowCx;
+use crate::graph::Arrivals;
+
+/// One activity of a workflow, as its author set it.
+#[async_trait]
+pub trait Activity: Send + Sync {
+    /// The columns that come out of each port, of the columns that come in; and what is wrong with the settings, given
+    /// those columns. A pure function, for `check`, the run and the forms.
+    fn flow(&self, input: &Columns, cx: &mut FlowCx<'_>) -> Flow;
+
+    /// Works. It may be called again after a crash or a failure, and then goes on from [`Cx::position`].
+    ///
+    /// # Errors
+    /// Whatever keeps it from ending; what it sealed stays.
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure>;
+
+    /// What must be known of the outside for [`flow`](Activity::flow).
+    fn needs(&self) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// Ports that the settings add to those of the specification.
+    fn own_ports(&self) -> Vec<Port> {
+        Vec::new()
+    }
+
+    /// Attempts of a loop that passes through it, where its author says nothing.
+    fn attempts_default(&self) -> Option<u32> {
+        None
+    }
+
+    /// How it takes what arrives.
+    fn arrivals(&self) -> Arrivals {
+        Arrivals::Each
+    }
+
+    /// The automatic index that it keeps: the option's name, or an empty text for the default one.
+    fn index_option(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// Columns by port.
+pub type Flow = IndexMap<String, Columns>;
+
+/// What is known of the columns on a transition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Columns {
+    /// There is no population.
+    None,
+    /// It could not be found out, since something outside or before is not known.
+    Unknown,
+    /// These, without the column that keeps the order.
+    Known(SchemaRef),
+}
+
+impl Columns {
+    /// The columns, if they are known.
+    pub fn known(&self) -> Option<&SchemaRef> {
+        match self {
+            Self::Known(schema) => Some(schema),
+            Self::None | Self::Unknown => None,
+        }
+    }
+}
+
+/// What a flow needs to know of the outside.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Need {
+    /// The account.
+    Account(String),
+    /// An object of a CRM.
+    Object {
+        /// The account.
+        account: String,
+        /// The object.
+        object: String,
+    },
+    /// A table of the database.
+    Table(String),
+}
+
+/// What an activity may do to the outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    Pure,
+    /// It reads.
+    Reads,
+    /// It writes; a simulated run leaves it out.
+    Writes,
+}
+
+/// A way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Its name.
+    pub name: Cow<'static, str>,
+    /// When it carries an event.
+    pub when: When,
+}
+
+/// When a port carries an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Whenever the task ended well, even with no record.
+    Always,
+    /// When it has records.
+    WithRecords,
+    /// When the task chose it.
+    Chosen,
+}
+
+impl Port {
+    /// It always carries an event.
+    pub const fn always(name: &'static str) -> Self {
+        Self { name: Cow::Borrowed(name), when: When::Always }
+    }
+
+    /// It carries an event when it has records.
+    pub const fn with_records(name: &'static str) -> Self {
+        Self { name: Cow::Borrowed(name), when: When::WithRecords }
+    }
+
+    /// It carries an event when the task chose it.
+    pub fn chosen(name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into(), when: When::Chosen }
+    }
+}
+
+/// What is known of a type of activity.
+pub struct Spec {
+    /// The word for `type`.
+    pub kind: &'static str,
+    /// What it may do to the outside.
+    pub effect: Effect,
+    /// Whether anything may lead into it.
+    pub inbound: bool,
+    /// Its ways out, besides `error` and `exhausted`, which every activity has.
+    pub ports: &'static [Port],
+    /// A JSON object as an author would write it; it is checked by a test and shown in the manual.
+    pub example: &'static str,
+    /// The JSON Schema of its settings, from its fields and their comments.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Makes it of its settings.
+    pub build: fn(Value) -> Result<Box<dyn Activity>, serde_json::Error>,
+}
+
+impl Spec {
+    /// What follows from the struct; the rest is written beside it.
+    pub const fn of<A: Activity + DeserializeOwned + JsonSchema + 'static>() -> Self {
+        Self {
+            kind: "",
+            effect: Effect::Pure,
+            inbound: true,
+            ports: &[],
+            example: "{}",
+            schema: A::json_schema,
+            build: |settings| Ok(Box::new(serde_json::from_value::<A>(settings)?)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Spec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spec").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// All types of activities that there are.
+pub type Palette = &'static [&'static Spec];

@@ -1,0 +1,387 @@
+//! Checks a workflow: every problem at once, with its place, its cause and its cure.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use crate::activity::{Activity, Columns, Need, Palette, Port, Spec};
+use crate::document::{Document, escape};
+use crate::event::Vars;
+use crate::flow::{FlowCx, Known};
+use crate::graph::{Graph, Vertex};
+use crate::problem::{Problem, suggestion};
+use crate::schema::Schemas;
+use crate::workflow::{ACTIVITIES_MAX, Common, OnError, VERSION, WorkflowFile, is_name};
+
+/// How many different sets of columns may reach one activity before it is taken as growing without end.
+const VARIANTS_MAX: usize = 16;
+
+/// A workflow as far as it could be read.
+#[derive(Debug)]
+pub struct Workflow {
+    /// Its name: the file's stem.
+    pub name: String,
+    /// What people call it.
+    pub label: Option<String>,
+    /// What happens when an activity fails and nothing else is said.
+    pub on_error: OnError,
+    /// Variables and the values they begin with.
+    pub vars: Vars,
+    /// Its shape.
+    pub graph: Arc<Graph>,
+    /// Its activities.
+    pub activities: IndexMap<String, Node>,
+    document: Document,
+}
+
+/// An activity in its workflow.
+pub struct Node {
+    /// Its type.
+    pub spec: &'static Spec,
+    /// What every activity may say.
+    pub common: Common,
+    /// The time zone of its dates.
+    pub time_zone: TimeZone,
+    /// What it does.
+    pub activity: Box<dyn Activity>,
+}
+
+impl Node {
+    /// Its ways out, besides `error` and `exhausted`.
+    pub fn ports(&self) -> Vec<Port> {
+        self.spec.ports.iter().cloned().chain(self.activity.own_ports()).collect()
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// What could not be checked, and why.
+    pub unchecked: BTreeSet<String>,
+    /// Columns by activity and port, as far as they are known.
+    pub columns: BTreeMap<(String, String), Columns>,
+}
+
+/// Reads a workflow and checks all that needs nothing of the outside. Where the file is not JSON, there is no workflow.
+pub fn read(palette: Palette, schemas: &Schemas, file: &str, name: &str, text: &str) -> (Option<Workflow>, Vec<Problem>) {
+    let (document, mut problems) = match Document::parse(file, text) {
+        Ok(read) => read,
+        Err(problem) => return (None, vec![problem]),
+    };
+    if !is_name(name) {
+        let message = format!("\"{name}\" cannot name a workflow, which is called as its file");
+        let help = "use letters, digits, _ and -, beginning with a letter; 64 at most".to_owned();
+        problems.push(document.problem("", "bad-name", message, Some(help)));
+    }
+    problems.extend(schemas.check_file(&document));
+    let head = Head::read(&document, &mut problems);
+    let mut activities = IndexMap::new();
+    let written = document.value["activities"].as_object().cloned().unwrap_or_default();
+    if written.len() > ACTIVITIES_MAX {
+        let message = format!("there are {} activities; the most is {ACTIVITIES_MAX}", written.len());
+        problems.push(document.problem("/activities", "too-many-activities", message, None));
+        return (None, problems);
+    }
+    for (activity, settings) in &written {
+        let reader = Reader { palette, schemas, document: &document, head: &head };
+        if let Some(node) = reader.activity(activity, settings, &mut problems) {
+            activities.insert(activity.clone(), node);
+        }
+    }
+    let names: BTreeSet<&str> = written.keys().map(String::as_str).collect();
+    check_transitions(&document, &activities, &names, &mut problems);
+    let graph = graph(&activities);
+    check_loops(&document, &graph, &mut problems);
+    check_options(&document, name, &activities, &mut problems);
+    let Head { label, on_error, vars, .. } = head;
+    let name = name.to_owned();
+    (Some(Workflow { name, label, on_error, vars, graph: Arc::new(graph), activities, document }), problems)
+}
+
+/// What the file says around its activities, as far as it is sound.
+struct Head {
+    label: Option<String>,
+    on_error: OnError,
+    vars: Vars,
+    time_zone: TimeZone,
+}
+
+impl Head {
+    fn read(document: &Document, problems: &mut Vec<Problem>) -> Self {
+        let mut head = document.value.clone();
+        if let Some(head) = head.as_object_mut() {
+            head.insert("activities".to_owned(), Value::Object(Vars::new()));
+        }
+        let file: Option<WorkflowFile> = serde_json::from_value(head).ok();
+        let file = file.as_ref();
+        if file.is_some_and(|file| file.version != VERSION) {
+            let message = format!("this build knows version {VERSION} of the file");
+            problems.push(document.problem("/version", "unknown-version", message, None));
+        }
+        let time_zone = file.and_then(|file| file.time_zone.as_deref());
+        Self {
+            label: file.and_then(|file| file.label.clone()),
+            on_error: file.map(|file| file.on_error).unwrap_or_default(),
+            vars: file.map(|file| file.vars.clone()).unwrap_or_default(),
+            time_zone: zone(document, "", time_zone, problems).unwrap_or(TimeZone::UTC),
+        }
+    }
+}
+
+fn zone(document: &Document, pointer: &str, name: Option<&str>, problems: &mut Vec<Problem>) -> Option<TimeZone> {
+    let name = name?;
+    match TimeZone::get(name) {
+        Ok(zone) => Some(zone),
+        Err(_) => {
+            let message = format!("\"{name}\" is not a time zone");
+            let help = Some("use an IANA name, such as Europe/Paris or UTC".to_owned());
+            problems.push(document.problem(&format!("{pointer}/timeZone"), "unknown-time-zone", message, help));
+            None
+        }
+    }
+}
+
+struct Reader<'a> {
+    palette: Palette,
+    schemas: &'a Schemas,
+    document: &'a Document,
+    head: &'a Head,
+}
+
+impl Reader<'_> {
+    fn activity(&self, name: &str, settings: &Value, problems: &mut Vec<Problem>) -> Option<Node> {
+        let pointer = format!("/activities/{}", escape(name));
+        let document = self.document;
+        if !is_name(name) {
+            let message = format!("\"{name}\" cannot name an activity");
+            let help = "use letters, digits, _ and -, beginning with a letter; 64 at most".to_owned();
+            problems.push(document.problem_of_key(&pointer, "bad-name", message, Some(help)));
+        }
+        let Some(kind) = settings["type"].as_str() else {
+            let help = Some(format!("there are: {}", self.kinds().collect::<Vec<_>>().join(", ")));
+            let message = "an activity is an object with a \"type\"".to_owned();
+            problems.push(document.problem(&pointer, "missing-type", message, help));
+            return None;
+        };
+        let Some(spec) = self.palette.iter().find(|spec| spec.kind == kind).copied() else {
+            let help = suggestion(kind, self.kinds().collect::<Vec<_>>());
+            let message = format!("there is no type of activity \"{kind}\"");
+            problems.push(document.problem(&format!("{pointer}/type"), "unknown-type", message, help));
+            return None;
+        };
+        let wrong = self.schemas.check_activity(document, &pointer, spec);
+        let sound = wrong.is_empty();
+        problems.extend(wrong);
+        if !sound {
+            return None;
+        }
+        let (common, own) = split(settings);
+        let built = serde_json::from_value::<Common>(common)
+            .and_then(|common| Ok((common, (spec.build)(own)?)));
+        match built {
+            Ok((common, activity)) => {
+                let own = zone(document, &pointer, common.time_zone.as_deref(), problems);
+                let time_zone = own.unwrap_or_else(|| self.head.time_zone.clone());
+                Some(Node { spec, common, time_zone, activity })
+            }
+            Err(error) => {
+                problems.push(document.problem(&pointer, "wrong-value", error.to_string(), None));
+                None
+            }
+        }
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.palette.iter().map(|spec| spec.kind)
+    }
+}
+
+/// What every activity may say, and what is the activity's own.
+fn split(settings: &Value) -> (Value, Value) {
+    const COMMON: [&str; 7] = ["label", "notes", "to", "onError", "retry", "attempts", "timeZone"];
+    let (mut common, mut own) = (Vars::new(), Vars::new());
+    for (key, value) in settings.as_object().into_iter().flatten() {
+        match key.as_str() {
+            "type" => {}
+            key if COMMON.contains(&key) => {
+                common.insert(key.to_owned(), value.clone());
+            }
+            _ => {
+                own.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    (Value::Object(common), Value::Object(own))
+}
+
+fn graph(activities: &IndexMap<String, Node>) -> Graph {
+    let vertex = |node: &Node| Vertex {
+        to: node.common.to.0.clone(),
+        arrivals: node.activity.arrivals(),
+        attempts: node.common.attempts.or(node.activity.attempts_default()),
+    };
+    Graph::new(activities.iter().map(|(name, node)| (name.clone(), vertex(node))).collect())
+}
+
+fn check_transitions(
+    document: &Document,
+    activities: &IndexMap<String, Node>,
+    names: &BTreeSet<&str>,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, node) in activities {
+        let pointer = format!("/activities/{}/to", escape(name));
+        let mut ports: Vec<String> = node.ports().into_iter().map(|port| port.name.into_owned()).collect();
+        ports.push("error".to_owned());
+        if node.common.attempts.or(node.activity.attempts_default()).is_some() {
+            ports.push("exhausted".to_owned());
+        }
+        for (port, targets) in &node.common.to.0 {
+            if !ports.contains(port) {
+                let message = format!("{} has no port \"{port}\"", node.spec.kind);
+                let help = suggestion(port, ports.iter().map(String::as_str));
+                let at = format!("{pointer}/{}", escape(port));
+                problems.push(document.problem_of_key(&at, "unknown-port", message, help));
+            }
+            for target in targets {
+                let at = target_pointer(document, &pointer, port, targets, target);
+                if !names.contains(target.as_str()) {
+                    let message = format!("there is no activity \"{target}\"");
+                    let help = suggestion(target, names.iter().copied());
+                    problems.push(document.problem(&at, "unknown-target", message, help));
+                } else if activities.get(target).is_some_and(|node| !node.spec.inbound) {
+                    let kind = activities[target].spec.kind;
+                    let message = format!("nothing can lead into \"{target}\": a {kind} begins a run");
+                    let help = Some("lead to the activity after it".to_owned());
+                    problems.push(document.problem(&at, "no-way-in", message, help));
+                }
+            }
+        }
+    }
+}
+
+fn target_pointer(document: &Document, to: &str, port: &str, targets: &[String], target: &str) -> String {
+    let with_port = format!("{to}/{}", escape(port));
+    let base = if document.value.pointer(&with_port).is_some() { with_port } else { to.to_owned() };
+    let number = targets.iter().position(|other| other == target).unwrap_or(0);
+    let in_list = format!("{base}/{number}");
+    if document.value.pointer(&in_list).is_some() { in_list } else { base }
+}
+
+fn check_loops(document: &Document, graph: &Graph, problems: &mut Vec<Problem>) {
+    const SHOWN_MAX: usize = 8;
+    for activities in graph.unbounded_loops() {
+        let mut way: Vec<&str> = activities.iter().take(SHOWN_MAX).copied().collect();
+        way.push(if activities.len() > SHOWN_MAX { "…" } else { activities[0] });
+        let message = format!("nothing bounds the loop {}", way.join(" → "));
+        let help = Some("lead it through a wait, or give one of its activities \"attempts\"".to_owned());
+        let pointer = format!("/activities/{}", escape(activities[0]));
+        problems.push(document.problem_of_key(&pointer, "unbounded-loop", message, help));
+    }
+}
+
+/// Two imports must not move the same option: each would hide the other's changes.
+fn check_options(
+    document: &Document,
+    workflow: &str,
+    activities: &IndexMap<String, Node>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut owners: BTreeMap<String, &str> = BTreeMap::new();
+    for (name, node) in activities {
+        let Some(option) = node.activity.index_option() else { continue };
+        let option = if option.is_empty() { index_option(workflow, name) } else { option.to_owned() };
+        if let Some(other) = owners.insert(option.clone(), name) {
+            let message = format!("option {option} is the automatic index of \"{other}\" already");
+            let help = Some("give each import an option of its own".to_owned());
+            let pointer = format!("/activities/{}/automaticIndex", escape(name));
+            problems.push(document.problem(&pointer, "option-used-twice", message, help));
+        }
+    }
+}
+
+/// The option of an automatic index where its author names none.
+pub fn index_option(workflow: &str, activity: &str) -> String {
+    format!("LASTIMPORT_{workflow}_{activity}")
+}
+
+impl Workflow {
+    /// What must be known of the outside to check how columns flow.
+    pub fn needs(&self) -> BTreeSet<Need> {
+        self.activities.values().flat_map(|node| node.activity.needs()).collect()
+    }
+
+    /// Lets columns flow through all activities. An activity is asked once for each set of columns that reaches it.
+    pub fn flow(&self, known: &Known) -> Findings {
+        let mut findings = Findings::default();
+        let mut asked: BTreeMap<&str, Vec<Columns>> = BTreeMap::new();
+        let mut queue: VecDeque<(&str, Columns)> =
+            self.graph.roots().into_iter().map(|root| (root, Columns::None)).collect();
+        while let Some((name, input)) = queue.pop_front() {
+            let Some(node) = self.activities.get(name) else { continue };
+            let variants = asked.entry(name).or_default();
+            if variants.contains(&input) {
+                continue;
+            }
+            if variants.len() == VARIANTS_MAX {
+                let message = format!("more than {VARIANTS_MAX} different sets of columns reach this activity");
+                let help = Some("a loop must not add columns each time round".to_owned());
+                let pointer = format!("/activities/{}", escape(name));
+                findings.problems.push(self.document.problem_of_key(&pointer, "columns-grow", message, help));
+                continue;
+            }
+            variants.push(input.clone());
+            let flow = self.ask(name, node, &input, known, &mut findings);
+            for (port, targets) in &node.common.to.0 {
+                let columns = match port.as_str() {
+                    "error" | "exhausted" => input.clone(),
+                    port => flow.get(port).cloned().unwrap_or(Columns::Unknown),
+                };
+                queue.extend(targets.iter().map(|target| (target.as_str(), columns.clone())));
+            }
+            for (port, columns) in flow {
+                findings.columns.insert((name.to_owned(), port), columns);
+            }
+        }
+        findings.problems.dedup();
+        findings
+    }
+
+    fn ask(
+        &self,
+        name: &str,
+        node: &Node,
+        input: &Columns,
+        known: &Known,
+        findings: &mut Findings,
+    ) -> crate::activity::Flow {
+        let mut problems = Vec::new();
+        let mut cx = FlowCx {
+            document: &self.document,
+            pointer: format!("/activities/{}", escape(name)),
+            activity: name,
+            workflow: &self.name,
+            known,
+            problems: &mut problems,
+            unchecked: &mut findings.unchecked,
+        };
+        let flow = node.activity.flow(input, &mut cx);
+        for problem in problems {
+            if !findings.problems.contains(&problem) {
+                findings.problems.push(problem);
+            }
+        }
+        flow
+    }
+}

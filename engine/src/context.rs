@@ -1,0 +1,512 @@
+//! The context: the one door through which an activity sees the outside.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use indexmap::IndexMap;
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::environment::{Environment, Limits};
+use crate::event::{Event, IndexWindow, Level, Segment, Tally, TaskId, Vars};
+use crate::expr::{Bound, Source, Values, Variable};
+use crate::failure::{Class, Failure};
+use crate::journal::Journal;
+use crate::outside::clock::Clock;
+use crate::outside::crm::Crm;
+use crate::outside::database::Database;
+use crate::outside::store::{Expect, OptionChange, OptionValue};
+use crate::population::{Population, Writer};
+use crate::progress::Progress;
+
+/// The longest position of a task, in bytes of JSON: it goes into the journal.
+pub const POSITION_BYTES_MAX: usize = 12 * 1024;
+
+/// What one task sees of the outside, and what it has done so far.
+pub struct Cx {
+    /// The workflow's name.
+    pub workflow: String,
+    /// The activity's name.
+    pub activity: String,
+    /// The task's number.
+    pub task: TaskId,
+    /// From 1; more where it goes on after a failure or a crash.
+    pub attempt: u32,
+    /// The time zone of its dates.
+    pub time_zone: TimeZone,
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) inputs: Vec<Population>,
+    pub(crate) vars_in: Vars,
+    pub(crate) instance_vars_in: Vars,
+    pub(crate) position: Value,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) cancelled: Arc<AtomicBool>,
+    pub(crate) folder: PathBuf,
+    pub(crate) writer: Option<Writer>,
+    pub(crate) sealed: IndexMap<String, Vec<Segment>>,
+    pub(crate) done: Done,
+    pub(crate) passed_on: IndexMap<String, Vec<Segment>>,
+    pub(crate) sealing: Option<Sealing>,
+    pub(crate) last_seal: Instant,
+}
+
+/// What a task leaves behind when it ends.
+#[derive(Debug, Clone, Default)]
+pub struct Done {
+    pub(crate) vars: Vars,
+    pub(crate) instance_vars: Vars,
+    pub(crate) tally: Tally,
+    pub(crate) chosen: Option<String>,
+    pub(crate) stop_all: bool,
+}
+
+/// Files that are on their way to the disk, with the position and counts that belong to them.
+pub(crate) struct Sealing {
+    files: oneshot::Receiver<Result<IndexMap<String, Segment>, Failure>>,
+    passed_on: IndexMap<String, Vec<Segment>>,
+    position: Value,
+    tally: Tally,
+}
+
+impl Cx {
+    /// The population that came in; of several, that of the first inbound transition.
+    pub fn input(&self) -> Option<&Population> {
+        self.inputs.first()
+    }
+
+    /// The populations that came in, in the order of the inbound transitions.
+    pub fn inputs(&self) -> &[Population] {
+        &self.inputs
+    }
+
+    /// The variables that came in, with those set since.
+    pub fn vars(&self) -> Vars {
+        let mut vars = self.vars_in.clone();
+        vars.extend(self.done.vars.clone());
+        vars
+    }
+
+    /// `instance.vars` as they were when the task began, with those set since.
+    pub fn instance_vars(&self) -> Vars {
+        let mut vars = self.instance_vars_in.clone();
+        vars.extend(self.done.instance_vars.clone());
+        vars
+    }
+
+    /// Sets a variable for what comes after.
+    pub fn set_var(&mut self, name: &str, value: impl Into<Value>) {
+        self.done.vars.insert(name.to_owned(), value.into());
+    }
+
+    /// Sets a variable of the whole run, once this task has ended.
+    pub fn set_instance_var(&mut self, name: &str, value: impl Into<Value>) {
+        self.done.instance_vars.insert(name.to_owned(), value.into());
+    }
+
+    /// An account's CRM.
+    ///
+    /// # Errors
+    /// Where there is no such account any more.
+    pub fn crm(&self, account: &str) -> Result<Arc<dyn Crm>, Failure> {
+        self.environment.crm(account)
+    }
+
+    /// The marketing database.
+    pub fn database(&self) -> &Arc<dyn Database> {
+        &self.environment.database
+    }
+
+    /// Time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.environment.clock
+    }
+
+    /// Limits, as configured.
+    pub fn limits(&self) -> &Limits {
+        &self.environment.limits
+    }
+
+    /// Functions that the workflow's scripts share, by file name.
+    pub fn library(&self) -> &[(String, String)] {
+        &self.environment.library
+    }
+
+    /// A description of the outside, kept or fetched.
+    ///
+    /// # Errors
+    /// Where the CRM cannot be asked and nothing is kept.
+    pub async fn object(&self, account: &str, object: &str) -> Result<Arc<crate::outside::crm::Object>, Failure> {
+        self.environment.descriptions.object(&self.environment, account, object).await
+    }
+
+    /// The folder outside of which no activity reads or writes files.
+    pub fn files(&self) -> &Path {
+        &self.environment.files
+    }
+
+    /// A folder of this task's own, which stays until the run is removed.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn own_folder(&self) -> Result<PathBuf, Failure> {
+        let folder = self.journal_folder().join(&self.folder);
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
+        Ok(folder)
+    }
+
+    /// The data folder, for files that outlive runs.
+    pub fn data_folder(&self) -> &Path {
+        &self.environment.folder
+    }
+
+    /// Names this task among all tasks of all runs, the same after a crash.
+    pub fn task_key(&self) -> String {
+        format!("{}/{}", self.journal.id, self.task)
+    }
+
+    /// Where the task goes on, as it told at its last checkpoint; `None` when it begins.
+    ///
+    /// # Errors
+    /// Where it was told by another version of the activity.
+    pub fn position<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
+        if self.position.is_null() {
+            return Ok(None);
+        }
+        serde_json::from_value(self.position.clone()).map(Some).map_err(|error| {
+            Failure::new(Class::Internal, format!("the position of this task is not understood: {error}"))
+                .help("stop the run and start the workflow again")
+        })
+    }
+
+    /// Reads an expression over columns.
+    ///
+    /// # Errors
+    /// What is wrong with it first; `check` tells all.
+    pub fn bind(&self, source: &Source, columns: &Schema) -> Result<Bound, Failure> {
+        source.bind(columns).map_err(|errors| match errors.into_iter().next() {
+            Some(error) => Failure::from(error),
+            None => Failure::internal(format!("the expression {} is not understood", source.text())),
+        })
+    }
+
+    /// What an expression reads besides the record: variables, options, the time, the zone.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn values<'a>(&self, bounds: impl IntoIterator<Item = &'a Bound>) -> Result<Values, Failure> {
+        let mut options = BTreeMap::new();
+        for bound in bounds {
+            for variable in bound.expr().variables() {
+                if let Variable::Option(name) = variable
+                    && let Some(value) = self.option(name).await?
+                {
+                    options.insert(name.clone(), value.value);
+                }
+            }
+        }
+        let now = self.clock().now();
+        Ok(Values::new(self.vars(), self.instance_vars(), Vars::new(), options, now, self.time_zone.clone()))
+    }
+
+    /// An option.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn option(&self, name: &str) -> Result<Option<OptionValue>, Failure> {
+        Ok(self.environment.store.option(name).await?)
+    }
+
+    /// Sets an option; it takes effect at once, whatever becomes of the task.
+    ///
+    /// # Errors
+    /// Where the store does not take it.
+    pub async fn set_option(&self, name: &str, value: &str) -> Result<(), Failure> {
+        set_option(&self.journal, &self.environment, self.task, name, value).await
+    }
+
+    /// A handle with which a script reads and sets options and writes notes from another thread.
+    pub fn notes(&self) -> Notes {
+        Notes {
+            journal: Arc::clone(&self.journal),
+            environment: Arc::clone(&self.environment),
+            task: self.task,
+            cancelled: Arc::clone(&self.cancelled),
+        }
+    }
+
+    /// Records the window that an import opens.
+    ///
+    /// # Errors
+    /// Where the store does not take it.
+    pub async fn open_window(&self, window: IndexWindow) -> Result<(), Failure> {
+        Ok(self.journal.append(vec![Event::WindowOpened { task: self.task, window }]).await?)
+    }
+
+    /// Writes a note into the journal.
+    ///
+    /// # Errors
+    /// Where the store does not take it.
+    pub async fn log(&self, level: Level, message: impl Into<String> + Send) -> Result<(), Failure> {
+        let message = Failure::new(Class::Internal, message).message;
+        Ok(self.journal.append(vec![Event::Logged { task: self.task, level, message }]).await?)
+    }
+
+    /// Tells an onlooker how far it is; `total` where it is known.
+    pub fn progress(&self, done: u64, total: Option<u64>) {
+        self.progress.set(done, total);
+    }
+
+    /// Fails where the run was stopped; to be asked within long work that never waits.
+    ///
+    /// # Errors
+    /// `Class::Stopped`
+    pub fn go_on(&self) -> Result<(), Failure> {
+        match self.cancelled.load(Ordering::Relaxed) {
+            true => Err(Failure::new(Class::Stopped, "the run was stopped")),
+            false => Ok(()),
+        }
+    }
+
+    /// What was counted so far, to be added to.
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.done.tally
+    }
+
+    /// Counts records let go by a rule.
+    pub fn dropped(&mut self, rule: &str, records: u64) {
+        if records > 0 {
+            *self.done.tally.dropped.entry(rule.to_owned()).or_default() += records;
+        }
+    }
+
+    /// Counts anything else.
+    pub fn count(&mut self, what: &str, records: u64) {
+        *self.done.tally.counts.entry(what.to_owned()).or_default() += records;
+    }
+
+    /// Chooses the one port of [`When::Chosen`](crate::activity::When::Chosen) that carries an event.
+    pub fn choose(&mut self, port: &str) {
+        self.done.chosen = Some(port.to_owned());
+    }
+
+    /// Stops every other task of the run, once this task has ended.
+    pub fn stop_all(&mut self) {
+        self.done.stop_all = true;
+    }
+
+    /// Puts records on a port. They are numbered in the order of arrival unless they have numbers.
+    pub async fn write(&mut self, port: &str, batch: RecordBatch) {
+        self.writer().write(port, batch).await;
+    }
+
+    /// Makes sure that a port has a population, even where no record comes.
+    pub async fn open(&mut self, port: &str, schema: SchemaRef) {
+        self.writer().open(port, schema).await;
+    }
+
+    /// Puts files of another population on a port as they are, without copying them.
+    pub fn pass_on(&mut self, port: &str, segments: &[Segment]) {
+        self.passed_on.entry(port.to_owned()).or_default().extend(segments.iter().cloned());
+    }
+
+    /// Puts what came in on a port, as it is.
+    pub fn pass_input_on(&mut self, port: &str) {
+        if let Some(segments) = self.input().map(|input| input.segments().to_vec()) {
+            self.pass_on(port, &segments);
+        }
+    }
+
+    /// A place to go on from: all that was written so far belongs to `position`. Now and then, when enough was written
+    /// or enough time has passed, it is made durable, while the task works on.
+    ///
+    /// # Errors
+    /// Where the disk or the store does not take it.
+    pub async fn checkpoint(&mut self, position: &(impl Serialize + Sync)) -> Result<(), Failure> {
+        self.go_on()?;
+        let limits = self.environment.limits.segments();
+        let bytes = self.writer.as_ref().map_or(0, Writer::unsealed_bytes);
+        if self.sealing.is_some() && (self.is_sealed() || bytes >= 2 * limits.segment_bytes) {
+            self.record_seal().await?;
+        }
+        let due = self.last_seal.elapsed() >= Duration::from_secs(limits.segment_seconds.into());
+        if self.sealing.is_none() && (bytes >= limits.segment_bytes || due) {
+            self.begin_seal(to_position(position)?).await;
+        }
+        Ok(())
+    }
+
+    /// Makes everything written so far durable, with the place to go on from, before it returns.
+    ///
+    /// # Errors
+    /// Where the disk or the store does not take it.
+    pub async fn seal(&mut self, position: &(impl Serialize + Sync)) -> Result<(), Failure> {
+        self.record_seal().await?;
+        self.begin_seal(to_position(position)?).await;
+        self.record_seal().await
+    }
+
+    pub(crate) fn journal_folder(&self) -> PathBuf {
+        self.environment.run_folder(&self.journal.id)
+    }
+
+    fn writer(&mut self) -> &Writer {
+        let folder = self.folder.display().to_string();
+        let run_folder = self.environment.run_folder(&self.journal.id);
+        self.writer.get_or_insert_with(|| Writer::new(&run_folder, &folder, &self.sealed))
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.sealing.as_ref().is_some_and(|sealing| !sealing.files.is_empty() || sealing.files.is_terminated())
+    }
+
+    async fn begin_seal(&mut self, position: Value) {
+        let files = match &self.writer {
+            Some(writer) => writer.seal().await,
+            None => {
+                let (reply, files) = oneshot::channel();
+                reply.send(Ok(IndexMap::new())).ok();
+                files
+            }
+        };
+        let passed_on = std::mem::take(&mut self.passed_on);
+        self.sealing = Some(Sealing { files, passed_on, position, tally: self.done.tally.clone() });
+        self.last_seal = Instant::now();
+    }
+
+    async fn record_seal(&mut self) -> Result<(), Failure> {
+        if let Some(sealed) = self.await_seal().await? {
+            self.journal.append(vec![sealed]).await?;
+        }
+        Ok(())
+    }
+
+    /// The event of the files that are on their way, once they have arrived.
+    async fn await_seal(&mut self) -> Result<Option<Event>, Failure> {
+        let Some(Sealing { files, passed_on, position, tally }) = self.sealing.take() else { return Ok(None) };
+        let files = files.await.map_err(|_| Failure::internal("the thread that writes populations ended"))??;
+        let mut segments = passed_on;
+        for (port, segment) in files {
+            segments.entry(port).or_default().push(segment);
+        }
+        for (port, new) in &segments {
+            self.sealed.entry(port.clone()).or_default().extend(new.iter().cloned());
+        }
+        Ok(Some(Event::Sealed { task: self.task, segments, position, tally }))
+    }
+
+    /// The last files, and what the task leaves behind.
+    pub(crate) async fn finish(&mut self) -> Result<(Option<Event>, Done, IndexMap<String, u64>), Failure> {
+        self.record_seal().await?;
+        let anything = self.writer.is_some() || !self.passed_on.is_empty();
+        let event = if anything {
+            self.begin_seal(Value::Null).await;
+            self.await_seal().await?
+        } else {
+            None
+        };
+        let rows = |segments: &Vec<Segment>| segments.iter().map(|segment| segment.rows).sum();
+        let out = self.sealed.iter().map(|(port, segments)| (port.clone(), rows(segments))).collect();
+        Ok((event, std::mem::take(&mut self.done), out))
+    }
+}
+
+impl std::fmt::Debug for Cx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cx").field("activity", &self.activity).field("task", &self.task).finish_non_exhaustive()
+    }
+}
+
+fn to_position(position: &impl Serialize) -> Result<Value, Failure> {
+    let position = serde_json::to_value(position).map_err(|error| Failure::internal(error.to_string()))?;
+    let bytes = position.to_string().len();
+    if bytes > POSITION_BYTES_MAX {
+        let message = format!("the place to go on from has {bytes} bytes; the most is {POSITION_BYTES_MAX}");
+        return Err(Failure::new(Class::Limit, message));
+    }
+    Ok(position)
+}
+
+/// Reads and sets options and writes notes for a task, from any thread.
+#[derive(Clone)]
+pub struct Notes {
+    journal: Arc<Journal>,
+    environment: Arc<Environment>,
+    task: TaskId,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Notes {
+    /// An option's text.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn option(&self, name: &str) -> Result<Option<String>, Failure> {
+        Ok(self.environment.store.option(name).await?.map(|option| option.value))
+    }
+
+    /// Sets an option, at once.
+    ///
+    /// # Errors
+    /// Where the store does not take it.
+    pub async fn set_option(&self, name: &str, value: &str) -> Result<(), Failure> {
+        set_option(&self.journal, &self.environment, self.task, name, value).await
+    }
+
+    /// Writes a note into the journal.
+    ///
+    /// # Errors
+    /// Where the store does not take it.
+    pub async fn log(&self, level: Level, message: String) -> Result<(), Failure> {
+        let message = Failure::new(Class::Internal, message).message;
+        Ok(self.journal.append(vec![Event::Logged { task: self.task, level, message }]).await?)
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.environment.clock.now()
+    }
+
+    /// Set once the run is stopped.
+    pub fn cancelled(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.cancelled)
+    }
+}
+
+impl std::fmt::Debug for Notes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notes").field("task", &self.task).finish_non_exhaustive()
+    }
+}
+
+/// What an import saw goes along when the option is set to the end of its window by hand.
+async fn set_option(
+    journal: &Journal,
+    environment: &Environment,
+    task: TaskId,
+    name: &str,
+    value: &str,
+) -> Result<(), Failure> {
+    let (option, text) = (name.to_owned(), value.to_owned());
+    let at = environment.clock.now();
+    let by = format!("{}/{task}", journal.id);
+    journal
+        .append_with(|run| {
+            let seen = run.seen_until(&option, &text);
+            let moved = OptionValue { value: text.clone(), at, by, seen };
+            let change = OptionChange { name: option.clone(), expect: Expect::Any, value: Some(moved) };
+            (vec![Event::OptionSet { task, option, value: text }], vec![change])
+        })
+        .await?;
+    Ok(())
+}

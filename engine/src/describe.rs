@@ -1,0 +1,128 @@
+//! Descriptions of what CRMs have, kept in the data folder between runs.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::activity::Need;
+use crate::environment::Environment;
+use crate::failure::{Class, Failure};
+use crate::flow::Known;
+use crate::outside::crm::Object;
+
+/// Objects of CRMs, kept as `descriptions/<account>/<object>.json`.
+#[derive(Debug)]
+pub struct Descriptions {
+    folder: PathBuf,
+    /// What this process fetched itself.
+    fresh: Mutex<HashMap<(String, String), Arc<Object>>>,
+}
+
+/// Whether the outside is asked, or only what is kept of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Only what is kept is used.
+    Kept,
+    /// Everything needed is asked for again.
+    Refresh,
+}
+
+impl Descriptions {
+    /// Those of a data folder.
+    pub fn new(data: &Path) -> Self {
+        Self { folder: data.join("descriptions"), fresh: Mutex::default() }
+    }
+
+    /// An object: what was fetched by this process, else what the CRM says now, else what is kept.
+    ///
+    /// # Errors
+    /// Where the CRM says that there is none, or cannot be asked and nothing is kept.
+    pub async fn object(&self, environment: &Environment, account: &str, name: &str) -> Result<Arc<Object>, Failure> {
+        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(object) = fresh.get(&(account.to_owned(), name.to_owned())) {
+            return Ok(Arc::clone(object));
+        }
+        drop(fresh);
+        self.fetch(environment, account, name).await
+    }
+
+    async fn fetch(&self, environment: &Environment, account: &str, name: &str) -> Result<Arc<Object>, Failure> {
+        let object = Arc::new(environment.crm(account)?.describe(name).await?);
+        self.keep(account, name, &object)?;
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.insert((account.to_owned(), name.to_owned()), Arc::clone(&object));
+        Ok(object)
+    }
+
+    fn path(&self, account: &str, name: &str) -> Option<PathBuf> {
+        let sound = |part: &str| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        };
+        (sound(account) && sound(name)).then(|| self.folder.join(account).join(format!("{name}.json")))
+    }
+
+    fn keep(&self, account: &str, name: &str, object: &Object) -> Result<(), Failure> {
+        let Some(path) = self.path(account, name) else { return Ok(()) };
+        let text = serde_json::to_vec_pretty(object).map_err(|error| Failure::internal(error.to_string()))?;
+        let part = path.with_extension("part");
+        let write = || {
+            fs::create_dir_all(self.folder.join(account))?;
+            fs::write(&part, text)?;
+            fs::rename(&part, &path)
+        };
+        write().map_err(|error| Failure::io(format!("cannot keep {}", path.display()), &error))
+    }
+
+    fn kept(&self, account: &str, name: &str) -> Option<Arc<Object>> {
+        let text = fs::read(self.path(account, name)?).ok()?;
+        serde_json::from_slice(&text).ok().map(Arc::new)
+    }
+}
+
+impl Known {
+    /// What is known of everything that a workflow needs.
+    pub async fn gather(environment: &Environment, needs: &BTreeSet<Need>, ask: Ask) -> Self {
+        let mut known = Self::default();
+        for (name, crm) in &environment.accounts {
+            known.accounts.insert(name.clone());
+            known.index_fields.insert(name.clone(), crm.index_fields());
+        }
+        for need in needs {
+            match need {
+                Need::Object { account, object } if known.accounts.contains(account) => {
+                    if let Some(described) = describe(environment, account, object, ask).await {
+                        known.objects.insert((account.clone(), object.clone()), described);
+                    }
+                }
+                Need::Table(name) => {
+                    let table = environment.database.table(name).await.map(Arc::new);
+                    known.tables.insert(name.clone(), table);
+                }
+                Need::Object { .. } | Need::Account(_) => {}
+            }
+        }
+        known
+    }
+}
+
+/// Asks; where the CRM cannot be reached, what is kept serves.
+async fn describe(
+    environment: &Environment,
+    account: &str,
+    object: &str,
+    ask: Ask,
+) -> Option<Result<Arc<Object>, Failure>> {
+    let descriptions = &environment.descriptions;
+    let kept = descriptions.kept(account, object);
+    if ask == Ask::Kept {
+        return kept.map(Ok);
+    }
+    match descriptions.fetch(environment, account, object).await {
+        Err(failure) if failure.class != Class::Config => {
+            tracing::warn!(account, object, %failure, "the description could not be fetched");
+            Some(kept.ok_or(failure))
+        }
+        fetched => Some(fetched),
+    }
+}

@@ -1,0 +1,443 @@
+//! Drives one run: asks the fold what is ready, records, acts, records.
+//!
+//! Recovery is not separate code: a run that went on elsewhere is folded, and the fold is asked what is ready.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indexmap::IndexMap;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::activity::When;
+use crate::check::{Node, Workflow};
+use crate::context::{Cx, Done};
+use crate::environment::Environment;
+use crate::event::{Event, Level, Segment, TaskId, Then, Vars};
+use crate::failure::{Class, Failure};
+use crate::journal::{AppendError, Journal};
+use crate::outside::store::{Expect, OptionChange, OptionValue, StoreError};
+use crate::population::Population;
+use crate::progress::Progress;
+use crate::run::{Ending, Ready, Run, Settled, Status, Task};
+use crate::workflow::OnError;
+
+/// What an operator asks of a run that is driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Start nothing new.
+    Pause,
+    /// Go on, also with what failed.
+    Resume,
+    /// End it for good.
+    Stop,
+    /// Let it be: what runs is broken off, and goes on when the run is resumed.
+    Leave,
+}
+
+/// How far the tasks that work now are.
+pub type Board = Arc<Mutex<HashMap<TaskId, Arc<Progress>>>>;
+
+/// Drives a run until nothing is left to do or an operator is needed.
+pub struct Driver {
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) workflow: Arc<Workflow>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) board: Board,
+    pub(crate) orders: mpsc::Receiver<Order>,
+    working: HashMap<TaskId, Working>,
+    tasks: JoinSet<(TaskId, Outcome)>,
+}
+
+struct Working {
+    abort: AbortHandle,
+    cancelled: Arc<AtomicBool>,
+}
+
+type Outcome = Result<(Option<Event>, Done, IndexMap<String, u64>), Failure>;
+
+impl Driver {
+    /// A driver of a run.
+    pub fn new(
+        environment: Arc<Environment>,
+        workflow: Arc<Workflow>,
+        journal: Arc<Journal>,
+        board: Board,
+        orders: mpsc::Receiver<Order>,
+    ) -> Self {
+        Self { environment, workflow, journal, board, orders, working: HashMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Drives it.
+    ///
+    /// # Errors
+    /// Where the journal cannot be written: the run can be resumed once that is cured.
+    pub async fn drive(mut self) -> Result<Status, Failure> {
+        loop {
+            self.begin_what_is_ready().await?;
+            let (status, next) = {
+                let run = self.journal.run();
+                (run.status(), run.next_retry())
+            };
+            if status.is_over() {
+                return Ok(status);
+            }
+            if self.working.is_empty() {
+                if self.journal.run().is_done() {
+                    self.journal.append(vec![Event::Finished]).await?;
+                    return Ok(Status::Finished);
+                }
+                if matches!(status, Status::Paused | Status::Suspended) {
+                    return Ok(status);
+                }
+                if next.is_none() {
+                    let why = "nothing can go on, although something waits";
+                    return Err(Failure::internal(format!("run {}: {why}", self.journal.id)));
+                }
+            }
+            let clock = Arc::clone(&self.environment.clock);
+            let retry = async {
+                match next {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.task_ended(ended).await?,
+                Some(order) = self.orders.recv() => {
+                    if self.obey(order).await? {
+                        return Ok(self.journal.run().status());
+                    }
+                }
+                () = retry => {}
+            }
+        }
+    }
+
+    async fn begin_what_is_ready(&mut self) -> Result<(), Failure> {
+        // What begins changes what is ready, as an activity takes one arrival at a time.
+        loop {
+            let free = self.environment.limits.tasks_at_once.max(1).saturating_sub(self.working.len());
+            let ready = self.journal.run().ready(self.environment.clock.now());
+            let new = ready.into_iter().filter(|ready| !self.working.contains_key(&task_of(ready)));
+            let new: Vec<Ready> = new.take(free).collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            let begins = new.iter().map(|ready| match ready {
+                Ready::Begin { task, activity, takes } => {
+                    Event::TaskStarted { task: *task, activity: activity.clone(), attempt: 1, takes: takes.clone() }
+                }
+                Ready::GoOn { task, attempt } => {
+                    let activity = self.journal.run().task(*task).map(|task| task.activity.clone());
+                    let activity = activity.unwrap_or_default();
+                    Event::TaskStarted { task: *task, activity, attempt: *attempt, takes: Vec::new() }
+                }
+            });
+            // One by one, since each must be able to follow the one before it.
+            for event in begins.collect::<Vec<_>>() {
+                self.journal.append(vec![event]).await?;
+            }
+            for ready in &new {
+                self.spawn(task_of(ready));
+            }
+        }
+    }
+
+    fn spawn(&mut self, id: TaskId) {
+        let run = self.journal.run();
+        let Some(task) = run.task(id).cloned() else { return };
+        let missing = run.missing(&task);
+        let inputs = inputs(&self.environment, &self.journal, &run, &task);
+        let instance_vars_in = run.instance_vars.clone();
+        drop(run);
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let progress = Arc::new(Progress::default());
+        self.board.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&progress));
+        let workflow = Arc::clone(&self.workflow);
+        let mut cx = Cx {
+            workflow: workflow.name.clone(),
+            activity: task.activity.clone(),
+            task: id,
+            attempt: task.attempt,
+            time_zone: workflow.activities.get(&task.activity).map_or(jiff::tz::TimeZone::UTC, |node| node.time_zone.clone()),
+            environment: Arc::clone(&self.environment),
+            journal: Arc::clone(&self.journal),
+            inputs,
+            vars_in: task.vars_in.clone(),
+            instance_vars_in,
+            position: task.position.clone(),
+            progress,
+            cancelled: Arc::clone(&cancelled),
+            folder: format!("{id}-{}", task.activity).into(),
+            writer: None,
+            sealed: task.ports.clone(),
+            done: Done { tally: task.tally.clone(), ..Done::default() },
+            passed_on: IndexMap::new(),
+            sealing: None,
+            last_seal: Instant::now(),
+        };
+        let span = tracing::info_span!("task", run = %self.journal.id, task = id, activity = %task.activity);
+        let work = async move {
+            let outcome = match workflow.activities.get(&task.activity) {
+                None => Err(Failure::new(Class::Config, format!("there is no activity \"{}\"", task.activity))),
+                Some(_) if !missing.is_empty() => {
+                    let names: Vec<String> = missing.into_iter().map(|inbound| inbound.from).collect();
+                    let message = format!("nothing came from {}, and nothing can come any more", names.join(", "));
+                    Err(Failure::new(Class::Data, message))
+                }
+                Some(node) if task.exhausted => exhausted(&mut cx, node),
+                Some(node) => node.activity.run(&mut cx).await,
+            };
+            match outcome {
+                Ok(()) => (id, cx.finish().await),
+                Err(failure) => (id, Err(failure)),
+            }
+        };
+        let abort = self.tasks.spawn(tracing::Instrument::instrument(work, span));
+        self.working.insert(id, Working { abort, cancelled });
+    }
+
+    async fn task_ended(
+        &mut self,
+        ended: Result<(tokio::task::Id, (TaskId, Outcome)), tokio::task::JoinError>,
+    ) -> Result<(), Failure> {
+        let (id, outcome) = match ended {
+            Ok((_, ended)) => ended,
+            Err(error) => {
+                let lost = self.working.iter().find(|(_, working)| working.abort.id() == error.id());
+                let Some((id, _)) = lost else { return Ok(()) };
+                (*id, Err(Failure::internal(format!("the activity broke off: {error}"))))
+            }
+        };
+        self.working.remove(&id);
+        self.board.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let Some(task) = self.journal.run().task(id).cloned() else { return Ok(()) };
+        let Some(node) = self.workflow.activities.get(&task.activity) else {
+            let failure = Failure::internal(format!("there is no activity {}", task.activity));
+            return self.record_failure(&task, None, failure).await;
+        };
+        match outcome.and_then(|(sealed, done, out)| {
+            balance(&self.journal.run(), &task, &done, &out)?;
+            Ok((sealed, done, out))
+        }) {
+            Ok((sealed, done, out)) => self.record_end(&task, node, sealed, done, &out).await,
+            Err(failure) => self.record_failure(&task, Some(node), failure).await,
+        }
+    }
+
+    async fn record_end(
+        &self,
+        task: &Task,
+        node: &Node,
+        sealed: Option<Event>,
+        done: Done,
+        out: &IndexMap<String, u64>,
+    ) -> Result<(), Failure> {
+        let ports = ports(node, task, &done, out);
+        let ended = Event::TaskEnded {
+            task: task.id,
+            ports: ports.clone(),
+            vars: done.vars,
+            instance_vars: done.instance_vars,
+            tally: done.tally,
+            stop_all: done.stop_all,
+        };
+        let mut events: Vec<Event> = sealed.into_iter().collect();
+        events.push(ended);
+        self.record(events, Ending { task: task.id, well: true, ports: &ports }).await
+    }
+
+    async fn record_failure(&self, task: &Task, node: Option<&Node>, failure: Failure) -> Result<(), Failure> {
+        if failure.class == Class::Stopped {
+            return Ok(());
+        }
+        let then = self.then(task, node, &failure);
+        tracing::warn!(run = %self.journal.id, activity = %task.activity, %failure, "the task failed");
+        let ports = if then == Then::ErrorPort { vec!["error".to_owned()] } else { Vec::new() };
+        let ends = matches!(then, Then::ErrorPort | Then::Ignore | Then::Abort);
+        let failed = Event::TaskFailed { task: task.id, failure, then };
+        if ends {
+            self.record(vec![failed], Ending { task: task.id, well: false, ports: &ports }).await
+        } else {
+            Ok(self.journal.append(vec![failed]).await?)
+        }
+    }
+
+    /// What follows a failure: its own retry, then its port `error`, then what it or the workflow says.
+    fn then(&self, task: &Task, node: Option<&Node>, failure: &Failure) -> Then {
+        let Some(node) = node else { return Then::Suspend };
+        if let Some(retry) = &node.common.retry
+            && failure.class.is_retried()
+            && task.attempt < retry.attempts
+        {
+            let asked = SignedDuration::from_secs(failure.retry_after_s.unwrap_or(0).min(86_400).cast_signed());
+            let pause = retry.pause(task.attempt).max(asked);
+            let at = self.environment.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+            return Then::Retry { at };
+        }
+        if failure.class != Class::Exhausted && node.common.to.0.contains_key("error") {
+            return Then::ErrorPort;
+        }
+        match node.common.on_error.unwrap_or(self.workflow.on_error) {
+            OnError::Suspend => Then::Suspend,
+            OnError::Ignore => Then::Ignore,
+            OnError::Abort => Then::Abort,
+        }
+    }
+
+    /// Records how a task ended, and in the same batch what becomes of the options that waited for it. An option that
+    /// somebody moved meanwhile stays where they moved it.
+    async fn record(&self, events: Vec<Event>, ending: Ending<'_>) -> Result<(), Failure> {
+        let mut moved = HashSet::new();
+        loop {
+            let appended = self
+                .journal
+                .append_with(|run| {
+                    let mut events = events.clone();
+                    let mut options = Vec::new();
+                    for settled in run.settled_by(ending) {
+                        self.settle(settled, &moved, &mut events, &mut options);
+                    }
+                    (events, options)
+                })
+                .await;
+            match appended {
+                Err(AppendError::Store(StoreError::OptionMoved { name })) if moved.insert(name.clone()) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn settle(&self, settled: Settled, moved: &HashSet<String>, events: &mut Vec<Event>, options: &mut Vec<OptionChange>) {
+        let Settled { task, window, seen, failed } = settled;
+        let option = window.option;
+        let reason = if moved.contains(&option) {
+            Some("it was changed meanwhile".to_owned())
+        } else if failed.is_empty() {
+            None
+        } else {
+            let names: Vec<String> = failed.iter().map(|(id, name)| format!("{name} (task {id})")).collect();
+            Some(format!("{} did not end well", names.join(", ")))
+        };
+        if let Some(reason) = reason {
+            tracing::warn!(option, reason, "the automatic index stays where it is");
+            events.push(Event::OptionHeld { task, option, reason });
+            return;
+        }
+        let by = format!("{}/{task}", self.journal.id);
+        let value = OptionValue { value: window.after.clone(), at: self.environment.clock.now(), by, seen };
+        options.push(OptionChange { name: option.clone(), expect: Expect::Is(window.before), value: Some(value) });
+        events.push(Event::OptionMoved { task, option, value: window.after });
+    }
+
+    /// Whether there is nothing more to drive.
+    async fn obey(&mut self, order: Order) -> Result<bool, Failure> {
+        match order {
+            Order::Pause => self.journal.append(vec![Event::Paused]).await?,
+            Order::Resume => self.journal.append(vec![Event::Resumed]).await?,
+            Order::Stop => {
+                self.break_off().await;
+                self.journal.append(vec![Event::Stopped]).await?;
+                return Ok(true);
+            }
+            Order::Leave => {
+                self.break_off().await;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn break_off(&mut self) {
+        for working in self.working.values() {
+            working.cancelled.store(true, Ordering::Relaxed);
+            working.abort.abort();
+        }
+        while self.tasks.join_next().await.is_some() {}
+        self.working.clear();
+        self.board.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("run", &self.journal.id).finish_non_exhaustive()
+    }
+}
+
+fn task_of(ready: &Ready) -> TaskId {
+    match ready {
+        Ready::Begin { task, .. } | Ready::GoOn { task, .. } => *task,
+    }
+}
+
+fn inputs(environment: &Environment, journal: &Journal, run: &Run, task: &Task) -> Vec<Population> {
+    let folder = environment.run_folder(&journal.id);
+    let segments = |from: &TaskId, port: &String| -> Vec<Segment> {
+        run.task(*from).and_then(|task| task.ports.get(port)).cloned().unwrap_or_default()
+    };
+    task.inputs.iter().map(|(from, port)| Population::new(&folder, segments(from, port))).collect()
+}
+
+/// A loop has used up its attempts: what came in leaves by `exhausted`, if that leads on.
+fn exhausted(cx: &mut Cx, node: &Node) -> Result<(), Failure> {
+    if node.common.to.0.contains_key("exhausted") {
+        cx.pass_input_on("exhausted");
+        cx.choose("exhausted");
+        return Ok(());
+    }
+    let attempts = node.common.attempts.or(node.activity.attempts_default()).unwrap_or_default();
+    let message = match cx.vars().get("errorMessage").and_then(serde_json::Value::as_str) {
+        Some(error) => format!("the {attempts} attempts of this loop are used up; the last error was: {error}"),
+        None => format!("the {attempts} attempts of this loop are used up"),
+    };
+    Err(Failure::new(Class::Exhausted, message).help("cure the cause, then resume the run: it begins the count anew"))
+}
+
+/// The ports that carry an event, of a task that ended well.
+fn ports(node: &Node, task: &Task, done: &Done, out: &IndexMap<String, u64>) -> Vec<String> {
+    if task.exhausted {
+        return vec!["exhausted".to_owned()];
+    }
+    let carries = |name: &str, when: When| match when {
+        When::Always => true,
+        When::WithRecords => out.get(name).is_some_and(|rows| *rows > 0),
+        When::Chosen => done.chosen.as_deref() == Some(name),
+    };
+    let ports = node.ports().into_iter().filter(|port| carries(&port.name, port.when));
+    ports.map(|port| port.name.into_owned()).collect()
+}
+
+/// No record may be missing: what came in and what was made must have gone out or been dropped by a rule.
+fn balance(run: &Run, task: &Task, done: &Done, out: &IndexMap<String, u64>) -> Result<(), Failure> {
+    let came: u64 = task.inputs.iter().map(|(from, port)| rows(run, *from, port)).sum();
+    let (added, dropped): (u64, u64) = (done.tally.added, done.tally.dropped.values().sum());
+    let went: u64 = out.values().sum();
+    if came + added == went + dropped {
+        return Ok(());
+    }
+    Err(Failure::internal(format!(
+        "the account does not balance: {came} in + {added} added is not {went} out + {dropped} dropped"
+    )))
+}
+
+fn rows(run: &Run, from: TaskId, port: &str) -> u64 {
+    let segments = run.task(from).and_then(|task| task.ports.get(port));
+    segments.into_iter().flatten().map(|segment| segment.rows).sum()
+}
+
+/// Writes a warning of a task into its journal, for what is not worth failing.
+pub async fn warn(cx: &Cx, message: impl Into<String> + Send) -> Result<(), Failure> {
+    cx.log(Level::Warning, message).await
+}
+
+/// Variables that a run begins with: the workflow's, then those given.
+pub fn first_vars(workflow: &Workflow, given: &Vars) -> Vars {
+    let mut vars = workflow.vars.clone();
+    vars.extend(given.clone());
+    vars
+}

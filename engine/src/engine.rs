@@ -1,0 +1,273 @@
+//! Starts runs and resumes them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::check::{self, Findings, Workflow};
+use crate::describe::Ask;
+use crate::driver::{Board, Driver, Order, first_vars};
+use crate::environment::Environment;
+use crate::event::{Event, Vars};
+use crate::failure::{Class, Failure};
+use crate::flow::Known;
+use crate::journal::{AppendError, Journal};
+use crate::outside::store::RunId;
+use crate::problem::Problem;
+use crate::run::{Run, Status};
+use crate::schema::Schemas;
+
+/// The name of the pinned workflow in a run's folder.
+const PINNED: &str = "workflow.json";
+/// How many orders of an operator wait at most.
+const ORDERS_MAX: usize = 16;
+
+/// Starts runs, resumes them, and knows those that this process drives.
+pub struct Engine {
+    /// The outside.
+    pub environment: Arc<Environment>,
+    schemas: Schemas,
+    driven: Mutex<HashMap<RunId, Driven>>,
+    /// Held while a run gets its number.
+    numbering: tokio::sync::Mutex<()>,
+}
+
+/// A run that this process drives or drove.
+#[derive(Clone)]
+pub struct Driven {
+    /// Its journal, with the run as it is.
+    pub journal: Arc<Journal>,
+    /// How far its tasks are.
+    pub board: Board,
+    /// What it is at once nothing drives it any more.
+    pub done: watch::Receiver<Option<Result<Status, Failure>>>,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Driven {
+    /// Waits until nothing drives it any more.
+    ///
+    /// # Errors
+    /// Where its journal cannot be written.
+    pub async fn wait(&self) -> Result<Status, Failure> {
+        let mut done = self.done.clone();
+        match done.wait_for(Option::is_some).await {
+            Ok(status) => status.clone().unwrap_or_else(|| Err(Failure::internal("the run has no end"))),
+            Err(_) => Err(Failure::internal("the driver of the run broke off")),
+        }
+    }
+
+    /// Asks something of it; nothing happens where nothing drives it any more.
+    pub async fn order(&self, order: Order) {
+        self.orders.send(order).await.ok();
+    }
+
+    fn is_driven(&self) -> bool {
+        self.done.borrow().is_none()
+    }
+}
+
+/// Why a run did not start.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// The workflow is not right.
+    Problems(Vec<Problem>),
+    /// Something else stands in the way.
+    Failure(Failure),
+}
+
+impl<F: Into<Failure>> From<F> for NotStarted {
+    fn from(failure: F) -> Self {
+        Self::Failure(failure.into())
+    }
+}
+
+impl Engine {
+    /// An engine on this outside.
+    pub fn new(environment: Arc<Environment>) -> Self {
+        Self {
+            environment,
+            schemas: Schemas::default(),
+            driven: Mutex::default(),
+            numbering: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Reads a workflow and checks it against what is known of the outside.
+    pub async fn check(&self, file: &str, name: &str, text: &str, ask: Ask) -> (Option<Workflow>, Findings) {
+        let (workflow, mut problems) = check::read(self.environment.palette, &self.schemas, file, name, text);
+        let Some(workflow) = workflow else {
+            return (None, Findings { problems, ..Findings::default() });
+        };
+        let known = Known::gather(&self.environment, &workflow.needs(), ask).await;
+        let mut findings = workflow.flow(&known);
+        problems.append(&mut findings.problems);
+        problems.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+        findings.problems = problems;
+        (Some(workflow), findings)
+    }
+
+    /// Starts a run of a workflow and drives it.
+    ///
+    /// # Errors
+    /// Where the workflow is not right, or the data folder does not take it.
+    pub async fn start(self: &Arc<Self>, file: &str, text: &str, vars: Vars) -> Result<(RunId, Driven), NotStarted> {
+        let name = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let (workflow, findings) = self.check(file, name, text, Ask::Refresh).await;
+        for note in &findings.unchecked {
+            tracing::warn!("not checked: {note}");
+        }
+        let Some(workflow) = workflow.filter(|_| findings.problems.is_empty()) else {
+            return Err(NotStarted::Problems(findings.problems));
+        };
+        let vars = first_vars(&workflow, &vars);
+        let pinned = blake3::hash(text.as_bytes()).to_hex().to_string();
+        let numbering = self.numbering.lock().await;
+        let runs = self.environment.store.runs().await?;
+        let numbers = runs.iter().filter(|(run, _)| run.workflow() == name);
+        let id = RunId::new(name, 1 + numbers.filter_map(|(run, _)| run.number()).max().unwrap_or(0));
+        self.pin(&id, text)?;
+        let journal = self.journal(&id, Run::new(Arc::clone(&workflow.graph)));
+        let started = Event::Started { workflow: name.to_owned(), file: pinned, vars };
+        journal.append(vec![started]).await.map_err(Failure::from)?;
+        drop(numbering);
+        Ok((id, self.drive(workflow, journal)))
+    }
+
+    /// Goes on with a run that was suspended, paused, or broken off; one that is driven already is told to go on.
+    ///
+    /// # Errors
+    /// Where there is no such run, it is over, or its file or journal is not what was written.
+    pub async fn resume(self: &Arc<Self>, id: &RunId) -> Result<Driven, Failure> {
+        if let Some(driven) = self.driven(id).filter(Driven::is_driven) {
+            driven.order(Order::Resume).await;
+            return Ok(driven);
+        }
+        let (workflow, run) = self.load(id).await?;
+        let status = run.status();
+        if status.is_over() {
+            let message = format!("run {id} is over");
+            return Err(Failure::new(Class::Config, message).help("start the workflow again with `campanile run`"));
+        }
+        let needs_word = run.needs_resume();
+        let journal = self.journal(id, run);
+        if needs_word {
+            journal.append(vec![Event::Resumed]).await?;
+        }
+        Ok(self.drive(workflow, journal))
+    }
+
+    /// Ends a run for good, whether this process drives it or not.
+    ///
+    /// # Errors
+    /// Where there is no such run, or it is over.
+    pub async fn stop(self: &Arc<Self>, id: &RunId) -> Result<Status, Failure> {
+        if let Some(driven) = self.driven(id).filter(Driven::is_driven) {
+            driven.order(Order::Stop).await;
+            return driven.wait().await;
+        }
+        let (_, run) = self.load(id).await?;
+        let journal = self.journal(id, run);
+        journal.append(vec![Event::Stopped]).await.map_err(|error| match error {
+            AppendError::Illegal(_) => Failure::new(Class::Config, format!("run {id} is over already")),
+            error => error.into(),
+        })?;
+        Ok(Status::Stopped)
+    }
+
+    /// A run that this process drives or drove.
+    pub fn driven(&self, id: &RunId) -> Option<Driven> {
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Runs that this process drives now.
+    pub fn driving(&self) -> Vec<(RunId, Driven)> {
+        let driven = self.driven.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = driven.iter().filter(|(_, driven)| driven.is_driven());
+        now.map(|(id, driven)| (id.clone(), driven.clone())).collect()
+    }
+
+    /// A run as its journal tells it, with the workflow it runs.
+    ///
+    /// # Errors
+    /// Where there is no such run, or its file or journal is not what was written.
+    pub async fn load(&self, id: &RunId) -> Result<(Workflow, Run), Failure> {
+        let events = self.environment.store.events(id, 0).await?;
+        let Some(Event::Started { file: pinned, .. }) = events.first().map(|recorded| &recorded.event) else {
+            let help = "`campanile runs` lists the runs of this data folder";
+            return Err(Failure::new(Class::Config, format!("there is no run {id}")).help(help));
+        };
+        let path = self.pinned(id);
+        let text = fs::read_to_string(&path)
+            .map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))?;
+        if blake3::hash(text.as_bytes()).to_hex().as_str() != pinned {
+            let message = format!("{} is not the file that run {id} began with", path.display());
+            return Err(Failure::new(Class::Storage, message).help("put the file back from a backup"));
+        }
+        let file = path.display().to_string();
+        let (workflow, problems) =
+            check::read(self.environment.palette, &self.schemas, &file, id.workflow(), &text);
+        let Some(workflow) = workflow.filter(|_| problems.is_empty()) else {
+            let problem = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
+            let message = format!("the file of run {id} is not understood by this version: {problem}");
+            return Err(Failure::new(Class::Config, message));
+        };
+        let run = Run::fold(Arc::clone(&workflow.graph), &events).map_err(|illegal| {
+            Failure::new(Class::Storage, format!("run {id}: {illegal}")).help("put the data folder back from a backup")
+        })?;
+        Ok((workflow, run))
+    }
+
+    fn journal(&self, id: &RunId, run: Run) -> Arc<Journal> {
+        let environment = &self.environment;
+        Arc::new(Journal::new(id.clone(), Arc::clone(&environment.store), Arc::clone(&environment.clock), run))
+    }
+
+    fn drive(self: &Arc<Self>, workflow: Workflow, journal: Arc<Journal>) -> Driven {
+        let (orders, receiver) = mpsc::channel(ORDERS_MAX);
+        let (end, done) = watch::channel(None);
+        let board = Board::default();
+        let environment = Arc::clone(&self.environment);
+        let driver =
+            Driver::new(environment, Arc::new(workflow), Arc::clone(&journal), Arc::clone(&board), receiver);
+        let driven = Driven { journal: Arc::clone(&journal), board, done, orders };
+        let mut all = self.driven.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(journal.id.clone(), driven.clone());
+        drop(all);
+        tokio::spawn(async move {
+            let ended = driver.drive().await;
+            if let Err(failure) = &ended {
+                tracing::error!(run = %journal.id, %failure, "the run cannot be driven on");
+            }
+            end.send_replace(Some(ended));
+        });
+        driven
+    }
+
+    fn pinned(&self, id: &RunId) -> PathBuf {
+        self.environment.run_folder(id).join(PINNED)
+    }
+
+    fn pin(&self, id: &RunId, text: &str) -> Result<(), Failure> {
+        let path = self.pinned(id);
+        let write = || {
+            let folder = self.environment.run_folder(id);
+            fs::create_dir_all(&folder)?;
+            let part = folder.join(format!(".{PINNED}.part"));
+            fs::write(&part, text)?;
+            fs::File::open(&part)?.sync_all()?;
+            fs::rename(&part, &path)?;
+            fs::File::open(&folder)?.sync_all()
+        };
+        write().map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("environment", &self.environment).finish_non_exhaustive()
+    }
+}

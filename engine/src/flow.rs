@@ -1,0 +1,142 @@
+//! How columns flow from activity to activity, and what is known of the outside to tell it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+
+use crate::activity::Columns;
+use crate::document::Document;
+use crate::expr::{Bound, ExprError, Source};
+use crate::failure::{Class, Failure};
+use crate::outside::crm::Object;
+use crate::outside::database::Table;
+use crate::problem::{Problem, suggestion};
+use crate::types::Type;
+
+/// What is known of the outside. What could not be asked is kept with the reason.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The names of the accounts.
+    pub accounts: BTreeSet<String>,
+    /// Objects by account and name.
+    pub objects: BTreeMap<(String, String), Result<Arc<Object>, Failure>>,
+    /// Tables by name.
+    pub tables: BTreeMap<String, Result<Arc<Table>, Failure>>,
+    /// The index fields of each account's system.
+    pub index_fields: BTreeMap<String, &'static [&'static str]>,
+}
+
+/// Where a flow's problems go, and what it may know.
+#[derive(Debug)]
+pub struct FlowCx<'a> {
+    /// The document, for places.
+    pub(crate) document: &'a Document,
+    /// `/activities/<name>`
+    pub(crate) pointer: String,
+    /// The activity's name.
+    pub activity: &'a str,
+    /// The workflow's name.
+    pub workflow: &'a str,
+    pub(crate) known: &'a Known,
+    pub(crate) problems: &'a mut Vec<Problem>,
+    pub(crate) unchecked: &'a mut BTreeSet<String>,
+}
+
+impl FlowCx<'_> {
+    /// Reports a problem at a pointer below the activity, such as `/filter`.
+    pub fn problem(&mut self, pointer: &str, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        let pointer = format!("{}{pointer}", self.pointer);
+        self.problems.push(self.document.problem(&pointer, code, message.into(), help));
+    }
+
+    /// The object, where it is known; else a problem, or a note that it could not be checked.
+    pub fn object(&mut self, account: &str, object: &str) -> Option<Arc<Object>> {
+        if !self.known.accounts.contains(account) {
+            let help = suggestion(account, self.known.accounts.iter().map(String::as_str))
+                .unwrap_or_else(|| format!("add [accounts.{account}] to campanile.toml"));
+            self.problem("/account", "unknown-account", format!("there is no account \"{account}\""), Some(help));
+            return None;
+        }
+        match self.known.objects.get(&(account.to_owned(), object.to_owned())) {
+            Some(Ok(object)) => return Some(Arc::clone(object)),
+            Some(Err(failure)) if failure.class == Class::Config => {
+                let failure = failure.clone();
+                self.problem("/object", "unknown-object", failure.message, failure.help);
+            }
+            Some(Err(failure)) => {
+                self.unchecked.insert(format!("the fields of {object} in {account}: {failure}"));
+            }
+            None => {
+                self.unchecked.insert(format!(
+                    "the fields of {object} in {account}: their description was not fetched yet; a run fetches it"
+                ));
+            }
+        }
+        None
+    }
+
+    /// The fields that an automatic index of this account may have, in order of preference.
+    pub fn index_fields(&self, account: &str) -> &'static [&'static str] {
+        self.known.index_fields.get(account).copied().unwrap_or_default()
+    }
+
+    /// The table, where it is known; else a problem, or a note that it could not be checked.
+    pub fn table(&mut self, pointer: &str, table: &str) -> Option<Arc<Table>> {
+        match self.known.tables.get(table) {
+            Some(Ok(table)) => return Some(Arc::clone(table)),
+            Some(Err(failure)) if failure.class == Class::Config => {
+                let failure = failure.clone();
+                self.problem(pointer, "unknown-table", failure.message, failure.help);
+            }
+            Some(Err(failure)) => {
+                self.unchecked.insert(format!("table {table}: {failure}"));
+            }
+            None => {
+                self.unchecked.insert(format!("table {table}: the database was not asked"));
+            }
+        }
+        None
+    }
+
+    /// Reads and types an expression over these columns; problems are reported at their place in it.
+    pub fn expression(&mut self, pointer: &str, source: &Source, input: &Columns, must: Option<&Type>) -> Option<Bound> {
+        let bound = match input {
+            // Without columns, what can be read without them is still read.
+            Columns::Unknown => {
+                if let Err(error) = source.parse() {
+                    self.expression_problem(pointer, error);
+                }
+                return None;
+            }
+            Columns::None => source.bind(&Schema::empty()),
+            Columns::Known(schema) => source.bind(schema),
+        };
+        let bound = match bound {
+            Ok(bound) => bound,
+            Err(errors) => {
+                for error in errors {
+                    self.expression_problem(pointer, error);
+                }
+                return None;
+            }
+        };
+        let got = bound.ty();
+        match must {
+            Some(must) if got != *must && got != Type::Any && got != Type::Null => {
+                let message = format!("this is {got}, not {must}");
+                self.problem(pointer, "wrong-type", message, None);
+                None
+            }
+            _ => Some(bound),
+        }
+    }
+
+    /// Reports what is wrong with an expression or script at its place in the text.
+    pub fn expression_problem(&mut self, pointer: &str, error: ExprError) {
+        let pointer = format!("{}{pointer}", self.pointer);
+        let problem =
+            self.document.problem_within(&pointer, error.at.unwrap_or(0), "expression", error.message, error.help);
+        self.problems.push(problem);
+    }
+}

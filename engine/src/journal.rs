@@ -1,0 +1,106 @@
+//! The journal of one run: durable first, then folded.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::event::{EVENT_VERSION, Event, Recorded};
+use crate::failure::Failure;
+use crate::outside::clock::Clock;
+use crate::outside::store::{OptionChange, RunId, Store, StoreError};
+use crate::run::Run;
+
+/// The journal of a run that this process drives. Events are folded only after they are durable.
+pub struct Journal {
+    /// The run.
+    pub id: RunId,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    run: Mutex<Run>,
+    order: tokio::sync::Mutex<()>,
+    changed: watch::Sender<u64>,
+}
+
+/// Why an event was not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// It cannot follow; a task that was stopped meanwhile is told so.
+    #[error("{0}")]
+    Illegal(String),
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<AppendError> for Failure {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Illegal(why) => Self::new(crate::failure::Class::Stopped, why),
+            AppendError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl Journal {
+    /// The journal of a run as it was folded so far.
+    pub fn new(id: RunId, store: Arc<dyn Store>, clock: Arc<dyn Clock>, run: Run) -> Self {
+        let (changed, _) = watch::channel(run.events);
+        Self { id, store, clock, run: Mutex::new(run), order: tokio::sync::Mutex::default(), changed }
+    }
+
+    /// The run as it is now.
+    pub fn run(&self) -> MutexGuard<'_, Run> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes with each event.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Records what `events` says of the run as it is when its turn comes, moves options with it, and folds it in.
+    ///
+    /// # Errors
+    /// Where an event cannot follow or the store does not take it; nothing was recorded.
+    pub async fn append_with(
+        &self,
+        events: impl FnOnce(&Run) -> (Vec<Event>, Vec<OptionChange>) + Send,
+    ) -> Result<(), AppendError> {
+        let _turn = self.order.lock().await;
+        let (expected, recorded, options) = {
+            let run = self.run();
+            let (events, options) = events(&run);
+            for event in &events {
+                run.legal(event).map_err(AppendError::Illegal)?;
+            }
+            let at = self.clock.now();
+            let recorded: Vec<_> =
+                events.into_iter().map(|event| Recorded { v: EVENT_VERSION, at, event }).collect();
+            (run.events, recorded, options)
+        };
+        if recorded.is_empty() {
+            return Ok(());
+        }
+        self.store.append(&self.id, expected, recorded.clone(), options).await?;
+        let mut run = self.run();
+        for event in &recorded {
+            run.apply(event).map_err(|illegal| AppendError::Illegal(illegal.to_string()))?;
+        }
+        self.changed.send_replace(run.events);
+        Ok(())
+    }
+
+    /// Records events.
+    ///
+    /// # Errors
+    /// Where one cannot follow or the store does not take them; nothing was recorded.
+    pub async fn append(&self, events: Vec<Event>) -> Result<(), AppendError> {
+        self.append_with(|_| (events, Vec::new())).await
+    }
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("id", &self.id).finish_non_exhaustive()
+    }
+}

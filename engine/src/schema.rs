@@ -1,0 +1,273 @@
+//! The JSON Schema of the workflow file, made of the activities' own fields and comments.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use jsonschema::{JsonType, ValidationError, Validator, error::TypeKind, error::ValidationErrorKind};
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use crate::activity::{Palette, Spec};
+use crate::document::{Document, escape};
+use crate::problem::{Problem, suggestion};
+use crate::workflow::{Common, WorkflowFile};
+
+/// The schema of the whole file, for editors.
+pub fn workflow_schema(palette: Palette) -> Value {
+    let mut generator = generator();
+    let mut root = WorkflowFile::json_schema(&mut generator).to_value();
+    let kinds: Vec<Value> = palette.iter().map(|spec| activity(spec, &mut generator)).collect();
+    let names: Vec<&str> = palette.iter().map(|spec| spec.kind).collect();
+    let conditions: Vec<Value> = palette
+        .iter()
+        .zip(kinds)
+        .map(|(spec, schema)| {
+            let is = json!({ "properties": { "type": { "const": spec.kind } }, "required": ["type"] });
+            json!({ "if": is, "then": schema })
+        })
+        .collect();
+    root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    root["title"] = json!("Campanile workflow");
+    root["properties"]["activities"] = json!({
+        "description": "the activities, by name",
+        "type": "object",
+        "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$" },
+        "additionalProperties": {
+            "type": "object",
+            "required": ["type"],
+            "properties": { "type": { "enum": names } },
+            "allOf": conditions,
+        },
+    });
+    root["$defs"] = Value::Object(generator.take_definitions(true));
+    root
+}
+
+/// The schema of one type of activity, with its definitions.
+pub fn activity_schema(spec: &Spec) -> Value {
+    let mut generator = generator();
+    let mut schema = activity(spec, &mut generator);
+    schema["$defs"] = Value::Object(generator.take_definitions(true));
+    schema
+}
+
+fn generator() -> SchemaGenerator {
+    SchemaSettings::draft2020_12().into_generator()
+}
+
+/// The activity's own settings, with what every activity may say.
+fn activity(spec: &Spec, generator: &mut SchemaGenerator) -> Value {
+    let mut schema = (spec.schema)(generator).to_value();
+    let common = Common::json_schema(generator).to_value();
+    let mut properties = Map::from_iter([("type".to_owned(), json!({ "const": spec.kind }))]);
+    for part in [&schema["properties"], &common["properties"]] {
+        properties.extend(part.as_object().cloned().unwrap_or_default());
+    }
+    schema["properties"] = Value::Object(properties);
+    schema["type"] = json!("object");
+    schema["additionalProperties"] = json!(false);
+    schema
+}
+
+/// Validates parts of a document; each schema is prepared once.
+#[derive(Debug, Default)]
+pub struct Schemas {
+    prepared: Mutex<HashMap<&'static str, std::sync::Arc<(Value, Validator)>>>,
+}
+
+impl Schemas {
+    /// What is wrong with the file around its activities.
+    pub fn check_file(&self, document: &Document) -> Vec<Problem> {
+        let schema = || {
+            let mut generator = generator();
+            let mut schema = WorkflowFile::json_schema(&mut generator).to_value();
+            schema["$defs"] = Value::Object(generator.take_definitions(true));
+            schema
+        };
+        self.check(document, "", "a workflow", schema)
+    }
+
+    /// What is wrong with the settings of an activity.
+    pub fn check_activity(&self, document: &Document, pointer: &str, spec: &'static Spec) -> Vec<Problem> {
+        self.check(document, pointer, spec.kind, || activity_schema(spec))
+    }
+
+    fn check(
+        &self,
+        document: &Document,
+        pointer: &str,
+        what: &'static str,
+        schema: impl FnOnce() -> Value,
+    ) -> Vec<Problem> {
+        let prepared = {
+            let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+            let entry = prepared.entry(what).or_insert_with(|| {
+                let schema = schema();
+                // Our own schemas are sound: a test prepares them all.
+                #[expect(clippy::expect_used, reason = "a test prepares every schema of the palette")]
+                let validator = jsonschema::validator_for(&schema).expect("our own schema is sound");
+                std::sync::Arc::new((schema, validator))
+            });
+            std::sync::Arc::clone(entry)
+        };
+        let (schema, validator) = &*prepared;
+        let Some(value) = document.value.pointer(pointer) else { return Vec::new() };
+        let told = Told { document, pointer, what, schema };
+        validator.iter_errors(value).flat_map(|error| told.problems(&error)).collect()
+    }
+}
+
+/// Says errors of the schema in an author's words.
+struct Told<'a> {
+    document: &'a Document,
+    pointer: &'a str,
+    what: &'a str,
+    schema: &'a Value,
+}
+
+impl Told<'_> {
+    fn problems(&self, error: &ValidationError<'_>) -> Vec<Problem> {
+        let at = format!("{}{}", self.pointer, error.instance_path().as_str());
+        let problem = |code, message, help| vec![self.document.problem(&at, code, message, help)];
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected } => {
+                unexpected.iter().map(|key| self.unknown_key(&at, key, error)).collect()
+            }
+            ValidationErrorKind::Required { property } => {
+                let property = property.as_str().unwrap_or_default();
+                let message = format!("{} needs \"{property}\"", self.part(&at));
+                vec![self.document.problem_of_key(&at, "missing-key", message, self.describe(error, property))]
+            }
+            ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+                self.forms(&at, context, error)
+            }
+            ValidationErrorKind::Type { kind } => {
+                let message = format!("this is {}, not {}", json_type(error.instance()), types(kind));
+                problem("wrong-type", message, None)
+            }
+            ValidationErrorKind::Enum { options } => {
+                let options: Vec<String> = options.as_array().into_iter().flatten().map(plain).collect();
+                problem("wrong-value", self.not_among(error.instance(), &options), among(error.instance(), &options))
+            }
+            ValidationErrorKind::Constant { expected_value } => {
+                let options = [plain(expected_value)];
+                problem("wrong-value", self.not_among(error.instance(), &options), among(error.instance(), &options))
+            }
+            _ => problem("wrong-value", error.to_string(), None),
+        }
+    }
+
+    fn unknown_key(&self, at: &str, key: &str, error: &ValidationError<'_>) -> Problem {
+        let around = error.schema_path().as_str().trim_end_matches("/additionalProperties").to_owned();
+        let known = self.schema.pointer(&format!("{around}/properties")).and_then(Value::as_object);
+        let names: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let message = format!("{} has no key \"{key}\"", self.part(at));
+        let help = suggestion(key, names.iter().copied());
+        self.document.problem_of_key(&format!("{at}/{}", escape(key)), "unknown-key", message, help)
+    }
+
+    /// Of several forms that a value may have, tells what is wrong with the one that it comes nearest to: the one
+    /// whose errors lie deepest.
+    fn forms(&self, at: &str, context: &[Vec<ValidationError<'_>>], error: &ValidationError<'_>) -> Vec<Problem> {
+        let constants = context.iter().flatten().filter_map(|error| match error.kind() {
+            ValidationErrorKind::Constant { expected_value } => Some(vec![plain(expected_value)]),
+            ValidationErrorKind::Enum { options } => Some(options.as_array()?.iter().map(plain).collect()),
+            _ => None,
+        });
+        let options: Vec<String> = constants.flatten().collect();
+        if !options.is_empty() && error.instance().is_string() {
+            let message = self.not_among(error.instance(), &options);
+            return vec![self.document.problem(at, "wrong-value", message, among(error.instance(), &options))];
+        }
+        let here = error.instance_path().as_str().len();
+        let misses_type = |errors: &&Vec<ValidationError<'_>>| {
+            errors.iter().any(|error| {
+                matches!(error.kind(), ValidationErrorKind::Type { .. })
+                    && error.instance_path().as_str().len() == here
+            })
+        };
+        let nearest = context
+            .iter()
+            .filter(|errors| !misses_type(errors))
+            .max_by_key(|errors| errors.iter().map(|error| error.instance_path().as_str().len()).min());
+        if let Some(errors) = nearest {
+            return errors.iter().flat_map(|error| self.problems(error)).collect();
+        }
+        let types: Vec<String> = context
+            .iter()
+            .flatten()
+            .filter_map(|error| match error.kind() {
+                ValidationErrorKind::Type { kind } => Some(types(kind)),
+                _ => None,
+            })
+            .collect();
+        let message = format!("this is {}, not {}", json_type(error.instance()), types.join(" or "));
+        vec![self.document.problem(at, "wrong-type", message, None)]
+    }
+
+    /// What the schema says of a missing key.
+    fn describe(&self, error: &ValidationError<'_>, property: &str) -> Option<String> {
+        let around = error.schema_path().as_str().trim_end_matches("/required").to_owned();
+        let told = self.schema.pointer(&format!("{around}/properties/{property}/description"))?;
+        Some(told.as_str()?.trim_end_matches('.').to_owned())
+    }
+
+    fn part(&self, at: &str) -> String {
+        match at.strip_prefix(self.pointer).unwrap_or(at).trim_start_matches('/') {
+            "" => self.what.to_owned(),
+            part => format!("\"{part}\" of {}", self.what),
+        }
+    }
+
+    fn not_among(&self, value: &Value, options: &[String]) -> String {
+        match options {
+            [only] => format!("this is {}, not {only}", plain(value)),
+            _ => format!("{} is not one of the values there are", plain(value)),
+        }
+    }
+}
+
+fn among(value: &Value, options: &[String]) -> Option<String> {
+    let unquoted: Vec<&str> = options.iter().map(|option| option.trim_matches('"')).collect();
+    suggestion(value.as_str().unwrap_or_default(), unquoted)
+}
+
+fn plain(value: &Value) -> String {
+    const SHOWN_MAX: usize = 60;
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn types(kind: &TypeKind) -> String {
+    let name = |kind| match kind {
+        JsonType::Array => "a list",
+        JsonType::Boolean => "true or false",
+        JsonType::Integer => "a whole number",
+        JsonType::Null => "null",
+        JsonType::Number => "a number",
+        JsonType::Object => "an object",
+        JsonType::String => "text",
+    };
+    match kind {
+        TypeKind::Single(kind) => name(*kind).to_owned(),
+        // Optional settings may be null as well; an author need not be told.
+        TypeKind::Multiple(kinds) => {
+            let kinds = kinds.iter().filter(|kind| *kind != JsonType::Null);
+            kinds.map(name).collect::<Vec<_>>().join(" or ")
+        }
+    }
+}
