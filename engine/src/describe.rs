@@ -83,7 +83,7 @@ impl Descriptions {
 impl Known {
     /// What is known of everything that a workflow needs.
     pub async fn gather(environment: &Environment, needs: &BTreeSet<Need>, ask: Ask) -> Self {
-        let mut known = Self::default();
+        let mut known = Self { library: environment.library.clone(), ..Self::default() };
         for (name, crm) in &environment.accounts {
             known.accounts.insert(name.clone());
             known.index_fields.insert(name.clone(), crm.index_fields());

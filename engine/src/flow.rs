@@ -25,6 +25,8 @@ pub struct Known {
     pub tables: BTreeMap<String, Result<Arc<Table>, Failure>>,
     /// The index fields of each account's system.
     pub index_fields: BTreeMap<String, &'static [&'static str]>,
+    /// Functions that scripts share, by file name.
+    pub library: Vec<(String, String)>,
 }
 
 /// Where a flow's problems go, and what it may know.
@@ -79,6 +81,11 @@ impl FlowCx<'_> {
     /// The fields that an automatic index of this account may have, in order of preference.
     pub fn index_fields(&self, account: &str) -> &'static [&'static str] {
         self.known.index_fields.get(account).copied().unwrap_or_default()
+    }
+
+    /// Functions that scripts share, by file name.
+    pub fn library(&self) -> &[(String, String)] {
+        &self.known.library
     }
 
     /// The table, where it is known; else a problem, or a note that it could not be checked.

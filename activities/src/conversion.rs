@@ -1,0 +1,116 @@
+//! How dates and times of a CRM become those of the workflow.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
+use engine::failure::Failure;
+use engine::outside::crm::{FieldKind, ObjectField};
+use jiff::civil::Date;
+use jiff::{Timestamp, tz::TimeZone};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// How a field's value is taken over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Conversion {
+    /// As what it is. A date and time is an instant, shown in the workflow's time zone.
+    #[default]
+    Default,
+    /// The day alone, as it is in the workflow's time zone.
+    DateOnly,
+    /// The date and time as the CRM writes them, without a time zone.
+    WithoutTimeOffset,
+    /// The text that the CRM sent, as it is.
+    Copy,
+}
+
+impl Conversion {
+    /// Why it cannot be applied to a field, if it cannot.
+    pub fn refuses(self, field: &ObjectField) -> Option<String> {
+        let dated = matches!(field.kind, FieldKind::Date | FieldKind::DateTime | FieldKind::LocalDateTime);
+        let refused = matches!(self, Self::DateOnly | Self::WithoutTimeOffset) && !dated;
+        refused.then(|| format!("{} is not a date, but {}", field.name, field.system_type))
+    }
+
+    /// Whether the text that the CRM sent is needed.
+    pub fn is_raw(self) -> bool {
+        self == Self::Copy
+    }
+
+    /// The column that it makes of a field's.
+    pub fn column(self, column: &FieldRef) -> FieldRef {
+        let data = match (self, column.data_type()) {
+            (Self::DateOnly, DataType::Timestamp(..)) => DataType::Date32,
+            (Self::WithoutTimeOffset, DataType::Timestamp(unit, _)) => DataType::Timestamp(*unit, None),
+            (_, data) => data.clone(),
+        };
+        Arc::new(Field::new(column.name(), data, true).with_metadata(column.metadata().clone()))
+    }
+
+    /// Applies it to a field's values.
+    ///
+    /// # Errors
+    /// Never for the columns of [`Conversion::column`]; a fault of ours is told as one.
+    pub fn apply(self, values: &ArrayRef, zone: &TimeZone) -> Result<ArrayRef, Failure> {
+        let DataType::Timestamp(TimeUnit::Microsecond, stored) = values.data_type() else {
+            return Ok(Arc::clone(values));
+        };
+        let instants = values.as_primitive::<TimestampMicrosecondType>();
+        Ok(match self {
+            Self::Default | Self::Copy => Arc::clone(values),
+            Self::WithoutTimeOffset => Arc::new(without_zone(instants)),
+            Self::DateOnly => {
+                let zone = if stored.is_some() { zone } else { &TimeZone::UTC };
+                Arc::new(days(instants, zone)?)
+            }
+        })
+    }
+}
+
+/// The same clock readings, of which nothing says where.
+fn without_zone(instants: &TimestampMicrosecondArray) -> TimestampMicrosecondArray {
+    instants.clone().with_timezone_opt(None::<Arc<str>>)
+}
+
+fn days(instants: &TimestampMicrosecondArray, zone: &TimeZone) -> Result<Date32Array, Failure> {
+    let day = |micros: i64| {
+        let instant = Timestamp::from_microsecond(micros).map_err(|error| Failure::internal(error.to_string()))?;
+        Ok(day_number(instant.to_zoned(zone.clone()).date()))
+    };
+    instants.iter().map(|micros| micros.map(day).transpose()).collect()
+}
+
+/// Days since 1970-01-01, as Arrow counts them.
+fn day_number(date: Date) -> i32 {
+    let since = date.since(Date::constant(1970, 1, 1)).map(|span| span.get_days());
+    // Spans between dates count in days by default, and jiff's dates lie within the range of an i32 of days.
+    since.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(instant: &str) -> ArrayRef {
+        let micros = instant.parse::<Timestamp>().unwrap().as_microsecond();
+        Arc::new(TimestampMicrosecondArray::from(vec![Some(micros), None]).with_timezone("UTC"))
+    }
+
+    fn shown(conversion: Conversion, zone: &str) -> String {
+        let zone = TimeZone::get(zone).unwrap();
+        let converted = conversion.apply(&one("2026-07-01T22:30:00Z"), &zone).unwrap();
+        let text = arrow::util::display::array_value_to_string(&converted, 0).unwrap();
+        assert!(converted.is_null(1), "null stays null");
+        text
+    }
+
+    #[test]
+    fn half_past_midnight_in_paris_is_the_next_day_there_and_the_evening_before_in_utc() {
+        assert_eq!(shown(Conversion::Default, "Europe/Paris"), "2026-07-01T22:30:00Z");
+        assert_eq!(shown(Conversion::DateOnly, "Europe/Paris"), "2026-07-02");
+        assert_eq!(shown(Conversion::DateOnly, "UTC"), "2026-07-01");
+        assert_eq!(shown(Conversion::WithoutTimeOffset, "Europe/Paris"), "2026-07-01T22:30:00");
+    }
+}

@@ -1,0 +1,61 @@
+//! `wait`: holds what came for a while.
+
+use async_trait::async_trait;
+use engine::activity::{Activity, Columns, Flow, Port, Spec};
+use engine::context::Cx;
+use engine::failure::Failure;
+use engine::flow::FlowCx;
+use engine::workflow::{ATTEMPTS_DEFAULT, Span};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Holds what came for a length of time, then passes it on. In a loop, such as error → wait → try again, it also
+/// bounds how often the loop may pass: `attempts`, 5 where nothing is said; then its port `exhausted` leads on, or the
+/// run waits for an operator.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wait {
+    /// How long, such as `30s`, `5m`, `2h` or `1d`.
+    #[serde(rename = "for")]
+    length: Span,
+}
+
+/// What the palette shows.
+pub static SPEC: Spec = Spec {
+    kind: "wait",
+    ports: &[Port::always("ok")],
+    example: r#"{ "type": "wait", "for": "5m", "attempts": 5, "to": "next" }"#,
+    ..Spec::of::<Wait>()
+};
+
+/// The end of the wait is recorded before it begins, so that a restart does not begin it anew.
+#[derive(Serialize, Deserialize)]
+struct Position {
+    until: Timestamp,
+}
+
+#[async_trait]
+impl Activity for Wait {
+    fn flow(&self, input: &Columns, _: &mut FlowCx<'_>) -> Flow {
+        Flow::from([("ok".to_owned(), input.clone())])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        let until = match cx.position::<Position>()? {
+            Some(Position { until }) => until,
+            None => {
+                let until = cx.clock().now().checked_add(self.length.0).unwrap_or(Timestamp::MAX);
+                cx.seal(&Position { until }).await?;
+                until
+            }
+        };
+        cx.clock().sleep_until(until).await;
+        cx.pass_input_on("ok");
+        Ok(())
+    }
+
+    fn attempts_default(&self) -> Option<u32> {
+        Some(ATTEMPTS_DEFAULT)
+    }
+}
