@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::automatic_index::{self, BEGINNING, Opened, Seen, Tail};
 use crate::conversion::Conversion;
-use crate::rejects;
+use crate::rejects::{self, Kinds};
 
 /// Imports records of a CRM. The record's id is added by itself, and with an automatic index the date by which it knows
 /// what changed.
@@ -184,6 +184,9 @@ struct Position {
     read: u64,
     /// Records in the file of what was seen.
     seen: u64,
+    /// Rejects so far, for the journal.
+    #[serde(default)]
+    rejects: Kinds,
 }
 
 /// What an import asks for and what it makes of it, found from the settings and the description of the object.
@@ -231,7 +234,7 @@ impl Activity for CrmImport {
             Some(position) => position,
             None => {
                 let window = self.open_window(cx, &*crm, plan.index_field.as_deref()).await?;
-                Position { window, next: None, done: false, read: 0, seen: 0 }
+                Position { window, next: None, done: false, read: 0, seen: 0, rejects: Kinds::default() }
             }
         };
         if let Some(window) = &position.window {

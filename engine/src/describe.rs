@@ -39,12 +39,15 @@ impl Descriptions {
     /// # Errors
     /// Where the CRM says that there is none, or cannot be asked and nothing is kept.
     pub async fn object(&self, environment: &Environment, account: &str, name: &str) -> Result<Arc<Object>, Failure> {
-        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(object) = fresh.get(&(account.to_owned(), name.to_owned())) {
-            return Ok(Arc::clone(object));
+        match self.fetched(account, name) {
+            Some(object) => Ok(object),
+            None => self.fetch(environment, account, name).await,
         }
-        drop(fresh);
-        self.fetch(environment, account, name).await
+    }
+
+    fn fetched(&self, account: &str, name: &str) -> Option<Arc<Object>> {
+        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.get(&(account.to_owned(), name.to_owned())).cloned()
     }
 
     async fn fetch(&self, environment: &Environment, account: &str, name: &str) -> Result<Arc<Object>, Failure> {

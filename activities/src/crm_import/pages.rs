@@ -1,13 +1,11 @@
 //! What becomes of each page: filter, what was already imported, conversions, and the place to go on from.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{and, filter_record_batch, not};
 use arrow::datatypes::TimestampMicrosecondType;
 use engine::context::Cx;
-use engine::event::Level;
 use engine::expr::Values;
 use engine::failure::Failure;
 use engine::outside::crm::{Crm, Misfit, Page, Read};
@@ -16,10 +14,7 @@ use jiff::Timestamp;
 
 use super::{Plan, Position, open_tail, seen_before, warn_of_rest};
 use crate::automatic_index::{Seen, Tail};
-use crate::rejects::{self, Reject};
-
-/// How many warnings about rejects one import writes into the journal at most, each for one field and kind.
-const WARNINGS_MAX: usize = 20;
+use crate::rejects::{self, Kinds, Reject};
 
 /// Reads all pages from a position on.
 pub(super) async fn import(
@@ -35,7 +30,6 @@ pub(super) async fn import(
         None => Seen::default(),
     };
     let mut tail = open_tail(cx, &position)?;
-    let mut warnings = Warnings::default();
     let id = plan.read.iter().position(|field| field.field.name == read.object.id);
     let mut pages = crm.read(Arc::clone(&read), position.next.clone());
     while !position.done {
@@ -45,7 +39,7 @@ pub(super) async fn import(
         let came = (page.records.num_rows() + page.rejects.len()) as u64;
         cx.tally().added += came;
         sieve.take(cx, &page, tail.as_mut()).await?;
-        reject(cx, plan, &page.rejects, &mut warnings).await?;
+        reject(cx, plan, &page.rejects, &mut position.rejects).await?;
         position.read += came;
         position.done = next.is_none();
         position.next = next;
@@ -59,7 +53,7 @@ pub(super) async fn import(
         warn_of_rest(cx, &tail).await?;
         cx.tally().seen = Some(tail.finish()?);
     }
-    warnings.write(cx).await
+    position.rejects.warn(cx).await
 }
 
 /// Lets through what the import is to bring.
@@ -127,40 +121,17 @@ fn convert(plan: &Plan, records: &RecordBatch, zone: &jiff::tz::TimeZone) -> Res
     RecordBatch::try_new(Arc::clone(&plan.out), columns?).map_err(wrong)
 }
 
-async fn reject(cx: &mut Cx, plan: &Plan, misfits: &[Misfit], warnings: &mut Warnings) -> Result<(), Failure> {
+async fn reject(cx: &mut Cx, plan: &Plan, misfits: &[Misfit], kinds: &mut Kinds) -> Result<(), Failure> {
     for misfit in misfits {
         let record = convert(plan, &misfit.record, &cx.time_zone)?;
-        let reject = Reject {
-            code: "VALUE_TYPE".to_owned(),
-            symbol: "VALUE_TYPE".to_owned(),
-            message: misfit.message.clone(),
-            field: Some(misfit.field.clone()),
-            help: Some("correct the value in the CRM, or import the field with the conversion \"copy\"".to_owned()),
-        };
-        warnings.count(&misfit.field, &misfit.message);
+        let reject = Reject::new("VALUE_TYPE", &misfit.message)
+            .field(&misfit.field)
+            .help("correct the value in the CRM, or import the field with the conversion \"copy\"");
+        kinds.count(&reject);
         let batch = rejects::batch(&record, &[reject])?;
         cx.write("reject", batch).await;
     }
     Ok(())
-}
-
-/// Rejects by field, for the journal: also where the port leads nowhere.
-#[derive(Debug, Default)]
-struct Warnings(BTreeMap<String, (u64, String)>);
-
-impl Warnings {
-    fn count(&mut self, field: &str, message: &str) {
-        let (count, _) = self.0.entry(field.to_owned()).or_insert_with(|| (0, message.to_owned()));
-        *count += 1;
-    }
-
-    async fn write(self, cx: &Cx) -> Result<(), Failure> {
-        for (field, (count, message)) in self.0.into_iter().take(WARNINGS_MAX) {
-            let message = format!("{count} records rejected for {field}: VALUE_TYPE, {message}");
-            cx.log(Level::Warning, message).await?;
-        }
-        Ok(())
-    }
 }
 
 fn wrong(error: arrow::error::ArrowError) -> Failure {
