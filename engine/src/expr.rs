@@ -25,13 +25,15 @@ use jiff::{Timestamp, civil};
 use rust_decimal::Decimal;
 
 pub use bind::Bound;
+pub(crate) use compare::values as compare;
 pub use eval::Values;
-pub(crate) use eval::reckon;
+pub(crate) use eval::{negative, reckon};
 pub use functions::{ARGS_MAX, FUNCTIONS, Function, Gives, Moment, Param, Takes};
+pub(crate) use meet::{loosely, wanted};
 pub use parse::{DEPTH_MAX, Parsed, TEXT_BYTES_MAX};
 pub use source::Source;
 pub use value::Value;
-pub(crate) use value::{as_decimal, as_float, number, order};
+pub(crate) use value::number;
 
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]

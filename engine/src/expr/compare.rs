@@ -12,7 +12,7 @@ use super::vector::{Integers, Vector, texts};
 use crate::types::Type;
 
 /// Compares two values.
-pub(super) fn values(op: Comparison, a: &Value, b: &Value) -> bool {
+pub(crate) fn values(op: Comparison, a: &Value, b: &Value) -> bool {
     let (equal, order) = match (a, b) {
         (Value::Null, Value::Null) => (true, None),
         _ => (order(a, b) == Some(Ordering::Equal), order(a, b)),

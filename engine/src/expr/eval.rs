@@ -243,6 +243,9 @@ impl Cx<'_> {
                 }
             }
             Expr::If(c, a, b) => self.choose(&self.truth(c)?, a, b),
+            Expr::Call(function, args) if function.name == "coalesce" && args.iter().skip(1).any(fallible) => {
+                self.first(args)
+            }
             Expr::Call(function, args) => {
                 let args = args.iter().map(|a| self.value(a)).collect::<Result<Vec<_>, _>>()?;
                 match kernels::run(function.name, &args, len) {
@@ -257,6 +260,7 @@ impl Cx<'_> {
     fn choose(&self, first: &BooleanBuffer, a: &Expr, b: &Expr) -> Result<Vector, Fault> {
         let len = self.batch.num_rows();
         let lazy = fallible(a) || fallible(b);
+        let (a_node, b_node) = (a, b);
         let (a, b) = if lazy {
             (self.only(first, a, |cx, e| cx.value(e))?, self.only(&!first, b, |cx, e| cx.value(e))?)
         } else {
@@ -272,9 +276,24 @@ impl Cx<'_> {
         let values = (0..len).map(|row| {
             let (side, next) = if first.value(row) { (&a, &mut next_a) } else { (&b, &mut next_b) };
             *next += 1;
-            side.row(if lazy { *next - 1 } else { row })
+            let node = if first.value(row) { a_node } else { b_node };
+            side.exact(if lazy { *next - 1 } else { row }).map_err(|message| self.fault(row, message, node))
         });
-        Ok(Vector::collect(values.collect()))
+        Ok(Vector::collect(values.collect::<Result<_, _>>()?))
+    }
+
+    /// `coalesce`, and `??`: what may fail sees only the records that have no value yet.
+    fn first(&self, args: &[Expr]) -> Result<Vector, Fault> {
+        let len = self.batch.num_rows();
+        let mut values = vec![Value::Null; len];
+        for arg in args {
+            let open = BooleanBuffer::collect_bool(len, |row| values[row] == Value::Null);
+            let some = self.only(&open, arg, |cx, e| cx.value(e))?;
+            for (place, row) in open.set_indices().enumerate() {
+                values[row] = some.exact(place).map_err(|message| self.fault(row, message, arg))?;
+            }
+        }
+        Ok(Vector::collect(values))
     }
 
     /// Record by record.
@@ -290,7 +309,7 @@ impl Cx<'_> {
         let mut values = Vec::with_capacity(if constant { 1 } else { len });
         for row in 0..if constant { len.min(1) } else { len } {
             for (value, arg) in row_args.iter_mut().zip(args) {
-                *value = arg.row(row);
+                *value = arg.exact(row).map_err(|message| self.fault(row, message, node))?;
             }
             values.push(f(&row_args).map_err(|message| self.fault(row, message, node))?);
         }
@@ -347,7 +366,8 @@ fn call(function: &Function, args: &[Value], moment: &Moment) -> Result<Value, S
     }
 }
 
-fn negative(value: &Value) -> Result<Value, String> {
+/// Without or with its sign; null stays null.
+pub(crate) fn negative(value: &Value) -> Result<Value, String> {
     match value {
         Value::Null => Ok(Value::Null),
         Value::Float(v) => Ok(Value::Float(-v)),

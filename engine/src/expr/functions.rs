@@ -124,7 +124,7 @@ impl Function {
     }
 
     /// Evaluates it for one record.
-    pub(super) fn call(&self, args: &[Value], moment: &Moment) -> Result<Value, String> {
+    pub(crate) fn call(&self, args: &[Value], moment: &Moment) -> Result<Value, String> {
         match self.nulls {
             Nulls::Null if args.contains(&Value::Null) => Ok(Value::Null),
             Nulls::False if args.contains(&Value::Null) => Ok(Value::Bool(false)),
@@ -198,7 +198,7 @@ pub static FUNCTIONS: &[Function] = &[
     pure("lower", &[TEXT], TEXT_OUT, "in small letters", r#"lower("AbC") == "abc""#, text::lower),
     pure("upper", &[TEXT], TEXT_OUT, "in capital letters", r#"upper("Zoë") == "ZOË""#, text::upper),
     pure("trim", &[TEXT], TEXT_OUT, "without spaces at both ends", r#"trim("  a b ") == "a b""#, text::trim),
-    pure("contains", &[takes("text", Takes::TextOrList), takes("part", Takes::Any)], BOOL, "whether the text has the part, or the list the item; false for null", r#"contains("marketing", "market") && !contains((), "a")"#, text::contains).nulls(Nulls::False),
+    pure("contains", &[takes("text", Takes::TextOrList), takes("part", Takes::Any)], BOOL, "whether the text has the part, or the list the item; false for null", r#"contains("marketing", "market") && !contains((), "a")"#, text::contains).nulls(Nulls::Own),
     pure("starts_with", &[TEXT, takes("part", Takes::Text)], BOOL, "whether the text begins with the part; false for null", r#"starts_with("marketing", "market")"#, text::starts_with).nulls(Nulls::False),
     pure("ends_with", &[TEXT, takes("part", Takes::Text)], BOOL, "whether the text ends with the part; false for null", r#"ends_with("ada@example.com", ".com")"#, text::ends_with).nulls(Nulls::False),
     pure("eq_ci", &[takes("a", Takes::Text), takes("b", Takes::Text)], BOOL, "whether both are equal when capitals do not count; null is equal to null only", r#"eq_ci("ADA", "ada") && !eq_ci("ada", ())"#, text::eq_ci).nulls(Nulls::Own),

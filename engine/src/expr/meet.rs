@@ -1,5 +1,7 @@
 //! What happens where two parts of an expression meet: which types go together, and what to write where they do not.
 
+use jiff::tz::TimeZone;
+
 use super::eval::Values;
 use super::functions::{Function, Gives, Takes};
 use super::parse::{Parsed, error};
@@ -44,14 +46,8 @@ impl Typed {
         let (Some(name), Expr::Literal(literal), Some(values)) = (&self.met_by, &self.parsed.expr, values) else {
             return Ok(());
         };
-        if matches!(ty, Type::Any | Type::Null) || (is_number(ty) && is_number(&self.ty)) {
-            return Ok(());
-        }
         let value = Value::from(literal);
-        let met = value.meet(ty, &values.zone);
-        // Text that is compared with whole numbers may have a fraction all the same.
-        let met = met.or_else(|| value.meet(&Type::Decimal, &values.zone).filter(|_| *ty == Type::Int));
-        match met {
+        match loosely(&value, ty, &values.zone) {
             Some(met) => {
                 let own = met.ty();
                 if let Some(literal) = met.literal() {
@@ -74,6 +70,16 @@ impl Typed {
             _ => {}
         }
     }
+}
+
+/// A variable's value as what it meets; `None` where it cannot be.
+pub(crate) fn loosely(value: &Value, ty: &Type, zone: &TimeZone) -> Option<Value> {
+    if is_number(ty) && is_number(&value.ty()) {
+        return Some(value.clone());
+    }
+    let met = value.meet(ty, zone);
+    // Text that is compared with whole numbers may have a fraction all the same.
+    met.or_else(|| value.meet(&Type::Decimal, zone).filter(|_| *ty == Type::Int))
 }
 
 fn shown(value: &Value) -> String {
@@ -223,7 +229,7 @@ pub(super) fn called(
             arg.become_type(wanted, own, values)?;
         }
         let exact = place != 1 || item.as_ref().is_none_or(|w| *w == arg.ty || (is_number(w) && is_number(&arg.ty)));
-        if !matches!(arg.ty, Type::Any | Type::Null) && !(takes(param.takes, &arg.ty) && exact) {
+        if !matches!(arg.ty, Type::Any | Type::Null) && (!takes(param.takes, &arg.ty) || !exact) {
             let wanted = wanted.unwrap_or(Type::Text);
             let help =
                 cure(&arg.ty, &wanted, &arg.parsed.expr).unwrap_or_else(|| format!("write `{}`", function.example));
@@ -254,7 +260,7 @@ pub(super) fn called(
 }
 
 /// What a variable becomes that is given to a function.
-fn wanted(takes: Takes) -> Option<Type> {
+pub(crate) fn wanted(takes: Takes) -> Option<Type> {
     match takes {
         Takes::Text => Some(Type::Text),
         Takes::Int => Some(Type::Int),

@@ -38,6 +38,9 @@ pub(super) fn parse(text: &str) -> Result<Parsed, ExprError> {
 
 const STATEMENTS: &str = "statements are for script activities; an expression is one value, such as `lower(name)`";
 
+const STATEMENT_WORDS: &[&str] =
+    &["let", "const", "fn", "while", "loop", "for", "do", "return", "throw", "try", "import", "switch", "break"];
+
 struct Parser<'a> {
     text: &'a str,
 }
@@ -103,23 +106,13 @@ impl Parser<'_> {
                     self.block(flow.body.statements(), at, depth + 1)?,
                     self.block(flow.branch.statements(), at, depth + 1)?,
                 ];
-                Ok(many(
-                    |parts| {
-                        let [a, b, c] = three(parts);
-                        Expr::If(a.into(), b.into(), c.into())
-                    },
-                    at,
-                    parts,
-                ))
+                Ok(choice(at, parts))
             }
             _ => Err(error("a branch of an expression is one value", STATEMENTS, Some(at))),
         }
     }
 
     fn operator(&self, call: &FnCallExpr, at: usize, depth: usize) -> Result<Parsed, ExprError> {
-        if call.name == "contains" {
-            return self.is_in(&call.args[1], &call.args[0], at, depth);
-        }
         let args = self.all(call.args.iter(), depth)?;
         if let [one] = args.as_slice() {
             let op: fn(Box<Expr>) -> Expr = match (call.name.as_str(), &one.expr) {
@@ -127,7 +120,7 @@ impl Parser<'_> {
                 ("-", Expr::Literal(Literal::Decimal(v))) => return Ok(leaf(Expr::Literal(Literal::Decimal(-*v)), at)),
                 ("-", _) => Expr::Negative,
                 ("+", _) => return Ok(one.clone()),
-                _ => return Err(self.no_operator(&call.name, at)),
+                _ => return Err(no_operator(&call.name, Some(at))),
             };
             return Ok(many(|parts| op(Box::new(one_of(parts))), at, args));
         }
@@ -145,18 +138,8 @@ impl Parser<'_> {
             "*" => two(reckon(Arithmetic::Mul), at, args),
             "/" => two(reckon(Arithmetic::Div), at, args),
             "%" => two(reckon(Arithmetic::Rem), at, args),
-            other => return Err(self.no_operator(other, at)),
+            other => return Err(no_operator(other, Some(at))),
         })
-    }
-
-    fn no_operator(&self, operator: &str, at: usize) -> ExprError {
-        let help = match operator {
-            "&" => "write `&&` for and",
-            "|" => "write `||` for or",
-            ".." | "..=" => "write two comparisons: `x >= 1 && x < 5`",
-            _ => "expressions have ! - + * / % && || == != < <= > >= in",
-        };
-        error(format!("`{operator}` is not an operator of expressions"), help, Some(at))
     }
 
     fn is_in(&self, item: &ast::Expr, list: &ast::Expr, at: usize, depth: usize) -> Result<Parsed, ExprError> {
@@ -173,12 +156,7 @@ impl Parser<'_> {
                 parts,
             ));
         }
-        let list = self.expr(list, depth + 1)?;
-        if matches!(list.expr, Expr::Literal(_)) {
-            let help = "write a list, `x in [\"a\", \"b\"]`, or `contains(text, part)`";
-            return Err(error("`in` looks into a list", help, Some(at)));
-        }
-        self.call("contains", vec![list, item], at)
+        Err(error("`in` looks into a list", "write `x in [1, 2]`", Some(at)))
     }
 
     /// A call by name: a field, an option or a function.
@@ -191,6 +169,10 @@ impl Parser<'_> {
             ));
         }
         let name = call.name.as_str();
+        // Rhai reads `x in [a, b]` as this.
+        if let ("contains", [list @ ast::Expr::Array(..), item]) = (name, call.args.as_slice()) {
+            return self.is_in(item, list, at, depth);
+        }
         if !matches!(name, "field" | "option") {
             return self.call(name, self.all(call.args.iter(), depth)?, at);
         }
@@ -312,9 +294,12 @@ pub(crate) fn place(text: &str, position: Position) -> Option<usize> {
 /// What Rhai could not read, in our words.
 pub(crate) fn syntax(text: &str, parse: &ast::ParseError) -> ExprError {
     let at = place(text, parse.1).filter(|at| *at < text.chars().count());
-    let own = parse.0.to_string();
+    let own = lowered(&parse.0.to_string());
     let (message, help) = match &*parse.0 {
         ParseErrorType::UnexpectedEOF => ("it ends too early".to_owned(), "complete it, or close what was opened"),
+        ParseErrorType::Reserved(word) if !word.starts_with(char::is_alphabetic) => {
+            return no_operator(word, at);
+        }
         ParseErrorType::Reserved(word) => {
             let help = format!("a column of this name is written `field(\"{word}\")`");
             return error(format!("`{word}` is a word of the language"), help, at);
@@ -325,7 +310,15 @@ pub(crate) fn syntax(text: &str, parse: &ast::ParseError) -> ExprError {
     };
     let rest: String = at.map(|at| text.chars().skip(at).collect()).unwrap_or_default();
     let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let own_word = word.starts_with(char::is_alphabetic) && crate::script::parse_expression(&word).is_err();
     let help = match (word.to_ascii_lowercase().as_str(), own.as_str()) {
+        (word, _) if own_word && STATEMENT_WORDS.contains(&word) => {
+            return error("this is not one expression", STATEMENTS, at);
+        }
+        (_, _) if own_word && own.contains("unexpected") => {
+            let help = format!("a column of this name is written `field(\"{word}\")`");
+            return error(format!("`{word}` is a word of the language"), help, at);
+        }
         ("and", _) => "write `&&`",
         ("or", _) => "write `||`",
         ("not", _) => "write `!`",
@@ -335,6 +328,25 @@ pub(crate) fn syntax(text: &str, parse: &ast::ParseError) -> ExprError {
         _ => help,
     };
     ExprError { message, help: (!help.is_empty()).then(|| help.to_owned()), at, row: None }
+}
+
+fn no_operator(operator: &str, at: Option<usize>) -> ExprError {
+    let help = match operator {
+        "=" => "`==` compares; assignments are for script activities",
+        "<>" => "write `!=`",
+        "--" => "write `-(-x)`, or a space between",
+        "&" => "write `&&` for and",
+        "|" => "write `||` for or",
+        ".." | "..=" => "write two comparisons: `x >= 1 && x < 5`",
+        _ => "expressions have ! - + * / % && || == != < <= > >= in",
+    };
+    error(format!("`{operator}` is not an operator of expressions"), help, at)
+}
+
+/// Messages of ours begin small.
+pub(crate) fn lowered(message: &str) -> String {
+    let mut chars = message.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 fn constant(name: &str, text: &str) -> Option<(Option<Literal>, &'static str)> {
@@ -359,7 +371,7 @@ fn unknown_function(name: &str, at: usize) -> ExprError {
 }
 
 /// What was probably meant.
-pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     let close = |other: &str| strsim::normalized_damerau_levenshtein(&lower, &other.to_lowercase());
     names.map(|n| (close(n), n)).filter(|(c, _)| *c >= 0.6).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, n)| n)
@@ -403,11 +415,18 @@ fn two(make: impl FnOnce(Box<Expr>, Box<Expr>) -> Expr, at: usize, parts: Vec<Pa
     )
 }
 
-fn one_of(mut parts: Vec<Expr>) -> Expr {
-    parts.pop().unwrap_or(Expr::Literal(Literal::Null))
+fn choice(at: usize, parts: Vec<Parsed>) -> Parsed {
+    many(
+        |parts| {
+            let mut parts = parts.into_iter();
+            let [a, b, c] = std::array::from_fn(|_| Box::new(parts.next().unwrap_or(Expr::Literal(Literal::Null))));
+            Expr::If(a, b, c)
+        },
+        at,
+        parts,
+    )
 }
 
-fn three(parts: Vec<Expr>) -> [Expr; 3] {
-    let mut parts = parts.into_iter();
-    std::array::from_fn(|_| parts.next().unwrap_or(Expr::Literal(Literal::Null)))
+fn one_of(mut parts: Vec<Expr>) -> Expr {
+    parts.pop().unwrap_or(Expr::Literal(Literal::Null))
 }

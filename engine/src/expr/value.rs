@@ -46,7 +46,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// What the array has in this row.
+    /// What the array has in this row; null also where it is a decimal of more than 28 digits.
     pub fn at(array: &dyn Array, row: usize) -> Self {
         if array.is_null(row) {
             return Self::Null;
@@ -279,14 +279,18 @@ pub(crate) fn decimal_f64(decimal: Decimal) -> f64 {
 }
 
 /// A decimal as Arrow keeps it; `None` beyond 28 digits.
-pub(super) fn decimal_of(mantissa: i128, scale: i8) -> Option<Decimal> {
-    match u32::try_from(scale) {
-        Ok(scale) => Decimal::try_from_i128_with_scale(mantissa, scale).ok(),
-        Err(_) => Decimal::try_from_i128_with_scale(
-            mantissa.checked_mul(10i128.checked_pow(scale.unsigned_abs().into())?)?,
-            0,
-        )
-        .ok(),
+pub(super) fn decimal_of(mut mantissa: i128, scale: i8) -> Option<Decimal> {
+    let Ok(mut scale) = u32::try_from(scale) else {
+        let up = 10i128.checked_pow(scale.unsigned_abs().into())?;
+        return Decimal::try_from_i128_with_scale(mantissa.checked_mul(up)?, 0).ok();
+    };
+    loop {
+        match Decimal::try_from_i128_with_scale(mantissa, scale) {
+            Ok(decimal) => return Some(decimal),
+            // Zeros at the end may go.
+            Err(_) if scale > 0 && mantissa % 10 == 0 => (mantissa, scale) = (mantissa / 10, scale - 1),
+            Err(_) => return None,
+        }
     }
 }
 

@@ -33,6 +33,16 @@ impl Vector {
         }
     }
 
+    /// As [`row`](Vector::row), where a decimal of too many digits is said rather than taken for null.
+    pub(super) fn exact(&self, row: usize) -> Result<Value, String> {
+        match (self.row(row), self) {
+            (Value::Null, Self::Array(array)) if array.is_valid(row) && matches!(self.ty(), Type::Decimal) => {
+                Err("a decimal number has more than 28 digits".to_owned())
+            }
+            (value, _) => Ok(value),
+        }
+    }
+
     /// Which values are there; `None` where all are.
     pub(super) fn valid(&self, len: usize) -> Option<NullBuffer> {
         match self {

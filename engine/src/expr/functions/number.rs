@@ -7,6 +7,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use super::super::value::{Value, decimal, order};
 use super::Moment;
 use super::text::wrong;
+use crate::types::Type;
 
 pub(super) fn to_int(args: &[Value], _: &Moment) -> Result<Value, String> {
     match args {
@@ -91,6 +92,8 @@ fn best(name: &str, args: &[Value], wanted: Ordering) -> Result<Value, String> {
         match order(value, best) {
             Some(order) if order == wanted => best = value,
             Some(_) => {}
+            // What is not a number is neither smaller nor larger.
+            None if value.ty() == Type::Float || best.ty() == Type::Float => {}
             None => return wrong(name, args),
         }
     }

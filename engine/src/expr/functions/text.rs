@@ -1,8 +1,8 @@
 //! Functions of texts and lists.
 
-use std::cmp::Ordering;
-
-use super::super::value::{Value, order};
+use super::super::Comparison;
+use super::super::compare::values;
+use super::super::value::Value;
 use super::Moment;
 
 #[expect(clippy::unnecessary_wraps, reason = "the one shape of all functions")]
@@ -45,7 +45,8 @@ pub(super) fn trim(args: &[Value], _: &Moment) -> Result<Value, String> {
 pub(super) fn contains(args: &[Value], _: &Moment) -> Result<Value, String> {
     match args {
         [Value::Text(text), Value::Text(part)] => Ok(Value::Bool(text.contains(part.as_str()))),
-        [Value::List(items), item] => Ok(Value::Bool(items.iter().any(|i| order(i, item) == Some(Ordering::Equal)))),
+        [Value::List(items), item] => Ok(Value::Bool(items.iter().any(|i| values(Comparison::Eq, i, item)))),
+        [Value::Null, _] | [Value::Text(_), Value::Null] => Ok(Value::Bool(false)),
         _ => wrong("contains", args),
     }
 }

@@ -1,0 +1,189 @@
+//! Scripts: what they may, and that they end.
+#![expect(clippy::unwrap_used, reason = "test code")]
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use engine::script::{Host, Level, Limits, Outcome, Script, ScriptError, ScriptErrorKind};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+#[derive(Default)]
+struct Sandbox {
+    options: Mutex<Vec<(String, String)>>,
+    log: Mutex<Vec<(Level, String)>>,
+}
+
+impl Host for Sandbox {
+    fn option(&self, name: &str) -> Result<Option<String>, String> {
+        let options = self.options.lock().unwrap();
+        Ok(options.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.clone()))
+    }
+
+    fn set_option(&self, name: &str, value: &str) -> Result<(), String> {
+        if name == "LOCKED" {
+            return Err("the option LOCKED cannot be set".to_owned());
+        }
+        self.options.lock().unwrap().push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        self.log.lock().unwrap().push((level, message.to_owned()));
+    }
+
+    fn now(&self) -> Timestamp {
+        "2026-03-03T10:00:00Z".parse().unwrap()
+    }
+}
+
+fn limits() -> Limits {
+    Limits { operations: 1_000_000, wall_ms: 500, ..Limits::default() }
+}
+
+fn run_in(host: &Arc<Sandbox>, text: &str, vars: Value, library: &[(&str, &str)]) -> Result<Outcome, ScriptError> {
+    let library: Vec<_> = library.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
+    let script = Script::compile(text, &library).map_err(|e| {
+        let (line, column) = e.line_column(text);
+        ScriptError { message: e.message, line, column, kind: ScriptErrorKind::Other }
+    })?;
+    let object = |value: &Value| value.as_object().cloned().unwrap_or_default();
+    let (vars, instance, task) = (object(&vars["vars"]), object(&vars["instance"]), object(&vars["task"]));
+    script.run(host.clone(), vars, instance, task, &limits(), Arc::new(AtomicBool::new(false)))
+}
+
+fn run(text: &str, vars: Value) -> Result<Outcome, ScriptError> {
+    run_in(&Arc::default(), text, vars, &[])
+}
+
+#[test]
+fn a_script_reads_and_sets_variables_and_options_and_logs() {
+    let host = Arc::new(Sandbox::default());
+    let text = r#"
+        vars.x = 5;
+        instance.vars.total += vars.n;
+        task.vars.list = [1, 2.5, "a", ()];
+        if vars.n > 3 { log_warning(`n is ${vars.n}`) }
+        set_option(vars.crmOptionName, vars.crmEndDate);
+        set_option("SEEN", now());
+        vars.read = option("LASTIMPORT") ?? "none";
+        vars.day = add_days(date("2012-10-31"), 1);
+        vars.price = 0.1 + 0.2;
+        vars.sum = 0;
+        for i in 0..4 { vars.sum += i }
+        vars.mail = vars.mail.trim().lower();
+    "#;
+    let vars = json!({"vars": {"n": 4, "crmOptionName": "LASTIMPORT", "crmEndDate": "2026/03/03 10:00:00", "mail": " A@B.C "},
+        "instance": {"total": 38}});
+    let outcome = run_in(&host, text, vars, &[]).unwrap();
+    let wanted = json!({"crmEndDate": "2026/03/03 10:00:00", "crmOptionName": "LASTIMPORT", "day": "2012-11-01", "mail": "a@b.c",
+        "n": 4, "price": 0.3, "read": "2026/03/03 10:00:00", "sum": 6, "x": 5});
+    assert_eq!(Value::Object(outcome.vars), wanted);
+    assert_eq!(Value::Object(outcome.instance), json!({"total": 42}));
+    assert_eq!(Value::Object(outcome.task), json!({"list": [1, 2.5, "a", null]}));
+    let set = [("LASTIMPORT", "2026/03/03 10:00:00"), ("SEEN", "2026/03/03 10:00:00")];
+    assert_eq!(*host.options.lock().unwrap(), set.map(|(n, v)| (n.to_owned(), v.to_owned())));
+    assert_eq!(*host.log.lock().unwrap(), [(Level::Warning, "n is 4".to_owned())]);
+}
+
+#[test]
+fn a_script_that_fails_says_where_and_what() {
+    let library = [("mail", "fn domain(m) { after(m, \"@\") }\nfn bad(x) {\n  x / 0\n}")];
+    let told = |text: &str| {
+        let Err(error) = run_in(&Arc::default(), text, json!({}), &library) else {
+            return "no error".to_owned();
+        };
+        format!("{}:{} {:?} {}", error.line, error.column, error.kind, error.message)
+    };
+    let all = [
+        "vars.x = 1;\nthrow \"no records\"",
+        "log_error(\"stop here\"); vars.x = 1",
+        "try { log_error(\"stop here\") } catch { }",
+        "vars.x = 1;\n  vars.y = 5 / 0;",
+        "vars.total += 1",
+        "vars.d = domain(\"a@b\"); bad(3)",
+        "fn own(x) {\n  throw x\n}\nown(7)",
+        "set_option(\"LOCKED\", 1)",
+        "vars = 5",
+        "vars.f = |x| x + 1",
+        "let x = ;",
+        "x + 1",
+        "fn f() { vars.x }\nf()",
+        "lowr(\"A\")",
+        "vars.x = \"a\" * 2",
+        "nothing(1)",
+        "vars.x = 'ab'",
+    ]
+    .map(|text| format!("{}\n  {}\n", text.replace('\n', "⏎"), told(text)))
+    .concat();
+    insta::assert_snapshot!(all, @"");
+}
+
+#[test]
+fn attacks_are_refused_before_the_deadline_and_a_tenth_of_a_second() {
+    let deep = "(".repeat(5000);
+    for (text, wanted) in [
+        ("loop { }", "operations"),
+        ("fn f(n) { f(n + 1) } f(0)", "callDepth"),
+        ("let s = \"x\"; loop { s += s; }", "stringBytes"),
+        ("let s = \"x\"; loop { s = `${s}${s}`; }", "stringBytes"),
+        ("let s = \"xxxxxxxx\"; loop { s = replace(s, \"x\", s); }", "stringBytes"),
+        ("let s = \"x\"; loop { s = concat(s, s, s, s); }", "stringBytes"),
+        ("let a = []; loop { a.push(a.len()); }", ""),
+        ("let a = []; a.pad(100000000, 0);", "arrayItems"),
+        ("let a = [1]; loop { a[0] = a; }", ""),
+        ("let m = #{}; let i = 0; loop { m[`k${i}`] = i; i += 1; }", ""),
+        ("blob(1000000000)", "blob"),
+        (deep.as_str(), "deep"),
+        ("sleep(5)", "sleep"),
+        ("eval(\"1\")", "eval"),
+        ("import \"/etc/passwd\" as p;", "import"),
+        ("timestamp()", "timestamp"),
+        ("let f = |x| x; loop { let g = f.curry(f); f = g; }", ""),
+        ("let s = \"a\"; for i in 0..15 { s += s; } loop { contains(s, \"b\"); }", ""),
+        ("let s = []; loop { s = s.map(|x| x); s += [1]; s.sort(); }", ""),
+        ("loop { try { throw 1 } catch { } }", ""),
+        ("fn f(n) { let s = \"x\"; for i in 0..15 { s += s; } f(n + 1) } f(0)", "callDepth"),
+        ("for i in 0..9223372036854775807 { }", "operations"),
+    ] {
+        // Other tests take the processor too; what counts is how fast it can be.
+        let attempt = || {
+            let begun = Instant::now();
+            (run(text, json!({})).unwrap_err(), begun.elapsed())
+        };
+        let mut attempts = (0..5).map(|_| attempt());
+        let (error, took) = attempts.find(|(_, took)| *took < Duration::from_millis(600)).unwrap_or_else(attempt);
+        assert!(took < Duration::from_millis(600), "{text:.60} took {took:?}");
+        assert!(format!("{} {:?}", error.message, error.kind).contains(wanted), "{text:.60}: {error:?}");
+    }
+}
+
+#[test]
+fn a_script_writes_only_so_much_to_the_log() {
+    let host = Arc::new(Sandbox::default());
+    run_in(&host, "for i in 0..50000 { print(\"0123456789\") }", json!({}), &[]).unwrap();
+    let log = host.log.lock().unwrap();
+    assert!(log.iter().map(|(_, m)| m.len()).sum::<usize>() < 66_000);
+    assert_eq!(log.last().unwrap().0, Level::Warning);
+}
+
+#[test]
+fn a_stopped_run_stops_its_script() {
+    let script = Script::compile("loop { }", &[]).unwrap();
+    let stopped = Arc::new(AtomicBool::new(true));
+    let (host, none) = (Arc::new(Sandbox::default()), serde_json::Map::new());
+    let error = script.run(host, none.clone(), none.clone(), none, &Limits::default(), stopped).unwrap_err();
+    assert_eq!(error.kind, ScriptErrorKind::Stopped);
+}
+
+#[test]
+fn a_script_does_the_same_again() {
+    let text = "vars.m = #{b: 2, a: 1, c: [3, 1, 2]}; vars.m.c.sort(); vars.t = now(); for k in vars.m.keys() { vars.k = `${vars.k ?? \"\"}${k}` }";
+    let first = run(text, json!({})).unwrap();
+    assert!((0..5).all(|_| run(text, json!({})).unwrap() == first));
+    assert_eq!(
+        serde_json::to_value(first.vars).unwrap(),
+        json!({"k": "abc", "m": {"a": 1, "b": 2, "c": [1, 2, 3]}, "t": "2026-03-03T10:00:00Z"})
+    );
+}
