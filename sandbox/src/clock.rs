@@ -41,13 +41,7 @@ impl Clock {
 
     /// Lets it show `at` from here on, and run on or stand still.
     pub(crate) fn set(&self, at: i64, frozen: bool) {
-        *self.lock() = if frozen {
-            Setting::Frozen { at }
-        } else {
-            Setting::Running {
-                offset: at - real_seconds(),
-            }
-        };
+        *self.lock() = if frozen { Setting::Frozen { at } } else { Setting::Running { offset: at - real_seconds() } };
     }
 
     /// Moves it by so many seconds, backwards if negative.
@@ -63,10 +57,7 @@ impl Clock {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one door to real time; every other file asks the Clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one door to real time; every other file asks the Clock")]
 fn real_seconds() -> i64 {
     Timestamp::now().as_second()
 }

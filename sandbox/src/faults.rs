@@ -133,19 +133,13 @@ impl Fault {
         if !acts {
             return Some("a fault needs one of status, body, cutAfterBytes, cutAfterCommit, delayMs, bytesPerSecond, nextLinkHost, repeatPage".into());
         }
-        if self
-            .status
-            .is_some_and(|status| !(200..600).contains(&status))
-        {
+        if self.status.is_some_and(|status| !(200..600).contains(&status)) {
             return Some("status must be from 200 to 599".into());
         }
         if self.bytes_per_second == Some(0) {
             return Some("bytesPerSecond must be at least 1".into());
         }
-        if self
-            .probability
-            .is_some_and(|probability| !(0.0..=1.0).contains(&probability))
-        {
+        if self.probability.is_some_and(|probability| !(0.0..=1.0).contains(&probability)) {
             return Some("probability must be from 0 to 1".into());
         }
         None
@@ -164,17 +158,10 @@ impl Faults {
             return Err(problem);
         }
         if self.reports.len() >= FAULTS_MAX {
-            return Err(format!(
-                "there are {FAULTS_MAX} faults already: DELETE /admin/faults first"
-            ));
+            return Err(format!("there are {FAULTS_MAX} faults already: DELETE /admin/faults first"));
         }
         self.given += 1;
-        self.reports.push(FaultReport {
-            number: self.given,
-            matched: 0,
-            fired: 0,
-            fault,
-        });
+        self.reports.push(FaultReport { number: self.given, matched: 0, fired: 0, fault });
         Ok(self.given)
     }
 
@@ -189,12 +176,7 @@ impl Faults {
     }
 
     /// The faults that fire on a request, in the order in which they were given; none after one that answers.
-    pub(crate) fn fire(
-        &mut self,
-        route: Route,
-        now: i64,
-        contains: impl Fn(&str) -> bool,
-    ) -> Vec<(u64, Fault)> {
+    pub(crate) fn fire(&mut self, route: Route, now: i64, contains: impl Fn(&str) -> bool) -> Vec<(u64, Fault)> {
         let mut fired = Vec::new();
         for report in &mut self.reports {
             let fault = &report.fault;
@@ -208,9 +190,7 @@ impl Faults {
             let chance = fraction(mix(fault.seed, report.matched));
             if report.matched <= fault.skip
                 || fault.times.is_some_and(|times| report.fired >= times)
-                || fault
-                    .probability
-                    .is_some_and(|probability| chance >= probability)
+                || fault.probability.is_some_and(|probability| chance >= probability)
             {
                 continue;
             }

@@ -29,10 +29,7 @@ impl Guid {
 
     /// Reads the usual text form, in either case, with or without braces.
     pub fn parse(text: &str) -> Option<Self> {
-        let text = text
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'))
-            .unwrap_or(text);
+        let text = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(text);
         let bytes = text.as_bytes();
         if bytes.len() != 36 {
             return None;
@@ -65,9 +62,7 @@ impl Guid {
     /// A number whose order is SQL Server's order of ids.
     pub(crate) fn sort_key(self) -> u128 {
         let bytes = self.0.to_be_bytes();
-        SIGNIFICANCE
-            .iter()
-            .fold(0, |key, place| key << 8 | u128::from(bytes[*place]))
+        SIGNIFICANCE.iter().fold(0, |key, place| key << 8 | u128::from(bytes[*place]))
     }
 
     /// The id of a number that [`Guid::sort_key`] made.
@@ -125,9 +120,6 @@ mod tests {
         assert!(small < large);
         let low = Guid::parse("01000002-0000-0000-0000-000000000000").unwrap();
         let high = Guid::parse("02000001-0000-0000-0000-000000000000").unwrap();
-        assert!(
-            high < low,
-            "the stored bytes of the first group are little-endian"
-        );
+        assert!(high < low, "the stored bytes of the first group are little-endian");
     }
 }

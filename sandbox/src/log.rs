@@ -102,11 +102,7 @@ pub(crate) struct Numbered<T> {
 impl<T: Clone> Numbered<T> {
     /// An empty log that keeps so many entries.
     pub(crate) fn new(kept: usize) -> Self {
-        Self {
-            entries: VecDeque::new(),
-            next: 1,
-            kept,
-        }
+        Self { entries: VecDeque::new(), next: 1, kept }
     }
 
     /// Adds the entry that `make` makes of its number.

@@ -11,11 +11,7 @@ pub(crate) fn mix(seed: u64, purpose: u64) -> u64 {
 /// One of `0..count`; 0 if there is nothing to choose from.
 pub(crate) fn below(chance: u64, count: usize) -> usize {
     let count = u64::try_from(count).unwrap_or(u64::MAX);
-    if count == 0 {
-        0
-    } else {
-        usize::try_from(chance % count).unwrap_or(0)
-    }
+    if count == 0 { 0 } else { usize::try_from(chance % count).unwrap_or(0) }
 }
 
 /// True in `per_thousand` of a thousand cases.

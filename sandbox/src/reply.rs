@@ -14,19 +14,12 @@ pub(crate) struct Reply {
 impl Reply {
     /// An answer without body.
     pub(crate) fn empty(status: u16) -> Self {
-        Self {
-            status,
-            ..Self::default()
-        }
+        Self { status, ..Self::default() }
     }
 
     /// An answer with a JSON body.
     pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
-        let reply = Self {
-            status,
-            body: body.to_string().into_bytes(),
-            ..Self::default()
-        };
+        let reply = Self { status, body: body.to_string().into_bytes(), ..Self::default() };
         reply.header("Content-Type", "application/json; odata.metadata=minimal")
     }
 

@@ -76,34 +76,19 @@ pub struct Sandbox {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            port: 0,
-            contacts: 0,
-            accounts: 0,
-            seed: 1,
-            now: None,
-            frozen: false,
-            client_secret: None,
-        }
+        Self { port: 0, contacts: 0, accounts: 0, seed: 1, now: None, frozen: false, client_secret: None }
     }
 }
 
 impl Sandbox {
     /// Starts a stand-in; it answers once this returns.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let listen = |source| Error::Listen {
-            port: options.port,
-            source,
-        };
-        let listener =
-            std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).map_err(listen)?;
+        let listen = |source| Error::Listen { port: options.port, source };
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(Error::Thread)?;
+        let runtime =
+            runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Error::Thread)?;
         let state = Arc::new(state(&options));
         let (stop, stopped) = watch::channel(false);
         let serving = state.clone();
@@ -117,18 +102,9 @@ impl Sandbox {
             // A slowed answer must not hold up whoever drops the stand-in.
             runtime.shutdown_background();
         };
-        let thread = std::thread::Builder::new()
-            .name("sandbox".into())
-            .spawn(serve)
-            .map_err(Error::Thread)?;
+        let thread = std::thread::Builder::new().name("sandbox".into()).spawn(serve).map_err(Error::Thread)?;
         let admin = Admin::new(state.clone());
-        Ok(Self {
-            address,
-            state,
-            admin,
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Self { address, state, admin, stop, thread: Some(thread) })
     }
 
     /// The organisation's root, such as `http://127.0.0.1:4000`; the Web API lies below it at `/api/data/v9.2/`.
@@ -214,33 +190,14 @@ fn state(options: &Options) -> State {
     };
     let start = options.now.map(|now| now.as_second());
     let until = start.unwrap_or(HISTORY_ENDS).min(HISTORY_ENDS);
-    let others = generate::Others {
-        seed,
-        people: options.contacts,
-        companies: options.accounts,
-        users: USERS,
-    };
+    let others = generate::Others { seed, people: options.contacts, companies: options.accounts, users: USERS };
     let organisation = Organisation {
         organisation: id(901),
         business_unit: id(903),
         user: generate::id_of(generate::seed_of(PopulationKind::Users, seed), 0),
     };
-    let secret = options
-        .client_secret
-        .clone()
-        .unwrap_or_else(|| format!("{:016x}~sandbox", mix(seed, 909)));
-    let tokens = Tokens::new(
-        id(905).to_string(),
-        id(907).to_string(),
-        secret,
-        mix(seed, 911),
-    );
+    let secret = options.client_secret.clone().unwrap_or_else(|| format!("{:016x}~sandbox", mix(seed, 909)));
+    let tokens = Tokens::new(id(905).to_string(), id(907).to_string(), secret, mix(seed, 911));
     let store = Store::new(dataverse::tables(others, until));
-    State::new(
-        Clock::new(start, options.frozen),
-        organisation,
-        store,
-        tokens,
-        seed,
-    )
+    State::new(Clock::new(start, options.frozen), organisation, store, tokens, seed)
 }

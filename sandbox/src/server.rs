@@ -39,15 +39,8 @@ const PIECES_PER_SECOND: u64 = 10;
 struct Cut;
 
 /// Serves until `stop` changes.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    state: Arc<State>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let router = Router::new()
-        .nest("/admin", admin::router())
-        .fallback(protocol)
-        .with_state(state);
+pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
+    let router = Router::new().nest("/admin", admin::router()).fallback(protocol).with_state(state);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -71,28 +64,19 @@ pub(crate) async fn serve(
     }
 }
 
-async fn answer(
-    mut router: Router,
-    request: hyper::Request<hyper::body::Incoming>,
-) -> Result<Response, io::Error> {
+async fn answer(mut router: Router, request: hyper::Request<hyper::body::Incoming>) -> Result<Response, io::Error> {
     let response = match router.call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     };
     if response.extensions().get::<Cut>().is_some() {
-        return Err(io::Error::new(
-            io::ErrorKind::ConnectionAborted,
-            "cut by a fault",
-        ));
+        return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut by a fault"));
     }
     Ok(response)
 }
 
 /// Answers a request in a CRM's protocol, with whatever faults fire on it.
-async fn protocol(
-    Shared(state): Shared<Arc<State>>,
-    request: HttpRequest,
-) -> Result<Response, Infallible> {
+async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Result<Response, Infallible> {
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_MAX).await else {
         return Ok(respond(
@@ -112,12 +96,8 @@ async fn protocol(
         repeat_page: false,
     };
     let route = call.route();
-    let fired = state
-        .faults()
-        .fire(route, call.now, |text| contains(&call, text));
-    call.next_link_host = fired
-        .iter()
-        .find_map(|(_, fault)| fault.next_link_host.clone());
+    let fired = state.faults().fire(route, call.now, |text| contains(&call, text));
+    call.next_link_host = fired.iter().find_map(|(_, fault)| fault.next_link_host.clone());
     call.repeat_page = fired.iter().any(|(_, fault)| fault.repeat_page);
     let (state_there, faults) = (state.clone(), fired.clone());
     let work = tokio::task::spawn_blocking(move || {
@@ -129,20 +109,10 @@ async fn protocol(
         (call, reply)
     });
     let Ok((call, reply)) = work.await else {
-        return Ok(respond(
-            dataverse::Error::usual(500).reply(),
-            state.clock.now(),
-        ));
+        return Ok(respond(dataverse::Error::usual(500).reply(), state.clock.now()));
     };
     let is_cut = fired.iter().any(|(_, fault)| fault.cut_after_commit);
-    record(
-        &state,
-        &call,
-        route,
-        if is_cut { None } else { Some(&reply) },
-        started,
-        &fired,
-    );
+    record(&state, &call, route, if is_cut { None } else { Some(&reply) }, started, &fired);
     for (_, fault) in &fired {
         tokio::time::sleep(Duration::from_millis(fault.delay_ms.unwrap_or(0))).await;
     }
@@ -159,10 +129,7 @@ async fn protocol(
 
 fn contains(call: &Call, text: &str) -> bool {
     call.path.contains(text)
-        || call
-            .options()
-            .iter()
-            .any(|(name, value)| format!("{name}={value}").contains(text))
+        || call.options().iter().any(|(name, value)| format!("{name}={value}").contains(text))
         || String::from_utf8_lossy(&call.body).contains(text)
 }
 
@@ -171,16 +138,8 @@ fn injected_reply(state: &State, call: &Call, route: Route, fault: &Fault) -> Re
     let status = fault.status.unwrap_or(200);
     let reply = match (&fault.body, route, status) {
         (Some(body), ..) => {
-            let content_type = fault
-                .content_type
-                .as_deref()
-                .unwrap_or("text/html; charset=utf-8");
-            Reply {
-                status,
-                headers: Vec::new(),
-                body: body.clone().into_bytes(),
-            }
-            .header("Content-Type", content_type)
+            let content_type = fault.content_type.as_deref().unwrap_or("text/html; charset=utf-8");
+            Reply { status, headers: Vec::new(), body: body.clone().into_bytes() }.header("Content-Type", content_type)
         }
         (None, Route::Token, _) => {
             let error = fault.code.as_deref().unwrap_or(if status < 500 {
@@ -188,29 +147,15 @@ fn injected_reply(state: &State, call: &Call, route: Route, fault: &Fault) -> Re
             } else {
                 "temporarily_unavailable"
             });
-            let text = fault
-                .message
-                .as_deref()
-                .unwrap_or("The service is temporarily unavailable. Please retry later.");
-            dataverse::refuse_token(
-                status,
-                error,
-                &[],
-                text,
-                call.now,
-                mix(0, call.now.unsigned_abs()),
-            )
+            let text =
+                fault.message.as_deref().unwrap_or("The service is temporarily unavailable. Please retry later.");
+            dataverse::refuse_token(status, error, &[], text, call.now, mix(0, call.now.unsigned_abs()))
         }
         (None, _, 401) if fault.code.is_none() => dataverse::unauthorized_by_fault(state, call),
         _ => {
             let usual = dataverse::Error::usual(status);
             let code = fault.code.clone().unwrap_or(usual.code);
-            dataverse::Error {
-                status,
-                code,
-                message: fault.message.clone().unwrap_or(usual.message),
-            }
-            .reply()
+            dataverse::Error { status, code, message: fault.message.clone().unwrap_or(usual.message) }.reply()
         }
     };
     match &fault.retry_after {
@@ -220,31 +165,15 @@ fn injected_reply(state: &State, call: &Call, route: Route, fault: &Fault) -> Re
     }
 }
 
-fn record(
-    state: &State,
-    call: &Call,
-    route: Route,
-    reply: Option<&Reply>,
-    started: Instant,
-    fired: &[(u64, Fault)],
-) {
-    let headers = HEADERS_LOGGED
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), call.header(name)?.to_owned())));
-    let query = if call.query.is_empty() {
-        String::new()
-    } else {
-        format!("?{}", call.query)
-    };
+fn record(state: &State, call: &Call, route: Route, reply: Option<&Reply>, started: Instant, fired: &[(u64, Fault)]) {
+    let headers = HEADERS_LOGGED.iter().filter_map(|name| Some(((*name).to_owned(), call.header(name)?.to_owned())));
+    let query = if call.query.is_empty() { String::new() } else { format!("?{}", call.query) };
     state.requests().push(|number| log::Request {
         number,
         at: time::instant_text(call.now),
         method: call.method.to_string(),
         path: format!("{}{query}", call.path),
-        route: serde_json::to_value(route)
-            .ok()
-            .and_then(|name| Some(name.as_str()?.to_owned()))
-            .unwrap_or_default(),
+        route: serde_json::to_value(route).ok().and_then(|name| Some(name.as_str()?.to_owned())).unwrap_or_default(),
         headers: headers.collect(),
         status: reply.map_or(0, |reply| reply.status),
         bytes: reply.map_or(0, |reply| reply.body.len()),
@@ -258,22 +187,14 @@ pub(crate) fn respond(reply: Reply, now: i64) -> Response {
     respond_slowly(reply, now, None, None)
 }
 
-fn respond_slowly(
-    reply: Reply,
-    now: i64,
-    cut_after: Option<usize>,
-    per_second: Option<u64>,
-) -> Response {
+fn respond_slowly(reply: Reply, now: i64, cut_after: Option<usize>, per_second: Option<u64>) -> Response {
     let length = reply.body.len();
     let body = Bytes::from(reply.body);
     let is_plain = cut_after.is_none() && per_second.is_none();
-    let mut response = Response::new(if is_plain {
-        Body::from(body)
-    } else {
-        body_in_pieces(body, cut_after, per_second)
-    });
-    *response.status_mut() = hyper::StatusCode::from_u16(reply.status)
-        .unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response =
+        Response::new(if is_plain { Body::from(body) } else { body_in_pieces(body, cut_after, per_second) });
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     let own = [("Date", time::http_date(now))];
     let length = (!is_plain).then(|| ("Content-Length", length.to_string()));
     for (name, value) in reply.headers.into_iter().chain(own).chain(length) {
@@ -288,14 +209,11 @@ fn respond_slowly(
 fn body_in_pieces(body: Bytes, cut_after: Option<usize>, per_second: Option<u64>) -> Body {
     let sent = body.slice(..cut_after.unwrap_or(body.len()).min(body.len()));
     let piece = per_second
-        .map_or(sent.len(), |rate| {
-            usize::try_from(rate.div_ceil(PIECES_PER_SECOND)).unwrap_or(usize::MAX)
-        })
+        .map_or(sent.len(), |rate| usize::try_from(rate.div_ceil(PIECES_PER_SECOND)).unwrap_or(usize::MAX))
         .max(1);
     let pause = per_second.map(|rate| {
         Duration::from_secs_f64(
-            f64::from(u32::try_from(piece).unwrap_or(u32::MAX))
-                / f64::from(u32::try_from(rate).unwrap_or(u32::MAX)),
+            f64::from(u32::try_from(piece).unwrap_or(u32::MAX)) / f64::from(u32::try_from(rate).unwrap_or(u32::MAX)),
         )
     });
     let count = sent.len().div_ceil(piece);
@@ -308,12 +226,7 @@ fn body_in_pieces(body: Bytes, cut_after: Option<usize>, per_second: Option<u64>
             Ok(bytes)
         }
     });
-    let cut = stream::iter(cut_after.map(|_| {
-        Err(io::Error::new(
-            io::ErrorKind::ConnectionAborted,
-            "cut by a fault",
-        ))
-    }));
+    let cut = stream::iter(cut_after.map(|_| Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut by a fault"))));
     // The bytes before the cut must leave before the connection breaks.
     let cut = cut.then(|error| async {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -43,13 +43,7 @@ pub(crate) struct Organisation {
 
 impl State {
     /// The state at the start.
-    pub(crate) fn new(
-        clock: Clock,
-        organisation: Organisation,
-        store: Store,
-        tokens: Tokens,
-        seed: u64,
-    ) -> Self {
+    pub(crate) fn new(clock: Clock, organisation: Organisation, store: Store, tokens: Tokens, seed: u64) -> Self {
         Self {
             clock,
             organisation,
@@ -100,9 +94,7 @@ impl State {
     pub(crate) fn new_id(&self) -> Guid {
         let count = self.ids_given.fetch_add(1, Ordering::Relaxed);
         let high = u128::from(mix(self.seed, count)) << 64;
-        let last_group = 1_u128 << 47
-            | u128::from(count) << 16
-            | u128::from(mix(self.seed, count ^ 1 << 40) & 0xffff);
+        let last_group = 1_u128 << 47 | u128::from(count) << 16 | u128::from(mix(self.seed, count ^ 1 << 40) & 0xffff);
         let bits = (high | last_group) & !(0xf << 76) & !(0x3 << 62);
         Guid::from_u128(bits | 0x4 << 76 | 0x2 << 62)
     }

@@ -64,40 +64,24 @@ impl Admin {
         });
         let kind = kind(attribute, targets.collect::<Result<_, _>>()?)?;
         let table = &mut store.tables[index];
-        let is_name = attribute
-            .name
-            .starts_with(|first: char| first.is_ascii_lowercase())
-            && attribute
-                .name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        let is_name = attribute.name.starts_with(|first: char| first.is_ascii_lowercase())
+            && attribute.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         if !is_name {
             return Err(Refused(format!(
                 "\"{}\" is no logical name: use small letters, digits and _, a letter first",
                 attribute.name
             )));
         }
-        if table
-            .field(&attribute.name)
-            .is_some_and(|index| !table.fields[index].custom)
-        {
-            return Err(Refused(format!(
-                "\"{}\" is a column of the product",
-                attribute.name
-            )));
+        if table.field(&attribute.name).is_some_and(|index| !table.fields[index].custom) {
+            return Err(Refused(format!("\"{}\" is a column of the product", attribute.name)));
         }
         if table.fields.len() >= FIELDS_MAX {
-            return Err(Refused(format!(
-                "the table has {FIELDS_MAX} columns already"
-            )));
+            return Err(Refused(format!("the table has {FIELDS_MAX} columns already")));
         }
         table.add_field(Field {
             name: attribute.name.clone(),
             schema_name: attribute.name.clone(),
-            label: attribute
-                .label
-                .clone()
-                .unwrap_or_else(|| attribute.name.clone()),
+            label: attribute.label.clone().unwrap_or_else(|| attribute.name.clone()),
             can_create: !matches!(kind, FieldKind::BigInt),
             can_update: !matches!(kind, FieldKind::BigInt),
             kind,
@@ -114,18 +98,12 @@ impl Admin {
         let mut store = self.state.store_mut();
         let index = table_index(&store, table)?;
         let table = &mut store.tables[index];
-        let fields: Option<Vec<usize>> = attributes
-            .iter()
-            .map(|attribute| table.field(attribute))
-            .collect();
+        let fields: Option<Vec<usize>> = attributes.iter().map(|attribute| table.field(attribute)).collect();
         let fields = fields
             .filter(|fields| !fields.is_empty())
             .ok_or_else(|| Refused("a key is made of columns that the table has".into()))?;
         table.keys.retain(|key| key.name != name);
-        table.keys.push(Key {
-            name: name.to_owned(),
-            fields,
-        });
+        table.keys.push(Key { name: name.to_owned(), fields });
         Ok(())
     }
 }
@@ -136,16 +114,10 @@ fn kind(attribute: &Attribute, targets: Vec<&'static str>) -> Result<FieldKind, 
         return Err(Refused("precision must be from 0 to 10".into()));
     }
     let choices = || {
-        let choices = attribute
-            .options
-            .iter()
-            .map(|option| Choice::new(option.value, option.label.as_str()))
-            .collect::<Vec<_>>();
+        let choices =
+            attribute.options.iter().map(|option| Choice::new(option.value, option.label.as_str())).collect::<Vec<_>>();
         if choices.is_empty() {
-            Err(Refused(format!(
-                "a {} needs \"options\": [{{\"value\": 1, \"label\": \"…\"}}]",
-                attribute.kind
-            )))
+            Err(Refused(format!("a {} needs \"options\": [{{\"value\": 1, \"label\": \"…\"}}]", attribute.kind)))
         } else {
             Ok(choices)
         }
@@ -158,13 +130,8 @@ fn kind(attribute: &Attribute, targets: Vec<&'static str>) -> Result<FieldKind, 
             .map_or_else(|| usual.to_owned(), |option| option.label.clone())
     };
     Ok(match attribute.kind.as_str() {
-        "String" => FieldKind::Text {
-            length_max: attribute.max_length.unwrap_or(100),
-            format: "Text",
-        },
-        "Memo" => FieldKind::Memo {
-            length_max: attribute.max_length.unwrap_or(2_000),
-        },
+        "String" => FieldKind::Text { length_max: attribute.max_length.unwrap_or(100), format: "Text" },
+        "Memo" => FieldKind::Memo { length_max: attribute.max_length.unwrap_or(2_000) },
         "Uniqueidentifier" => FieldKind::Guid,
         "DateTime" => FieldKind::DateTime(match attribute.date_behavior.as_deref() {
             None | Some("UserLocal") => DateBehavior::UserLocal,
@@ -176,32 +143,20 @@ fn kind(attribute: &Attribute, targets: Vec<&'static str>) -> Result<FieldKind, 
                 )));
             }
         }),
-        "Integer" => FieldKind::Integer {
-            min: i64::from(i32::MIN),
-            max: i64::from(i32::MAX),
-        },
+        "Integer" => FieldKind::Integer { min: i64::from(i32::MIN), max: i64::from(i32::MAX) },
         "BigInt" => FieldKind::BigInt,
         "Money" => FieldKind::Money { precision },
         "Decimal" => FieldKind::Decimal { precision },
         "Double" => FieldKind::Double { precision },
-        "Boolean" => FieldKind::Boolean {
-            yes: word(1, "Yes"),
-            no: word(0, "No"),
-        },
+        "Boolean" => FieldKind::Boolean { yes: word(1, "Yes"), no: word(0, "No") },
         "Picklist" => FieldKind::Picklist(choices()?),
         "MultiSelectPicklist" => FieldKind::MultiPicklist(choices()?),
         "Lookup" if targets.is_empty() => {
             return Err(Refused("a Lookup needs \"targets\": [\"account\"]".into()));
         }
-        "Lookup" => FieldKind::Lookup {
-            targets,
-            role: LookupRole::Plain,
-        },
+        "Lookup" => FieldKind::Lookup { targets, role: LookupRole::Plain },
         other => {
-            return Err(Refused(format!(
-                "type \"{other}\" is not one of {}",
-                TYPE_NAMES.join(", ")
-            )));
+            return Err(Refused(format!("type \"{other}\" is not one of {}", TYPE_NAMES.join(", "))));
         }
     })
 }

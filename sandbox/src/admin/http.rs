@@ -24,10 +24,7 @@ pub(crate) fn router() -> Router<Arc<State>> {
         .route("/clock", get(clock).put(set_clock))
         .route("/clock/advance", post(advance_clock))
         .route("/records/{set}", post(put_records).delete(clear_records))
-        .route(
-            "/records/{set}/{id}",
-            put(put_record).get(record).delete(delete_record),
-        )
+        .route("/records/{set}/{id}", put(put_record).get(record).delete(delete_record))
         .route("/change", post(change))
         .route("/attributes/{table}", post(add_attribute))
         .route("/keys/{table}", post(add_key))
@@ -48,8 +45,7 @@ async fn clock(Shared(state): Shared<Arc<State>>) -> Response {
 
 async fn set_clock(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
     answer(&state, |admin| {
-        let setting: ClockSetting =
-            read(&body, r#"{"now": "2026-03-03T10:00:00Z", "frozen": true}"#)?;
+        let setting: ClockSetting = read(&body, r#"{"now": "2026-03-03T10:00:00Z", "frozen": true}"#)?;
         admin.set_clock(setting.now, setting.frozen)?;
         to_json(admin.clock())
     })
@@ -69,11 +65,7 @@ async fn advance_clock(Shared(state): Shared<Arc<State>>, body: Bytes) -> Respon
     })
 }
 
-async fn put_records(
-    Shared(state): Shared<Arc<State>>,
-    Path(set): Path<String>,
-    body: Bytes,
-) -> Response {
+async fn put_records(Shared(state): Shared<Arc<State>>, Path(set): Path<String>, body: Bytes) -> Response {
     answer(&state, |admin| {
         let records: Vec<Json> = read(&body, r#"[{"contactid": "…", "lastname": "…"}, …]"#)?;
         admin.put_all(&set, &records)?;
@@ -91,29 +83,20 @@ async fn put_record(
     body: Bytes,
 ) -> Response {
     answer(&state, |admin| {
-        let fields: Json = read(
-            &body,
-            r#"{"lastname": "…", "modifiedon": "2026-03-03T10:00:00Z"}"#,
-        )?;
+        let fields: Json = read(&body, r#"{"lastname": "…", "modifiedon": "2026-03-03T10:00:00Z"}"#)?;
         admin.put(&set, &id, &fields)?;
         Ok(admin.record(&set, &id)?.unwrap_or(json!({})))
     })
 }
 
-async fn record(
-    Shared(state): Shared<Arc<State>>,
-    Path((set, id)): Path<(String, String)>,
-) -> Response {
+async fn record(Shared(state): Shared<Arc<State>>, Path((set, id)): Path<(String, String)>) -> Response {
     match Admin::new(state.clone()).record(&set, &id) {
         Ok(None) => missing(&state, &set, &id),
         found => answer(&state, |_| found.map(|record| record.unwrap_or_default())),
     }
 }
 
-async fn delete_record(
-    Shared(state): Shared<Arc<State>>,
-    Path((set, id)): Path<(String, String)>,
-) -> Response {
+async fn delete_record(Shared(state): Shared<Arc<State>>, Path((set, id)): Path<(String, String)>) -> Response {
     match Admin::new(state.clone()).delete(&set, &id) {
         Ok(false) => missing(&state, &set, &id),
         done => answer(&state, |_| done.map(|_| json!({}))),
@@ -136,16 +119,11 @@ async fn change(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
     })
 }
 
-async fn add_attribute(
-    Shared(state): Shared<Arc<State>>,
-    Path(table): Path<String>,
-    body: Bytes,
-) -> Response {
+async fn add_attribute(Shared(state): Shared<Arc<State>>, Path(table): Path<String>, body: Bytes) -> Response {
     answer(&state, |admin| {
-        for attribute in one_or_many::<Attribute>(
-            &body,
-            r#"{"name": "new_number", "type": "Integer"}, or a list of such"#,
-        )? {
+        for attribute in
+            one_or_many::<Attribute>(&body, r#"{"name": "new_number", "type": "Integer"}, or a list of such"#)?
+        {
             admin.add_attribute(&table, &attribute)?;
         }
         Ok(json!({}))
@@ -159,19 +137,10 @@ struct KeyOf {
     attributes: Vec<String>,
 }
 
-async fn add_key(
-    Shared(state): Shared<Arc<State>>,
-    Path(table): Path<String>,
-    body: Bytes,
-) -> Response {
+async fn add_key(Shared(state): Shared<Arc<State>>, Path(table): Path<String>, body: Bytes) -> Response {
     answer(&state, |admin| {
-        let key: KeyOf = read(
-            &body,
-            r#"{"name": "new_extid_key", "attributes": ["new_extid"]}"#,
-        )?;
-        admin
-            .add_key(&table, &key.name, &key.attributes)
-            .map(|()| json!({}))
+        let key: KeyOf = read(&body, r#"{"name": "new_extid_key", "attributes": ["new_extid"]}"#)?;
+        admin.add_key(&table, &key.name, &key.attributes).map(|()| json!({}))
     })
 }
 
@@ -181,18 +150,13 @@ async fn add_faults(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response 
             &body,
             r#"{"route": "query", "times": 2, "status": 429, "retryAfter": 3}, or a list of such"#,
         )?;
-        let numbers = faults
-            .into_iter()
-            .map(|fault| admin.add_fault(fault))
-            .collect::<Result<Vec<_>, _>>()?;
+        let numbers = faults.into_iter().map(|fault| admin.add_fault(fault)).collect::<Result<Vec<_>, _>>()?;
         Ok(json!({"numbers": numbers}))
     })
 }
 
 async fn faults(Shared(state): Shared<Arc<State>>) -> Response {
-    answer(&state, |admin| {
-        Ok(json!({"faults": to_json(admin.faults())?}))
-    })
+    answer(&state, |admin| Ok(json!({"faults": to_json(admin.faults())?})))
 }
 
 async fn clear_faults(Shared(state): Shared<Arc<State>>) -> Response {
@@ -237,10 +201,7 @@ async fn set_credentials(Shared(state): Shared<Arc<State>>, body: Bytes) -> Resp
     })
 }
 
-async fn requests(
-    Shared(state): Shared<Arc<State>>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Response {
+async fn requests(Shared(state): Shared<Arc<State>>, Query(query): Query<HashMap<String, String>>) -> Response {
     answer(&state, |admin| {
         let requests = admin.requests(from(&query)?);
         let next = admin.state.requests().next();
@@ -248,10 +209,7 @@ async fn requests(
     })
 }
 
-async fn changes(
-    Shared(state): Shared<Arc<State>>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Response {
+async fn changes(Shared(state): Shared<Arc<State>>, Query(query): Query<HashMap<String, String>>) -> Response {
     answer(&state, |admin| {
         let changes = admin.changes(from(&query)?);
         let next = admin.state.store().changes.next();
@@ -276,10 +234,7 @@ async fn unknown(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 fn missing(state: &State, set: &str, id: &str) -> Response {
-    respond(
-        Reply::json(404, &json!({"error": format!("{set} has no record {id}")})),
-        state.clock.now(),
-    )
+    respond(Reply::json(404, &json!({"error": format!("{set} has no record {id}")})), state.clock.now())
 }
 
 fn answer(state: &Arc<State>, act: impl FnOnce(&Admin) -> Outcome) -> Response {
@@ -295,16 +250,12 @@ fn to_json(value: impl serde::Serialize) -> Outcome {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8], right: &str) -> Result<T, Refused> {
-    serde_json::from_slice(body)
-        .map_err(|error| Refused(format!("{error}; right would be: {right}")))
+    serde_json::from_slice(body).map_err(|error| Refused(format!("{error}; right would be: {right}")))
 }
 
 fn one_or_many<T: DeserializeOwned>(body: &[u8], right: &str) -> Result<Vec<T>, Refused> {
     match read(body, right)? {
-        Json::Array(items) => items
-            .into_iter()
-            .map(|item| read(item.to_string().as_bytes(), right))
-            .collect(),
+        Json::Array(items) => items.into_iter().map(|item| read(item.to_string().as_bytes(), right)).collect(),
         item => Ok(vec![read(item.to_string().as_bytes(), right)?]),
     }
 }
@@ -312,8 +263,6 @@ fn one_or_many<T: DeserializeOwned>(body: &[u8], right: &str) -> Result<Vec<T>, 
 fn from(query: &HashMap<String, String>) -> Result<u64, Refused> {
     match query.get("from") {
         None => Ok(1),
-        Some(text) => text
-            .parse()
-            .map_err(|_| Refused(format!("from={text} is no number of an entry"))),
+        Some(text) => text.parse().map_err(|_| Refused(format!("from={text} is no number of an entry"))),
     }
 }

@@ -53,37 +53,22 @@ impl Admin {
     /// What the clock shows.
     pub fn clock(&self) -> ClockSetting {
         let now = Timestamp::from_second(self.state.clock.now()).unwrap_or(Timestamp::UNIX_EPOCH);
-        ClockSetting {
-            now,
-            frozen: self.state.clock.is_frozen(),
-        }
+        ClockSetting { now, frozen: self.state.clock.is_frozen() }
     }
 
     /// Sets the clock, to run on from there or to stand still. Fractions of a second are cut off.
     pub fn set_clock(&self, now: Timestamp, frozen: bool) -> Result<(), Refused> {
-        let seconds = crate::time::parse_instant(&now.to_string())
-            .filter(|seconds| CLOCK_SECONDS.contains(seconds));
-        let seconds = seconds.ok_or_else(|| {
-            Refused(format!(
-                "the clock cannot show {now}: give a year from 1 to 9998"
-            ))
-        })?;
+        let seconds = crate::time::parse_instant(&now.to_string()).filter(|seconds| CLOCK_SECONDS.contains(seconds));
+        let seconds =
+            seconds.ok_or_else(|| Refused(format!("the clock cannot show {now}: give a year from 1 to 9998")))?;
         self.state.clock.set(seconds, frozen);
         Ok(())
     }
 
     /// Moves the clock by so many seconds, backwards if negative.
     pub fn advance_clock(&self, seconds: i64) -> Result<(), Refused> {
-        if self
-            .state
-            .clock
-            .now()
-            .checked_add(seconds)
-            .is_none_or(|to| !CLOCK_SECONDS.contains(&to))
-        {
-            return Err(Refused(format!(
-                "the clock cannot move by {seconds} seconds: it shows years from 1 to 9998"
-            )));
+        if self.state.clock.now().checked_add(seconds).is_none_or(|to| !CLOCK_SECONDS.contains(&to)) {
+            return Err(Refused(format!("the clock cannot move by {seconds} seconds: it shows years from 1 to 9998")));
         }
         self.state.clock.advance(seconds);
         Ok(())

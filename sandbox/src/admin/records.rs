@@ -66,16 +66,8 @@ impl Admin {
         let table = &store.tables[index];
         let mut drafts = Vec::with_capacity(records.len());
         for (place, record) in records.iter().enumerate() {
-            let id = record
-                .get(table.shape.id_field)
-                .or_else(|| record.get("id"))
-                .and_then(Json::as_str);
-            let id = id.ok_or_else(|| {
-                Refused(format!(
-                    "record {place} has no \"{}\"",
-                    table.shape.id_field
-                ))
-            })?;
+            let id = record.get(table.shape.id_field).or_else(|| record.get("id")).and_then(Json::as_str);
+            let id = id.ok_or_else(|| Refused(format!("record {place} has no \"{}\"", table.shape.id_field)))?;
             let draft = draft(table, index, parse_id(id)?, record)
                 .map_err(|refused| Refused(format!("record {place}: {refused}")))?;
             drafts.push(draft);
@@ -92,13 +84,8 @@ impl Admin {
         let table = &store.tables[table_index(&store, set)?];
         let record = table.get(parse_id(id)?);
         Ok(record.map(|record| {
-            let fields = table
-                .fields
-                .iter()
-                .enumerate()
-                .filter(|(_, field)| field.kind.is_readable());
-            let values = fields
-                .map(|(index, field)| (field.name.clone(), table.value(record, index).to_json()));
+            let fields = table.fields.iter().enumerate().filter(|(_, field)| field.kind.is_readable());
+            let values = fields.map(|(index, field)| (field.name.clone(), table.value(record, index).to_json()));
             Json::Object(values.filter(|(_, value)| !value.is_null()).collect())
         }))
     }
@@ -123,9 +110,7 @@ impl Admin {
     /// returns their ids.
     pub fn change(&self, set: &str, count: usize, seed: u64) -> Result<Vec<String>, Refused> {
         if count > CHANGED_MAX {
-            return Err(Refused(format!(
-                "at most {CHANGED_MAX} records can be changed at once"
-            )));
+            return Err(Refused(format!("at most {CHANGED_MAX} records can be changed at once")));
         }
         let now = self.state.clock.now();
         let mut store = self.state.store_mut();
@@ -137,16 +122,9 @@ impl Admin {
     /// Counts of records, changes, requests, tokens and faults.
     pub fn state(&self) -> State {
         let store = self.state.store();
-        let count = |table: &Table| SetCount {
-            records: table.len(),
-            written: table.written_count(),
-        };
+        let count = |table: &Table| SetCount { records: table.len(), written: table.written_count() };
         State {
-            sets: store
-                .tables
-                .iter()
-                .map(|table| (table.shape.set.to_owned(), count(table)))
-                .collect(),
+            sets: store.tables.iter().map(|table| (table.shape.set.to_owned(), count(table))).collect(),
             hidden_changes: store.late_count(),
             requests: self.state.requests().next() - 1,
             changes: store.changes.next() - 1,
@@ -160,26 +138,18 @@ impl Admin {
 pub(super) fn table_index(store: &Store, set: &str) -> Result<usize, Refused> {
     store.table_index(set).ok_or_else(|| {
         let known: Vec<_> = store.tables.iter().map(|table| table.shape.set).collect();
-        Refused(format!(
-            "there is no set \"{set}\": the sets are {}",
-            known.join(", ")
-        ))
+        Refused(format!("there is no set \"{set}\": the sets are {}", known.join(", ")))
     })
 }
 
 fn parse_id(id: &str) -> Result<Guid, Refused> {
-    Guid::parse(id).ok_or_else(|| {
-        Refused(format!(
-            "\"{id}\" is no id: write it as c0000000-0000-4000-8000-000000000001"
-        ))
-    })
+    Guid::parse(id)
+        .ok_or_else(|| Refused(format!("\"{id}\" is no id: write it as c0000000-0000-4000-8000-000000000001")))
 }
 
 fn draft(table: &Table, index: usize, id: Guid, fields: &Json) -> Result<Draft, Refused> {
     let Json::Object(fields) = fields else {
-        return Err(Refused(
-            "a record is a JSON object of field names and values".into(),
-        ));
+        return Err(Refused("a record is a JSON object of field names and values".into()));
     };
     let mut draft = Draft {
         table: index,
@@ -190,11 +160,7 @@ fn draft(table: &Table, index: usize, id: Guid, fields: &Json) -> Result<Draft, 
         visible_from: instant(fields, "@visibleFrom")?,
     };
     for (name, json) in fields {
-        if matches!(
-            name.as_str(),
-            "createdon" | "modifiedon" | "@visibleFrom" | "id"
-        ) || name == table.shape.id_field
-        {
+        if matches!(name.as_str(), "createdon" | "modifiedon" | "@visibleFrom" | "id") || name == table.shape.id_field {
             continue;
         }
         let (field, value) = value(table, name, json)?;
@@ -204,25 +170,18 @@ fn draft(table: &Table, index: usize, id: Guid, fields: &Json) -> Result<Draft, 
 }
 
 fn value(table: &Table, name: &str, json: &Json) -> Result<(usize, data::Value<'static>), Refused> {
-    let plain = name
-        .strip_prefix('_')
-        .and_then(|rest| rest.strip_suffix("_value"))
-        .unwrap_or(name);
-    let index = table
-        .field(plain)
-        .filter(|index| table.fields[*index].kind.is_readable())
-        .ok_or_else(|| {
-            Refused(format!(
-                "\"{name}\" is no field of {}: add it with POST /admin/attributes/{}",
-                table.shape.set, table.shape.name
-            ))
-        })?;
+    let plain = name.strip_prefix('_').and_then(|rest| rest.strip_suffix("_value")).unwrap_or(name);
+    let index = table.field(plain).filter(|index| table.fields[*index].kind.is_readable()).ok_or_else(|| {
+        Refused(format!(
+            "\"{name}\" is no field of {}: add it with POST /admin/attributes/{}",
+            table.shape.set, table.shape.name
+        ))
+    })?;
     let field = &table.fields[index];
     if matches!(field.fact, Some(Fact::Version)) {
         return Err(Refused(format!("\"{name}\" is given by the system")));
     }
-    let value = field_value(table, field, json, Leniency::Admin)
-        .map_err(|_| Refused(wrong_value(field, json)))?;
+    let value = field_value(table, field, json, Leniency::Admin).map_err(|_| Refused(wrong_value(field, json)))?;
     Ok((index, value))
 }
 
@@ -230,22 +189,16 @@ fn wrong_value(field: &data::Field, json: &Json) -> String {
     let right = match &field.kind {
         FieldKind::Text { .. } | FieldKind::Memo { .. } => "a text".to_owned(),
         FieldKind::Guid => "an id".to_owned(),
-        FieldKind::DateTime(data::DateBehavior::DateOnly) => {
-            "a date such as \"2026-03-03\"".to_owned()
-        }
+        FieldKind::DateTime(data::DateBehavior::DateOnly) => "a date such as \"2026-03-03\"".to_owned(),
         FieldKind::DateTime(_) => "a time such as \"2026-03-03T10:00:00Z\"".to_owned(),
         FieldKind::Boolean { .. } => "true or false".to_owned(),
         FieldKind::MultiPicklist(_) => "choices such as \"1,3\"".to_owned(),
-        FieldKind::Lookup { targets, .. } => format!(
-            "an id, or {{\"table\": …, \"id\": …}} with table one of {}",
-            targets.join(", ")
-        ),
+        FieldKind::Lookup { targets, .. } => {
+            format!("an id, or {{\"table\": …, \"id\": …}} with table one of {}", targets.join(", "))
+        }
         _ => "a number".to_owned(),
     };
-    format!(
-        "{json} does not fit \"{}\": give {right} or null",
-        field.name
-    )
+    format!("{json} does not fit \"{}\": give {right} or null", field.name)
 }
 
 fn instant(fields: &Map<String, Json>, name: &str) -> Result<Option<i64>, Refused> {
@@ -253,9 +206,7 @@ fn instant(fields: &Map<String, Json>, name: &str) -> Result<Option<i64>, Refuse
         return Ok(None);
     };
     let seconds = json.as_str().and_then(time::parse_instant);
-    seconds.map(Some).ok_or_else(|| {
-        Refused(format!(
-            "{json} does not fit \"{name}\": give a time such as \"2026-03-03T10:00:00Z\""
-        ))
-    })
+    seconds
+        .map(Some)
+        .ok_or_else(|| Refused(format!("{json} does not fit \"{name}\": give a time such as \"2026-03-03T10:00:00Z\"")))
 }

@@ -17,26 +17,13 @@ use crate::{
 const DRAWS_MAX: u64 = 50;
 
 /// Changes `count` records of a table and returns their ids, fewer if there are not so many.
-pub(crate) fn as_people_do(
-    store: &mut Store,
-    table: usize,
-    count: usize,
-    seed: u64,
-    now: i64,
-) -> Vec<Guid> {
+pub(crate) fn as_people_do(store: &mut Store, table: usize, count: usize, seed: u64, now: i64) -> Vec<Guid> {
     let chosen = choose(&store.tables[table], count, seed);
     for id in &chosen {
         let Some(values) = new_values(&store.tables[table], *id, seed) else {
             continue;
         };
-        let draft = Draft {
-            table,
-            id: *id,
-            values,
-            created_on: None,
-            modified_on: None,
-            visible_from: None,
-        };
+        let draft = Draft { table, id: *id, values, created_on: None, modified_on: None, visible_from: None };
         store.write(draft, now, By::Admin);
     }
     chosen
@@ -46,10 +33,8 @@ pub(crate) fn as_people_do(
 fn choose(table: &Table, count: usize, seed: u64) -> Vec<Guid> {
     let all = table.len();
     if count.saturating_mul(2) >= all || table.generated_count() == 0 {
-        let mut ids: Vec<Guid> = table
-            .by_id(Bound::Unbounded, Bound::Unbounded, false)
-            .map(|record| table.id(record))
-            .collect();
+        let mut ids: Vec<Guid> =
+            table.by_id(Bound::Unbounded, Bound::Unbounded, false).map(|record| table.id(record)).collect();
         ids.sort_by_key(|id| mix(seed, id_chance(*id)));
         ids.truncate(count);
         return ids;
@@ -70,17 +55,9 @@ fn choose(table: &Table, count: usize, seed: u64) -> Vec<Guid> {
 
 /// One of the record's facts, and what it becomes: what another record has there.
 fn new_values(table: &Table, id: Guid, seed: u64) -> Option<BTreeMap<usize, Value<'static>>> {
-    const WHAT_CHANGES: &[Fact] = &[
-        Fact::Phone,
-        Fact::City,
-        Fact::LastName,
-        Fact::JobTitle,
-        Fact::CompanyName,
-    ];
-    let changeable: Vec<(usize, Fact)> = WHAT_CHANGES
-        .iter()
-        .filter_map(|fact| Some((table.field_of(*fact)?, *fact)))
-        .collect();
+    const WHAT_CHANGES: &[Fact] = &[Fact::Phone, Fact::City, Fact::LastName, Fact::JobTitle, Fact::CompanyName];
+    let changeable: Vec<(usize, Fact)> =
+        WHAT_CHANGES.iter().filter_map(|fact| Some((table.field_of(*fact)?, *fact))).collect();
     let record = table.get(id)?;
     let chance = mix(seed, id_chance(id));
     let (field, fact) = *changeable.get(below(chance, changeable.len()))?;
@@ -96,7 +73,5 @@ fn new_values(table: &Table, id: Guid, seed: u64) -> Option<BTreeMap<usize, Valu
 
 fn id_chance(id: Guid) -> u64 {
     let bytes = id.as_u128().to_le_bytes();
-    u64::from_le_bytes([
-        bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
-    ])
+    u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
 }

@@ -2,18 +2,21 @@
 //! everything that was changed since.
 
 pub(crate) mod change;
+mod companies;
+mod draw;
 pub(crate) mod generate;
+mod people;
 pub(crate) mod schema;
 pub(crate) mod store;
 pub(crate) mod table;
 pub(crate) mod value;
+mod walk;
 mod words;
 
 pub(crate) use generate::{Fact, Kind as PopulationKind, Population};
-pub(crate) use schema::{
-    Choice, DateBehavior, Field, FieldKind, Key, LookupRole, Required, Table as TableShape,
-};
+pub(crate) use schema::{Choice, DateBehavior, Field, FieldKind, Key, LookupRole, Required, Table as TableShape};
 pub use store::By;
 pub(crate) use store::{Draft, Store};
 pub(crate) use table::{DateIndex, Record, Table};
 pub(crate) use value::{Decimal, Link, Value};
+pub(crate) use walk::{Place, Walk};

@@ -178,10 +178,9 @@ impl FieldKind {
     /// The choices of a list, a state or a status.
     pub(crate) fn choices(&self) -> &[Choice] {
         match self {
-            Self::Picklist(choices)
-            | Self::MultiPicklist(choices)
-            | Self::State(choices)
-            | Self::Status(choices) => choices,
+            Self::Picklist(choices) | Self::MultiPicklist(choices) | Self::State(choices) | Self::Status(choices) => {
+                choices
+            }
             _ => &[],
         }
     }
@@ -195,10 +194,6 @@ impl FieldKind {
 impl Choice {
     /// A choice that belongs to no state.
     pub(crate) fn new(value: i64, label: impl Into<String>) -> Self {
-        Self {
-            value,
-            label: label.into(),
-            state: None,
-        }
+        Self { value, label: label.into(), state: None }
     }
 }

@@ -68,24 +68,13 @@ struct Late {
 impl Store {
     /// A store of these tables.
     pub(crate) fn new(tables: Vec<Table>) -> Self {
-        let generated: u64 = tables
-            .iter()
-            .map(|table| u64::from(table.generated_count()))
-            .max()
-            .unwrap_or(0);
-        Self {
-            tables,
-            changes: Numbered::new(CHANGES_KEPT),
-            version: FIRST_VERSION + generated,
-            late: Vec::new(),
-        }
+        let generated: u64 = tables.iter().map(|table| u64::from(table.generated_count())).max().unwrap_or(0);
+        Self { tables, changes: Numbered::new(CHANGES_KEPT), version: FIRST_VERSION + generated, late: Vec::new() }
     }
 
     /// The index of a table by the name of its set or its logical name.
     pub(crate) fn table_index(&self, name: &str) -> Option<usize> {
-        self.tables
-            .iter()
-            .position(|table| table.shape.set == name || table.shape.name == name)
+        self.tables.iter().position(|table| table.shape.set == name || table.shape.name == name)
     }
 
     /// A table by the name of its set.
@@ -105,9 +94,7 @@ impl Store {
 
     /// Makes visible what has become so by `now`.
     pub(crate) fn settle(&mut self, now: i64) {
-        let (due, later) = std::mem::take(&mut self.late)
-            .into_iter()
-            .partition(|late| late.visible_from <= now);
+        let (due, later) = std::mem::take(&mut self.late).into_iter().partition(|late| late.visible_from <= now);
         self.late = later;
         let mut due: Vec<Late> = due;
         due.sort_by_key(|late| late.visible_from);
@@ -130,18 +117,9 @@ impl Store {
             modified_on: draft.modified_on.unwrap_or(now),
             version: self.version,
         };
-        match draft
-            .visible_from
-            .filter(|visible_from| *visible_from > now)
-        {
+        match draft.visible_from.filter(|visible_from| *visible_from > now) {
             Some(visible_from) => {
-                self.late.push(Late {
-                    visible_from,
-                    table: draft.table,
-                    id: draft.id,
-                    values: draft.values,
-                    stamp,
-                });
+                self.late.push(Late { visible_from, table: draft.table, id: draft.id, values: draft.values, stamp });
             }
             None => self.tables[draft.table].put(draft.id, draft.values, stamp),
         }
@@ -175,28 +153,14 @@ impl Store {
     fn log_write(&mut self, draft: &Draft, now: i64, by: By) {
         let table = &self.tables[draft.table];
         let before = table.get(draft.id);
-        let kind = if before.is_some() {
-            ChangeKind::Updated
-        } else {
-            ChangeKind::Created
-        };
+        let kind = if before.is_some() { ChangeKind::Updated } else { ChangeKind::Created };
         let fields = draft.values.iter().map(|(field, new)| FieldChange {
             field: table.fields[*field].name.clone(),
-            old: before.map_or(serde_json::Value::Null, |record| {
-                table.value(record, *field).to_json()
-            }),
+            old: before.map_or(serde_json::Value::Null, |record| table.value(record, *field).to_json()),
             new: new.to_json(),
         });
         let fields = fields.collect();
         let (set, id) = (table.shape.set.to_owned(), draft.id.to_string());
-        self.changes.push(|number| Change {
-            number,
-            at: crate::time::instant_text(now),
-            by,
-            kind,
-            set,
-            id,
-            fields,
-        });
+        self.changes.push(|number| Change { number, at: crate::time::instant_text(now), by, kind, set, id, fields });
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    iter::Peekable,
     ops::Bound,
     sync::OnceLock,
 };
@@ -11,6 +10,7 @@ use super::{
     generate::{Fact, Population, full_name},
     schema::{self, Field, Key},
     value::Value,
+    walk::{Place, Walk, is_range, merged},
 };
 use crate::guid::Guid;
 
@@ -77,17 +77,10 @@ struct Dates {
     rows: BTreeSet<(i64, Guid)>,
 }
 
-/// A place in the order of a date (0 in the order of ids), then of ids.
-pub(crate) type Place = (i64, Guid);
-
 impl Table {
     /// A table with these generated records.
     pub(crate) fn new(shape: schema::Table, fields: Vec<Field>, population: Population) -> Self {
-        let by_name = fields
-            .iter()
-            .enumerate()
-            .map(|(index, field)| (field.name.clone(), index))
-            .collect();
+        let by_name = fields.iter().enumerate().map(|(index, field)| (field.name.clone(), index)).collect();
         let words = usize::try_from(population.count.div_ceil(64)).unwrap_or(0);
         Self {
             shape,
@@ -110,9 +103,7 @@ impl Table {
 
     /// The field that shows a fact.
     pub(crate) fn field_of(&self, fact: Fact) -> Option<usize> {
-        self.fields
-            .iter()
-            .position(|field| field.fact == Some(fact))
+        self.fields.iter().position(|field| field.fact == Some(fact))
     }
 
     /// Adds a field, or puts another in place of the one of the same name.
@@ -127,13 +118,8 @@ impl Table {
 
     /// How many records there are.
     pub(crate) fn len(&self) -> usize {
-        let of_generated =
-            usize::try_from(self.population.count).unwrap_or(usize::MAX) - self.deleted_generated;
-        let overlaid = self
-            .rows
-            .values()
-            .filter(|row| row.generated.is_some())
-            .count();
+        let of_generated = usize::try_from(self.population.count).unwrap_or(usize::MAX) - self.deleted_generated;
+        let overlaid = self.rows.values().filter(|row| row.generated.is_some()).count();
         of_generated + self.rows.len() - overlaid
     }
 
@@ -144,14 +130,12 @@ impl Table {
 
     /// A generated record by its number, as it is now.
     pub(crate) fn generated(&self, number: u32) -> Option<Record<'_>> {
-        self.get(self.population.id(number))
-            .filter(|_| number < self.population.count)
+        self.get(self.population.id(number)).filter(|_| number < self.population.count)
     }
 
     /// A fact of some other record, generated or imagined, for changes that look real.
     pub(crate) fn other_fact(&self, chance: u64, fact: Fact) -> Value<'static> {
-        self.population
-            .fact(u32::try_from(chance >> 33).unwrap_or(0), fact)
+        self.population.fact(u32::try_from(chance >> 33).unwrap_or(0), fact)
     }
 
     /// How many records were written since.
@@ -176,9 +160,7 @@ impl Table {
                 Some(Fact::Id) => Value::Guid(row.id),
                 Some(Fact::CreatedOn) => Value::Instant(row.created_on),
                 Some(Fact::ModifiedOn) => Value::Instant(row.modified_on),
-                Some(Fact::Version) => {
-                    Value::Integer(i64::try_from(row.version).unwrap_or(i64::MAX))
-                }
+                Some(Fact::Version) => Value::Integer(i64::try_from(row.version).unwrap_or(i64::MAX)),
                 _ => match (row.values.get(&field), row.generated) {
                     (Some(value), _) => value.clone(),
                     (None, Some(number)) => self.generated_value(number, field),
@@ -232,13 +214,9 @@ impl Table {
             Bound::Excluded((_, id)) => self.population.count_below(id, false),
         };
         let generated = (start..end.max(start)).filter(|number| !self.is_touched(*number));
-        let generated =
-            generated.map(|number| ((0, self.population.id(number)), Record::Generated(number)));
+        let generated = generated.map(|number| ((0, self.population.id(number)), Record::Generated(number)));
         let bounds = (from.map(|place| place.1), to.map(|place| place.1));
-        let written = is_range(&bounds)
-            .then(|| self.rows.range(bounds))
-            .into_iter()
-            .flatten();
+        let written = is_range(&bounds).then(|| self.rows.range(bounds)).into_iter().flatten();
         let written = written.map(|(id, row)| ((0, *id), Record::Written(row)));
         merged(generated, written, backwards)
     }
@@ -254,46 +232,19 @@ impl Table {
     }
 
     /// All records in the order of a date and then of their ids, forwards or backwards.
-    pub(crate) fn by_date(
-        &self,
-        index: DateIndex,
-        from: Bound<Place>,
-        to: Bound<Place>,
-        backwards: bool,
-    ) -> Walk<'_> {
+    pub(crate) fn by_date(&self, index: DateIndex, from: Bound<Place>, to: Bound<Place>, backwards: bool) -> Walk<'_> {
         let numbers = self.generated_in_window(index, from, to);
-        let generated = numbers
-            .iter()
-            .copied()
-            .filter(|number| !self.is_touched(*number));
-        let generated = generated.map(move |number| {
-            (
-                self.generated_place(index, number),
-                Record::Generated(number),
-            )
-        });
+        let generated = numbers.iter().copied().filter(|number| !self.is_touched(*number));
+        let generated = generated.map(move |number| (self.generated_place(index, number), Record::Generated(number)));
         let bounds = (from, to);
-        let written = is_range(&bounds)
-            .then(|| self.dates(index).rows.range(bounds))
-            .into_iter()
-            .flatten();
-        let written =
-            written.filter_map(|place| Some((*place, Record::Written(self.rows.get(&place.1)?))));
+        let written = is_range(&bounds).then(|| self.dates(index).rows.range(bounds)).into_iter().flatten();
+        let written = written.filter_map(|place| Some((*place, Record::Written(self.rows.get(&place.1)?))));
         merged(generated, written, backwards)
     }
 
     /// About how many records lie in a window of a date: exact but for deleted ones.
-    pub(crate) fn count_in_window(
-        &self,
-        index: DateIndex,
-        from: Bound<Place>,
-        to: Bound<Place>,
-    ) -> usize {
-        let written = if is_range(&(from, to)) {
-            self.rows.len()
-        } else {
-            0
-        };
+    pub(crate) fn count_in_window(&self, index: DateIndex, from: Bound<Place>, to: Bound<Place>) -> usize {
+        let written = if is_range(&(from, to)) { self.rows.len() } else { 0 };
         self.generated_in_window(index, from, to).len() + written
     }
 
@@ -338,10 +289,7 @@ impl Table {
             return false;
         }
         self.remove_from_indexes(id);
-        let began_generated = self
-            .rows
-            .remove(&id)
-            .is_none_or(|row| row.generated.is_some());
+        let began_generated = self.rows.remove(&id).is_none_or(|row| row.generated.is_some());
         if let Some(number) = self.population.number_of(id)
             && began_generated
         {
@@ -363,8 +311,7 @@ impl Table {
 
     /// The product's own rule: the full name follows the first and the last.
     fn derive_full_name(&self, row: &mut Row) {
-        let fields =
-            [Fact::FirstName, Fact::LastName, Fact::FullName].map(|fact| self.field_of(fact));
+        let fields = [Fact::FirstName, Fact::LastName, Fact::FullName].map(|fact| self.field_of(fact));
         let [Some(first), Some(last), Some(full)] = fields else {
             return;
         };
@@ -395,18 +342,10 @@ impl Table {
     }
 
     fn generated_place(&self, index: DateIndex, number: u32) -> Place {
-        (
-            self.date(Record::Generated(number), index),
-            self.population.id(number),
-        )
+        (self.date(Record::Generated(number), index), self.population.id(number))
     }
 
-    fn generated_in_window(
-        &self,
-        index: DateIndex,
-        from: Bound<Place>,
-        to: Bound<Place>,
-    ) -> &[u32] {
+    fn generated_in_window(&self, index: DateIndex, from: Bound<Place>, to: Bound<Place>) -> &[u32] {
         let numbers = self.dates(index).generated.get_or_init(|| {
             // Ids ascend with the numbers, so that a number breaks a tie as its id does.
             let mut keyed: Vec<(i64, u32)> = (0..self.population.count)
@@ -417,30 +356,20 @@ impl Table {
         });
         let start = match from {
             Bound::Unbounded => 0,
-            Bound::Included(place) => {
-                numbers.partition_point(|number| self.generated_place(index, *number) < place)
-            }
-            Bound::Excluded(place) => {
-                numbers.partition_point(|number| self.generated_place(index, *number) <= place)
-            }
+            Bound::Included(place) => numbers.partition_point(|number| self.generated_place(index, *number) < place),
+            Bound::Excluded(place) => numbers.partition_point(|number| self.generated_place(index, *number) <= place),
         };
         let end = match to {
             Bound::Unbounded => numbers.len(),
-            Bound::Included(place) => {
-                numbers.partition_point(|number| self.generated_place(index, *number) <= place)
-            }
-            Bound::Excluded(place) => {
-                numbers.partition_point(|number| self.generated_place(index, *number) < place)
-            }
+            Bound::Included(place) => numbers.partition_point(|number| self.generated_place(index, *number) <= place),
+            Bound::Excluded(place) => numbers.partition_point(|number| self.generated_place(index, *number) < place),
         };
         &numbers[start..end.max(start)]
     }
 
     fn is_touched(&self, number: u32) -> bool {
         let (word, bit) = bit_of(number);
-        self.touched
-            .get(word)
-            .is_none_or(|bits| bits >> bit & 1 == 1)
+        self.touched.get(word).is_none_or(|bits| bits >> bit & 1 == 1)
     }
 
     fn touch(&mut self, number: u32) {
@@ -462,72 +391,6 @@ pub(crate) struct Stamp {
     pub(crate) version: u64,
 }
 
-/// Records in an order.
-pub(crate) type Walk<'a> = Box<dyn Iterator<Item = Record<'a>> + 'a>;
-
 fn bit_of(number: u32) -> (usize, u32) {
-    (
-        usize::try_from(number / 64).unwrap_or(usize::MAX),
-        number % 64,
-    )
-}
-
-/// False for bounds at which a `BTreeMap` would panic: from beyond to.
-fn is_range<T: Ord>(bounds: &(Bound<T>, Bound<T>)) -> bool {
-    match bounds {
-        (Bound::Included(from), Bound::Included(to)) => from <= to,
-        (
-            Bound::Included(from) | Bound::Excluded(from),
-            Bound::Excluded(to) | Bound::Included(to),
-        ) => from < to,
-        _ => true,
-    }
-}
-
-/// Two ordered sequences as one.
-fn merged<'a, A, B>(left: A, right: B, backwards: bool) -> Walk<'a>
-where
-    A: DoubleEndedIterator<Item = (Place, Record<'a>)> + 'a,
-    B: DoubleEndedIterator<Item = (Place, Record<'a>)> + 'a,
-{
-    if backwards {
-        Box::new(Merge {
-            left: left.rev().peekable(),
-            right: right.rev().peekable(),
-            backwards,
-        })
-    } else {
-        Box::new(Merge {
-            left: left.peekable(),
-            right: right.peekable(),
-            backwards,
-        })
-    }
-}
-
-struct Merge<A: Iterator, B: Iterator> {
-    left: Peekable<A>,
-    right: Peekable<B>,
-    backwards: bool,
-}
-
-impl<'a, A, B> Iterator for Merge<A, B>
-where
-    A: Iterator<Item = (Place, Record<'a>)>,
-    B: Iterator<Item = (Place, Record<'a>)>,
-{
-    type Item = Record<'a>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let take_left = match (self.left.peek(), self.right.peek()) {
-            (Some((left, _)), Some((right, _))) => (left < right) != self.backwards,
-            (left, _) => left.is_some(),
-        };
-        let next = if take_left {
-            self.left.next()
-        } else {
-            self.right.next()
-        };
-        next.map(|(_, record)| record)
-    }
+    (usize::try_from(number / 64).unwrap_or(usize::MAX), number % 64)
 }

@@ -132,11 +132,8 @@ impl Decimal {
         }
         let units = if negative { -units } else { units };
         Some(
-            Self::new(
-                units,
-                u8::try_from(scale).ok().filter(|scale| *scale <= 30)?,
-            )
-            .rescaled(SCALE_MAX.min(u8::try_from(scale).ok()?)),
+            Self::new(units, u8::try_from(scale).ok().filter(|scale| *scale <= 30)?)
+                .rescaled(SCALE_MAX.min(u8::try_from(scale).ok()?)),
         )
     }
 
@@ -154,9 +151,7 @@ impl Decimal {
     /// The whole number, if it is one.
     pub(crate) fn to_integer(self) -> Option<i64> {
         let divisor = power_of_ten(self.scale);
-        (self.units % divisor == 0)
-            .then(|| i64::try_from(self.units / divisor).ok())
-            .flatten()
+        (self.units % divisor == 0).then(|| i64::try_from(self.units / divisor).ok()).flatten()
     }
 
     /// The number times ten to the power of twelve, so that all of them compare.
@@ -167,11 +162,7 @@ impl Decimal {
 
 /// Several choices as the wire shows them: `1,3,7`.
 pub(crate) fn choice_text(choices: &[i64]) -> String {
-    choices
-        .iter()
-        .map(i64::to_string)
-        .collect::<Vec<_>>()
-        .join(",")
+    choices.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn power_of_ten(exponent: u8) -> i128 {
@@ -192,13 +183,7 @@ impl fmt::Display for Decimal {
         if self.scale == 0 {
             return write!(f, "{sign}{units}");
         }
-        write!(
-            f,
-            "{sign}{}.{:0width$}",
-            units / divisor,
-            units % divisor,
-            width = usize::from(self.scale)
-        )
+        write!(f, "{sign}{}.{:0width$}", units / divisor, units % divisor, width = usize::from(self.scale))
     }
 }
 
@@ -210,14 +195,8 @@ mod tests {
     fn decimals_read_print_and_round() {
         assert_eq!(Decimal::parse("-12.50").unwrap().to_string(), "-12.50");
         assert_eq!(Decimal::parse("1.5e3").unwrap().to_string(), "1500");
-        assert_eq!(
-            Decimal::parse("2.345").unwrap().rescaled(2).to_string(),
-            "2.35"
-        );
-        assert_eq!(
-            Decimal::parse("-2.345").unwrap().rescaled(2).to_string(),
-            "-2.35"
-        );
+        assert_eq!(Decimal::parse("2.345").unwrap().rescaled(2).to_string(), "2.35");
+        assert_eq!(Decimal::parse("-2.345").unwrap().rescaled(2).to_string(), "-2.35");
         assert_eq!(Decimal::parse("10.00"), Decimal::parse("1e1"));
         assert_eq!(Decimal::parse("ten"), None);
         assert_eq!(Decimal::parse("7.0").unwrap().to_integer(), Some(7));

@@ -17,13 +17,8 @@ pub(super) struct Country {
 }
 
 /// Mail hosts. Each is reserved for examples (RFC 2606), so that no real person can ever be written to.
-pub(super) const MAIL_HOSTS: &[&str] = &[
-    "example.com",
-    "example.org",
-    "example.net",
-    "mail.example.com",
-    "post.example.org",
-];
+pub(super) const MAIL_HOSTS: &[&str] =
+    &["example.com", "example.org", "example.net", "mail.example.com", "post.example.org"];
 
 /// Job titles.
 pub(super) const JOBS: &[&str] = &[
@@ -94,9 +89,8 @@ pub(super) const COMPANIES: &[&str] = &[
 ];
 
 /// Legal forms.
-pub(super) const LEGAL_FORMS: &[&str] = &[
-    "Ltd", "Inc.", "GmbH", "SARL", "S.L.", "B.V.", "S.p.A.", "AB", "plc", "& Co. KG",
-];
+pub(super) const LEGAL_FORMS: &[&str] =
+    &["Ltd", "Inc.", "GmbH", "SARL", "S.L.", "B.V.", "S.p.A.", "AB", "plc", "& Co. KG"];
 
 /// A sentence for long texts; repeated until it is long enough.
 pub(super) const SENTENCE: &str = "Met at the fair in Köln; prefers calls after 17:00, “not on Fridays”; see the note of José\nand the file C:\\crm\\notes\t1. ";
@@ -132,12 +126,7 @@ pub(super) const COUNTRIES: &[Country] = &[
             ("Edinburgh", "Scotland", "EH1 "),
             ("Cardiff", "Wales", "CF10 "),
         ],
-        streets: &[
-            "High Street",
-            "Station Road",
-            "Church Lane",
-            "King's Parade",
-        ],
+        streets: &["High Street", "Station Road", "Church Lane", "King's Parade"],
     },
     Country {
         iso: "US",
@@ -168,12 +157,7 @@ pub(super) const COUNTRIES: &[Country] = &[
             ("Austin", "TX", "787"),
             ("Seattle", "WA", "981"),
         ],
-        streets: &[
-            "Main Street",
-            "5th Avenue",
-            "Martin Luther King Jr. Blvd",
-            "Elm St.",
-        ],
+        streets: &["Main Street", "5th Avenue", "Martin Luther King Jr. Blvd", "Elm St."],
     },
     Country {
         iso: "IE",
@@ -194,11 +178,7 @@ pub(super) const COUNTRIES: &[Country] = &[
             ("Byrne", "byrne"),
             ("D'Arcy", "darcy"),
         ],
-        cities: &[
-            ("Dublin", "Leinster", "D0"),
-            ("Cork", "Munster", "T12 "),
-            ("Galway", "Connacht", "H91 "),
-        ],
+        cities: &[("Dublin", "Leinster", "D0"), ("Cork", "Munster", "T12 "), ("Galway", "Connacht", "H91 ")],
         streets: &["O'Connell Street", "Grafton Street", "St. Stephen's Green"],
     },
     Country {
@@ -225,11 +205,7 @@ pub(super) const COUNTRIES: &[Country] = &[
             ("Lyon", "Auvergne-Rhône-Alpes", "690"),
             ("Orléans", "Centre-Val de Loire", "450"),
         ],
-        streets: &[
-            "rue de la Paix",
-            "avenue de l'Opéra",
-            "place du Général-de-Gaulle",
-        ],
+        streets: &["rue de la Paix", "avenue de l'Opéra", "place du Général-de-Gaulle"],
     },
     Country {
         iso: "DE",
@@ -256,12 +232,7 @@ pub(super) const COUNTRIES: &[Country] = &[
             ("Köln", "Nordrhein-Westfalen", "506"),
             ("Halle (Saale)", "Sachsen-Anhalt", "061"),
         ],
-        streets: &[
-            "Hauptstraße",
-            "Bahnhofstr.",
-            "Straße des 17. Juni",
-            "Am Markt",
-        ],
+        streets: &["Hauptstraße", "Bahnhofstr.", "Straße des 17. Juni", "Am Markt"],
     },
     Country {
         iso: "ES",
@@ -282,48 +253,21 @@ pub(super) const COUNTRIES: &[Country] = &[
             ("Fernández", "fernandez"),
             ("Ibáñez", "ibanez"),
         ],
-        cities: &[
-            ("Madrid", "Madrid", "280"),
-            ("A Coruña", "Galicia", "150"),
-            ("Málaga", "Andalucía", "290"),
-        ],
+        cities: &[("Madrid", "Madrid", "280"), ("A Coruña", "Galicia", "150"), ("Málaga", "Andalucía", "290")],
         streets: &["Calle Mayor", "Avenida de América", "Plaza de España"],
     },
     Country {
         iso: "IT",
         dial: "+39 06",
-        first: &[
-            ("Niccolò", "niccolo"),
-            ("Giulia", "giulia"),
-            ("Luca", "luca"),
-            ("Chiara", "chiara"),
-        ],
-        last: &[
-            ("D'Angelo", "dangelo"),
-            ("Rossi", "rossi"),
-            ("Dell'Acqua", "dellacqua"),
-            ("Bianchi", "bianchi"),
-        ],
-        cities: &[
-            ("Roma", "Lazio", "001"),
-            ("Milano", "Lombardia", "201"),
-            ("Forlì", "Emilia-Romagna", "471"),
-        ],
-        streets: &[
-            "via Garibaldi",
-            "corso Vittorio Emanuele II",
-            "piazza del Popolo",
-        ],
+        first: &[("Niccolò", "niccolo"), ("Giulia", "giulia"), ("Luca", "luca"), ("Chiara", "chiara")],
+        last: &[("D'Angelo", "dangelo"), ("Rossi", "rossi"), ("Dell'Acqua", "dellacqua"), ("Bianchi", "bianchi")],
+        cities: &[("Roma", "Lazio", "001"), ("Milano", "Lombardia", "201"), ("Forlì", "Emilia-Romagna", "471")],
+        streets: &["via Garibaldi", "corso Vittorio Emanuele II", "piazza del Popolo"],
     },
     Country {
         iso: "NL",
         dial: "+31 20",
-        first: &[
-            ("Edsger", "edsger"),
-            ("Anouk", "anouk"),
-            ("Daniël", "daniel"),
-            ("Femke", "femke"),
-        ],
+        first: &[("Edsger", "edsger"), ("Anouk", "anouk"), ("Daniël", "daniel"), ("Femke", "femke")],
         last: &[
             ("Dijkstra", "dijkstra"),
             ("van den Berg", "vandenberg"),
@@ -340,125 +284,58 @@ pub(super) const COUNTRIES: &[Country] = &[
     Country {
         iso: "PL",
         dial: "+48 22",
-        first: &[
-            ("Łukasz", "lukasz"),
-            ("Małgorzata", "malgorzata"),
-            ("Żaneta", "zaneta"),
-            ("Piotr", "piotr"),
-        ],
+        first: &[("Łukasz", "lukasz"), ("Małgorzata", "malgorzata"), ("Żaneta", "zaneta"), ("Piotr", "piotr")],
         last: &[
             ("Wójcik", "wojcik"),
             ("Kowalczyk", "kowalczyk"),
             ("Brzęczyszczykiewicz", "brzeczyszczykiewicz"),
             ("Zieliński", "zielinski"),
         ],
-        cities: &[
-            ("Warszawa", "mazowieckie", "00-"),
-            ("Łódź", "łódzkie", "90-"),
-            ("Kraków", "małopolskie", "30-"),
-        ],
+        cities: &[("Warszawa", "mazowieckie", "00-"), ("Łódź", "łódzkie", "90-"), ("Kraków", "małopolskie", "30-")],
         streets: &["ul. Długa", "al. Jerozolimskie", "ul. Świętojańska"],
     },
     Country {
         iso: "JP",
         dial: "+81 3",
-        first: &[
-            ("太郎", "taro"),
-            ("花子", "hanako"),
-            ("さくら", "sakura"),
-            ("健一", "kenichi"),
-        ],
-        last: &[
-            ("佐藤", "sato"),
-            ("鈴木", "suzuki"),
-            ("髙橋", "takahashi"),
-            ("𠮷田", "yoshida"),
-        ],
-        cities: &[
-            ("東京", "東京都", "100-"),
-            ("大阪市", "大阪府", "530-"),
-            ("札幌市", "北海道", "060-"),
-        ],
+        first: &[("太郎", "taro"), ("花子", "hanako"), ("さくら", "sakura"), ("健一", "kenichi")],
+        last: &[("佐藤", "sato"), ("鈴木", "suzuki"), ("髙橋", "takahashi"), ("𠮷田", "yoshida")],
+        cities: &[("東京", "東京都", "100-"), ("大阪市", "大阪府", "530-"), ("札幌市", "北海道", "060-")],
         streets: &["千代田1丁目", "中央区銀座", "北区梅田"],
     },
     Country {
         iso: "GR",
         dial: "+30 21",
-        first: &[
-            ("Γιώργος", "giorgos"),
-            ("Ελένη", "eleni"),
-            ("Νίκος", "nikos"),
-            ("Μαρία", "maria"),
-        ],
+        first: &[("Γιώργος", "giorgos"), ("Ελένη", "eleni"), ("Νίκος", "nikos"), ("Μαρία", "maria")],
         last: &[
             ("Παπαδόπουλος", "papadopoulos"),
             ("Ἀθηναῖος", "athinaios"),
             ("Βασιλείου", "vasileiou"),
             ("Ράπτης", "raptis"),
         ],
-        cities: &[
-            ("Αθήνα", "Αττική", "105 "),
-            ("Θεσσαλονίκη", "Μακεδονία", "546 "),
-        ],
+        cities: &[("Αθήνα", "Αττική", "105 "), ("Θεσσαλονίκη", "Μακεδονία", "546 ")],
         streets: &["Ερμού", "Πανεπιστημίου", "Τσιμισκή"],
     },
     Country {
         iso: "IL",
         dial: "+972 3",
-        first: &[
-            ("יוסף", "yosef"),
-            ("מרים", "miriam"),
-            ("נועה", "noa"),
-            ("דוד", "david"),
-        ],
-        last: &[
-            ("כהן", "cohen"),
-            ("לוי", "levi"),
-            ("בן־גוריון", "bengurion"),
-            ("مزراحي", "mizrahi"),
-        ],
-        cities: &[
-            ("תל אביב-יפו", "תל אביב", "61"),
-            ("ירושלים", "ירושלים", "91"),
-        ],
+        first: &[("יוסף", "yosef"), ("מרים", "miriam"), ("נועה", "noa"), ("דוד", "david")],
+        last: &[("כהן", "cohen"), ("לוי", "levi"), ("בן־גוריון", "bengurion"), ("مزراحي", "mizrahi")],
+        cities: &[("תל אביב-יפו", "תל אביב", "61"), ("ירושלים", "ירושלים", "91")],
         streets: &["רחוב דיזנגוף", "שדרות רוטשילד"],
     },
     Country {
         iso: "EG",
         dial: "+20 2",
-        first: &[
-            ("محمد", "mohamed"),
-            ("فاطمة", "fatma"),
-            ("أحمد", "ahmed"),
-            ("ليلى", "laila"),
-        ],
-        last: &[
-            ("عبد الرحمن", "abdelrahman"),
-            ("السيد", "elsayed"),
-            ("حسن", "hassan"),
-            ("منصور", "mansour"),
-        ],
-        cities: &[
-            ("القاهرة", "القاهرة", "11"),
-            ("الإسكندرية", "الإسكندرية", "21"),
-        ],
+        first: &[("محمد", "mohamed"), ("فاطمة", "fatma"), ("أحمد", "ahmed"), ("ليلى", "laila")],
+        last: &[("عبد الرحمن", "abdelrahman"), ("السيد", "elsayed"), ("حسن", "hassan"), ("منصور", "mansour")],
+        cities: &[("القاهرة", "القاهرة", "11"), ("الإسكندرية", "الإسكندرية", "21")],
         streets: &["شارع التحرير", "شارع النيل"],
     },
     Country {
         iso: "SE",
         dial: "+46 8",
-        first: &[
-            ("Åsa", "asa"),
-            ("Göran", "goran"),
-            ("Linnéa", "linnea"),
-            ("Björn", "bjorn"),
-        ],
-        last: &[
-            ("Ångström", "angstrom"),
-            ("Öberg", "oberg"),
-            ("Svensson", "svensson"),
-            ("Sjögren", "sjogren"),
-        ],
+        first: &[("Åsa", "asa"), ("Göran", "goran"), ("Linnéa", "linnea"), ("Björn", "bjorn")],
+        last: &[("Ångström", "angstrom"), ("Öberg", "oberg"), ("Svensson", "svensson"), ("Sjögren", "sjogren")],
         cities: &[
             ("Stockholm", "Stockholms län", "111 "),
             ("Malmö", "Skåne län", "211 "),

@@ -46,22 +46,16 @@ impl Call {
     pub(crate) fn resource(&self) -> Option<(String, String)> {
         let rest = self.path.strip_prefix(API)?;
         let (version, resource) = rest.split_once('/').unwrap_or((rest, ""));
-        let is_version = version
-            .split_once('.')
-            .is_some_and(|(major, minor)| is_number(major) && is_number(minor));
+        let is_version = version.split_once('.').is_some_and(|(major, minor)| is_number(major) && is_number(minor));
         is_version.then(|| {
-            let resource = percent_decode_str(resource)
-                .decode_utf8_lossy()
-                .into_owned();
+            let resource = percent_decode_str(resource).decode_utf8_lossy().into_owned();
             (version.to_owned(), resource)
         })
     }
 
     /// The service root as the client spells the host, such as `http://127.0.0.1:4000/api/data/v9.2/`.
     pub(crate) fn root(&self) -> String {
-        let version = self
-            .resource()
-            .map_or_else(|| "9.2".to_owned(), |(version, _)| version);
+        let version = self.resource().map_or_else(|| "9.2".to_owned(), |(version, _)| version);
         format!("http://{}{API}{version}/", self.host())
     }
 
@@ -77,35 +71,22 @@ impl Call {
 
     /// A query option such as `$select`, decoded.
     pub(crate) fn option(&self, name: &str) -> Option<String> {
-        self.options()
-            .into_iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value)
+        self.options().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// All query options in order, decoded.
     pub(crate) fn options(&self) -> Vec<(String, String)> {
-        url::form_urlencoded::parse(self.query.as_bytes())
-            .into_owned()
-            .collect()
+        url::form_urlencoded::parse(self.query.as_bytes()).into_owned().collect()
     }
 
     /// The preferences of all `Prefer` headers.
     pub(crate) fn preferences(&self) -> Preferences {
         let mut preferences = Preferences::default();
-        let headers = self
-            .headers
-            .get_all("prefer")
-            .iter()
-            .filter_map(|value| value.to_str().ok());
+        let headers = self.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
         for (name, value) in headers.flat_map(split_preferences) {
             match name.as_str() {
-                "odata.maxpagesize" => {
-                    preferences.page_size_max = value.parse().ok().filter(|size| *size > 0)
-                }
-                "odata.include-annotations" => {
-                    preferences.annotations = Some((Annotations::parse(&value), value))
-                }
+                "odata.maxpagesize" => preferences.page_size_max = value.parse().ok().filter(|size| *size > 0),
+                "odata.include-annotations" => preferences.annotations = Some((Annotations::parse(&value), value)),
                 "return" => preferences.representation = value == "representation",
                 _ => {}
             }

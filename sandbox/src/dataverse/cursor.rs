@@ -19,12 +19,7 @@ pub(crate) struct Cursor {
 }
 
 /// Characters of a cookie that stay as they are when it is put into a URL.
-const KEPT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'=')
-    .remove(b'/');
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'=').remove(b'/');
 
 /// Times that a client can have encoded the token anew on its way back.
 const ENCODINGS_MAX: usize = 6;
@@ -39,10 +34,7 @@ impl Cursor {
             self.last.to_string().to_uppercase()
         );
         let inner = utf8_percent_encode(&inner, NON_ALPHANUMERIC);
-        let outer = format!(
-            "<cookie pagenumber=\"{}\" pagingcookie=\"{inner}\" istracking=\"False\" />",
-            self.page
-        );
+        let outer = format!("<cookie pagenumber=\"{}\" pagingcookie=\"{inner}\" istracking=\"False\" />", self.page);
         utf8_percent_encode(&outer, KEPT).to_string()
     }
 
@@ -55,8 +47,7 @@ impl Cursor {
             }
             text = percent_decode_str(&text).decode_utf8_lossy().into_owned();
         }
-        Self::read(&text)
-            .ok_or_else(|| Error::new(400, "0x80041129", "Malformed XML in the Paging Cookie."))
+        Self::read(&text).ok_or_else(|| Error::new(400, "0x80041129", "Malformed XML in the Paging Cookie."))
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -66,13 +57,8 @@ impl Cursor {
         if hex.len() % 2 == 1 || !hex.is_ascii() {
             return None;
         }
-        let bytes = (0..hex.len() / 2)
-            .map(|place| u8::from_str_radix(&hex[2 * place..2 * place + 2], 16).ok());
-        Some(Self {
-            page,
-            key: bytes.collect::<Option<_>>()?,
-            last,
-        })
+        let bytes = (0..hex.len() / 2).map(|place| u8::from_str_radix(&hex[2 * place..2 * place + 2], 16).ok());
+        Some(Self { page, key: bytes.collect::<Option<_>>()?, last })
     }
 }
 
@@ -88,11 +74,7 @@ mod tests {
 
     #[test]
     fn a_token_survives_being_encoded_anew() {
-        let cursor = Cursor {
-            page: 7,
-            key: vec![0, 1, 255, 37],
-            last: Guid::from_u128(42),
-        };
+        let cursor = Cursor { page: 7, key: vec![0, 1, 255, 37], last: Guid::from_u128(42) };
         let token = cursor.encode("contactid");
         assert!(token.contains("%253Ccookie"), "{token}");
         let once = percent_decode_str(&token).decode_utf8_lossy().into_owned();

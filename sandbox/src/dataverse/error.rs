@@ -48,11 +48,7 @@ pub(crate) mod code {
 impl Error {
     /// An error of this status.
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code: code.to_owned(),
-            message: message.into(),
-        }
+        Self { status, code: code.to_owned(), message: message.into() }
     }
 
     /// A query that cannot be answered: 400.
@@ -62,18 +58,12 @@ impl Error {
 
     /// A property that a table does not have: 400.
     pub(crate) fn property(name: &str, table: &str) -> Self {
-        Self::query(format!(
-            "Could not find a property named '{name}' on type 'Microsoft.Dynamics.CRM.{table}'."
-        ))
+        Self::query(format!("Could not find a property named '{name}' on type 'Microsoft.Dynamics.CRM.{table}'."))
     }
 
     /// A segment of the URL that leads nowhere: 404.
     pub(crate) fn segment(name: &str) -> Self {
-        Self::new(
-            404,
-            code::SEGMENT,
-            format!("Resource not found for the segment '{name}'."),
-        )
+        Self::new(404, code::SEGMENT, format!("Resource not found for the segment '{name}'."))
     }
 
     /// A payload that does not fit the table: 400.
@@ -89,11 +79,7 @@ impl Error {
                 code::REQUESTS,
                 "Number of requests exceeded the limit of 6000 over time window of 300 seconds.",
             ),
-            403 => Self::new(
-                status,
-                code::PRIVILEGE,
-                "Principal user is missing prvReadContact privilege.",
-            ),
+            403 => Self::new(status, code::PRIVILEGE, "Principal user is missing prvReadContact privilege."),
             404 => Self::new(status, code::MISSING, "The resource could not be found."),
             503 => Self::new(status, code::UNEXPECTED, "The service is unavailable."),
             _ => Self::new(status, code::UNEXPECTED, "An unexpected error occurred."),

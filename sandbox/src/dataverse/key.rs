@@ -59,18 +59,12 @@ impl Path {
 impl Segment {
     fn parse(text: &str) -> Result<Self, Error> {
         match text.split_once('(') {
-            None => Ok(Self {
-                name: text.to_owned(),
-                key: None,
-            }),
+            None => Ok(Self { name: text.to_owned(), key: None }),
             Some((name, rest)) => match rest.strip_suffix(')') {
-                Some(key) => Ok(Self {
-                    name: name.to_owned(),
-                    key: Some(key.to_owned()).filter(|key| !key.is_empty()),
-                }),
-                None => Err(Error::query(format!(
-                    "Bad Request - Error in query syntax: ')' expected in '{text}'."
-                ))),
+                Some(key) => {
+                    Ok(Self { name: name.to_owned(), key: Some(key.to_owned()).filter(|key| !key.is_empty()) })
+                }
+                None => Err(Error::query(format!("Bad Request - Error in query syntax: ')' expected in '{text}'."))),
             },
         }
     }
@@ -93,13 +87,8 @@ pub(crate) fn pairs(key: &str) -> Option<Vec<(String, String)>> {
         .map(|part| {
             let (name, value) = part.split_once('=')?;
             let value = value.trim();
-            let plain = value
-                .strip_prefix('\'')
-                .and_then(|rest| rest.strip_suffix('\''));
-            Some((
-                name.trim().to_owned(),
-                plain.map_or_else(|| value.to_owned(), |text| text.replace("''", "'")),
-            ))
+            let plain = value.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+            Some((name.trim().to_owned(), plain.map_or_else(|| value.to_owned(), |text| text.replace("''", "'"))))
         })
         .collect()
 }
@@ -124,17 +113,11 @@ pub(crate) fn target(table: &Table, key: &str) -> Result<Target, Error> {
     let mut values = Vec::new();
     for (name, text) in pairs {
         let field = model::property(table, &name).map_err(|_| invalid())?;
-        values.push((
-            field,
-            super::payload::key_value(table, field, &text).ok_or_else(invalid)?,
-        ));
+        values.push((field, super::payload::key_value(table, field, &text).ok_or_else(invalid)?));
     }
     let is_declared = table.keys.iter().any(|key| {
         key.fields.len() == values.len()
-            && key
-                .fields
-                .iter()
-                .all(|field| values.iter().any(|(named, _)| named == field))
+            && key.fields.iter().all(|field| values.iter().any(|(named, _)| named == field))
     });
     if !is_declared {
         return Err(invalid());
@@ -143,28 +126,15 @@ pub(crate) fn target(table: &Table, key: &str) -> Result<Target, Error> {
 }
 
 /// The record other than `except` that has these values, as the database compares them. One with a null has no key.
-pub(crate) fn find(
-    table: &Table,
-    values: &[(usize, Value<'static>)],
-    except: Option<Guid>,
-) -> Option<Guid> {
+pub(crate) fn find(table: &Table, values: &[(usize, Value<'static>)], except: Option<Guid>) -> Option<Guid> {
     if values.iter().any(|(_, value)| value.is_null()) {
         return None;
     }
-    let has_key = |record: Record<'_>| {
-        values
-            .iter()
-            .all(|(field, value)| is_same(&table.value(record, *field), value))
-    };
-    let is_generated = values.iter().all(|(field, _)| {
-        table.is_generated(*field) || table.fields[*field].fact == Some(Fact::Id)
-    });
+    let has_key = |record: Record<'_>| values.iter().all(|(field, value)| is_same(&table.value(record, *field), value));
+    let is_generated =
+        values.iter().all(|(field, _)| table.is_generated(*field) || table.fields[*field].fact == Some(Fact::Id));
     let matching = |record: &Record<'_>| Some(table.id(*record)) != except && has_key(*record);
-    let found = if is_generated {
-        table.all().find(matching)
-    } else {
-        table.written().find(matching)
-    };
+    let found = if is_generated { table.all().find(matching) } else { table.written().find(matching) };
     found.map(|record| table.id(record))
 }
 

@@ -36,10 +36,7 @@ const NAMESPACE: &str = "Microsoft.Dynamics.CRM.";
 
 /// Answers `GET /EntityDefinitions…`.
 pub(super) fn answer(store: &Store, call: &Call, path: &Path) -> Result<Reply, Error> {
-    let (first, rest) = path
-        .segments
-        .split_first()
-        .ok_or_else(|| Error::segment(""))?;
+    let (first, rest) = path.segments.split_first().ok_or_else(|| Error::segment(""))?;
     let root = format!("{}$metadata#EntityDefinitions", call.root());
     let Some(key) = &first.key else {
         if let Some(unknown) = rest.first() {
@@ -52,15 +49,9 @@ pub(super) fn answer(store: &Store, call: &Call, path: &Path) -> Result<Reply, E
     let root = format!("{root}('{}')", table.shape.name);
     match rest {
         [] => one(entity(table, call), call, &format!("{root}/$entity")),
-        [part] if part.name == "Keys" && part.key.is_none() => list(
-            table
-                .keys
-                .iter()
-                .map(|key| alternate_key(table, key))
-                .collect(),
-            call,
-            &format!("{root}/Keys"),
-        ),
+        [part] if part.name == "Keys" && part.key.is_none() => {
+            list(table.keys.iter().map(|key| alternate_key(table, key)).collect(), call, &format!("{root}/Keys"))
+        }
         [part, rest @ ..] if part.name == "Attributes" => {
             attributes(table, part, rest, call, &format!("{root}/Attributes"))
         }
@@ -72,12 +63,7 @@ fn find_table<'a>(store: &'a Store, key: &str) -> Result<&'a Table, Error> {
     let by_name = |name: &str| store.table(name);
     let found = match key::pairs(key).as_deref() {
         Some([(property, name)]) if property == "LogicalName" => by_name(name),
-        _ => Guid::parse(key).and_then(|id| {
-            store
-                .tables
-                .iter()
-                .find(|table| metadata_id(table.shape.name, "") == id)
-        }),
+        _ => Guid::parse(key).and_then(|id| store.tables.iter().find(|table| metadata_id(table.shape.name, "") == id)),
     };
     found.ok_or_else(|| {
         Error::new(
@@ -89,58 +75,30 @@ fn find_table<'a>(store: &'a Store, key: &str) -> Result<&'a Table, Error> {
 }
 
 /// `/Attributes`, `/Attributes/Type`, `/Attributes(LogicalName='x')`, `/Attributes(LogicalName='x')/Type`.
-fn attributes(
-    table: &Table,
-    part: &Segment,
-    rest: &[Segment],
-    call: &Call,
-    root: &str,
-) -> Result<Reply, Error> {
+fn attributes(table: &Table, part: &Segment, rest: &[Segment], call: &Call, root: &str) -> Result<Reply, Error> {
     let cast = match rest {
         [] => None,
-        [cast] if cast.key.is_none() => Some(
-            cast.name
-                .strip_prefix(NAMESPACE)
-                .ok_or_else(|| Error::segment(&cast.name))?,
-        ),
+        [cast] if cast.key.is_none() => {
+            Some(cast.name.strip_prefix(NAMESPACE).ok_or_else(|| Error::segment(&cast.name))?)
+        }
         [_, unknown, ..] | [unknown] => return Err(Error::segment(&unknown.name)),
     };
     let matches = |field: &&Field| cast.is_none_or(|cast| type_name(&field.kind).metadata == cast);
-    let root = cast.map_or_else(
-        || root.to_owned(),
-        |cast| format!("{root}/{NAMESPACE}{cast}"),
-    );
+    let root = cast.map_or_else(|| root.to_owned(), |cast| format!("{root}/{NAMESPACE}{cast}"));
     let Some(key) = &part.key else {
-        let fields = table
-            .fields
-            .iter()
-            .filter(matches)
-            .map(|field| attribute(table, field, call));
+        let fields = table.fields.iter().filter(matches).map(|field| attribute(table, field, call));
         return list(fields.collect(), call, &root);
     };
     let name = match key::pairs(key).as_deref() {
         Some([(property, name)]) if property == "LogicalName" => name.clone(),
         _ => key.clone(),
     };
-    let by_id =
-        |field: &&Field| Guid::parse(&name) == Some(metadata_id(table.shape.name, &field.name));
-    let field = table
-        .fields
-        .iter()
-        .find(|field| field.name == name || by_id(field))
-        .filter(matches);
+    let by_id = |field: &&Field| Guid::parse(&name) == Some(metadata_id(table.shape.name, &field.name));
+    let field = table.fields.iter().find(|field| field.name == name || by_id(field)).filter(matches);
     let field = field.ok_or_else(|| {
-        Error::new(
-            404,
-            "0x80060888",
-            format!("Could not find an attribute with the name or id '{name}'."),
-        )
+        Error::new(404, "0x80060888", format!("Could not find an attribute with the name or id '{name}'."))
     })?;
-    one(
-        attribute(table, field, call),
-        call,
-        &format!("{root}/$entity"),
-    )
+    one(attribute(table, field, call), call, &format!("{root}/$entity"))
 }
 
 fn entity(table: &Table, call: &Call) -> Json {
@@ -170,38 +128,19 @@ fn entity(table: &Table, call: &Call) -> Json {
     });
     for expansion in expansions(call) {
         let parts: Option<Vec<Json>> = match expansion.name.as_str() {
-            "Attributes" => Some(
-                table
-                    .fields
-                    .iter()
-                    .map(|field| attribute(table, field, call))
-                    .collect(),
-            ),
-            "Keys" => Some(
-                table
-                    .keys
-                    .iter()
-                    .map(|key| alternate_key(table, key))
-                    .collect(),
-            ),
+            "Attributes" => Some(table.fields.iter().map(|field| attribute(table, field, call)).collect()),
+            "Keys" => Some(table.keys.iter().map(|key| alternate_key(table, key)).collect()),
             _ => None,
         };
         if let Some(parts) = parts {
-            json[&expansion.name] = parts
-                .into_iter()
-                .map(|part| narrowed(part, expansion.select.as_deref()))
-                .collect();
+            json[&expansion.name] = parts.into_iter().map(|part| narrowed(part, expansion.select.as_deref())).collect();
         }
     }
     json
 }
 
 fn attribute(table: &Table, field: &Field, call: &Call) -> Json {
-    let TypeName {
-        attribute_type,
-        type_name,
-        metadata,
-    } = type_name(&field.kind);
+    let TypeName { attribute_type, type_name, metadata } = type_name(&field.kind);
     let required = match field.required {
         Required::None => "None",
         Required::Recommended => "Recommended",
@@ -230,9 +169,7 @@ fn attribute(table: &Table, field: &Field, call: &Call) -> Json {
     });
     if let Json::Object(properties) = &mut json {
         properties.extend(details(&field.kind));
-        if expansions(call)
-            .iter()
-            .any(|expansion| matches!(expansion.name.as_str(), "OptionSet" | "GlobalOptionSet"))
+        if expansions(call).iter().any(|expansion| matches!(expansion.name.as_str(), "OptionSet" | "GlobalOptionSet"))
             && let Some(options) = option_set(table, field)
         {
             properties.insert("OptionSet".into(), options);
@@ -302,8 +239,7 @@ fn option_set(table: &Table, field: &Field) -> Option<Json> {
 }
 
 fn option(choice: &Choice) -> Json {
-    let mut json =
-        json!({"Value": choice.value, "Label": label(&choice.label), "IsManaged": false});
+    let mut json = json!({"Value": choice.value, "Label": label(&choice.label), "IsManaged": false});
     if let Some(state) = choice.state {
         json["State"] = state.into();
     }
@@ -311,11 +247,7 @@ fn option(choice: &Choice) -> Json {
 }
 
 fn alternate_key(table: &Table, key: &Key) -> Json {
-    let fields: Vec<&str> = key
-        .fields
-        .iter()
-        .map(|field| table.fields[*field].name.as_str())
-        .collect();
+    let fields: Vec<&str> = key.fields.iter().map(|field| table.fields[*field].name.as_str()).collect();
     json!({
         "MetadataId": metadata_id(table.shape.name, &key.name).to_string(),
         "LogicalName": key.name,
@@ -345,9 +277,7 @@ fn label(text: &str) -> Json {
 }
 
 fn metadata_id(table: &str, name: &str) -> Guid {
-    let chance = format!("{table}.{name}")
-        .bytes()
-        .fold(7, |chance, byte| mix(chance, u64::from(byte)));
+    let chance = format!("{table}.{name}").bytes().fold(7, |chance, byte| mix(chance, u64::from(byte)));
     let bits = u128::from(mix(chance, 1)) << 64 | u128::from(mix(chance, 2));
     Guid::from_u128(bits & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62)
 }
@@ -378,14 +308,8 @@ fn expansions(call: &Call) -> Vec<Expansion> {
         .filter(|part| !part.is_empty())
         .map(|part| {
             let (name, options) = part.split_once('(').unwrap_or((part, ""));
-            let select = options
-                .trim_end_matches(')')
-                .split(';')
-                .find_map(|option| option.strip_prefix("$select="));
-            Expansion {
-                name: name.trim().to_owned(),
-                select: select.map(str::to_owned),
-            }
+            let select = options.trim_end_matches(')').split(';').find_map(|option| option.strip_prefix("$select="));
+            Expansion { name: name.trim().to_owned(), select: select.map(str::to_owned) }
         })
         .collect()
 }
@@ -411,9 +335,7 @@ fn list(items: Vec<Json>, call: &Call, context: &str) -> Result<Reply, Error> {
             value.push(selected(item, call)?);
         }
     }
-    let select = call
-        .option("$select")
-        .map_or_else(String::new, |select| format!("({select})"));
+    let select = call.option("$select").map_or_else(String::new, |select| format!("({select})"));
     let body = json!({"@odata.context": format!("{context}{select}"), "value": value});
     Ok(Reply::json(200, &body).header("OData-Version", "4.0"))
 }
@@ -429,10 +351,7 @@ fn selected(item: Json, call: &Call) -> Result<Json, Error> {
             )));
         }
     }
-    let expanded: Vec<String> = expansions(call)
-        .into_iter()
-        .map(|expansion| expansion.name)
-        .collect();
+    let expanded: Vec<String> = expansions(call).into_iter().map(|expansion| expansion.name).collect();
     let kept = select.map(|select| format!("{select},{},GlobalOptionSet", expanded.join(",")));
     Ok(narrowed(item, kept.as_deref()))
 }
@@ -455,11 +374,8 @@ fn narrowed(item: Json, select: Option<&str>) -> Json {
         return item;
     };
     let names: Vec<&str> = select.split(',').map(str::trim).collect();
-    let kept = properties.iter().filter(|(name, _)| {
-        names.contains(&name.as_str()) || *name == "MetadataId" || *name == "@odata.type"
-    });
-    Json::Object(
-        kept.map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-    )
+    let kept = properties
+        .iter()
+        .filter(|(name, _)| names.contains(&name.as_str()) || *name == "MetadataId" || *name == "@odata.type");
+    Json::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
 }

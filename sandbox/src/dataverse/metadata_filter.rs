@@ -12,18 +12,12 @@ use super::{
 /// Whether a description passes; properties of properties are written with a slash.
 pub(super) fn holds(filter: &Filter, item: &Json) -> Result<bool, Error> {
     Ok(match filter {
-        Filter::All(parts) => parts
-            .iter()
-            .try_fold(true, |all, part| Ok(all & holds(part, item)?))?,
-        Filter::Any(parts) => parts
-            .iter()
-            .try_fold(false, |any, part| Ok(any | holds(part, item)?))?,
+        Filter::All(parts) => parts.iter().try_fold(true, |all, part| Ok(all & holds(part, item)?))?,
+        Filter::Any(parts) => parts.iter().try_fold(false, |any, part| Ok(any | holds(part, item)?))?,
         Filter::Not(inner) => !holds(inner, item)?,
-        Filter::Compare {
-            property,
-            operator,
-            operand: Operand::Literal(literal),
-        } => compare(find(item, property)?, *operator, literal),
+        Filter::Compare { property, operator, operand: Operand::Literal(literal) } => {
+            compare(find(item, property)?, *operator, literal)
+        }
         Filter::Compare { .. } | Filter::Text { .. } | Filter::OneOf { .. } => {
             return Err(Error::query(
                 "The filter expression is not supported for metadata entities: compare properties with literals.",
@@ -44,10 +38,9 @@ fn compare(value: &Json, operator: Operator, literal: &Literal) -> bool {
         (Json::String(text), Literal::Text(other)) => Some(text.as_str().cmp(other)),
         (Json::String(text), Literal::Guid(other)) => Some(text.as_str().cmp(&other.to_string())),
         (Json::Bool(flag), Literal::Boolean(other)) => Some(flag.cmp(other)),
-        (Json::Number(number), Literal::Number(other)) => number
-            .as_f64()
-            .zip(other.parse().ok())
-            .and_then(|(left, right): (f64, f64)| left.partial_cmp(&right)),
+        (Json::Number(number), Literal::Number(other)) => {
+            number.as_f64().zip(other.parse().ok()).and_then(|(left, right): (f64, f64)| left.partial_cmp(&right))
+        }
         _ => None,
     };
     match (operator, ordering) {

@@ -39,7 +39,8 @@ pub(crate) fn answer(state: &State, call: &Call) -> Reply {
             Error::new(405, error::code::QUERY, "The endpoint only accepts POST.").reply()
         };
     }
-    if let Err(refusal) = state.tokens().check(call) {
+    let admission = state.tokens().check(call);
+    if let Err(refusal) = admission {
         return unauthorized(state, call, refusal);
     }
     let Some((_, resource)) = call.resource() else {
@@ -52,17 +53,12 @@ pub(crate) fn answer(state: &State, call: &Call) -> Reply {
 pub(crate) fn unauthorized(state: &State, call: &Call, refusal: Refusal) -> Reply {
     let tenant = state.tokens().tenant_id.clone();
     let host = call.host();
-    let challenge = format!(
-        "Bearer authorization_uri=http://{host}/{tenant}/oauth2/authorize, resource_id=http://{host}/"
-    );
+    let challenge =
+        format!("Bearer authorization_uri=http://{host}/{tenant}/oauth2/authorize, resource_id=http://{host}/");
     let reason = match refusal {
         Refusal::Missing => "",
-        Refusal::Expired => {
-            ", error=\"invalid_token\", error_description=\"The access token expired\""
-        }
-        Refusal::Unknown => {
-            ", error=\"invalid_token\", error_description=\"The access token is invalid\""
-        }
+        Refusal::Expired => ", error=\"invalid_token\", error_description=\"The access token expired\"",
+        Refusal::Unknown => ", error=\"invalid_token\", error_description=\"The access token is invalid\"",
     };
     Reply::empty(401).header("WWW-Authenticate", format!("{challenge}{reason}"))
 }
@@ -74,19 +70,14 @@ pub(crate) fn unauthorized_by_fault(state: &State, call: &Call) -> Reply {
 
 fn route(state: &State, call: &Call, resource: &str) -> Result<Reply, Error> {
     let path = key::Path::parse(resource)?;
-    let first = path
-        .segments
-        .first()
-        .map_or("", |segment| segment.name.as_str());
+    let first = path.segments.first().map_or("", |segment| segment.name.as_str());
     match (first, &call.method) {
         ("", &Method::GET) => Ok(service_document(&state.store(), call)),
         ("WhoAmI" | "WhoAmI()", &Method::GET) => Ok(who_am_i(state, call)),
         ("EntityDefinitions", &Method::GET) => metadata::answer(&state.store(), call, &path),
-        ("$metadata", &Method::GET) => Err(Error::new(
-            501,
-            error::code::UNEXPECTED,
-            "CSDL is not part of this stand-in: read EntityDefinitions",
-        )),
+        ("$metadata", &Method::GET) => {
+            Err(Error::new(501, error::code::UNEXPECTED, "CSDL is not part of this stand-in: read EntityDefinitions"))
+        }
         _ => records(state, call, &path),
     }
 }
@@ -97,10 +88,7 @@ fn records(state: &State, call: &Call, path: &key::Path) -> Result<Reply, Error>
     };
     let index = {
         let store = state.store();
-        let index = store
-            .tables
-            .iter()
-            .position(|table| table.shape.set == first.name);
+        let index = store.tables.iter().position(|table| table.shape.set == first.name);
         index.ok_or_else(|| Error::segment(&first.name))?
     };
     match (&first.key, rest, &call.method) {
@@ -109,9 +97,7 @@ fn records(state: &State, call: &Call, path: &key::Path) -> Result<Reply, Error>
             query::answer(&store, &store.tables[index], call)
         }
         (None, [], &Method::POST) => single::create(state, index, call),
-        (None, [last], &Method::GET) if last.name == "$count" => {
-            query::count(&state.store().tables[index], call)
-        }
+        (None, [last], &Method::GET) if last.name == "$count" => query::count(&state.store().tables[index], call),
         (Some(key), [], &Method::GET) => single::read(state, index, key, call),
         (Some(key), [], &Method::PATCH) => single::update(state, index, key, call),
         (Some(key), [], &Method::DELETE) => single::delete(state, index, key, call),

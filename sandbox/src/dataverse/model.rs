@@ -11,9 +11,7 @@ pub(crate) fn property(table: &Table, name: &str) -> Result<usize, Error> {
 }
 
 fn find_property(table: &Table, name: &str) -> Option<usize> {
-    let reference = name
-        .strip_prefix('_')
-        .and_then(|rest| rest.strip_suffix("_value"));
+    let reference = name.strip_prefix('_').and_then(|rest| rest.strip_suffix("_value"));
     if let Some(field) = reference.and_then(|name| table.field(name)) {
         return matches!(table.fields[field].kind, FieldKind::Lookup { .. }).then_some(field);
     }

@@ -22,34 +22,23 @@ const PARTS_MAX: usize = 10;
 pub(crate) fn parse(text: &str, table: &Table) -> Result<Vec<OrderPart>, Error> {
     let parts: Vec<&str> = text.split(',').collect();
     if parts.len() > PARTS_MAX {
-        return Err(Error::query(format!(
-            "The number of order by properties exceeds the limit of {PARTS_MAX}."
-        )));
+        return Err(Error::query(format!("The number of order by properties exceeds the limit of {PARTS_MAX}.")));
     }
     parts
         .into_iter()
         .map(|part| {
             let mut words = part.split_whitespace();
-            let name = words.next().ok_or_else(|| {
-                Error::query(format!(
-                    "Expression expected at position {} in '{text}'.",
-                    text.len()
-                ))
-            })?;
+            let name = words
+                .next()
+                .ok_or_else(|| Error::query(format!("Expression expected at position {} in '{text}'.", text.len())))?;
             let descending = match (words.next(), words.next()) {
                 (None | Some("asc"), None) => false,
                 (Some("desc"), None) => true,
                 _ => {
-                    return Err(Error::query(format!(
-                        "Syntax error at position {} in '{text}'.",
-                        name.len()
-                    )));
+                    return Err(Error::query(format!("Syntax error at position {} in '{text}'.", name.len())));
                 }
             };
-            Ok(OrderPart {
-                field: model::property(table, name)?,
-                descending,
-            })
+            Ok(OrderPart { field: model::property(table, name)?, descending })
         })
         .collect()
 }
@@ -85,18 +74,12 @@ fn write_part(value: &Value<'_>, key: &mut Vec<u8>) {
         Value::Null => {}
         Value::Text(text) => write_text(&folded(text), key),
         Value::Choices(choices) => write_text(&crate::data::value::choice_text(choices), key),
-        Value::Integer(number) | Value::Instant(number) | Value::Date(number) => {
-            write_number(i128::from(*number), key)
-        }
+        Value::Integer(number) | Value::Instant(number) | Value::Date(number) => write_number(i128::from(*number), key),
         Value::Decimal(number) => write_number(number.comparable(), key),
         Value::Double(number) => {
             let bits = number.to_bits();
             // The sign bit set for positive, all bits turned for negative: then bytes compare as numbers do.
-            let ordered = if bits >> 63 == 0 {
-                bits | 1 << 63
-            } else {
-                !bits
-            };
+            let ordered = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
             key.extend(ordered.to_be_bytes());
         }
         Value::Boolean(flag) => key.push(u8::from(*flag)),

@@ -27,24 +27,19 @@ pub(crate) enum Leniency {
 pub(crate) type Patch = BTreeMap<usize, Value<'static>>;
 
 /// Reads the body of a create or an update.
-pub(crate) fn read(
-    store: &Store,
-    table: &Table,
-    body: &[u8],
-    creates: bool,
-) -> Result<Patch, Error> {
+pub(crate) fn read(store: &Store, table: &Table, body: &[u8], creates: bool) -> Result<Patch, Error> {
     let json: Json = serde_json::from_slice(body).map_err(|error| {
-        Error::payload(format!("Error identified in Payload provided by the user for Entity :'{}', ----> InnerException : {error}", table.shape.set))
+        Error::payload(format!(
+            "Error identified in Payload provided by the user for Entity :'{}', ----> InnerException : {error}",
+            table.shape.set
+        ))
     })?;
     let Json::Object(properties) = json else {
         return Err(Error::payload("An object was expected in the payload."));
     };
     let mut patch = Patch::new();
     for (name, json) in &properties {
-        if name.starts_with('@')
-            || name.contains("@odata.type")
-            || name.contains("@OData.Community")
-        {
+        if name.starts_with('@') || name.contains("@odata.type") || name.contains("@OData.Community") {
             continue;
         }
         let (field, value) = match name.strip_suffix("@odata.bind") {
@@ -52,11 +47,7 @@ pub(crate) fn read(
             None => named(table, name, json)?,
         };
         let column = &table.fields[field];
-        let may = if creates {
-            column.can_create
-        } else {
-            column.can_update
-        };
+        let may = if creates { column.can_create } else { column.can_update };
         let is_key = column.fact == Some(Fact::Id);
         // The platform ignores read-only columns in a payload; the id in an update's body as well.
         if may || is_key && creates {
@@ -72,11 +63,7 @@ fn named(table: &Table, name: &str, json: &Json) -> Result<(usize, Value<'static
     let field = match table.field(name) {
         Some(field) => field,
         // A reference is unbound by null under its navigation property.
-        None if json.is_null() => {
-            navigation(table, name)
-                .ok_or_else(|| unknown(table, name))?
-                .0
-        }
+        None if json.is_null() => navigation(table, name).ok_or_else(|| unknown(table, name))?.0,
         None => return Err(unknown(table, name)),
     };
     let column = &table.fields[field];
@@ -89,25 +76,17 @@ fn named(table: &Table, name: &str, json: &Json) -> Result<(usize, Value<'static
 }
 
 /// A reference such as `"parentcustomerid_account@odata.bind": "/accounts(guid)"`.
-fn bound(
-    store: &Store,
-    table: &Table,
-    name: &str,
-    json: &Json,
-) -> Result<(usize, Value<'static>), Error> {
+fn bound(store: &Store, table: &Table, name: &str, json: &Json) -> Result<(usize, Value<'static>), Error> {
     let (field, target) = navigation(table, name).ok_or_else(|| unknown(table, name))?;
     let Some(text) = json.as_str() else {
         return if json.is_null() {
             Ok((field, Value::Null))
         } else {
-            Err(Error::payload(format!(
-                "'{name}@odata.bind' takes the address of a record as text."
-            )))
+            Err(Error::payload(format!("'{name}@odata.bind' takes the address of a record as text.")))
         };
     };
-    let address = text.rsplit_once("/api/data/").map_or(text, |(_, rest)| {
-        rest.split_once('/').map_or("", |(_, rest)| rest)
-    });
+    let address =
+        text.rsplit_once("/api/data/").map_or(text, |(_, rest)| rest.split_once('/').map_or("", |(_, rest)| rest));
     let path = key::Path::parse(address.trim_start_matches('/'))?;
     let (Some(segment), 1) = (path.segments.first(), path.segments.len()) else {
         return Err(Error::segment(text));
@@ -124,23 +103,16 @@ fn bound(
             _ => Err(Error::segment(&segment.name)),
         };
     };
-    if !targets.contains(&other.shape.name)
-        || target.is_some_and(|target| target != other.shape.name)
-    {
-        return Err(Error::payload(format!(
-            "A record of '{}' does not fit '{name}'.",
-            other.shape.name
-        )));
+    if !targets.contains(&other.shape.name) || target.is_some_and(|target| target != other.shape.name) {
+        return Err(Error::payload(format!("A record of '{}' does not fit '{name}'.", other.shape.name)));
     }
     match key::target(other, segment.key.as_deref().unwrap_or(""))? {
         key::Target::Id(id) if other.get(id).is_some() => link(other.shape.name, id),
         key::Target::Alternate(Some(id), _) => link(other.shape.name, id),
         key::Target::Id(id) => Err(Error::missing(other.shape.name, id)),
-        key::Target::Alternate(None, _) => Err(Error::new(
-            404,
-            code::KEY_MISSING,
-            "A record with the specified key values does not exist.",
-        )),
+        key::Target::Alternate(None, _) => {
+            Err(Error::new(404, code::KEY_MISSING, "A record with the specified key values does not exist."))
+        }
     }
 }
 
@@ -154,10 +126,7 @@ fn navigation(table: &Table, name: &str) -> Option<(usize, Option<&'static str>)
             return Some((index, None));
         }
         let target = name.strip_prefix(field.name.as_str())?.strip_prefix('_')?;
-        targets
-            .iter()
-            .find(|known| **known == target)
-            .map(|target| (index, Some(*target)))
+        targets.iter().find(|known| **known == target).map(|target| (index, Some(*target)))
     })
 }
 
@@ -184,61 +153,36 @@ pub(crate) fn field_value(
         ))
     };
     let number = || {
-        if json.is_number() {
-            Decimal::parse(&json.to_string())
-        } else {
-            None
-        }
+        if json.is_number() { Decimal::parse(&json.to_string()) } else { None }
     };
     Ok(match (&field.kind, json) {
         (_, Json::Null) => Value::Null,
         (FieldKind::Text { .. } | FieldKind::Memo { .. }, Json::String(text)) => {
-            if text.is_empty() && leniency == Leniency::Wire {
-                Value::Null
-            } else {
-                Value::text(text)
-            }
+            if text.is_empty() && leniency == Leniency::Wire { Value::Null } else { Value::text(text) }
         }
         (FieldKind::Guid, Json::String(text)) => Value::Guid(Guid::parse(text).ok_or_else(wrong)?),
-        (FieldKind::DateTime(behavior), Json::String(text)) => {
-            date(*behavior, text).ok_or_else(wrong)?
-        }
+        (FieldKind::DateTime(behavior), Json::String(text)) => date(*behavior, text).ok_or_else(wrong)?,
         (FieldKind::Boolean { .. }, Json::Bool(flag)) => Value::Boolean(*flag),
         (FieldKind::MultiPicklist(_), Json::String(text)) => choices(text).ok_or_else(wrong)?,
-        (FieldKind::Double { .. }, Json::Number(number)) => {
-            Value::Double(number.as_f64().ok_or_else(wrong)?)
-        }
-        (FieldKind::Money { .. }, Json::Number(_)) => {
-            Value::Decimal(number().ok_or_else(wrong)?.rescaled(4))
-        }
+        (FieldKind::Double { .. }, Json::Number(number)) => Value::Double(number.as_f64().ok_or_else(wrong)?),
+        (FieldKind::Money { .. }, Json::Number(_)) => Value::Decimal(number().ok_or_else(wrong)?.rescaled(4)),
         (FieldKind::Decimal { precision }, Json::Number(_)) => {
             Value::Decimal(number().ok_or_else(wrong)?.rescaled(*precision))
         }
         (FieldKind::Lookup { targets, .. }, Json::String(text)) => {
             let table = targets.first().ok_or_else(wrong)?;
-            Value::Link(Link {
-                table,
-                id: Guid::parse(text).ok_or_else(wrong)?,
-            })
+            Value::Link(Link { table, id: Guid::parse(text).ok_or_else(wrong)? })
         }
         (FieldKind::Lookup { targets, .. }, Json::Object(link)) => {
             let name = link.get("table").and_then(Json::as_str).ok_or_else(wrong)?;
-            let table = targets
-                .iter()
-                .find(|target| **target == name)
-                .ok_or_else(wrong)?;
+            let table = targets.iter().find(|target| **target == name).ok_or_else(wrong)?;
             Value::Link(Link {
                 table,
-                id: link
-                    .get("id")
-                    .and_then(Json::as_str)
-                    .and_then(Guid::parse)
-                    .ok_or_else(wrong)?,
+                id: link.get("id").and_then(Json::as_str).and_then(Guid::parse).ok_or_else(wrong)?,
             })
         }
         (kind, Json::Number(_))
-            if !kind.choices().is_empty()
-                || matches!(kind, FieldKind::Integer { .. } | FieldKind::BigInt) =>
+            if !kind.choices().is_empty() || matches!(kind, FieldKind::Integer { .. } | FieldKind::BigInt) =>
         {
             Value::Integer(number().and_then(Decimal::to_integer).ok_or_else(wrong)?)
         }
@@ -248,20 +192,15 @@ pub(crate) fn field_value(
 
 fn date(behavior: DateBehavior, text: &str) -> Option<Value<'static>> {
     match behavior {
-        DateBehavior::DateOnly => time::parse_date(text)
-            .or_else(|| time::parse_date(text.get(..10)?))
-            .map(Value::Date),
-        DateBehavior::UserLocal | DateBehavior::TimeZoneIndependent => time::parse_instant(text)
-            .or_else(|| Some(time::parse_date(text)? * time::DAY))
-            .map(Value::Instant),
+        DateBehavior::DateOnly => time::parse_date(text).or_else(|| time::parse_date(text.get(..10)?)).map(Value::Date),
+        DateBehavior::UserLocal | DateBehavior::TimeZoneIndependent => {
+            time::parse_instant(text).or_else(|| Some(time::parse_date(text)? * time::DAY)).map(Value::Instant)
+        }
     }
 }
 
 fn choices(text: &str) -> Option<Value<'static>> {
-    let mut choices = text
-        .split(',')
-        .map(|choice| choice.trim().parse().ok())
-        .collect::<Option<Vec<i64>>>()?;
+    let mut choices = text.split(',').map(|choice| choice.trim().parse().ok()).collect::<Option<Vec<i64>>>()?;
     choices.sort_unstable();
     choices.dedup();
     Some(Value::Choices(choices))
@@ -286,49 +225,35 @@ pub(super) fn key_value(table: &Table, field: usize, text: &str) -> Option<Value
 fn check(table: &Table, field: &Field, value: &Value<'_>) -> Result<(), Error> {
     let (name, entity) = (&field.name, table.shape.name);
     if value.is_null() && field.required == crate::data::Required::System {
-        return Err(Error::payload(format!(
-            "'{name}' of '{entity}' is required by the system and cannot be null."
-        )));
+        return Err(Error::payload(format!("'{name}' of '{entity}' is required by the system and cannot be null.")));
     }
     match (&field.kind, value) {
-        (
-            FieldKind::Text { length_max, .. } | FieldKind::Memo { length_max },
-            Value::Text(text),
-        ) if text.encode_utf16().count() > *length_max => Err(Error::new(
-            400,
-            code::TOO_LONG,
-            format!(
-                "A validation error occurred.  The length of the '{name}' attribute of the '{entity}' entity exceeded the maximum allowed length of '{length_max}'."
-            ),
-        )),
-        (FieldKind::Integer { min, max }, Value::Integer(number))
-            if !(min..=max).contains(&number) =>
+        (FieldKind::Text { length_max, .. } | FieldKind::Memo { length_max }, Value::Text(text))
+            if text.encode_utf16().count() > *length_max =>
         {
             Err(Error::new(
                 400,
-                code::CHOICE,
+                code::TOO_LONG,
                 format!(
-                    "A validation error occurred. The value {number} of '{name}' on record of type '{entity}' is outside the valid range."
+                    "A validation error occurred.  The length of the '{name}' attribute of the '{entity}' entity exceeded the maximum allowed length of '{length_max}'."
                 ),
             ))
         }
-        (kind, Value::Integer(number)) if !kind.choices().is_empty() => {
-            check_choices(table, field, &[*number])
-        }
-        (FieldKind::MultiPicklist(_), Value::Choices(numbers)) => {
-            check_choices(table, field, numbers)
-        }
+        (FieldKind::Integer { min, max }, Value::Integer(number)) if !(min..=max).contains(&number) => Err(Error::new(
+            400,
+            code::CHOICE,
+            format!(
+                "A validation error occurred. The value {number} of '{name}' on record of type '{entity}' is outside the valid range."
+            ),
+        )),
+        (kind, Value::Integer(number)) if !kind.choices().is_empty() => check_choices(table, field, &[*number]),
+        (FieldKind::MultiPicklist(_), Value::Choices(numbers)) => check_choices(table, field, numbers),
         _ => Ok(()),
     }
 }
 
 fn check_choices(table: &Table, field: &Field, numbers: &[i64]) -> Result<(), Error> {
-    let accepted: Vec<i64> = field
-        .kind
-        .choices()
-        .iter()
-        .map(|choice| choice.value)
-        .collect();
+    let accepted: Vec<i64> = field.kind.choices().iter().map(|choice| choice.value).collect();
     match numbers.iter().find(|number| !accepted.contains(number)) {
         None => Ok(()),
         Some(number) => Err(Error::new(

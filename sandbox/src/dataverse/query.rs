@@ -12,7 +12,7 @@ use super::{
     render::{Annotations, Columns},
 };
 use crate::{
-    data::{DateIndex, Fact, Record, Store, Table},
+    data::{DateIndex, Fact, Record, Store, Table, Walk},
     guid::Guid,
     reply::Reply,
 };
@@ -21,14 +21,7 @@ use crate::{
 pub(crate) const PAGE_MAX: usize = 5_000;
 
 /// Options that a query of a set can have.
-const OPTIONS: &[&str] = &[
-    "$select",
-    "$filter",
-    "$orderby",
-    "$top",
-    "$count",
-    "$skiptoken",
-];
+const OPTIONS: &[&str] = &["$select", "$filter", "$orderby", "$top", "$count", "$skiptoken"];
 
 struct Query {
     select: Vec<usize>,
@@ -46,28 +39,17 @@ struct Query {
 pub(crate) fn answer(store: &Store, table: &Table, call: &Call) -> Result<Reply, Error> {
     let preferences = call.preferences();
     let query = read(table, call, preferences.page_size_max)?;
-    let annotations = preferences
-        .annotations
-        .as_ref()
-        .map_or_else(Annotations::default, |(annotations, _)| *annotations);
-    let after = query
-        .cursor
-        .as_ref()
-        .map(|cursor| cursor.key.as_slice())
-        .filter(|key| !key.is_empty());
+    let annotations =
+        preferences.annotations.as_ref().map_or_else(Annotations::default, |(annotations, _)| *annotations);
+    let after = query.cursor.as_ref().map(|cursor| cursor.key.as_slice()).filter(|key| !key.is_empty());
     let mut page = query.page(table, after, query.limit + usize::from(query.is_paged));
     let has_more = query.is_paged && page.len() > query.limit;
     page.truncate(query.limit);
 
     let mut out = Vec::with_capacity(256 + page.len() * (64 + query.select.len() * 40));
-    let select = query
-        .select_text
-        .as_deref()
-        .map_or_else(String::new, |select| format!("({select})"));
+    let select = query.select_text.as_deref().map_or_else(String::new, |select| format!("({select})"));
     let context = format!("{}$metadata#{}{select}", call.root(), table.shape.set);
-    out.extend_from_slice(
-        format!("{{\"@odata.context\":{}", serde_json::Value::from(context)).as_bytes(),
-    );
+    out.extend_from_slice(format!("{{\"@odata.context\":{}", serde_json::Value::from(context)).as_bytes());
     write_counts(&query, table, annotations, &mut out);
     out.extend_from_slice(b",\"value\":[");
     let columns = Columns::new(store, table, &query.select, annotations);
@@ -80,27 +62,18 @@ pub(crate) fn answer(store: &Store, table: &Table, call: &Call) -> Result<Reply,
     out.push(b']');
     if let Some(last) = page.last().filter(|_| has_more) {
         let link = next_link(&query, table, call, *last);
-        out.extend_from_slice(
-            format!(",\"@odata.nextLink\":{}", serde_json::Value::from(link)).as_bytes(),
-        );
+        out.extend_from_slice(format!(",\"@odata.nextLink\":{}", serde_json::Value::from(link)).as_bytes());
     }
     out.push(b'}');
 
-    let mut reply = Reply {
-        status: 200,
-        headers: Vec::new(),
-        body: out,
-    }
-    .header("Content-Type", "application/json; odata.metadata=minimal")
-    .header("OData-Version", "4.0");
+    let mut reply = Reply { status: 200, headers: Vec::new(), body: out }
+        .header("Content-Type", "application/json; odata.metadata=minimal")
+        .header("OData-Version", "4.0");
     if let Some(size) = preferences.page_size_max {
         reply = reply.header("Preference-Applied", format!("odata.maxpagesize={size}"));
     }
     if let Some((_, list)) = preferences.annotations {
-        reply = reply.header(
-            "Preference-Applied",
-            format!("odata.include-annotations=\"{list}\""),
-        );
+        reply = reply.header("Preference-Applied", format!("odata.include-annotations=\"{list}\""));
     }
     Ok(reply)
 }
@@ -110,14 +83,8 @@ pub(crate) fn count(table: &Table, call: &Call) -> Result<Reply, Error> {
     let query = read(table, call, None)?;
     let count = query.page(table, None, PAGE_MAX).len();
     // The real system begins the text with a byte order mark; clients that read a number must cope.
-    let reply = Reply {
-        status: 200,
-        headers: Vec::new(),
-        body: format!("\u{feff}{count}").into_bytes(),
-    };
-    Ok(reply
-        .header("Content-Type", "text/plain")
-        .header("OData-Version", "4.0"))
+    let reply = Reply { status: 200, headers: Vec::new(), body: format!("\u{feff}{count}").into_bytes() };
+    Ok(reply.header("Content-Type", "text/plain").header("OData-Version", "4.0"))
 }
 
 /// The fields that `$select` names, in its order; all readable ones without it.
@@ -133,9 +100,7 @@ pub(crate) fn select(table: &Table, text: Option<&str>) -> Result<Vec<usize>, Er
             }
             Ok(fields)
         }
-        None => Ok((0..table.fields.len())
-            .filter(|field| table.fields[*field].kind.is_readable())
-            .collect()),
+        None => Ok((0..table.fields.len()).filter(|field| table.fields[*field].kind.is_readable()).collect()),
     }
 }
 
@@ -152,9 +117,7 @@ fn read(table: &Table, call: &Call, page_size_max: Option<usize>) -> Result<Quer
             ));
         }
     }
-    let select_text = call
-        .option("$select")
-        .filter(|text| !text.trim().is_empty());
+    let select_text = call.option("$select").filter(|text| !text.trim().is_empty());
     let test = match call.option("$filter") {
         Some(text) => Some(filter::bind(&filter::parse(&text)?, table)?),
         None => None,
@@ -175,17 +138,11 @@ fn read(table: &Table, call: &Call, page_size_max: Option<usize>) -> Result<Quer
         (None, Some(top)) => (top.min(PAGE_MAX), false),
         (None, None) => (PAGE_MAX, true),
     };
-    let cursor = call
-        .option("$skiptoken")
-        .map(|token| Cursor::decode(&token))
-        .transpose()?;
+    let cursor = call.option("$skiptoken").map(|token| Cursor::decode(&token)).transpose()?;
     Ok(Query {
         select: select(table, select_text.as_deref())?,
         select_text,
-        bounds: test
-            .as_ref()
-            .map(|test| test.bounds(table))
-            .unwrap_or_default(),
+        bounds: test.as_ref().map(|test| test.bounds(table)).unwrap_or_default(),
         test,
         order,
         limit,
@@ -214,33 +171,17 @@ fn write_counts(query: &Query, table: &Table, annotations: Annotations, out: &mu
 fn next_link(query: &Query, table: &Table, call: &Call, last: Record<'_>) -> String {
     let page = query.cursor.as_ref().map_or(2, |cursor| cursor.page + 1);
     let cursor = if call.repeat_page {
-        query.cursor.clone().unwrap_or(Cursor {
-            page: 1,
-            key: Vec::new(),
-            last: Guid::from_u128(0),
-        })
+        query.cursor.clone().unwrap_or(Cursor { page: 1, key: Vec::new(), last: Guid::from_u128(0) })
     } else {
-        Cursor {
-            page,
-            key: order::key(table, last, &query.order),
-            last: table.id(last),
-        }
+        Cursor { page, key: order::key(table, last, &query.order), last: table.id(last) }
     };
     let token = cursor.encode(table.shape.id_field);
-    let kept: Vec<&str> = call
-        .query
-        .split('&')
-        .filter(|part| !part.is_empty() && !is_skip_token(part))
-        .collect();
+    let kept: Vec<&str> = call.query.split('&').filter(|part| !part.is_empty() && !is_skip_token(part)).collect();
     let root = match &call.next_link_host {
         Some(host) => call.root().replacen(call.host(), host, 1),
         None => call.root(),
     };
-    let before = if kept.is_empty() {
-        String::new()
-    } else {
-        format!("{}&", kept.join("&"))
-    };
+    let before = if kept.is_empty() { String::new() } else { format!("{}&", kept.join("&")) };
     format!("{root}{}?{before}$skiptoken={token}", table.shape.set)
 }
 
@@ -253,10 +194,7 @@ impl Query {
     /// At most `limit` matching records after a position, in order.
     fn page<'a>(&'a self, table: &'a Table, after: Option<&[u8]>, limit: usize) -> Vec<Record<'a>> {
         if let Some(walk) = self.ordered_walk(table, after) {
-            return walk
-                .filter(|record| self.matches(table, *record))
-                .take(limit)
-                .collect();
+            return walk.filter(|record| self.matches(table, *record)).take(limit).collect();
         }
         // No index has this order: keep the best `limit` of all that can match.
         let mut best: BinaryHeap<Ranked<'_>> = BinaryHeap::new();
@@ -277,39 +215,25 @@ impl Query {
                 best.push(Ranked { key, record });
             }
         }
-        best.into_sorted_vec()
-            .into_iter()
-            .map(|ranked| ranked.record)
-            .collect()
+        best.into_sorted_vec().into_iter().map(|ranked| ranked.record).collect()
     }
 
     fn matches(&self, table: &Table, record: Record<'_>) -> bool {
-        self.test
-            .as_ref()
-            .is_none_or(|test| test.holds(table, record) == Some(true))
+        self.test.as_ref().is_none_or(|test| test.holds(table, record) == Some(true))
     }
 
     /// A walk that is in the order asked for already, from the position on.
-    fn ordered_walk<'a>(
-        &'a self,
-        table: &'a Table,
-        after: Option<&[u8]>,
-    ) -> Option<crate::data::table::Walk<'a>> {
+    fn ordered_walk<'a>(&'a self, table: &'a Table, after: Option<&[u8]>) -> Option<Walk<'a>> {
         if self.bounds.ids.is_some() {
             return None;
         }
-        let facts: Vec<_> = self
-            .order
-            .iter()
-            .map(|part| table.fields[part.field].fact)
-            .collect();
+        let facts: Vec<_> = self.order.iter().map(|part| table.fields[part.field].fact).collect();
         let descending = self.order.first().is_some_and(|part| part.descending);
         let index = match facts.as_slice() {
             [] | [Some(Fact::Id), ..] => {
                 // A narrow window of dates is cheaper to sort than the whole table is to walk.
-                let narrow = [DateIndex::Created, DateIndex::Modified]
-                    .into_iter()
-                    .any(|index| self.is_narrow(table, index));
+                let narrow =
+                    [DateIndex::Created, DateIndex::Modified].into_iter().any(|index| self.is_narrow(table, index));
                 if narrow {
                     return None;
                 }
@@ -318,9 +242,7 @@ impl Query {
                 return Some(table.by_id(from, to, descending));
             }
             [Some(Fact::CreatedOn)] | [Some(Fact::CreatedOn), Some(Fact::Id)] => DateIndex::Created,
-            [Some(Fact::ModifiedOn)] | [Some(Fact::ModifiedOn), Some(Fact::Id)] => {
-                DateIndex::Modified
-            }
+            [Some(Fact::ModifiedOn)] | [Some(Fact::ModifiedOn), Some(Fact::Id)] => DateIndex::Modified,
             _ => return None,
         };
         // Without the id in the order, equal dates go by ascending ids: a backwards walk is right only if ids descend too.
@@ -358,12 +280,7 @@ impl Query {
 }
 
 /// Bounds of a walk, moved to begin after a position.
-fn bounded<T>(
-    from: Bound<T>,
-    to: Bound<T>,
-    after: Option<T>,
-    descending: bool,
-) -> (Bound<T>, Bound<T>) {
+fn bounded<T>(from: Bound<T>, to: Bound<T>, after: Option<T>, descending: bool) -> (Bound<T>, Bound<T>) {
     match after {
         Some(after) if descending => (from, Bound::Excluded(after)),
         Some(after) => (Bound::Excluded(after), to),
@@ -382,21 +299,12 @@ fn id_of_key(key: &[u8], descending: bool) -> Guid {
 fn place_of_key(key: &[u8], descending: bool) -> Option<(i64, Guid)> {
     let date = number(key.get(1..17)?, descending) ^ 1 << 127;
     let id = key.get(17..)?;
-    let id = if id.len() > 16 {
-        number(&id[1..], descending)
-    } else {
-        number(id, false)
-    };
-    Some((
-        i64::try_from(date.cast_signed()).ok()?,
-        Guid::from_sort_key(id),
-    ))
+    let id = if id.len() > 16 { number(&id[1..], descending) } else { number(id, false) };
+    Some((i64::try_from(date.cast_signed()).ok()?, Guid::from_sort_key(id)))
 }
 
 fn number(bytes: &[u8], turned: bool) -> u128 {
-    bytes.iter().take(16).fold(0, |number, byte| {
-        number << 8 | u128::from(if turned { !*byte } else { *byte })
-    })
+    bytes.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(if turned { !*byte } else { *byte }))
 }
 
 /// A record with its order key; the greatest is the last in order.

@@ -31,12 +31,8 @@ impl Annotations {
         let wanted = |name: &str| {
             let mut included = false;
             for pattern in list.split(',').map(str::trim) {
-                let (pattern, include) = pattern
-                    .strip_prefix('-')
-                    .map_or((pattern, true), |rest| (rest, false));
-                let matches = pattern
-                    .strip_suffix('*')
-                    .map_or(pattern == name, |start| name.starts_with(start));
+                let (pattern, include) = pattern.strip_prefix('-').map_or((pattern, true), |rest| (rest, false));
+                let matches = pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start));
                 if matches {
                     included = include;
                 }
@@ -69,29 +65,13 @@ struct Column {
 
 impl<'a> Columns<'a> {
     /// The columns of these fields; the id is added if it is not among them.
-    pub(crate) fn new(
-        store: &'a Store,
-        table: &'a Table,
-        fields: &[usize],
-        annotations: Annotations,
-    ) -> Self {
-        let id = table
-            .field(table.shape.id_field)
-            .filter(|id| !fields.contains(id));
+    pub(crate) fn new(store: &'a Store, table: &'a Table, fields: &[usize], annotations: Annotations) -> Self {
+        let id = table.field(table.shape.id_field).filter(|id| !fields.contains(id));
         let columns = fields.iter().copied().chain(id).map(|field| {
             let name = model::property_name(table, field);
-            Column {
-                field,
-                start: format!(",\"{name}\":").into_bytes(),
-                name,
-            }
+            Column { field, start: format!(",\"{name}\":").into_bytes(), name }
         });
-        Self {
-            store,
-            table,
-            columns: columns.collect(),
-            annotations,
-        }
+        Self { store, table, columns: columns.collect(), annotations }
     }
 
     /// Appends one record as an object; `context` is its `@odata.context`, if it stands alone.
@@ -134,14 +114,7 @@ impl<'a> Columns<'a> {
         if let (Value::Link(link), FieldKind::Lookup { role, targets }) = (value, &field.kind) {
             if self.annotations.navigation {
                 let is_plain = targets.len() == 1 || *role == LookupRole::Owner;
-                note(
-                    NAVIGATION,
-                    &if is_plain {
-                        field.name.clone()
-                    } else {
-                        format!("{}_{}", field.name, link.table)
-                    },
-                );
+                note(NAVIGATION, &if is_plain { field.name.clone() } else { format!("{}_{}", field.name, link.table) });
             }
             if self.annotations.logical_name {
                 note(LOGICAL_NAME, link.table);
@@ -162,16 +135,12 @@ fn write_value(value: &Value<'_>, kind: &FieldKind, out: &mut Vec<u8>) {
         Value::Text(text) => write_text(text, out),
         Value::Integer(number) => write_integer(i128::from(*number), out),
         Value::Decimal(number) => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::Double(number) => {
-            out.extend_from_slice(serde_json::Value::from(*number).to_string().as_bytes())
-        }
+        Value::Double(number) => out.extend_from_slice(serde_json::Value::from(*number).to_string().as_bytes()),
         Value::Boolean(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
         Value::Guid(id) => quoted(out, &|out| id.write(out)),
         Value::Link(link) => quoted(out, &|out| link.id.write(out)),
         Value::Instant(seconds) if matches!(kind, FieldKind::DateTime(DateBehavior::DateOnly)) => {
-            quoted(out, &|out| {
-                time::write_date(out, seconds.div_euclid(time::DAY))
-            });
+            quoted(out, &|out| time::write_date(out, seconds.div_euclid(time::DAY)));
         }
         Value::Instant(seconds) => quoted(out, &|out| time::write_instant(out, *seconds)),
         Value::Date(days) => quoted(out, &|out| time::write_date(out, *days)),
@@ -210,41 +179,26 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
 
 /// A value as an English-speaking user in UTC reads it; `None` for kinds that have no such form (plain text, ids).
 fn formatted(store: &Store, value: &Value<'_>, kind: &FieldKind) -> Option<String> {
-    let label = |number: i64| {
-        kind.choices()
-            .iter()
-            .find(|choice| choice.value == number)
-            .map(|choice| choice.label.clone())
-    };
+    let label =
+        |number: i64| kind.choices().iter().find(|choice| choice.value == number).map(|choice| choice.label.clone());
     match value {
         Value::Integer(number) => match kind {
             FieldKind::Integer { .. } | FieldKind::BigInt => Some(grouped(&number.to_string())),
             _ => label(*number),
         },
-        Value::Choices(choices) => Some(
-            choices
-                .iter()
-                .filter_map(|choice| label(*choice))
-                .collect::<Vec<_>>()
-                .join("; "),
-        ),
+        Value::Choices(choices) => {
+            Some(choices.iter().filter_map(|choice| label(*choice)).collect::<Vec<_>>().join("; "))
+        }
         Value::Decimal(number) => match kind {
             FieldKind::Money { precision } => {
                 let text = grouped(&number.rescaled(*precision).to_string());
-                Some(
-                    text.strip_prefix('-')
-                        .map_or(format!("${text}"), |positive| format!("-${positive}")),
-                )
+                Some(text.strip_prefix('-').map_or(format!("${text}"), |positive| format!("-${positive}")))
             }
-            FieldKind::Decimal { precision } => {
-                Some(grouped(&number.rescaled(*precision).to_string()))
-            }
+            FieldKind::Decimal { precision } => Some(grouped(&number.rescaled(*precision).to_string())),
             _ => None,
         },
         Value::Double(number) => match kind {
-            FieldKind::Double { precision } => {
-                Some(grouped(&format!("{number:.*}", usize::from(*precision))))
-            }
+            FieldKind::Double { precision } => Some(grouped(&format!("{number:.*}", usize::from(*precision)))),
             _ => None,
         },
         Value::Boolean(flag) => match kind {
@@ -268,22 +222,14 @@ fn formatted(store: &Store, value: &Value<'_>, kind: &FieldKind) -> Option<Strin
 /// `3/3/2026 9:05 AM`
 fn spoken(seconds: i64, with_time: bool) -> String {
     let instant = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let form = if with_time {
-        "%-m/%-d/%Y %-I:%M %p"
-    } else {
-        "%-m/%-d/%Y"
-    };
+    let form = if with_time { "%-m/%-d/%Y %-I:%M %p" } else { "%-m/%-d/%Y" };
     instant.strftime(form).to_string()
 }
 
 /// A number with commas between its thousands.
 fn grouped(number: &str) -> String {
-    let (whole, part) = number
-        .split_once('.')
-        .map_or((number, None), |(whole, part)| (whole, Some(part)));
-    let (sign, digits) = whole
-        .strip_prefix('-')
-        .map_or(("", whole), |digits| ("-", digits));
+    let (whole, part) = number.split_once('.').map_or((number, None), |(whole, part)| (whole, Some(part)));
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
     let mut text = String::from(sign);
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place) % 3 == 0 {

@@ -44,18 +44,14 @@ impl Condition {
     fn check(&self, table: &Table, id: Guid) -> Result<(), Error> {
         match (self, table.get(id)) {
             (Self::Exists | Self::Version(_), None) => Err(Error::missing(table.shape.name, id)),
-            (Self::Version(expected), Some(record)) if *expected != etag(table.version(record)) => {
-                Err(Error::new(
-                    412,
-                    code::VERSION,
-                    "The version of the existing record doesn't match the RowVersion property provided.",
-                ))
-            }
-            (Self::Absent, Some(_)) => Err(Error::new(
+            (Self::Version(expected), Some(record)) if *expected != etag(table.version(record)) => Err(Error::new(
                 412,
-                code::EXISTS,
-                "A record with matching key values already exists.",
+                code::VERSION,
+                "The version of the existing record doesn't match the RowVersion property provided.",
             )),
+            (Self::Absent, Some(_)) => {
+                Err(Error::new(412, code::EXISTS, "A record with matching key values already exists."))
+            }
             _ => Ok(()),
         }
     }
@@ -64,11 +60,7 @@ impl Condition {
 impl Error {
     /// There is no such record: 404.
     pub(super) fn missing(table: &str, id: Guid) -> Self {
-        Self::new(
-            404,
-            code::MISSING,
-            format!("{table} With Id = {id} Does Not Exist"),
-        )
+        Self::new(404, code::MISSING, format!("{table} With Id = {id} Does Not Exist"))
     }
 }
 
@@ -77,9 +69,7 @@ pub(super) fn read(state: &State, index: usize, key: &str, call: &Call) -> Resul
     let store = state.store();
     let table = &store.tables[index];
     let id = existing(table, key)?;
-    let record = table
-        .get(id)
-        .ok_or_else(|| Error::missing(table.shape.name, id))?;
+    let record = table.get(id).ok_or_else(|| Error::missing(table.shape.name, id))?;
     let preferences = call.preferences();
     let is_same = call.header("if-none-match") == Some(etag(table.version(record)).as_str());
     if is_same && preferences.annotations.is_none() {
@@ -93,12 +83,10 @@ pub(super) fn create(state: &State, index: usize, call: &Call) -> Result<Reply, 
     let mut store = state.store_mut();
     let patch = payload::read(&store, &store.tables[index], &call.body, true)?;
     let table = &store.tables[index];
-    let given = table
-        .field(table.shape.id_field)
-        .and_then(|field| match patch.get(&field) {
-            Some(Value::Guid(id)) => Some(*id),
-            _ => None,
-        });
+    let given = table.field(table.shape.id_field).and_then(|field| match patch.get(&field) {
+        Some(Value::Guid(id)) => Some(*id),
+        _ => None,
+    });
     let id = given.unwrap_or_else(|| state.new_id());
     Condition::Absent.check(table, id)?;
     insert(&mut store, index, id, patch, state, call)
@@ -112,9 +100,7 @@ pub(super) fn update(state: &State, index: usize, key: &str, call: &Call) -> Res
     let (id, named) = match key::target(table, key)? {
         Target::Id(id) => (id, Vec::new()),
         Target::Alternate(Some(id), named) => (id, named),
-        Target::Alternate(None, _)
-            if matches!(condition, Condition::Exists | Condition::Version(_)) =>
-        {
+        Target::Alternate(None, _) if matches!(condition, Condition::Exists | Condition::Version(_)) => {
             return Err(no_such_key());
         }
         Target::Alternate(None, named) => (state.new_id(), named),
@@ -135,14 +121,7 @@ pub(super) fn update(state: &State, index: usize, key: &str, call: &Call) -> Res
     }
     complete_state(&store.tables[index], &mut patch);
     check_keys(&store.tables[index], id, &patch)?;
-    let draft = Draft {
-        table: index,
-        id,
-        values: patch,
-        created_on: None,
-        modified_on: None,
-        visible_from: None,
-    };
+    let draft = Draft { table: index, id, values: patch, created_on: None, modified_on: None, visible_from: None };
     store.write(draft, call.now, By::Wire);
     written(&store, &store.tables[index], id, call, false)
 }
@@ -160,13 +139,7 @@ pub(super) fn delete(state: &State, index: usize, key: &str, call: &Call) -> Res
 }
 
 /// Answers `PUT /contacts(key)/firstname` and `DELETE` of it.
-pub(super) fn property(
-    state: &State,
-    index: usize,
-    key: &str,
-    name: &str,
-    call: &Call,
-) -> Result<Reply, Error> {
+pub(super) fn property(state: &State, index: usize, key: &str, name: &str, call: &Call) -> Result<Reply, Error> {
     let mut store = state.store_mut();
     let table = &store.tables[index];
     let id = existing(table, key)?;
@@ -175,23 +148,14 @@ pub(super) fn property(
     let value = if call.method == hyper::Method::DELETE {
         serde_json::Value::Null
     } else {
-        let body: serde_json::Value = serde_json::from_slice(&call.body)
-            .map_err(|error| Error::payload(error.to_string()))?;
-        body.get("value")
-            .cloned()
-            .ok_or_else(|| Error::payload("A property is written as {\"value\": …}."))?
+        let body: serde_json::Value =
+            serde_json::from_slice(&call.body).map_err(|error| Error::payload(error.to_string()))?;
+        body.get("value").cloned().ok_or_else(|| Error::payload("A property is written as {\"value\": …}."))?
     };
     let body = serde_json::json!({ name: value }).to_string();
     let patch = payload::read(&store, &store.tables[index], body.as_bytes(), false)?;
     check_keys(&store.tables[index], id, &patch)?;
-    let draft = Draft {
-        table: index,
-        id,
-        values: patch,
-        created_on: None,
-        modified_on: None,
-        visible_from: None,
-    };
+    let draft = Draft { table: index, id, values: patch, created_on: None, modified_on: None, visible_from: None };
     store.write(draft, call.now, By::Wire);
     Ok(Reply::empty(204).header("OData-Version", "4.0"))
 }
@@ -204,11 +168,7 @@ fn existing(table: &Table, key: &str) -> Result<Guid, Error> {
 }
 
 fn no_such_key() -> Error {
-    Error::new(
-        404,
-        code::KEY_MISSING,
-        "A record with the specified key values does not exist.",
-    )
+    Error::new(404, code::KEY_MISSING, "A record with the specified key values does not exist.")
 }
 
 fn insert(
@@ -226,28 +186,19 @@ fn insert(
     for (place, field) in table.fields.iter().enumerate() {
         let is_users = matches!(&field.kind, FieldKind::Lookup { targets, .. } if targets.contains(&"systemuser"));
         if is_users && field.fact == Some(Fact::Owner) {
-            patch.entry(place).or_insert(Value::Link(crate::data::Link {
-                table: "systemuser",
-                id: state.organisation.user,
-            }));
+            patch
+                .entry(place)
+                .or_insert(Value::Link(crate::data::Link { table: "systemuser", id: state.organisation.user }));
         }
     }
-    let draft = Draft {
-        table: index,
-        id,
-        values: patch,
-        created_on: None,
-        modified_on: None,
-        visible_from: None,
-    };
+    let draft = Draft { table: index, id, values: patch, created_on: None, modified_on: None, visible_from: None };
     store.write(draft, call.now, By::Wire);
     written(store, &store.tables[index], id, call, true)
 }
 
 /// A state without its reason gets the first reason of that state, and the other way round.
 fn complete_state(table: &Table, patch: &mut Patch) {
-    let (Some(state), Some(status)) = (table.field_of(Fact::State), table.field_of(Fact::Status))
-    else {
+    let (Some(state), Some(status)) = (table.field_of(Fact::State), table.field_of(Fact::Status)) else {
         return;
     };
     let reasons = table.fields[status].kind.choices();
@@ -258,11 +209,7 @@ fn complete_state(table: &Table, patch: &mut Patch) {
             }
         }
         (None, Some(Value::Integer(value))) => {
-            if let Some(of) = reasons
-                .iter()
-                .find(|reason| reason.value == value)
-                .and_then(|reason| reason.state)
-            {
+            if let Some(of) = reasons.iter().find(|reason| reason.value == value).and_then(|reason| reason.state) {
                 patch.insert(state, Value::Integer(of));
             }
         }
@@ -273,34 +220,18 @@ fn complete_state(table: &Table, patch: &mut Patch) {
 /// Refuses values of an alternate key that another record has.
 fn check_keys(table: &Table, id: Guid, patch: &Patch) -> Result<(), Error> {
     for declared in &table.keys {
-        if !declared
-            .fields
-            .iter()
-            .any(|field| patch.contains_key(field))
-        {
+        if !declared.fields.iter().any(|field| patch.contains_key(field)) {
             continue;
         }
-        let present = |field: &usize| {
-            table.get(id).map_or(Value::Null, |record| {
-                table.value(record, *field).into_owned()
-            })
-        };
+        let present =
+            |field: &usize| table.get(id).map_or(Value::Null, |record| table.value(record, *field).into_owned());
         let values: Vec<_> = declared
             .fields
             .iter()
-            .map(|field| {
-                (
-                    *field,
-                    patch.get(field).cloned().unwrap_or_else(|| present(field)),
-                )
-            })
+            .map(|field| (*field, patch.get(field).cloned().unwrap_or_else(|| present(field))))
             .collect();
         if key::find(table, &values, Some(id)).is_some() {
-            let names: Vec<&str> = declared
-                .fields
-                .iter()
-                .map(|field| table.fields[*field].label.as_str())
-                .collect();
+            let names: Vec<&str> = declared.fields.iter().map(|field| table.fields[*field].label.as_str()).collect();
             let message = format!(
                 "Entity Key {} violated. A record with the same value for {} already exists. A duplicate record cannot be created. Select one or more unique values and try again.",
                 declared.name,
@@ -313,61 +244,32 @@ fn check_keys(table: &Table, id: Guid, patch: &Patch) -> Result<(), Error> {
 }
 
 /// The answer to a write: 204 with the address, or the record if the client prefers it.
-fn written(
-    store: &Store,
-    table: &Table,
-    id: Guid,
-    call: &Call,
-    created: bool,
-) -> Result<Reply, Error> {
+fn written(store: &Store, table: &Table, id: Guid, call: &Call, created: bool) -> Result<Reply, Error> {
     if call.preferences().representation {
         let reply = representation(store, table, id, call, if created { 201 } else { 200 })?;
         return Ok(reply.header("Preference-Applied", "return=representation"));
     }
     let address = format!("{}{}({id})", call.root(), table.shape.set);
-    Ok(Reply::empty(204)
-        .header("OData-Version", "4.0")
-        .header("OData-EntityId", address))
+    Ok(Reply::empty(204).header("OData-Version", "4.0").header("OData-EntityId", address))
 }
 
-fn representation(
-    store: &Store,
-    table: &Table,
-    id: Guid,
-    call: &Call,
-    status: u16,
-) -> Result<Reply, Error> {
-    let record = table
-        .get(id)
-        .ok_or_else(|| Error::missing(table.shape.name, id))?;
+fn representation(store: &Store, table: &Table, id: Guid, call: &Call, status: u16) -> Result<Reply, Error> {
+    let record = table.get(id).ok_or_else(|| Error::missing(table.shape.name, id))?;
     let select_text = call.option("$select");
     let fields = query::select(table, select_text.as_deref())?;
     let preferences = call.preferences();
-    let annotations = preferences
-        .annotations
-        .as_ref()
-        .map_or_else(Annotations::default, |(annotations, _)| *annotations);
+    let annotations =
+        preferences.annotations.as_ref().map_or_else(Annotations::default, |(annotations, _)| *annotations);
     let select = select_text.map_or_else(String::new, |select| format!("({select})"));
-    let context = format!(
-        "{}$metadata#{}{select}/$entity",
-        call.root(),
-        table.shape.set
-    );
+    let context = format!("{}$metadata#{}{select}/$entity", call.root(), table.shape.set);
     let mut body = Vec::with_capacity(4_096);
     Columns::new(store, table, &fields, annotations).write(record, Some(&context), &mut body);
-    let reply = Reply {
-        status,
-        headers: Vec::new(),
-        body,
-    }
-    .header("Content-Type", "application/json; odata.metadata=minimal")
-    .header("OData-Version", "4.0")
-    .header("ETag", etag(table.version(record)));
+    let reply = Reply { status, headers: Vec::new(), body }
+        .header("Content-Type", "application/json; odata.metadata=minimal")
+        .header("OData-Version", "4.0")
+        .header("ETag", etag(table.version(record)));
     Ok(match preferences.annotations {
-        Some((_, list)) => reply.header(
-            "Preference-Applied",
-            format!("odata.include-annotations=\"{list}\""),
-        ),
+        Some((_, list)) => reply.header("Preference-Applied", format!("odata.include-annotations=\"{list}\"")),
         None => reply,
     })
 }

@@ -51,21 +51,8 @@ struct Failure {
 
 impl Tokens {
     /// An endpoint for one application.
-    pub(crate) fn new(
-        tenant_id: String,
-        client_id: String,
-        client_secret: String,
-        seed: u64,
-    ) -> Self {
-        Self {
-            tenant_id,
-            client_id,
-            client_secret,
-            lifetime: LIFETIME_SECONDS,
-            seed,
-            issued: 0,
-            valid: HashMap::new(),
-        }
+    pub(crate) fn new(tenant_id: String, client_id: String, client_secret: String, seed: u64) -> Self {
+        Self { tenant_id, client_id, client_secret, lifetime: LIFETIME_SECONDS, seed, issued: 0, valid: HashMap::new() }
     }
 
     /// Refuses every token given so far.
@@ -80,10 +67,8 @@ impl Tokens {
 
     /// Whether the request carries a token that is good now.
     pub(crate) fn check(&self, call: &Call) -> Result<(), Refusal> {
-        let token = call
-            .header("authorization")
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or(Refusal::Missing)?;
+        let token =
+            call.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).ok_or(Refusal::Missing)?;
         match self.valid.get(token.trim()) {
             Some(expires) if *expires > call.now => Ok(()),
             Some(_) => Err(Refusal::Expired),
@@ -110,15 +95,8 @@ impl Tokens {
     }
 
     fn grant(&mut self, call: &Call) -> Result<String, Failure> {
-        let form: HashMap<String, String> = url::form_urlencoded::parse(&call.body)
-            .into_owned()
-            .collect();
-        let tenant = call
-            .path
-            .trim_start_matches('/')
-            .split('/')
-            .next()
-            .unwrap_or("");
+        let form: HashMap<String, String> = url::form_urlencoded::parse(&call.body).into_owned().collect();
+        let tenant = call.path.trim_start_matches('/').split('/').next().unwrap_or("");
         if tenant != self.tenant_id {
             return Err(failure(
                 400,
@@ -142,11 +120,7 @@ impl Tokens {
             }
         }
         self.check_client(call, &form)?;
-        check_scope(
-            call,
-            form.get("scope")
-                .ok_or_else(|| parameter_missing("scope"))?,
-        )?;
+        check_scope(call, form.get("scope").ok_or_else(|| parameter_missing("scope"))?)?;
         self.issued += 1;
         if self.valid.len() >= TOKENS_MAX {
             self.valid.retain(|_, expires| *expires > call.now);
@@ -154,10 +128,7 @@ impl Tokens {
         if self.valid.len() >= TOKENS_MAX {
             self.valid.clear();
         }
-        let (left, right) = (
-            mix(self.seed, self.issued * 2),
-            mix(self.seed, self.issued * 2 + 1),
-        );
+        let (left, right) = (mix(self.seed, self.issued * 2), mix(self.seed, self.issued * 2 + 1));
         let token = format!("eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0.{left:016x}{right:016x}.sandbox");
         self.valid.insert(token.clone(), call.now + self.lifetime);
         Ok(token)
@@ -183,21 +154,27 @@ impl Tokens {
         }
         match secret {
             Some(secret) if *secret == self.client_secret => Ok(()),
-            Some(_) => Err(failure(401, "invalid_client", 7_000_215, format!("Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{client}'."))),
-            None => Err(failure(401, "invalid_client", 7_000_218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.".to_owned())),
+            Some(_) => Err(failure(
+                401,
+                "invalid_client",
+                7_000_215,
+                format!(
+                    "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{client}'."
+                ),
+            )),
+            None => Err(failure(
+                401,
+                "invalid_client",
+                7_000_218,
+                "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
+                    .to_owned(),
+            )),
         }
     }
 }
 
 /// An error as the endpoint spells it.
-pub(crate) fn refuse(
-    status: u16,
-    error: &str,
-    numbers: &[u32],
-    text: &str,
-    now: i64,
-    chance: u64,
-) -> Reply {
+pub(crate) fn refuse(status: u16, error: &str, numbers: &[u32], text: &str, now: i64, chance: u64) -> Reply {
     let stamp = time::instant_text(now).replace('T', " ");
     let (trace, correlation) = (trace_id(chance), trace_id(chance ^ 1));
     let description = match numbers.first() {
@@ -220,8 +197,7 @@ pub(crate) fn refuse(
 }
 
 fn trace_id(chance: u64) -> String {
-    crate::guid::Guid::from_u128(u128::from(mix(chance, 1)) << 64 | u128::from(mix(chance, 2)))
-        .to_string()
+    crate::guid::Guid::from_u128(u128::from(mix(chance, 1)) << 64 | u128::from(mix(chance, 2))).to_string()
 }
 
 fn check_scope(call: &Call, scope: &str) -> Result<(), Failure> {
@@ -235,22 +211,13 @@ fn check_scope(call: &Call, scope: &str) -> Result<(), Failure> {
             ),
         ));
     };
-    let host = url::Url::parse(resource).ok().and_then(|url| {
-        Some(format!(
-            "{}:{}",
-            url.host_str()?,
-            url.port_or_known_default()?
-        ))
-    });
+    let host = url::Url::parse(resource)
+        .ok()
+        .and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
     let port = call.host().rsplit_once(':').map_or("80", |(_, port)| port);
     // Both spellings of this machine are the organisation, whichever the client used for the token.
     let is_ours = host.is_some_and(|host| {
-        [
-            format!("127.0.0.1:{port}"),
-            format!("localhost:{port}"),
-            call.host().to_owned(),
-        ]
-        .contains(&host)
+        [format!("127.0.0.1:{port}"), format!("localhost:{port}"), call.host().to_owned()].contains(&host)
     });
     if is_ours {
         return Ok(());
@@ -266,27 +233,16 @@ fn check_scope(call: &Call, scope: &str) -> Result<(), Failure> {
 }
 
 fn basic_credentials(header: &str) -> Option<(String, String)> {
-    let decoded = STANDARD
-        .decode(header.strip_prefix("Basic ")?.trim())
-        .ok()?;
+    let decoded = STANDARD.decode(header.strip_prefix("Basic ")?.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
     let (client, secret) = text.split_once(':')?;
     // RFC 6749 2.3.1: both are form-encoded before they are joined.
-    let plain = |text: &str| {
-        percent_encoding::percent_decode_str(text)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
+    let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
     Some((plain(client), plain(secret)))
 }
 
 fn failure(status: u16, error: &'static str, number: u32, text: String) -> Failure {
-    Failure {
-        status,
-        error,
-        number,
-        text,
-    }
+    Failure { status, error, number, text }
 }
 
 fn parameter_missing(name: &str) -> Failure {

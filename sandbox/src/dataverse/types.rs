@@ -13,16 +13,8 @@ pub(crate) struct TypeName {
     pub(crate) metadata: &'static str,
 }
 
-const fn named(
-    attribute_type: &'static str,
-    type_name: &'static str,
-    metadata: &'static str,
-) -> TypeName {
-    TypeName {
-        attribute_type,
-        type_name,
-        metadata,
-    }
+const fn named(attribute_type: &'static str, type_name: &'static str, metadata: &'static str) -> TypeName {
+    TypeName { attribute_type, type_name, metadata }
 }
 
 /// The names of a column's type.
@@ -30,11 +22,7 @@ pub(crate) fn type_name(kind: &FieldKind) -> TypeName {
     match kind {
         FieldKind::Text { .. } => named("String", "StringType", "StringAttributeMetadata"),
         FieldKind::Memo { .. } => named("Memo", "MemoType", "MemoAttributeMetadata"),
-        FieldKind::Guid => named(
-            "Uniqueidentifier",
-            "UniqueidentifierType",
-            "UniqueIdentifierAttributeMetadata",
-        ),
+        FieldKind::Guid => named("Uniqueidentifier", "UniqueidentifierType", "UniqueIdentifierAttributeMetadata"),
         FieldKind::DateTime(_) => named("DateTime", "DateTimeType", "DateTimeAttributeMetadata"),
         FieldKind::Integer { .. } => named("Integer", "IntegerType", "IntegerAttributeMetadata"),
         FieldKind::BigInt => named("BigInt", "BigIntType", "BigIntAttributeMetadata"),
@@ -44,30 +32,17 @@ pub(crate) fn type_name(kind: &FieldKind) -> TypeName {
         FieldKind::Boolean { .. } => named("Boolean", "BooleanType", "BooleanAttributeMetadata"),
         FieldKind::Picklist(_) => named("Picklist", "PicklistType", "PicklistAttributeMetadata"),
         // The product calls a list of several choices virtual, and only its type name tells it apart.
-        FieldKind::MultiPicklist(_) => named(
-            "Virtual",
-            "MultiSelectPicklistType",
-            "MultiSelectPicklistAttributeMetadata",
-        ),
+        FieldKind::MultiPicklist(_) => {
+            named("Virtual", "MultiSelectPicklistType", "MultiSelectPicklistAttributeMetadata")
+        }
         FieldKind::State(_) => named("State", "StateType", "StateAttributeMetadata"),
         FieldKind::Status(_) => named("Status", "StatusType", "StatusAttributeMetadata"),
-        FieldKind::Lookup {
-            role: LookupRole::Plain,
-            ..
-        } => named("Lookup", "LookupType", "LookupAttributeMetadata"),
-        FieldKind::Lookup {
-            role: LookupRole::Customer,
-            ..
-        } => named("Customer", "CustomerType", "LookupAttributeMetadata"),
-        FieldKind::Lookup {
-            role: LookupRole::Owner,
-            ..
-        } => named("Owner", "OwnerType", "LookupAttributeMetadata"),
-        FieldKind::EntityName => named(
-            "EntityName",
-            "EntityNameType",
-            "EntityNameAttributeMetadata",
-        ),
+        FieldKind::Lookup { role: LookupRole::Plain, .. } => named("Lookup", "LookupType", "LookupAttributeMetadata"),
+        FieldKind::Lookup { role: LookupRole::Customer, .. } => {
+            named("Customer", "CustomerType", "LookupAttributeMetadata")
+        }
+        FieldKind::Lookup { role: LookupRole::Owner, .. } => named("Owner", "OwnerType", "LookupAttributeMetadata"),
+        FieldKind::EntityName => named("EntityName", "EntityNameType", "EntityNameAttributeMetadata"),
         FieldKind::Virtual => named("Virtual", "VirtualType", "AttributeMetadata"),
     }
 }

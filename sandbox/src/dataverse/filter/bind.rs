@@ -2,9 +2,12 @@
 
 use std::{cmp::Ordering, ops::Bound};
 
-use super::{Filter, Literal, Operand, Operator, TextFunction};
+use super::{
+    Filter, Literal, Operand, Operator,
+    like::{Pattern, is_like, pattern},
+};
 use crate::{
-    data::{DateIndex, Decimal, Fact, FieldKind, Record, Table, Value},
+    data::{DateIndex, Decimal, Fact, FieldKind, Place, Record, Table, Value},
     dataverse::{error::Error, model},
     guid::Guid,
     time,
@@ -48,19 +51,6 @@ pub(crate) enum Known {
     Never,
 }
 
-/// One piece of an SQL `LIKE` pattern.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Pattern {
-    /// `%`
-    Anything,
-    /// `_`
-    OneChar,
-    /// `[abc]`, `[a-f]`, or with `^` none of them.
-    OneOf(Vec<(char, char)>, bool),
-    /// The character itself, in small letters.
-    Char(char),
-}
-
 /// What a filter demands of the id and of the dates, so that only records that can match are looked at.
 #[derive(Debug, Default)]
 pub(crate) struct Bounds {
@@ -83,10 +73,7 @@ pub(crate) struct Window {
 
 impl Default for Window {
     fn default() -> Self {
-        Self {
-            from: i64::MIN,
-            to: i64::MAX,
-        }
+        Self { from: i64::MIN, to: i64::MAX }
     }
 }
 
@@ -97,19 +84,11 @@ impl Window {
     }
 
     /// As bounds of a walk by date.
-    pub(crate) fn places(self) -> (Bound<(i64, Guid)>, Bound<(i64, Guid)>) {
+    pub(crate) fn places(self) -> (Bound<Place>, Bound<Place>) {
         // The least id of all stands before every record of its second.
         let at = |seconds| (seconds, Guid::from_u128(0));
-        let from = if self.from == i64::MIN {
-            Bound::Unbounded
-        } else {
-            Bound::Included(at(self.from))
-        };
-        let to = if self.to == i64::MAX {
-            Bound::Unbounded
-        } else {
-            Bound::Excluded(at(self.to))
-        };
+        let from = if self.from == i64::MIN { Bound::Unbounded } else { Bound::Included(at(self.from)) };
+        let to = if self.to == i64::MAX { Bound::Unbounded } else { Bound::Excluded(at(self.to)) };
         (from, to)
     }
 }
@@ -117,34 +96,13 @@ impl Window {
 /// Checks a filter against a table: properties must exist, and values must fit them.
 pub(crate) fn bind(filter: &Filter, table: &Table) -> Result<Test, Error> {
     Ok(match filter {
-        Filter::All(parts) => Test::All(
-            parts
-                .iter()
-                .map(|part| bind(part, table))
-                .collect::<Result<_, _>>()?,
-        ),
-        Filter::Any(parts) => Test::Any(
-            parts
-                .iter()
-                .map(|part| bind(part, table))
-                .collect::<Result<_, _>>()?,
-        ),
+        Filter::All(parts) => Test::All(parts.iter().map(|part| bind(part, table)).collect::<Result<_, _>>()?),
+        Filter::Any(parts) => Test::Any(parts.iter().map(|part| bind(part, table)).collect::<Result<_, _>>()?),
         Filter::Not(inner) => Test::Not(Box::new(bind(inner, table)?)),
-        Filter::Compare {
-            property,
-            operator,
-            operand,
-        } => compare(property, *operator, operand, table)?,
-        Filter::Text {
-            function,
-            property,
-            text,
-        } => {
+        Filter::Compare { property, operator, operand } => compare(property, *operator, operand, table)?,
+        Filter::Text { function, property, text } => {
             let field = model::property(table, property)?;
-            if !matches!(
-                table.fields[field].kind,
-                FieldKind::Text { .. } | FieldKind::Memo { .. }
-            ) {
+            if !matches!(table.fields[field].kind, FieldKind::Text { .. } | FieldKind::Memo { .. }) {
                 return Err(Error::query(format!(
                     "No function signature for the function with name '{}' matches the specified arguments.",
                     function.word()
@@ -152,40 +110,24 @@ pub(crate) fn bind(filter: &Filter, table: &Table) -> Result<Test, Error> {
             }
             Test::Like(field, pattern(*function, text))
         }
-        Filter::OneOf {
-            property,
-            values,
-            negated,
-        } => {
+        Filter::OneOf { property, values, negated } => {
             let field = model::property(table, property)?;
             let known = values.iter().map(|value| {
                 known_of_text(value, &table.fields[field].kind).ok_or_else(|| {
                     Error::new(
                         400,
                         crate::dataverse::error::code::ARGUMENT,
-                        format!(
-                            "The value '{value}' is not valid for the attribute '{}'.",
-                            table.fields[field].name
-                        ),
+                        format!("The value '{value}' is not valid for the attribute '{}'.", table.fields[field].name),
                     )
                 })
             });
             let test = Test::OneOf(field, known.collect::<Result<_, _>>()?);
-            if *negated {
-                Test::Not(Box::new(test))
-            } else {
-                test
-            }
+            if *negated { Test::Not(Box::new(test)) } else { test }
         }
     })
 }
 
-fn compare(
-    property: &str,
-    operator: Operator,
-    operand: &Operand,
-    table: &Table,
-) -> Result<Test, Error> {
+fn compare(property: &str, operator: Operator, operand: &Operand, table: &Table) -> Result<Test, Error> {
     let field = model::property(table, property)?;
     let kind = &table.fields[field].kind;
     let literal = match operand {
@@ -213,11 +155,7 @@ fn compare(
             let number = Decimal::parse(text).unwrap_or(Decimal::new(0, 0));
             (
                 Known::Number(number.comparable()),
-                if number.to_integer().is_some() {
-                    "Edm.Int32"
-                } else {
-                    "Edm.Decimal"
-                },
+                if number.to_integer().is_some() { "Edm.Int32" } else { "Edm.Decimal" },
             )
         }
         Literal::Boolean(flag) => (Known::Boolean(*flag), "Edm.Boolean"),
@@ -226,21 +164,14 @@ fn compare(
         Literal::Instant(seconds) => (Known::Instant(*seconds), "Edm.DateTimeOffset"),
     };
     let fits = match (kind, &known) {
-        (
-            FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_),
-            Known::Text(_),
-        ) => true,
+        (FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_), Known::Text(_)) => true,
         (FieldKind::Boolean { .. }, Known::Boolean(_)) => true,
         (FieldKind::Guid | FieldKind::Lookup { .. }, Known::Guid(_)) => true,
         (FieldKind::DateTime(_), Known::Instant(_)) => true,
         (_, Known::Number(_)) => is_numeric(kind),
         _ => false,
     };
-    if fits {
-        Ok(Test::Compare(field, operator, known))
-    } else {
-        Err(incompatible(edm(kind), right, operator))
-    }
+    if fits { Ok(Test::Compare(field, operator, known)) } else { Err(incompatible(edm(kind), right, operator)) }
 }
 
 fn incompatible(left: &str, right: &str, operator: Operator) -> Error {
@@ -254,23 +185,14 @@ fn is_numeric(kind: &FieldKind) -> bool {
     use FieldKind::{BigInt, Decimal, Double, Integer, Money, Picklist, State, Status};
     matches!(
         kind,
-        Integer { .. }
-            | BigInt
-            | Money { .. }
-            | Decimal { .. }
-            | Double { .. }
-            | Picklist(_)
-            | State(_)
-            | Status(_)
+        Integer { .. } | BigInt | Money { .. } | Decimal { .. } | Double { .. } | Picklist(_) | State(_) | Status(_)
     )
 }
 
 /// The type of a column in OData's entity data model.
 fn edm(kind: &FieldKind) -> &'static str {
     match kind {
-        FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_) => {
-            "Edm.String"
-        }
+        FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_) => "Edm.String",
         FieldKind::Guid | FieldKind::Lookup { .. } => "Edm.Guid",
         FieldKind::DateTime(crate::data::DateBehavior::DateOnly) => "Edm.Date",
         FieldKind::DateTime(_) => "Edm.DateTimeOffset",
@@ -284,93 +206,19 @@ fn edm(kind: &FieldKind) -> &'static str {
 
 fn known_of_text(text: &str, kind: &FieldKind) -> Option<Known> {
     Some(match kind {
-        FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_) => {
-            Known::Text(folded(text))
-        }
+        FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_) => Known::Text(folded(text)),
         FieldKind::Guid | FieldKind::Lookup { .. } => Known::Guid(Guid::parse(text)?),
         FieldKind::Boolean { .. } => Known::Boolean(matches!(text, "1" | "true")),
-        FieldKind::DateTime(_) => Known::Instant(
-            time::parse_instant(text).or_else(|| Some(time::parse_date(text)? * time::DAY))?,
-        ),
+        FieldKind::DateTime(_) => {
+            Known::Instant(time::parse_instant(text).or_else(|| Some(time::parse_date(text)? * time::DAY))?)
+        }
         _ => Known::Number(Decimal::parse(text)?.comparable()),
     })
 }
 
 /// As the database compares texts: letters without their case, and blanks at the end do not count.
 pub(crate) fn folded(text: &str) -> String {
-    text.trim_end_matches(' ')
-        .chars()
-        .flat_map(char::to_lowercase)
-        .collect()
-}
-
-fn pattern(function: TextFunction, text: &str) -> Vec<Pattern> {
-    let mut pieces = Vec::new();
-    if function != TextFunction::StartsWith {
-        pieces.push(Pattern::Anything);
-    }
-    let chars: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
-    let mut place = 0;
-    while place < chars.len() {
-        let piece = match chars[place] {
-            '%' => Pattern::Anything,
-            '_' => Pattern::OneChar,
-            '[' => match chars[place..].iter().position(|char| *char == ']') {
-                Some(end) if end > 1 => {
-                    let set = char_set(&chars[place + 1..place + end]);
-                    place += end;
-                    set
-                }
-                _ => Pattern::Char('['),
-            },
-            char => Pattern::Char(char),
-        };
-        pieces.push(piece);
-        place += 1;
-    }
-    if function != TextFunction::EndsWith {
-        pieces.push(Pattern::Anything);
-    }
-    pieces
-}
-
-fn char_set(inside: &[char]) -> Pattern {
-    let (inside, negated) = if inside.first() == Some(&'^') {
-        (&inside[1..], true)
-    } else {
-        (inside, false)
-    };
-    let mut ranges = Vec::new();
-    let mut rest = inside;
-    loop {
-        rest = match rest {
-            [from, '-', to, rest @ ..] => {
-                ranges.push((*from, *to));
-                rest
-            }
-            [one, rest @ ..] => {
-                ranges.push((*one, *one));
-                rest
-            }
-            [] => return Pattern::OneOf(ranges, negated),
-        };
-    }
-}
-
-fn is_like(text: &[char], pattern: &[Pattern]) -> bool {
-    let Some((first, rest)) = pattern.split_first() else {
-        return text.is_empty();
-    };
-    match (first, text.split_first()) {
-        (Pattern::Anything, _) => (0..=text.len()).any(|skip| is_like(&text[skip..], rest)),
-        (_, None) => false,
-        (Pattern::OneChar, Some((_, text))) => is_like(text, rest),
-        (Pattern::Char(char), Some((first, text))) => char == first && is_like(text, rest),
-        (Pattern::OneOf(ranges, negated), Some((first, text))) => {
-            ranges.iter().any(|(from, to)| (from..=to).contains(&first)) != *negated
-                && is_like(text, rest)
-        }
-    }
+    text.trim_end_matches(' ').chars().flat_map(char::to_lowercase).collect()
 }
 
 impl Test {
@@ -381,12 +229,12 @@ impl Test {
             Self::Any(parts) => together(parts, table, record, true),
             Self::Not(inner) => inner.holds(table, record).map(|holds| !holds),
             Self::Null(field, wanted) => Some(table.value(record, *field).is_null() == *wanted),
-            Self::Compare(field, operator, known) => ordering(&table.value(record, *field), known)
-                .map(|ordering| decides(*operator, ordering)),
+            Self::Compare(field, operator, known) => {
+                ordering(&table.value(record, *field), known).map(|ordering| decides(*operator, ordering))
+            }
             Self::Fields(left, operator, right) => {
                 let known = known_of(&table.value(record, *right));
-                ordering(&table.value(record, *left), &known)
-                    .map(|ordering| decides(*operator, ordering))
+                ordering(&table.value(record, *left), &known).map(|ordering| decides(*operator, ordering))
             }
             Self::Like(field, pattern) => match table.value(record, *field) {
                 Value::Text(text) => {
@@ -397,11 +245,7 @@ impl Test {
             },
             Self::OneOf(field, values) => {
                 let value = table.value(record, *field);
-                (!value.is_null()).then(|| {
-                    values
-                        .iter()
-                        .any(|known| ordering(&value, known) == Some(Ordering::Equal))
-                })
+                (!value.is_null()).then(|| values.iter().any(|known| ordering(&value, known) == Some(Ordering::Equal)))
             }
         }
     }
@@ -434,10 +278,7 @@ impl Test {
                 Operator::Le => (i64::MIN, at + 1),
                 Operator::Ne => return,
             };
-            *window = Window {
-                from: window.from.max(from),
-                to: window.to.min(to),
-            };
+            *window = Window { from: window.from.max(from), to: window.to.min(to) };
         }
     }
 
@@ -446,19 +287,11 @@ impl Test {
         let is_id = |field: &usize| table.fields[*field].fact == Some(Fact::Id);
         match self {
             Self::Compare(field, Operator::Eq, Known::Guid(id)) if is_id(field) => Some(vec![*id]),
-            Self::OneOf(field, values) if is_id(field) => values
-                .iter()
-                .map(|known| {
-                    if let Known::Guid(id) = known {
-                        Some(*id)
-                    } else {
-                        None
-                    }
-                })
-                .collect(),
+            Self::OneOf(field, values) if is_id(field) => {
+                values.iter().map(|known| if let Known::Guid(id) = known { Some(*id) } else { None }).collect()
+            }
             Self::Any(parts) => {
-                let lists: Option<Vec<Vec<Guid>>> =
-                    parts.iter().map(|part| part.ids(table)).collect();
+                let lists: Option<Vec<Vec<Guid>>> = parts.iter().map(|part| part.ids(table)).collect();
                 Some(lists?.concat())
             }
             _ => None,
@@ -507,8 +340,9 @@ fn known_of(value: &Value<'_>) -> Known {
         Value::Choices(choices) => Known::Text(crate::data::value::choice_text(choices)),
         Value::Integer(number) => Known::Number(Decimal::new(i128::from(*number), 0).comparable()),
         Value::Decimal(number) => Known::Number(number.comparable()),
-        Value::Double(number) => Decimal::parse(&number.to_string())
-            .map_or(Known::Never, |number| Known::Number(number.comparable())),
+        Value::Double(number) => {
+            Decimal::parse(&number.to_string()).map_or(Known::Never, |number| Known::Number(number.comparable()))
+        }
         Value::Boolean(flag) => Known::Boolean(*flag),
         Value::Guid(id) => Known::Guid(*id),
         Value::Link(link) => Known::Guid(link.id),
@@ -520,10 +354,7 @@ fn known_of(value: &Value<'_>) -> Known {
 fn ordering(value: &Value<'_>, known: &Known) -> Option<Ordering> {
     match (value, known) {
         (Value::Text(text), Known::Text(known)) => {
-            let folded = text
-                .trim_end_matches(' ')
-                .chars()
-                .flat_map(char::to_lowercase);
+            let folded = text.trim_end_matches(' ').chars().flat_map(char::to_lowercase);
             Some(folded.cmp(known.chars()))
         }
         (Value::Instant(seconds), Known::Instant(known)) => Some(seconds.cmp(known)),

@@ -74,9 +74,7 @@ fn quoted(chars: &[char], place: &mut usize, text: &str) -> Result<String, Error
                 *place += 1;
             }
             (None, _) => {
-                return Err(Error::query(format!(
-                    "There is an unterminated literal at position {place} in '{text}'."
-                )));
+                return Err(Error::query(format!("There is an unterminated literal at position {place} in '{text}'.")));
             }
         }
     }

@@ -2,7 +2,10 @@
 
 mod bind;
 mod lexer;
+mod like;
 mod parser;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use bind::{Bounds, Test, bind, folded};
 pub(crate) use parser::parse;
@@ -107,39 +110,24 @@ impl Operator {
     ];
 
     fn read(word: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(_, name, _)| *name == word)
-            .map(|(operator, ..)| *operator)
+        Self::ALL.iter().find(|(_, name, _)| *name == word).map(|(operator, ..)| *operator)
     }
 
     fn names(self) -> (&'static str, &'static str) {
-        Self::ALL
-            .iter()
-            .find(|(operator, ..)| *operator == self)
-            .map_or(("", ""), |(_, word, kind)| (word, kind))
+        Self::ALL.iter().find(|(operator, ..)| *operator == self).map_or(("", ""), |(_, word, kind)| (word, kind))
     }
 }
 
 impl TextFunction {
-    const ALL: [(Self, &'static str); 3] = [
-        (Self::Contains, "contains"),
-        (Self::StartsWith, "startswith"),
-        (Self::EndsWith, "endswith"),
-    ];
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Contains, "contains"), (Self::StartsWith, "startswith"), (Self::EndsWith, "endswith")];
 
     fn read(word: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(_, name)| *name == word)
-            .map(|(function, _)| *function)
+        Self::ALL.iter().find(|(_, name)| *name == word).map(|(function, _)| *function)
     }
 
     fn word(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(function, _)| *function == self)
-            .map_or("", |(_, word)| word)
+        Self::ALL.iter().find(|(function, _)| *function == self).map_or("", |(_, word)| word)
     }
 }
 
@@ -149,38 +137,18 @@ impl fmt::Display for Filter {
             Self::All(parts) => write_joined(f, parts, " and "),
             Self::Any(parts) => write_joined(f, parts, " or "),
             Self::Not(inner) => write!(f, "not ({inner})"),
-            Self::Compare {
-                property,
-                operator,
-                operand,
-            } => match operand {
+            Self::Compare { property, operator, operand } => match operand {
                 Operand::Literal(literal) => {
                     write!(f, "{property} {} {literal}", operator.names().0)
                 }
                 Operand::Property(other) => write!(f, "{property} {} {other}", operator.names().0),
             },
-            Self::Text {
-                function,
-                property,
-                text,
-            } => {
-                write!(
-                    f,
-                    "{}({property},{})",
-                    function.word(),
-                    Literal::Text(text.clone())
-                )
+            Self::Text { function, property, text } => {
+                write!(f, "{}({property},{})", function.word(), Literal::Text(text.clone()))
             }
-            Self::OneOf {
-                property,
-                values,
-                negated,
-            } => {
+            Self::OneOf { property, values, negated } => {
                 let name = if *negated { "NotIn" } else { "In" };
-                write!(
-                    f,
-                    "Microsoft.Dynamics.CRM.{name}(PropertyName='{property}',PropertyValues=["
-                )?;
+                write!(f, "Microsoft.Dynamics.CRM.{name}(PropertyName='{property}',PropertyValues=[")?;
                 for (place, value) in values.iter().enumerate() {
                     let comma = if place > 0 { "," } else { "" };
                     write!(f, "{comma}{}", Literal::Text(value.clone()))?;

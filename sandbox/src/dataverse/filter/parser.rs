@@ -14,12 +14,7 @@ const NAMESPACE: &str = "Microsoft.Dynamics.CRM.";
 
 /// Reads a filter, or says at which place it is wrong.
 pub(crate) fn parse(text: &str) -> Result<Filter, Error> {
-    let mut parser = Parser {
-        text,
-        tokens: tokens(text)?,
-        next: 0,
-        depth: 0,
-    };
+    let mut parser = Parser { text, tokens: tokens(text)?, next: 0, depth: 0 };
     let filter = parser.any()?;
     match parser.peek() {
         Token::End => Ok(filter),
@@ -40,11 +35,7 @@ impl Parser<'_> {
         while self.take_word("or") {
             parts.push(self.all()?);
         }
-        Ok(if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Filter::Any(parts)
-        })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Filter::Any(parts) })
     }
 
     fn all(&mut self) -> Result<Filter, Error> {
@@ -52,11 +43,7 @@ impl Parser<'_> {
         while self.take_word("and") {
             parts.push(self.one()?);
         }
-        Ok(if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Filter::All(parts)
-        })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Filter::All(parts) })
     }
 
     fn one(&mut self) -> Result<Filter, Error> {
@@ -94,11 +81,7 @@ impl Parser<'_> {
         };
         self.next += 1;
         let operand = self.operand()?;
-        Ok(Filter::Compare {
-            property: word,
-            operator,
-            operand,
-        })
+        Ok(Filter::Compare { property: word, operator, operand })
     }
 
     fn operand(&mut self) -> Result<Operand, Error> {
@@ -123,11 +106,7 @@ impl Parser<'_> {
             self.expect_sign(',')?;
             let text = self.expect_text()?;
             self.expect_sign(')')?;
-            return Ok(Filter::Text {
-                function,
-                property,
-                text,
-            });
+            return Ok(Filter::Text { function, property, text });
         }
         let negated = match name.strip_prefix(NAMESPACE) {
             Some("In") => false,
@@ -149,11 +128,7 @@ impl Parser<'_> {
         }
         self.expect_sign(']')?;
         self.expect_sign(')')?;
-        Ok(Filter::OneOf {
-            property,
-            values,
-            negated,
-        })
+        Ok(Filter::OneOf { property, values, negated })
     }
 
     fn expect_argument(&mut self, name: &str) -> Result<(), Error> {
@@ -180,11 +155,7 @@ impl Parser<'_> {
     }
 
     fn expect_sign(&mut self, sign: char) -> Result<(), Error> {
-        if self.take_sign(sign) {
-            Ok(())
-        } else {
-            Err(self.wrong(&format!("'{sign}' or operator expected")))
-        }
+        if self.take_sign(sign) { Ok(()) } else { Err(self.wrong(&format!("'{sign}' or operator expected"))) }
     }
 
     fn take_sign(&mut self, sign: char) -> bool {
@@ -200,9 +171,7 @@ impl Parser<'_> {
     }
 
     fn peek(&self) -> &Token {
-        self.tokens
-            .get(self.next)
-            .map_or(&Token::End, |(token, _)| token)
+        self.tokens.get(self.next).map_or(&Token::End, |(token, _)| token)
     }
 
     fn wrong(&self, what: &str) -> Error {

@@ -1,7 +1,5 @@
 //! A client that does what the vendor's documentation says, and no more.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
-
 use std::{collections::HashMap, sync::Once};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -18,37 +16,21 @@ pub(crate) struct Client {
 /// A stand-in whose clock stands at 2026-03-03 10:00.
 pub(crate) fn start(contacts: u32) -> Sandbox {
     let now = Some("2026-03-03T10:00:00Z".parse().unwrap());
-    Sandbox::start(Options {
-        contacts,
-        accounts: contacts / 10,
-        seed: 11,
-        now,
-        frozen: true,
-        ..Options::default()
-    })
-    .unwrap()
+    Sandbox::start(Options { contacts, accounts: contacts / 10, seed: 11, now, frozen: true, ..Options::default() })
+        .unwrap()
 }
 
 /// A client without the proxies and retries of a grown one.
 pub(crate) fn http() -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .expect("no other provider is installed");
+        rustls::crypto::ring::default_provider().install_default().expect("no other provider is installed");
     });
-    reqwest::Client::builder()
-        .no_proxy()
-        .retry(reqwest::retry::never())
-        .build()
-        .unwrap()
+    reqwest::Client::builder().no_proxy().retry(reqwest::retry::never()).build().unwrap()
 }
 
 /// Asks for a token with these changes of the form.
-pub(crate) async fn ask_token(
-    sandbox: &Sandbox,
-    changes: &[(&str, Option<&str>)],
-) -> (StatusCode, Json) {
+pub(crate) async fn ask_token(sandbox: &Sandbox, changes: &[(&str, Option<&str>)]) -> (StatusCode, Json) {
     let scope = format!("{}/.default", sandbox.url());
     let (client, secret) = (sandbox.client_id(), sandbox.client_secret());
     let mut form = HashMap::from([
@@ -63,12 +45,7 @@ pub(crate) async fn ask_token(
             None => form.remove(name),
         };
     }
-    let response = http()
-        .post(sandbox.token_url())
-        .form(&form)
-        .send()
-        .await
-        .unwrap();
+    let response = http().post(sandbox.token_url()).form(&form).send().await.unwrap();
     (response.status(), response.json().await.unwrap())
 }
 
@@ -77,19 +54,11 @@ impl Client {
         let (status, body) = ask_token(sandbox, &[]).await;
         assert_eq!(status, 200, "{body}");
         let token = body["access_token"].as_str().unwrap().to_owned();
-        Self {
-            http: http(),
-            root: format!("{}/api/data/v9.2/", sandbox.url()),
-            token,
-        }
+        Self { http: http(), root: format!("{}/api/data/v9.2/", sandbox.url()), token }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = if path.starts_with("http") {
-            path.to_owned()
-        } else {
-            format!("{}{path}", self.root)
-        };
+        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.root) };
         self.http
             .request(method, url)
             .bearer_auth(&self.token)
@@ -119,30 +88,17 @@ impl Client {
 
     /// One column of the records of a query of one page.
     pub(crate) async fn column(&self, path: &str, name: &str) -> Vec<Json> {
-        self.json(path).await["value"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|record| record[name].clone())
-            .collect()
+        self.json(path).await["value"].as_array().unwrap().iter().map(|record| record[name].clone()).collect()
     }
 
     /// A page, with the address of the next.
     pub(crate) async fn page(&self, path: &str, size: usize) -> (Vec<Json>, Option<String>) {
-        let request = self
-            .request(Method::GET, path)
-            .header("Prefer", format!("odata.maxpagesize={size}"));
+        let request = self.request(Method::GET, path).header("Prefer", format!("odata.maxpagesize={size}"));
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
-        assert_eq!(
-            response.headers()["preference-applied"],
-            format!("odata.maxpagesize={size}").as_str()
-        );
+        assert_eq!(response.headers()["preference-applied"], format!("odata.maxpagesize={size}").as_str());
         let body: Json = response.json().await.unwrap();
-        (
-            body["value"].as_array().unwrap().clone(),
-            body["@odata.nextLink"].as_str().map(str::to_owned),
-        )
+        (body["value"].as_array().unwrap().clone(), body["@odata.nextLink"].as_str().map(str::to_owned))
     }
 
     /// All records of a query, page by page.

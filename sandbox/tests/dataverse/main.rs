@@ -1,0 +1,11 @@
+//! The stand-in for Dataverse, asked through real HTTP.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
+
+mod client;
+mod faults;
+mod metadata;
+mod paging;
+mod records;
+mod tokens;
+mod values;
