@@ -1,0 +1,124 @@
+//! What an answer of Dataverse means: its error code first, then the status, as `crm-wire.md` 1.9 lists them.
+
+use engine::failure::{Class, Failure};
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use crate::http::{Refusal, Reply};
+
+/// The longest part of a system's own message that is kept, in characters.
+const MESSAGE_CHARS_MAX: usize = 600;
+
+/// Too many requests at the same time; the cure is fewer of them, not only later ones.
+const CONCURRENCY: &str = "0x80072326";
+const REQUESTS: &str = "0x80072322";
+const EXECUTION_TIME: &str = "0x80072321";
+/// The version stamp, or paging cookie, is no longer known.
+const EXPIRED_VERSION_STAMP: &str = "0x80044352";
+const MALFORMED_COOKIE: &str = "0x80041129";
+const GENERIC_SQL: &str = "0x80044151";
+const UNEXPECTED: &str = "0x80040216";
+const PRIVILEGE_DENIED: &str = "0x80040220";
+const NO_ACCESS: &str = "0x80048306";
+const NOT_A_MEMBER: &str = "0x80072560";
+
+/// `{"error":{"code":"0x…","message":"…"}}`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Body {
+    error: Inner,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Inner {
+    code: String,
+    message: String,
+}
+
+/// What this answer means; `Ok` for success.
+///
+/// `what` says what was asked for, such as "reading contacts".
+pub(super) fn judge(account: &str, what: &str, reply: &Reply) -> Result<(), Refusal> {
+    let status = reply.status;
+    if status.is_success() {
+        return Ok(());
+    }
+    if status.is_redirection() {
+        return Err(redirected(account, what, reply).into());
+    }
+    let Inner { code, message } = serde_json::from_slice::<Body>(&reply.body).unwrap_or_default().error;
+    let code = code.trim().to_ascii_lowercase();
+    let class = classify(&code, status, &message);
+    let said = if message.is_empty() { excerpt(status, reply) } else { clip(&message) };
+    let mut failure = Failure::new(class, format!("{account}: {what}: {said}"));
+    failure.code = Some(if code.starts_with("0x") { code.clone() } else { status.as_u16().to_string() });
+    failure.help = help(&code, status).map(str::to_owned);
+    Err(Refusal { failure, status: Some(status), crowded: code == CONCURRENCY })
+}
+
+fn classify(code: &str, status: StatusCode, message: &str) -> Class {
+    match code {
+        REQUESTS | EXECUTION_TIME | CONCURRENCY => return Class::Quota,
+        GENERIC_SQL | UNEXPECTED => return Class::Transient,
+        EXPIRED_VERSION_STAMP | MALFORMED_COOKIE => return Class::CursorLost,
+        PRIVILEGE_DENIED | NO_ACCESS | NOT_A_MEMBER => return Class::Config,
+        _ => {}
+    }
+    match status.as_u16() {
+        401 => Class::Auth,
+        429 => Class::Quota,
+        408 | 500.. => Class::Transient,
+        410 => Class::CursorLost,
+        // The codes of a broken paging cookie differ between versions; its name does not.
+        400 if is_about_cookie(message) => Class::CursorLost,
+        _ => Class::Config,
+    }
+}
+
+fn is_about_cookie(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["skiptoken", "skip token", "paging cookie", "pagingcookie"].iter().any(|word| message.contains(word))
+}
+
+fn help(code: &str, status: StatusCode) -> Option<&'static str> {
+    Some(match (code, status.as_u16()) {
+        (NOT_A_MEMBER, _) => {
+            "make an application user for this client id: Power Platform admin center, the environment, Settings, \
+             Users + permissions, Application users"
+        }
+        (PRIVILEGE_DENIED | NO_ACCESS, _) | (_, 403) => {
+            "give the application user a security role that may read this table, in all business units"
+        }
+        (_, 401) => {
+            "the environment does not accept the token: check that `url` and `tenantId` belong together and that \
+             the application user exists and is enabled"
+        }
+        (CONCURRENCY | REQUESTS | EXECUTION_TIME, _) | (_, 429) => {
+            "other programs may be using up the allowance of the same application user; set `requestsAtOnce` lower"
+        }
+        (EXPIRED_VERSION_STAMP | MALFORMED_COOKIE, _) | (_, 410) => "restart the activity to read from the beginning",
+        _ => return None,
+    })
+}
+
+fn redirected(account: &str, what: &str, reply: &Reply) -> Failure {
+    let location = reply.headers.get("location").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let host = url::Url::parse(location).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let host = host.unwrap_or_else(|| "another place".to_owned());
+    Failure::new(Class::Config, format!("{account}: {what}: answered {} to {host}", reply.status))
+        .help("write the address that the environment answers at itself into `url`; redirects are not followed")
+}
+
+fn excerpt(status: StatusCode, reply: &Reply) -> String {
+    if reply.body.is_empty() { format!("answered {status}") } else { format!("answered {status}: {}", reply.excerpt()) }
+}
+
+fn clip(message: &str) -> String {
+    let mut text: String =
+        message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_CHARS_MAX).collect();
+    if text.len() < message.len() {
+        text.push('…');
+    }
+    text.trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,254 @@
+//! A page of records: from its bytes to Arrow.
+//!
+//! ```text
+//!   bytes ─arrow-json─▶ one row { value: [ { column: text … } ] } ─values─▶ typed columns ─▶ records, misfits
+//!        └─ where a value is not a single one ─▶ record by record ─┘
+//! ```
+//!
+//! arrow-json takes the whole page as one JSON row, which needs no search for the borders of records. It reads every
+//! value as text and not as its type, because it is too kind: it cuts `2.5` to 2 for a whole number, takes a bare number
+//! for an instant, and stops the whole page at the first value that it does not take.
+
+mod loose;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, StringBuilder, StructArray,
+};
+use arrow::compute::{filter, filter_record_batch, take_record_batch};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::json::ReaderBuilder;
+use engine::outside::crm::{Misfit, ReadField};
+use memchr::{memchr2_iter, memmem};
+
+use super::column;
+use super::values::{self, Unfit};
+
+/// Rows of a batch; a page that has more becomes several.
+pub(super) const ROWS_MAX: usize = 5_000;
+
+const ETAG: &str = "@odata.etag";
+const NEXT_LINK: &str = "@odata.nextLink";
+const VALUE: &str = "value";
+/// How deep a page may nest and still be given to arrow-json, which shows what it does not take by recursion.
+const DEPTH_MAX: usize = 32;
+
+/// Decodes pages of one query.
+#[derive(Debug)]
+pub struct PageDecoder {
+    columns: Vec<Column>,
+    schema: SchemaRef,
+    /// Of the records, all of them text: the distinct keys of the columns, then the version.
+    wire: Fields,
+    /// Of the page.
+    envelope: SchemaRef,
+}
+
+#[derive(Debug)]
+struct Column {
+    /// Its place in `wire`.
+    place: usize,
+    field: FieldRef,
+}
+
+/// What a page held.
+#[derive(Debug)]
+pub struct Decoded {
+    /// In order; more than one only where the page is larger than a batch may be.
+    pub parts: Vec<Part>,
+    /// Where the next page is.
+    pub next_link: Option<String>,
+}
+
+/// Some of a page's records.
+#[derive(Debug)]
+pub struct Part {
+    /// Those that fit.
+    pub records: RecordBatch,
+    /// Their versions, without `W/` and quotes.
+    pub versions: Option<StringArray>,
+    /// Those that do not.
+    pub misfits: Vec<Misfit>,
+}
+
+/// Texts of the wanted columns, whichever way they were found.
+struct Texts {
+    columns: Vec<StringArray>,
+    rows: usize,
+    /// What is no single value: place in `wire`, and row.
+    unfit: Vec<(usize, Unfit)>,
+}
+
+impl PageDecoder {
+    /// For these columns.
+    pub fn new(fields: &[ReadField]) -> Self {
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        let mut wire: Vec<FieldRef> = Vec::with_capacity(fields.len() + 1);
+        let mut columns = Vec::with_capacity(fields.len());
+        for read in fields {
+            let key = column::key(&read.field).into_owned();
+            let place = *places.entry(key).or_insert_with_key(|key| {
+                wire.push(Arc::new(Field::new(key, DataType::Utf8, true)));
+                wire.len() - 1
+            });
+            columns.push(Column { place, field: read.column() });
+        }
+        wire.push(Arc::new(Field::new(ETAG, DataType::Utf8, true)));
+        let wire = Fields::from(wire);
+        let record = Field::new_list_field(DataType::Struct(wire.clone()), false);
+        let envelope = Schema::new(vec![
+            Field::new(VALUE, DataType::List(Arc::new(record)), false),
+            Field::new(NEXT_LINK, DataType::Utf8, true),
+        ]);
+        let schema = Schema::new(columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>());
+        Self { columns, schema: Arc::new(schema), wire, envelope: Arc::new(envelope) }
+    }
+
+    /// Decodes a page.
+    ///
+    /// # Errors
+    /// Why the bytes are no page of records, such as being cut. A record that does not fit is no error.
+    pub fn decode(&self, body: &[u8]) -> Result<Decoded, String> {
+        // A byte order mark is not JSON, but some servers write one.
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
+        let (texts, next_link) = match self.fast(body) {
+            Some(found) => found,
+            None => loose::read(&self.wire, body)?,
+        };
+        let mut parts = Vec::with_capacity(texts.rows / ROWS_MAX + 1);
+        for from in (0..texts.rows.max(1)).step_by(ROWS_MAX) {
+            let rows = (texts.rows - from).min(ROWS_MAX);
+            parts.push(self.part(&texts.slice(from, rows)).map_err(|error| error.to_string())?);
+        }
+        Ok(Decoded { parts, next_link })
+    }
+
+    /// `None` where arrow-json does not take the page; the slow way then finds out why.
+    fn fast(&self, body: &[u8]) -> Option<(Texts, Option<String>)> {
+        if is_too_deep(body) {
+            return None;
+        }
+        let builder = ReaderBuilder::new(self.envelope.clone()).with_batch_size(1).with_coerce_primitive(true);
+        let mut decoder = builder.build_decoder().ok()?;
+        if decoder.decode(body).ok()? != body.len() || decoder.has_partial_record() {
+            return None;
+        }
+        let page = decoder.flush().ok()??;
+        let records = page.column(0).as_list_opt::<i32>()?.values().as_struct_opt()?.clone();
+        let link = page.column(1).as_string_opt::<i32>()?;
+        let next_link = link.is_valid(0).then(|| link.value(0).to_owned());
+        Some((Texts::of(&records)?, next_link))
+    }
+
+    fn part(&self, texts: &Texts) -> Result<Part, ArrowError> {
+        let mut unfit: BTreeMap<usize, (usize, String)> = BTreeMap::new();
+        let mut note = |column: usize, found: Unfit| {
+            unfit.entry(found.row).or_insert((column, found.message));
+        };
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        let mut found = Vec::new();
+        for (place, column) in self.columns.iter().enumerate() {
+            for (_, structural) in texts.unfit.iter().filter(|(wire, _)| *wire == column.place) {
+                note(place, structural.clone());
+            }
+            arrays.push(values::convert(&texts.columns[column.place], column.field.data_type(), &mut found));
+            found.drain(..).for_each(|misfit| note(place, misfit));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(texts.rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?;
+        let versions = versions(texts.columns.last());
+        if unfit.is_empty() {
+            return Ok(Part { records: batch, versions, misfits: Vec::new() });
+        }
+        let fits: BooleanArray = (0..texts.rows).map(|row| Some(!unfit.contains_key(&row))).collect();
+        let mut misfits = Vec::with_capacity(unfit.len());
+        for (row, (column, message)) in unfit {
+            let row = arrow::array::UInt64Array::from_value(row as u64, 1);
+            let record = take_record_batch(&batch, &row)?;
+            misfits.push(Misfit { record, field: self.schema.field(column).name().clone(), message });
+        }
+        let versions = match versions {
+            Some(versions) => Some(filter(&versions, &fits)?.as_string::<i32>().clone()),
+            None => None,
+        };
+        Ok(Part { records: filter_record_batch(&batch, &fits)?, versions, misfits })
+    }
+}
+
+impl Texts {
+    fn of(records: &StructArray) -> Option<Self> {
+        let columns: Option<Vec<_>> =
+            records.columns().iter().map(|array| array.as_string_opt::<i32>().cloned()).collect();
+        Some(Self { columns: columns?, rows: records.len(), unfit: Vec::new() })
+    }
+
+    fn slice(&self, from: usize, rows: usize) -> Self {
+        let unfit = self.unfit.iter().filter(|(_, unfit)| (from..from + rows).contains(&unfit.row));
+        Self {
+            columns: self.columns.iter().map(|column| column.slice(from, rows)).collect(),
+            rows,
+            unfit: unfit.map(|(place, unfit)| (*place, Unfit { row: unfit.row - from, ..unfit.clone() })).collect(),
+        }
+    }
+}
+
+/// `W/"72201545"` is version 72201545.
+fn versions(etags: Option<&StringArray>) -> Option<StringArray> {
+    let etags = etags.filter(|etags| etags.null_count() < etags.len())?;
+    let mut versions = StringBuilder::with_capacity(etags.len(), etags.value_data().len());
+    for etag in etags {
+        versions.append_option(etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"')));
+    }
+    Some(versions.finish())
+}
+
+/// Finds where the next page is in the last bytes of this one, so that it can be asked for before this one is decoded.
+/// The decoded page has the last word.
+pub(super) fn link_in_tail(body: &[u8]) -> Option<String> {
+    const TAIL_BYTES: usize = 64 * 1024;
+    let tail = &body[body.len().saturating_sub(TAIL_BYTES)..];
+    // Within a text the quotes would be escaped, so that this is the key itself.
+    let key = b"\"@odata.nextLink\"";
+    let after = &tail[memmem::rfind(tail, key)? + key.len()..];
+    let text = after.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let mut end = 1;
+    while *text.get(end)? != b'"' {
+        end += if text[end] == b'\\' { 2 } else { 1 };
+    }
+    serde_json::from_slice(text.get(..=end)?).ok()
+}
+
+/// Whether the bytes could be a page at all: an object, from beginning to end.
+pub(super) fn is_object(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
+    body.starts_with(b"{") && body.ends_with(b"}")
+}
+
+/// A page has as many opening braces as records, and two more; only where there are others their depth is counted.
+fn is_too_deep(body: &[u8]) -> bool {
+    let records = memmem::find_iter(body, b"\"@odata.etag\"").count();
+    if memchr2_iter(b'{', b'[', body).count() <= records + 2 {
+        return false;
+    }
+    let (mut depth, mut deepest, mut is_text, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in body {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            b'{' | b'[' if !is_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !is_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest > DEPTH_MAX
+}
+
+#[cfg(test)]
+mod tests;

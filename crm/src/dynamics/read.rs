@@ -1,0 +1,241 @@
+//! Reads pages: the next one is asked for while this one is decoded.
+//!
+//! A task of its own fetches, at most [`PAGES_AHEAD`] pages before they are taken, and gives each page's bytes to a
+//! blocking thread at once. The address of the next page is found in the last bytes of this one; once a page is decoded its
+//! own word counts, and what was fetched by a wrong guess is thrown away.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use engine::failure::{Class, Failure};
+use engine::outside::crm::{Cursor, Page, Read};
+use futures::stream::{self, BoxStream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinHandle};
+use url::Url;
+
+use super::page::{self, Decoded, PageDecoder};
+use super::query::{Place, Plan};
+use super::session::Session;
+use crate::http::{Refusal, Reply};
+
+/// Pages that are fetched but not yet asked for, beside the one that is on its way.
+const PAGES_AHEAD: usize = 1;
+
+/// The pages of a reading, from the beginning or from a cursor.
+pub(super) fn pages(
+    session: Arc<Session>,
+    read: Arc<Read>,
+    from: Option<Cursor>,
+) -> BoxStream<'static, Result<Page, Failure>> {
+    let begin = Plan::new(&session, &read).and_then(|plan| {
+        let place = match from {
+            Some(cursor) => plan.resume(&session, cursor)?,
+            None => plan.first(&session)?,
+        };
+        let decoder = Arc::new(PageDecoder::new(&read.fields));
+        Ok(Reader {
+            session,
+            plan: Arc::new(plan),
+            decoder,
+            place: Some(place),
+            fetching: None,
+            ready: VecDeque::new(),
+            seen: HashSet::new(),
+            attempts: 0,
+        })
+    });
+    match begin {
+        Err(failure) => stream::once(async { Err(failure) }).boxed(),
+        Ok(reader) => stream::unfold(reader, |mut reader| async move {
+            let page = reader.next().await?;
+            if page.is_err() {
+                reader.end();
+            }
+            Some((page, reader))
+        })
+        .boxed(),
+    }
+}
+
+struct Reader {
+    session: Arc<Session>,
+    plan: Arc<Plan>,
+    decoder: Arc<PageDecoder>,
+    /// The page that comes next; none after the last.
+    place: Option<Place>,
+    fetching: Option<Fetching>,
+    ready: VecDeque<Page>,
+    /// Of the addresses that were read.
+    seen: HashSet<u64>,
+    /// How often the page at `place` came and made no sense.
+    attempts: u32,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Result<Page, Failure>> {
+        loop {
+            if let Some(page) = self.ready.pop_front() {
+                return Some(Ok(page));
+            }
+            let place = self.place.clone()?;
+            match self.fetch(&place).await {
+                Ok(Some((decoded, guess))) => {
+                    if let Err(failure) = self.take(&place, decoded, guess.as_ref()) {
+                        return Some(Err(failure));
+                    }
+                }
+                Ok(None) => {}
+                Err(failure) => return Some(Err(failure)),
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.place = None;
+        self.fetching = None;
+        self.ready.clear();
+    }
+
+    /// The page at `place`, and the next address that was guessed; `None` where it must be fetched again.
+    async fn fetch(&mut self, place: &Place) -> Result<Option<(Decoded, Option<Url>)>, Failure> {
+        let fetching = self.fetching.get_or_insert_with(|| {
+            Fetching::start(self.session.clone(), self.plan.clone(), self.decoder.clone(), place.clone())
+        });
+        let Some(fetched) = fetching.pages.recv().await else {
+            return Err(Failure::internal("the reading of pages ended before its last page"));
+        };
+        let Fetched { decoding, next, reply } = fetched?;
+        match decoding.await {
+            Ok(Ok(decoded)) => {
+                self.attempts = 0;
+                Ok(Some((decoded, next)))
+            }
+            Ok(Err(reason)) => {
+                let what = format!("reading {}", self.plan.set);
+                let mut failure = self.session.no_sense(&what, &reply);
+                failure.message = format!("{} ({reason})", failure.message);
+                self.fetching = None;
+                let limits = self.session.http.limits();
+                if self.attempts >= limits.retries {
+                    return Err(failure);
+                }
+                let wait = limits.retry_wait_min.0 * 2_u32.pow(self.attempts.min(5));
+                self.attempts += 1;
+                tracing::warn!(account = self.session.account(), %failure, "asking for the page again");
+                tokio::time::sleep(wait).await;
+                Ok(None)
+            }
+            Err(error) => Err(Failure::internal(format!("decoding a page: {error}"))),
+        }
+    }
+
+    /// Keeps a page's parts, and finds out where the reading goes on.
+    fn take(&mut self, place: &Place, decoded: Decoded, guess: Option<&Url>) -> Result<(), Failure> {
+        self.seen.insert(hash(&place.url));
+        let next = match &decoded.next_link {
+            None => None,
+            Some(link) => {
+                let url = self.follow(link)?;
+                if self.seen.contains(&hash(&url)) {
+                    return Err(Failure::new(
+                        Class::Config,
+                        format!(
+                            "{}: reading {}: the CRM's pages lead in a circle",
+                            self.session.account(),
+                            self.plan.set
+                        ),
+                    )
+                    .help("restart the activity; if it happens again, order by another field"));
+                }
+                Some(Place { url, parts: 0, size: place.size })
+            }
+        };
+        if next.as_ref().map(|next| &next.url) != guess {
+            self.fetching = None;
+        }
+        let last = decoded.parts.len().saturating_sub(1);
+        for (number, part) in decoded.parts.into_iter().enumerate().skip(place.parts) {
+            let after = match &next {
+                _ if number < last => Some(Place { parts: number + 1, ..place.clone() }),
+                next => next.clone(),
+            };
+            let next = after.map(|after| self.plan.cursor(&self.session, &after)).transpose()?;
+            self.ready.push_back(Page { records: part.records, versions: part.versions, rejects: part.misfits, next });
+        }
+        self.place = next;
+        Ok(())
+    }
+
+    /// A next link, which must not leave the account's own address.
+    fn follow(&self, link: &str) -> Result<Url, Failure> {
+        let url = self.session.root.join(link).map_err(|error| {
+            let (account, set) = (self.session.account(), &self.plan.set);
+            Failure::new(
+                Class::Config,
+                format!("{account}: reading {set}: the link to the next page is no address: {error}"),
+            )
+        })?;
+        if self.session.owns(&url) { Ok(url) } else { Err(self.session.foreign(&url)) }
+    }
+}
+
+fn hash(url: &Url) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    url.as_str().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The task that fetches; it ends with the reading.
+struct Fetching {
+    pages: mpsc::Receiver<Result<Fetched, Failure>>,
+    task: AbortHandle,
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Fetched {
+    decoding: JoinHandle<Result<Decoded, String>>,
+    /// Where the next page is fetched from already.
+    next: Option<Url>,
+    reply: Reply,
+}
+
+impl Fetching {
+    fn start(session: Arc<Session>, plan: Arc<Plan>, decoder: Arc<PageDecoder>, from: Place) -> Self {
+        let (sender, pages) = mpsc::channel(PAGES_AHEAD);
+        let task = tokio::spawn(async move {
+            let mut place = from;
+            loop {
+                let fetched = fetch(&session, &plan, &decoder, &place).await;
+                let next = fetched.as_ref().ok().and_then(|fetched| fetched.next.clone());
+                if sender.send(fetched).await.is_err() {
+                    return;
+                }
+                let Some(url) = next else { return };
+                place = Place { url, parts: 0, size: place.size };
+            }
+        });
+        Self { pages, task: task.abort_handle() }
+    }
+}
+
+async fn fetch(session: &Session, plan: &Plan, decoder: &Arc<PageDecoder>, place: &Place) -> Result<Fetched, Failure> {
+    let what = format!("reading {}", plan.set);
+    let is_page = |reply: &Reply| -> Result<(), Refusal> {
+        if page::is_object(&reply.body) { Ok(()) } else { Err(session.no_sense(&what, reply).into()) }
+    };
+    let reply = session.get(place.url.clone(), Some(plan.prefer(place.size)?), &what, &is_page).await?;
+    // A guess that leads elsewhere is not followed; the decoded page will say so.
+    let next = page::link_in_tail(&reply.body)
+        .and_then(|link| session.root.join(&link).ok())
+        .filter(|url| session.owns(url) && *url != place.url);
+    let (decoder, body) = (decoder.clone(), reply.body.clone());
+    let decoding = tokio::task::spawn_blocking(move || decoder.decode(&body));
+    Ok(Fetched { decoding, next, reply })
+}

@@ -1,0 +1,323 @@
+//! The one HTTP client of an account: limits, retries, and what failed in an operator's words.
+//!
+//! A system says by a [`Judge`] what an answer means, its own error code first, then the status. This module knows
+//! only what is common: that a transient failure is worth another attempt, how long to wait for it, and how much of
+//! anything is too much.
+
+mod limits;
+mod retry;
+
+use std::sync::Once;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use engine::failure::{Class, Failure};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, Method, Proxy, StatusCode, redirect};
+use tokio::time::{Instant, timeout};
+use url::{Host, Url};
+
+pub use limits::{Limits, Span};
+pub use retry::RETRY_AFTER_S_MAX;
+
+pub(crate) use retry::date;
+
+use retry::{Lanes, Waits, retry_after_s};
+
+/// How much of an answer that makes no sense is shown in a message, in characters.
+const EXCERPT_CHARS_MAX: usize = 120;
+
+/// A request that may be sent several times: a read, or a write that is the same when repeated.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Where to; its query may hold personal data and is not logged.
+    pub url: Url,
+    /// Headers; `Authorization` must be marked as sensitive.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// A `GET` without headers.
+    pub fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, decompressed.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The media type, such as `application/json`, in lower case.
+    pub fn media_type(&self) -> String {
+        let value = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// What came, for a message about an answer that makes no sense: length, type and the beginning.
+    pub fn excerpt(&self) -> String {
+        let media_type = self.media_type();
+        let kind = if media_type.is_empty() { "no content type" } else { &media_type };
+        let head = &self.body[..self.body.len().min(4 * EXCERPT_CHARS_MAX)];
+        let text: String = String::from_utf8_lossy(head)
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(EXCERPT_CHARS_MAX)
+            .collect();
+        format!("{} bytes, {kind}, beginning with `{}`", self.body.len(), text.trim())
+    }
+}
+
+/// Why an answer is not what was asked for.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// What it means; `Class::Transient` and `Class::Quota` are tried again.
+    pub failure: Failure,
+    /// The status, where there was an answer.
+    pub status: Option<StatusCode>,
+    /// Whether the system complains of too many requests at the same time, so that fewer are sent from now on.
+    pub crowded: bool,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { failure, status: None, crowded: false }
+    }
+}
+
+/// Says what an answer means in a system's own terms; `Ok` where it is what was asked for.
+pub type Judge<'a> = &'a (dyn Fn(&Reply) -> Result<(), Refusal> + Send + Sync);
+
+/// The client of one account. All its requests share these limits.
+#[derive(Debug)]
+pub struct Http {
+    account: String,
+    client: Client,
+    limits: Limits,
+    lanes: Lanes,
+}
+
+impl Http {
+    /// A client for this account; `proxy` is used for every request, the environment's proxy settings are not.
+    ///
+    /// # Errors
+    /// `Class::Config` where the proxy is not an address.
+    pub fn new(account: &str, limits: Limits, proxy: Option<&str>) -> Result<Self, Failure> {
+        install_tls();
+        let config = |error: reqwest::Error| {
+            Failure::new(Class::Config, format!("the HTTP client of {account} cannot be set up: {}", chain(&error)))
+        };
+        // A redirect could carry the token to another host; no CRM needs one.
+        let mut builder = Client::builder()
+            .user_agent(concat!("campanile/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(limits.connect_timeout.0)
+            .tcp_nodelay(true);
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(Proxy::all(proxy).map_err(config)?);
+        }
+        let client = builder.build().map_err(config)?;
+        let lanes = Lanes::new(limits.requests_at_once.max(1));
+        Ok(Self { account: account.to_owned(), client, limits, lanes })
+    }
+
+    /// The account's name, for messages.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Sends a request until its answer is accepted, refused for good, or the retries are used up.
+    ///
+    /// # Errors
+    /// The last refusal. `Class::Transient` without a status where no answer came; `Class::Limit` where it was too large.
+    pub async fn send(&self, request: &Request, judge: Judge<'_>) -> Result<Reply, Refusal> {
+        let mut waits = Waits::new(&self.limits);
+        loop {
+            let mut refusal = match self.attempt(request, judge).await {
+                Ok(reply) => return Ok(reply),
+                Err(refusal) => refusal,
+            };
+            if refusal.crowded {
+                self.lanes.narrow();
+            }
+            let Some(wait) = waits.next(&refusal.failure) else {
+                if waits.attempts() > 1 {
+                    let message = format!("{}, after {} attempts", refusal.failure.message, waits.attempts());
+                    refusal.failure.message = message;
+                }
+                return Err(refusal);
+            };
+            let (account, path) = (&self.account, request.url.path());
+            tracing::warn!(account, path, failure = %refusal.failure, wait_ms = millis(wait), "trying again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// One attempt, within the time and the lanes that the account has.
+    async fn attempt(&self, request: &Request, judge: Judge<'_>) -> Result<Reply, Refusal> {
+        let _lane = self.lanes.enter().await;
+        let begin = Instant::now();
+        let total = self.limits.total_timeout.0;
+        let outcome = match timeout(total, self.exchange(request)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.too_slow(request, "did not finish its answer", total)),
+        };
+        let (account, method, path) = (&self.account, request.method.as_str(), request.url.path());
+        let ms = millis(begin.elapsed());
+        let reply = match outcome {
+            Ok(reply) => reply,
+            Err(failure) => {
+                tracing::debug!(account, method, path, ms, %failure, "no answer");
+                return Err(failure.into());
+            }
+        };
+        tracing::debug!(account, method, path, ms, status = reply.status.as_u16(), bytes = reply.body.len(), "answer");
+        match judge(&reply) {
+            Ok(()) => {
+                self.lanes.went_well();
+                Ok(reply)
+            }
+            Err(mut refusal) => {
+                refusal.status = Some(reply.status);
+                if refusal.failure.retry_after_s.is_none() {
+                    refusal.failure.retry_after_s = retry_after_s(&reply.headers);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Sends it once and reads the whole answer.
+    async fn exchange(&self, request: &Request) -> Result<Reply, Failure> {
+        let mut builder =
+            self.client.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        if !request.body.is_empty() {
+            builder = builder.body(request.body.clone());
+        }
+        let first = self.limits.first_byte_timeout.0;
+        let mut response = match timeout(first, builder.send()).await {
+            Ok(response) => response.map_err(|error| self.no_answer(request, &error))?,
+            Err(_) => return Err(self.too_slow(request, "did not answer", first)),
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let most = self.limits.body_bytes_max;
+        let expected = response.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+        if expected > most {
+            return Err(self.too_large(request, most));
+        }
+        let mut body = BytesMut::with_capacity(expected);
+        loop {
+            let idle = self.limits.idle_timeout.0;
+            match timeout(idle, response.chunk()).await {
+                Ok(Ok(Some(chunk))) if body.len() + chunk.len() > most => return Err(self.too_large(request, most)),
+                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+                Ok(Ok(None)) => return Ok(Reply { status, headers, body: body.freeze() }),
+                Ok(Err(error)) => return Err(self.no_answer(request, &error)),
+                Err(_) => return Err(self.too_slow(request, "stopped in the midst of its answer", idle)),
+            }
+        }
+    }
+
+    fn no_answer(&self, request: &Request, error: &reqwest::Error) -> Failure {
+        let reason = chain(error);
+        let host = request.url.host_str().unwrap_or_default();
+        let account = &self.account;
+        if error.is_connect() && reason.contains("certificate") {
+            return Failure::new(
+                Class::Config,
+                format!("{account}: the certificate of {host} is not accepted: {reason}"),
+            )
+            .help("check the account's `url`, and the certificates that this computer trusts");
+        }
+        if error.is_connect() {
+            return Failure::new(Class::Transient, format!("{account}: {host} cannot be reached: {reason}"))
+                .help("check the account's `url`, the name service and the firewall");
+        }
+        Failure::new(Class::Transient, format!("{account}: the connection to {host} broke: {reason}"))
+    }
+
+    fn too_slow(&self, request: &Request, what: &str, limit: Duration) -> Failure {
+        let host = request.url.host_str().unwrap_or_default();
+        Failure::new(Class::Transient, format!("{}: {host} {what} within {limit:?}", self.account))
+    }
+
+    fn too_large(&self, request: &Request, most: usize) -> Failure {
+        let host = request.url.host_str().unwrap_or_default();
+        Failure::new(Class::Limit, format!("{}: the answer of {host} is larger than {most} bytes", self.account))
+            .help("read fewer fields, or set `recordsPerPage` lower or `bodyBytesMax` higher in the account")
+    }
+}
+
+/// Checks that an address is encrypted, or does not leave this computer.
+///
+/// # Errors
+/// `Class::Config`; the message names `what` and the host.
+pub fn require_https(what: &str, url: &Url) -> Result<(), Failure> {
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if is_loopback(url) => Ok(()),
+        scheme => Err(Failure::new(
+            Class::Config,
+            format!("{what} uses {scheme}:// on {}, which is not encrypted", url.host_str().unwrap_or("no host")),
+        )
+        .help("write https://; http:// is accepted for loopback addresses only")),
+    }
+}
+
+/// Whether the address is this computer itself.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// The ring provider, once in this process; another one that is there already is as good.
+fn install_tls() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if rustls::crypto::ring::default_provider().install_default().is_err() {
+            tracing::debug!("a TLS provider was installed before");
+        }
+    });
+}
+
+/// An error with its sources, without the address, whose query may hold personal data.
+fn chain(error: &reqwest::Error) -> String {
+    let mut source = std::error::Error::source(error);
+    let mut text = String::new();
+    while let Some(error) = source {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&part);
+        }
+        source = error.source();
+    }
+    if text.is_empty() { "no reason given".to_owned() } else { text }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

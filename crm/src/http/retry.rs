@@ -1,0 +1,176 @@
+//! When to try again, and how many at once.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use engine::failure::{Class, Failure};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::Limits;
+
+/// The longest `Retry-After` that is believed, in seconds; a larger one is taken as this.
+pub const RETRY_AFTER_S_MAX: u64 = 3_600;
+
+/// The longest wait that doubling leads to.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Good answers in a row after which one more request at once is tried again.
+const ANSWERS_BEFORE_WIDENING: u32 = 100;
+
+/// The waits of one request.
+#[derive(Debug)]
+pub(super) struct Waits {
+    retries_left: u32,
+    attempts: u32,
+    backoff: Duration,
+    left: Duration,
+}
+
+impl Waits {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            retries_left: limits.retries,
+            attempts: 1,
+            backoff: limits.retry_wait_min.0,
+            left: limits.retry_wait_max.0,
+        }
+    }
+
+    /// Attempts made, the one that just failed included.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// How long to wait before the next attempt; `None` where this failure is final or the allowance is used up.
+    pub(super) fn next(&mut self, failure: &Failure) -> Option<Duration> {
+        let may_pass = matches!(failure.class, Class::Transient | Class::Quota);
+        if !may_pass || self.retries_left == 0 || self.left.is_zero() {
+            return None;
+        }
+        let wait = match failure.retry_after_s {
+            // Never earlier than asked, and not all lanes at the same moment.
+            Some(seconds) => Duration::from_secs(seconds.min(RETRY_AFTER_S_MAX)).mul_f64(1.0 + 0.1 * fastrand::f64()),
+            None => self.backoff.mul_f64(0.5 + 0.5 * fastrand::f64()),
+        };
+        let wait = wait.min(self.left);
+        self.left -= wait;
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        self.retries_left -= 1;
+        self.attempts += 1;
+        Some(wait)
+    }
+}
+
+/// What `Retry-After` asks for, in seconds or as a date; `None` where it is absent, 0 or makes no sense.
+///
+/// A date is compared with the answer's own `Date`, so that a wrong clock on this side does not matter.
+pub(super) fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = match text.bytes().all(|b| b.is_ascii_digit()) {
+        // All digits but no u64 is absurdly large.
+        true => text.parse().unwrap_or(u64::MAX),
+        false => {
+            let until = rfc2822::parse(text).ok()?.timestamp();
+            u64::try_from(until.duration_since(date(headers, DATE)?).as_secs()).ok()?
+        }
+    };
+    (seconds > 0).then(|| seconds.min(RETRY_AFTER_S_MAX))
+}
+
+/// A header that holds a date, such as `Date` itself.
+pub(crate) fn date(headers: &HeaderMap, name: HeaderName) -> Option<Timestamp> {
+    Some(rfc2822::parse(headers.get(name)?.to_str().ok()?.trim()).ok()?.timestamp())
+}
+
+/// How many requests may be under way: fewer after the system complained, slowly more again.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    semaphore: Semaphore,
+    max: u32,
+    open: Mutex<u32>,
+    good: AtomicU32,
+}
+
+impl Lanes {
+    pub(super) fn new(max: u32) -> Self {
+        Self { semaphore: Semaphore::new(max as usize), max, open: Mutex::new(max), good: AtomicU32::new(0) }
+    }
+
+    /// Waits for a lane. The semaphore is never closed.
+    pub(super) async fn enter(&self) -> Option<SemaphorePermit<'_>> {
+        self.semaphore.acquire().await.ok()
+    }
+
+    /// Halves the lanes, down to one; those under way end undisturbed.
+    pub(super) fn narrow(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let surplus = *open - (*open / 2).max(1);
+        let forgotten = self.semaphore.forget_permits(surplus as usize);
+        *open -= u32::try_from(forgotten).unwrap_or(surplus);
+        self.good.store(0, Ordering::Relaxed);
+        tracing::warn!(requests_at_once = *open, "the system asks for fewer requests at once");
+    }
+
+    pub(super) fn went_well(&self) {
+        if !(self.good.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ANSWERS_BEFORE_WIDENING) {
+            return;
+        }
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if *open < self.max {
+            *open += 1;
+            self.semaphore.add_permits(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(retry_after: &str) -> Option<u64> {
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, "Tue, 03 Mar 2026 10:00:00 GMT".parse().unwrap());
+        headers.insert(RETRY_AFTER, retry_after.parse().unwrap());
+        retry_after_s(&headers)
+    }
+
+    #[test]
+    fn retry_after_is_read_in_every_form_and_never_believed_beyond_its_limit() {
+        assert_eq!(asked("7"), Some(7));
+        assert_eq!(asked("Tue, 03 Mar 2026 10:00:30 GMT"), Some(30));
+        assert_eq!(asked("Tue, 03 Mar 2026 09:00:00 GMT"), None);
+        assert_eq!(asked("0"), None);
+        assert_eq!(asked("soon"), None);
+        assert_eq!(asked("1000000"), Some(RETRY_AFTER_S_MAX));
+        assert_eq!(asked("99999999999999999999999"), Some(RETRY_AFTER_S_MAX));
+    }
+
+    #[test]
+    fn a_request_waits_no_longer_in_all_than_its_limit() {
+        let limits = Limits { retries: 9, retry_wait_max: crate::http::Span::seconds(5), ..Limits::default() };
+        let mut failure = Failure::new(Class::Quota, "slow down");
+        failure.retry_after_s = Some(3);
+        let mut waits = Waits::new(&limits);
+        let all: Vec<_> = std::iter::from_fn(|| waits.next(&failure)).collect();
+        assert!(all[0] >= Duration::from_secs(3), "earlier than asked: {all:?}");
+        assert_eq!(all.iter().sum::<Duration>(), Duration::from_secs(5));
+        assert_eq!(Waits::new(&limits).next(&Failure::new(Class::Config, "wrong")), None);
+        let off = Limits { retries: 0, ..limits };
+        assert_eq!(Waits::new(&off).next(&failure), None);
+    }
+
+    #[test]
+    fn a_complaint_of_concurrency_halves_the_lanes_and_good_answers_open_them_again() {
+        let lanes = Lanes::new(8);
+        for expected in [4, 2, 1, 1] {
+            lanes.narrow();
+            assert_eq!(lanes.semaphore.available_permits(), expected);
+        }
+        (0..ANSWERS_BEFORE_WIDENING).for_each(|_| lanes.went_well());
+        assert_eq!(lanes.semaphore.available_permits(), 2);
+    }
+}

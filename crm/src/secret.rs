@@ -1,0 +1,115 @@
+//! Secrets: where they come from, and that they are never shown.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::failure::{Class, Failure};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A password or token. It has no `Display` and no `Serialize`, and its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Keeps this text out of sight.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one request that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a secret is { \"env\": \"NAME\" } or { \"file\": \"path\" }")]
+pub enum SecretSource {
+    /// `{ "env": "NAME" }`: an environment variable of Campanile's process.
+    Env(EnvSecret),
+    /// `{ "file": "path" }`: a file's content, without the line end.
+    File(FileSecret),
+    /// The secret itself, accepted only for loopback addresses.
+    Literal(Secret),
+}
+
+/// A secret in an environment variable.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnvSecret {
+    /// The variable's name.
+    pub env: String,
+}
+
+/// A secret in a file, as systemd, Docker and Kubernetes hand them over.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSecret {
+    /// Absolute, or relative to the folder in which Campanile was started.
+    pub file: PathBuf,
+}
+
+impl SecretSource {
+    /// Whether the secret stands in the configuration itself.
+    pub fn is_literal(&self) -> bool {
+        matches!(self, Self::Literal(_))
+    }
+
+    /// Reads the secret from this process's environment or from its file.
+    ///
+    /// # Errors
+    /// `Class::Config` where the variable or the file is missing, unreadable or empty; the message names it.
+    pub fn resolve(&self) -> Result<Secret, Failure> {
+        let (place, text) = match self {
+            Self::Literal(secret) => ("the secret in the configuration".to_owned(), secret.reveal().to_owned()),
+            Self::Env(EnvSecret { env }) => {
+                let place = format!("the environment variable {env}");
+                let text = std::env::var(env).map_err(|_| {
+                    Failure::new(Class::Config, format!("{place} is not set"))
+                        .help(format!("set {env} to the client secret where Campanile is started"))
+                })?;
+                (place, text)
+            }
+            Self::File(FileSecret { file }) => {
+                let place = format!("the secret file {}", file.display());
+                let text = std::fs::read_to_string(file).map_err(|error| {
+                    Failure::new(Class::Config, format!("{place} cannot be read: {error}"))
+                        .help("write the client secret into this file, readable by Campanile's user only")
+                })?;
+                (place, text)
+            }
+        };
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(Failure::new(Class::Config, format!("{place} is empty"))),
+            secret => Ok(Secret::new(secret)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_in_any_debug_output_and_a_file_loses_its_line_end() {
+        let source: SecretSource = serde_json::from_str(r#""canary-7f3a""#).unwrap();
+        assert!(source.is_literal());
+        assert!(!format!("{source:?} {:?}", source.resolve().unwrap()).contains("canary"));
+
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "s3cret\n").unwrap();
+        let source = SecretSource::File(FileSecret { file: file.path().to_owned() });
+        assert_eq!(source.resolve().unwrap().reveal(), "s3cret");
+        assert!(serde_json::from_str::<SecretSource>(r#"{"env":"A","file":"b"}"#).is_err());
+    }
+}
