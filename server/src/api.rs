@@ -1,0 +1,261 @@
+//! The API over HTTP: the same routes for a caller in this process, on the socket, and later on TCP.
+//!
+//! | Method and path | What |
+//! | --- | --- |
+//! | `GET /owner` | the process that has the data folder open |
+//! | `GET /runs?limit=` · `POST /runs` | list the latest runs · start a workflow |
+//! | `GET /runs/{run}` | a run, as `run --json` prints it |
+//! | `GET /runs/{run}/journal?from=` | its events from this number on, 1,000 at most |
+//! | `GET /runs/{run}/news?from=&waitMs=` | what happened since; waits for something to happen |
+//! | `POST /runs/{run}/resume` · `/pause` · `/stop` | tell it to go on, to rest, to end |
+//! | `GET /runs/{run}/populations/{activity}/{port}?task=&limit=` | the first records of a population |
+//! | `GET /options` · `GET`, `PUT`, `DELETE /options/{name}` | options |
+//! | `GET /accounts` · `POST /accounts/{name}/test` | accounts |
+//! | `POST /check` | check a workflow against what is known |
+//!
+//! A refusal is a status of 400 or above with `{message, help, class, problems}`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use engine::describe::Ask;
+use engine::document::FILE_BYTES_MAX;
+use engine::event::{Recorded, TaskId};
+use engine::failure::{Class, Failure};
+use engine::outside::crm::Step;
+use engine::outside::store::{OptionValue, RunId};
+use serde::{Deserialize, Serialize};
+
+use crate::preview::{Preview, Wanted};
+use crate::refusal::{ProblemView, Refusal};
+use crate::service::{Began, News, Service, Submission};
+use crate::view::{RunLine, RunView};
+
+/// The largest body of a request: a workflow whose every character is escaped, and what goes around it.
+const BODY_BYTES_MAX: usize = 2 * FILE_BYTES_MAX + 64 * 1024;
+/// The longest that reading and changing the store may take.
+const STORE_TIME_MAX: Duration = Duration::from_secs(60);
+/// The longest that asking an account may take.
+const ACCOUNT_TIME_MAX: Duration = Duration::from_secs(300);
+/// How many runs a list has where the caller says nothing.
+pub const RUNS_DEFAULT: usize = 50;
+/// How many records a preview has where the caller says nothing.
+pub const ROWS_DEFAULT: usize = 20;
+
+type Shared = State<Arc<Service>>;
+type Answer<T> = Result<Json<T>, Refusal>;
+
+/// The process that has a data folder open.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerView {
+    /// Its number.
+    pub pid: u32,
+    /// Its version of Campanile.
+    pub version: String,
+}
+
+/// An account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccountView {
+    /// Its name.
+    pub name: String,
+    /// The system.
+    pub system: String,
+}
+
+/// The body of a resume.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Resume {
+    /// [`Project::identity`](crate::project::Project::identity) of who asks.
+    pub identity: String,
+}
+
+/// The body of a change of an option.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewValue {
+    /// Its new text.
+    pub value: String,
+}
+
+/// A workflow to check.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Checked {
+    /// The workflow's file, for its name and for messages.
+    pub file: std::path::PathBuf,
+    /// The workflow.
+    pub text: String,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct FindingsView {
+    /// What is wrong.
+    pub problems: Vec<ProblemView>,
+    /// What could not be checked, and why.
+    pub unchecked: Vec<String>,
+}
+
+/// All routes.
+pub fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/owner", get(owner))
+        .route("/runs", get(runs).post(submit))
+        .route("/runs/{run}", get(run))
+        .route("/runs/{run}/journal", get(journal))
+        .route("/runs/{run}/news", get(news))
+        .route("/runs/{run}/resume", post(resume))
+        .route("/runs/{run}/pause", post(pause))
+        .route("/runs/{run}/stop", post(stop))
+        .route("/runs/{run}/populations/{activity}/{port}", get(preview))
+        .route("/options", get(options))
+        .route("/options/{name}", get(option).put(set_option).delete(remove_option))
+        .route("/accounts", get(accounts))
+        .route("/accounts/{name}/test", post(test_account))
+        .route("/check", post(check))
+        .fallback(unknown)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(service)
+}
+
+/// What this process tells of itself.
+pub(crate) fn this_process() -> OwnerView {
+    OwnerView { pid: std::process::id(), version: env!("CARGO_PKG_VERSION").to_owned() }
+}
+
+async fn unknown() -> Refusal {
+    Failure::new(Class::Config, "the API has no such path").into()
+}
+
+async fn owner() -> Json<OwnerView> {
+    Json(this_process())
+}
+
+#[derive(Deserialize)]
+struct Limit {
+    limit: Option<usize>,
+}
+
+async fn runs(State(service): Shared, Query(Limit { limit }): Query<Limit>) -> Answer<Vec<RunLine>> {
+    within(STORE_TIME_MAX, service.runs(limit.unwrap_or(RUNS_DEFAULT))).await
+}
+
+// It asks CRMs, which have their own limits of time.
+async fn submit(State(service): Shared, Json(submission): Json<Submission>) -> Answer<Began> {
+    service.submit(submission).await.map(Json)
+}
+
+async fn run(State(service): Shared, Path(run): Path<String>) -> Answer<RunView> {
+    within(STORE_TIME_MAX, service.run(&run_id(&run)?)).await
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct From {
+    #[serde(default)]
+    from: u64,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+async fn journal(State(service): Shared, Path(run): Path<String>, Query(query): Query<From>) -> Answer<Vec<Recorded>> {
+    within(STORE_TIME_MAX, service.journal(&run_id(&run)?, query.from)).await
+}
+
+async fn news(State(service): Shared, Path(run): Path<String>, Query(query): Query<From>) -> Answer<News> {
+    let wait = Duration::from_millis(query.wait_ms);
+    within(STORE_TIME_MAX, service.news(&run_id(&run)?, query.from, wait)).await
+}
+
+async fn resume(State(service): Shared, Path(run): Path<String>, Json(body): Json<Resume>) -> Answer<Began> {
+    within(STORE_TIME_MAX, service.resume(&run_id(&run)?, &body.identity)).await
+}
+
+async fn pause(State(service): Shared, Path(run): Path<String>) -> Answer<RunView> {
+    within(STORE_TIME_MAX, service.pause(&run_id(&run)?)).await
+}
+
+async fn stop(State(service): Shared, Path(run): Path<String>) -> Answer<RunView> {
+    within(STORE_TIME_MAX, service.stop(&run_id(&run)?)).await
+}
+
+#[derive(Deserialize)]
+struct Look {
+    task: Option<TaskId>,
+    limit: Option<usize>,
+}
+
+async fn preview(
+    State(service): Shared,
+    Path((run, activity, port)): Path<(String, String, String)>,
+    Query(Look { task, limit }): Query<Look>,
+) -> Answer<Preview> {
+    let wanted = Wanted { activity, port, task, limit: limit.unwrap_or(ROWS_DEFAULT) };
+    within(STORE_TIME_MAX, service.preview(&run_id(&run)?, wanted)).await
+}
+
+async fn options(State(service): Shared) -> Answer<BTreeMap<String, OptionValue>> {
+    within(STORE_TIME_MAX, service.options()).await
+}
+
+async fn option(State(service): Shared, Path(name): Path<String>) -> Answer<OptionValue> {
+    within(STORE_TIME_MAX, service.option(&name)).await
+}
+
+async fn set_option(State(service): Shared, Path(name): Path<String>, Json(new): Json<NewValue>) -> Answer<OptionValue> {
+    within(STORE_TIME_MAX, service.set_option(&name, new.value)).await
+}
+
+async fn remove_option(State(service): Shared, Path(name): Path<String>) -> Answer<OptionValue> {
+    within(STORE_TIME_MAX, service.remove_option(&name)).await
+}
+
+async fn accounts(State(service): Shared) -> Json<Vec<AccountView>> {
+    Json(account_list(&service.engine))
+}
+
+/// The accounts of an engine.
+pub fn account_list(engine: &engine::engine::Engine) -> Vec<AccountView> {
+    let accounts = engine.environment.accounts.iter();
+    accounts.map(|(name, crm)| AccountView { name: name.clone(), system: crm.system().to_owned() }).collect()
+}
+
+async fn test_account(State(service): Shared, Path(name): Path<String>) -> Answer<Vec<Step>> {
+    let crm = service.engine.environment.crm(&name)?;
+    within(ACCOUNT_TIME_MAX, async { Ok(crm.test().await) }).await
+}
+
+async fn check(State(service): Shared, Json(checked): Json<Checked>) -> Json<FindingsView> {
+    Json(check_workflow(&service.engine, &checked).await)
+}
+
+/// Checks a workflow against what is kept of the outside; no CRM is asked.
+pub async fn check_workflow(engine: &engine::engine::Engine, checked: &Checked) -> FindingsView {
+    let name = checked.file.file_stem().unwrap_or_default().to_string_lossy();
+    let (_, found) = engine.check(&checked.file.display().to_string(), &name, &checked.text, Ask::Kept).await;
+    FindingsView {
+        problems: found.problems.into_iter().map(ProblemView::from).collect(),
+        unchecked: found.unchecked.into_iter().collect(),
+    }
+}
+
+fn run_id(text: &str) -> Result<RunId, Refusal> {
+    RunId::parse(text).ok_or_else(|| {
+        let help = "a run is called as its workflow and a number, such as dynamicsImport-7; `campanile runs` lists them";
+        Failure::new(Class::Config, format!("\"{text}\" cannot be the name of a run")).help(help).into()
+    })
+}
+
+async fn within<T>(time: Duration, work: impl Future<Output = Result<T, Refusal>>) -> Answer<T> {
+    match tokio::time::timeout(time, work).await {
+        Ok(done) => done.map(Json),
+        Err(_) => {
+            let message = format!("it took more than {} seconds", time.as_secs());
+            Err(Failure::new(Class::Transient, message).help("try again later").into())
+        }
+    }
+}

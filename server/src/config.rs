@@ -1,0 +1,209 @@
+//! `campanile.toml`: where the data lies, what limits there are, and the accounts.
+//!
+//! It is read as a workflow is: every problem at once, each with line, column, cause and cure.
+
+mod document;
+mod problems;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crm::dynamics::DynamicsAccount;
+use engine::environment::Limits;
+use engine::problem::Problem;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use document::Document;
+
+/// The name of the file.
+pub const FILE_NAME: &str = "campanile.toml";
+
+/// What `campanile.toml` says. Paths in it are relative to the folder that it lies in.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// The data folder. Without it, `.campanile` in the folder in which Campanile is started.
+    pub data: Option<PathBuf>,
+    /// The marketing database, such as `sqlite:marketing.db`. Without it, `marketing.db` in the data folder.
+    pub database: Option<String>,
+    /// The folder that activities read files from and write them to. Without it, `files` in the data folder.
+    pub files: Option<PathBuf>,
+    /// What a new data folder keeps journals and options in.
+    pub store: StoreKind,
+    /// Limits.
+    pub limits: Limits,
+    /// Accounts by name.
+    #[schemars(with = "BTreeMap<String, serde_json::Map<String, serde_json::Value>>")]
+    pub accounts: BTreeMap<String, Account>,
+}
+
+/// What keeps journals and options.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum StoreKind {
+    /// sled 0.34.
+    #[default]
+    Sled,
+    /// redb 4.
+    Redb,
+}
+
+impl From<StoreKind> for store::Kind {
+    fn from(kind: StoreKind) -> Self {
+        match kind {
+            StoreKind::Sled => Self::Sled,
+            StoreKind::Redb => Self::Redb,
+        }
+    }
+}
+
+/// An account of a CRM; `kind` says of which.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Account {
+    /// Microsoft Dynamics 365 or Dataverse.
+    Dynamics(DynamicsAccount),
+}
+
+impl Account {
+    /// The kinds that there are.
+    pub(crate) const KINDS: [&str; 1] = ["dynamics"];
+
+    /// The schema of an account of this kind, `kind` itself left out.
+    pub(crate) fn schema(kind: &str) -> Option<serde_json::Value> {
+        match kind {
+            "dynamics" => Some(problems::schema_of::<DynamicsAccount>()),
+            _ => None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file's text.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        let document = Document::parse(&file.display().to_string(), text)?;
+        let mut problems = problems::check(&document, &problems::schema_of::<Self>(), "", "the configuration");
+        for name in document.keys("/accounts") {
+            problems.extend(check_account(&document, &name));
+        }
+        problems.extend(check_database(&document));
+        if problems.is_empty() {
+            match toml::from_str::<Self>(text) {
+                Ok(config) => return Ok(config),
+                Err(error) => problems.push(document.toml_error(&error)),
+            }
+        }
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        Err(problems)
+    }
+}
+
+fn check_database(document: &Document) -> Option<Problem> {
+    let url = document.value.pointer("/database")?.as_str()?;
+    let path = url.strip_prefix(crate::database::SQLITE);
+    if path.is_some_and(|path| !path.trim_start_matches("//").is_empty()) {
+        return None;
+    }
+    let help = "write sqlite: and the path of the file, such as sqlite:marketing.db".to_owned();
+    let message = "this is not the address of a database that this version knows".to_owned();
+    Some(document.problem("/database", "wrong-value", message, Some(help)))
+}
+
+fn check_account(document: &Document, name: &str) -> Vec<Problem> {
+    let pointer = format!("/accounts/{}", engine::document::escape(name));
+    let kind = document.value.pointer(&format!("{pointer}/kind"));
+    if kind.is_none() && document.value.pointer(&pointer).is_some_and(serde_json::Value::is_object) {
+        let help = format!("add kind = \"{}\"", Account::KINDS.join("\" or \""));
+        return vec![document.problem_of_key(&pointer, "missing-key", format!("account \"{name}\" needs \"kind\""), Some(help))];
+    }
+    let Some(kind) = kind.and_then(serde_json::Value::as_str) else { return Vec::new() };
+    let Some(mut schema) = Account::schema(kind) else {
+        let help = engine::problem::suggestion(kind, Account::KINDS);
+        let message = format!("there is no kind of account \"{kind}\"");
+        return vec![document.problem(&format!("{pointer}/kind"), "wrong-value", message, help)];
+    };
+    schema["properties"]["kind"] = serde_json::json!({ "const": kind });
+    problems::check(document, &schema, &pointer, &format!("account \"{name}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        let problems = Config::parse(Path::new("campanile.toml"), text).unwrap_err();
+        let line = |p: &Problem| {
+            let help = p.help.as_deref().unwrap_or("-");
+            format!("{}:{} {} {}: {} ({help})", p.line, p.column, p.code, p.pointer, p.message)
+        };
+        problems.iter().map(line).collect()
+    }
+
+    #[test]
+    fn what_is_right_is_read() {
+        let text = r#"
+            data = "here"
+            store = "redb"
+            [limits]
+            tasksAtOnce = 3
+            script = { wallMs = 50 }
+            [accounts.dynamics]
+            kind = "dynamics"
+            url = "https://contoso.crm4.dynamics.com"
+            tenantId = "t"
+            clientId = "c"
+            clientSecret = { env = "SECRET" }
+            limits = { totalTimeout = "5s" }
+        "#;
+        let config = Config::parse(Path::new("campanile.toml"), text).unwrap();
+        assert_eq!(config.data.as_deref(), Some(Path::new("here")));
+        assert_eq!((config.store, config.limits.tasks_at_once, config.limits.script.wall_ms), (StoreKind::Redb, 3, 50));
+        assert!(matches!(&config.accounts["dynamics"], Account::Dynamics(account) if account.client_id == "c"));
+        assert!(Config::parse(Path::new("campanile.toml"), "").is_ok());
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_with_its_place_and_cure() {
+        let text = r#"date = "x"
+store = "slet"
+[limits]
+tasksAtOnce = "many"
+setMemory = 5
+[accounts.crm]
+kind = "dynamic"
+[accounts.dynamics]
+kind = "dynamics"
+url = "https://contoso.crm4.dynamics.com"
+tenantID = "t"
+clientId = "c"
+clientSecret = { evn = "SECRET" }
+[accounts.none]
+url = "x"
+"#;
+        assert_eq!(
+            problems(text),
+            [
+                "1:1 unknown-key /date: the configuration has no key \"date\" (did you mean \"data\"?)",
+                "2:9 wrong-value /store: \"slet\" is not one of the values there are (did you mean \"sled\"?)",
+                "4:15 wrong-type /limits/tasksAtOnce: this is text, not a whole number (-)",
+                "5:1 unknown-key /limits/setMemory: \"limits\" of the configuration has no key \"setMemory\" (did you mean \"setMemoryMib\"?)",
+                "7:8 wrong-value /accounts/crm/kind: there is no kind of account \"dynamic\" (did you mean \"dynamics\"?)",
+                "8:11 missing-key /accounts/dynamics: account \"dynamics\" needs \"tenantId\" (The directory (tenant) id of the environment, from the overview page of Entra)",
+                "11:1 unknown-key /accounts/dynamics/tenantID: account \"dynamics\" has no key \"tenantID\" (did you mean \"tenantId\"?)",
+                "13:16 wrong-value /accounts/dynamics/clientSecret: this is not what \"clientSecret\" takes (The value of the application's secret: `{ \"env\": \"NAME\" }` or `{ \"file\": \"path\" }`)",
+                "14:11 missing-key /accounts/none: account \"none\" needs \"kind\" (add kind = \"dynamics\")",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_toml_and_what_only_its_meaning_refuses_have_a_place() {
+        assert_eq!(problems("data = \n")[0].split(' ').next(), Some("1:8"));
+        let span = "[accounts.d]\nkind = \"dynamics\"\nurl = \"u\"\ntenantId = \"t\"\nclientId = \"c\"\nclientSecret = \"s\"\nlimits = { totalTimeout = \"soon\" }\n";
+        assert!(problems(span)[0].contains("`soon` is not a length of time"), "{:?}", problems(span));
+    }
+}

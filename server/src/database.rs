@@ -1,0 +1,75 @@
+//! The marketing database, opened when it is first used: most commands never need it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ::database::Sqlite;
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use engine::failure::{Class, Failure};
+use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Table, Write, Written};
+use tokio::sync::OnceCell;
+
+/// Whether a database that is not there yet is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It is made, with its first tables.
+    Make,
+    /// It is left alone, and whoever asks is told that it cannot be asked.
+    Leave,
+}
+
+pub(crate) struct Lazy {
+    path: PathBuf,
+    missing: Missing,
+    opened: OnceCell<Arc<dyn Database>>,
+}
+
+impl Lazy {
+    /// `url` is one that [`Config`](crate::config::Config) accepted.
+    pub(crate) fn new(url: &str, missing: Missing) -> Self {
+        let path = PathBuf::from(url.strip_prefix(SQLITE).unwrap_or(url));
+        Self { path, missing, opened: OnceCell::new() }
+    }
+
+    async fn database(&self) -> Result<&Arc<dyn Database>, Failure> {
+        // What failed is tried anew by the next caller: the cause may be cured meanwhile.
+        let open = async || {
+            if self.missing == Missing::Leave && !self.path.exists() {
+                let message = format!("the database {} is not there yet; the first run makes it", self.path.display());
+                return Err(Failure::new(Class::Transient, message));
+            }
+            let path = self.path.clone();
+            let opened = tokio::task::spawn_blocking(move || Sqlite::open(&path)).await;
+            let opened = opened.map_err(|error| Failure::internal(error.to_string()))??;
+            Ok(Arc::new(opened) as Arc<dyn Database>)
+        };
+        self.opened.get_or_try_init(open).await
+    }
+}
+
+/// How the address of an SQLite file begins.
+pub(crate) const SQLITE: &str = "sqlite:";
+
+#[async_trait]
+impl Database for Lazy {
+    async fn tables(&self) -> Result<Vec<String>, Failure> {
+        self.database().await?.tables().await
+    }
+
+    async fn table(&self, name: &str) -> Result<Table, Failure> {
+        self.database().await?.table(name).await
+    }
+
+    async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure> {
+        self.database().await?.lookup(lookup, keys).await
+    }
+
+    async fn write(&self, ledger: &LedgerKey, write: &Write, rows: RecordBatch) -> Result<Written, Failure> {
+        self.database().await?.write(ledger, write, rows).await
+    }
+
+    async fn forget(&self, task: &str) -> Result<(), Failure> {
+        self.database().await?.forget(task).await
+    }
+}

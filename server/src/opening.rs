@@ -1,0 +1,94 @@
+//! Makes an engine of a project.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use engine::activity::Palette;
+use engine::describe::Descriptions;
+use engine::engine::Engine;
+use engine::environment::Environment;
+use engine::failure::Failure;
+use engine::outside::clock::SystemClock;
+use engine::outside::store::{Store, StoreError};
+use store::{Memory, OnDisk};
+
+use crate::database::{Lazy, Missing};
+use crate::project::Project;
+use crate::accounts;
+
+/// The data folder holds people's records: only its owner may look into it.
+const FOLDER_MODE: u32 = 0o700;
+
+/// An engine that keeps nothing, for `check` and for asking accounts: it works without a data folder.
+pub fn bare(project: &Project, palette: Palette) -> Arc<Engine> {
+    engine(project, palette, Arc::new(Memory::default()), Missing::Leave)
+}
+
+/// Opens the store of the data folder, which is made where it is missing.
+///
+/// # Errors
+/// `StoreError::InUse` where another process has it open; otherwise where the folder cannot be made or the store is not
+/// what was written.
+pub(crate) async fn open(project: &Project, palette: Palette) -> Result<Arc<Engine>, OpenError> {
+    make_private(&project.data)
+        .map_err(|error| Failure::io(format!("cannot make {}", project.data.display()), &error))?;
+    let (folder, kind) = (project.store_folder(), project.store_kind());
+    let opened = tokio::task::spawn_blocking(move || OnDisk::open(&folder, kind)).await;
+    let opened = opened.map_err(|error| Failure::internal(error.to_string()))??;
+    Ok(engine(project, palette, Arc::new(opened), Missing::Make))
+}
+
+/// Why the store was not opened.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// Another process has it open.
+    InUse,
+    /// Anything else.
+    Failure(Failure),
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::InUse { .. } => Self::InUse,
+            error => Self::Failure(error.into()),
+        }
+    }
+}
+
+fn engine(project: &Project, palette: Palette, store: Arc<dyn Store>, missing: Missing) -> Arc<Engine> {
+    let environment = Environment {
+        store,
+        clock: Arc::new(SystemClock),
+        database: Arc::new(Lazy::new(&project.database, missing)),
+        accounts: accounts::open(&project.config.accounts),
+        descriptions: Descriptions::new(&project.data),
+        palette,
+        folder: project.data.clone(),
+        files: project.files.clone(),
+        library: project.library.clone(),
+        limits: project.config.limits.clone(),
+    };
+    Arc::new(Engine::new(Arc::new(environment)))
+}
+
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        fs::create_dir_all(above)?;
+    }
+    match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}

@@ -1,0 +1,317 @@
+//! What can be asked of a data folder. Every door to it, the socket first, leads here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use engine::engine::{Driven, Engine};
+use engine::event::{Event, Recorded, TaskId, Vars};
+use engine::driver::Order;
+use engine::failure::{Class, Failure};
+use engine::journal::{AppendError, Journal};
+use engine::outside::store::{Expect, OptionChange, OptionValue, RunId};
+use engine::run::{Run, Status};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::preview::{self, Preview, Wanted};
+use crate::project::{Origin, Project};
+use crate::refusal::Refusal;
+use crate::view::{Kinds, ProgressView, RunLine, RunView, TaskView};
+
+/// The longest that a follower may ask to wait for news.
+pub const FOLLOW_WAIT_MAX: Duration = Duration::from_secs(30);
+/// The most events in one answer.
+pub const EVENTS_MAX: usize = 1_000;
+/// The longest name of an option, in bytes.
+pub const OPTION_NAME_BYTES_MAX: usize = 200;
+
+/// What can be asked of a data folder that this process has open.
+#[derive(Debug)]
+pub struct Service {
+    /// Runs it.
+    pub engine: Arc<Engine>,
+    project: Arc<Project>,
+    /// Types of activities by run: a run never changes its file.
+    kinds: Mutex<HashMap<RunId, Arc<Kinds>>>,
+}
+
+/// A workflow to run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Submission {
+    /// The workflow's file, for its name and for messages.
+    pub file: PathBuf,
+    /// The workflow.
+    pub text: String,
+    /// The configuration of who submits it.
+    pub config: Option<PathBuf>,
+    /// [`Project::identity`] of who submits it.
+    pub identity: String,
+    /// Variables it begins with.
+    #[serde(default)]
+    pub vars: Vars,
+}
+
+/// A run that began.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Began {
+    /// Its name.
+    pub run: RunId,
+}
+
+/// News of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct News {
+    /// The number of the event to ask for next.
+    pub next: u64,
+    /// What the run is at.
+    pub status: Status,
+    /// Whether nothing drives the run any more and all its events were told.
+    pub ended: bool,
+    /// The tasks that these events tell of, and those that work.
+    pub tasks: Vec<TaskView>,
+    /// What happened.
+    pub journal: Vec<Recorded>,
+}
+
+impl Service {
+    /// A service of an engine.
+    pub fn new(engine: Arc<Engine>, project: Arc<Project>) -> Self {
+        Self { engine, project, kinds: Mutex::default() }
+    }
+
+    /// The latest runs, the oldest of them first.
+    pub(crate) async fn runs(&self, limit: usize) -> Result<Vec<RunLine>, Refusal> {
+        let all = self.engine.environment.store.runs().await?;
+        let mut lines = Vec::new();
+        for (id, _) in all.into_iter().rev().take(limit) {
+            let now = self.engine.environment.clock.now();
+            let line = self.seen(&id, |run, driven| RunLine::new(&id, run, driven.is_some(), now)).await;
+            lines.push(line.unwrap_or_else(|failure| RunLine::unreadable(&id, failure)));
+        }
+        lines.reverse();
+        Ok(lines)
+    }
+
+    /// Starts a workflow.
+    pub(crate) async fn submit(self: &Arc<Self>, submission: Submission) -> Result<Began, Refusal> {
+        self.same_project(&submission.identity)?;
+        let service = Arc::clone(self);
+        // Whoever asked may go away; a run that has begun is driven all the same.
+        let start = tokio::spawn(async move {
+            let file = submission.file.display().to_string();
+            let (run, _) = service.engine.start(&file, &submission.text, submission.vars).await?;
+            let origin = Origin { file: submission.file, config: submission.config };
+            origin.keep(&service.engine.environment.run_folder(&run));
+            Ok(Began { run })
+        });
+        start.await.map_err(|error| Failure::internal(error.to_string()))?
+    }
+
+    /// Accounts, limits and scripts are those that this process began with.
+    fn same_project(&self, identity: &str) -> Result<(), Refusal> {
+        if identity == self.project.identity {
+            return Ok(());
+        }
+        let ours = match &self.project.config_file {
+            Some(file) => format!("{} as it was when that process began", file.display()),
+            None => "no campanile.toml".to_owned(),
+        };
+        let message = format!("the process {} works in this data folder with another configuration: {ours}", std::process::id());
+        let help = "wait until it ends, or use another folder with --data";
+        Err(Failure::new(Class::Conflict, message).help(help).into())
+    }
+
+    /// A run as it is.
+    pub(crate) async fn run(&self, id: &RunId) -> Result<RunView, Refusal> {
+        let kinds = self.kinds(id);
+        let now = self.engine.environment.clock.now();
+        let view = |run: &Run, driven: Option<&Driven>| {
+            let mut view = RunView::new(id, run, &kinds, driven.is_some(), now);
+            add_progress(&mut view.tasks, driven);
+            view
+        };
+        Ok(self.seen(id, view).await?)
+    }
+
+    /// Events of a run from this number on.
+    pub(crate) async fn journal(&self, id: &RunId, from: u64) -> Result<Vec<Recorded>, Refusal> {
+        let events = self.engine.environment.store.events(id, from).await?;
+        if events.is_empty() && from == 0 {
+            return Err(no_run(id).into());
+        }
+        Ok(events.into_iter().take(EVENTS_MAX).collect())
+    }
+
+    /// What happened since the event of this number; waits so long for something to happen.
+    pub(crate) async fn news(&self, id: &RunId, from: u64, wait: Duration) -> Result<News, Refusal> {
+        let driven = self.driven(id);
+        if let Some(driven) = &driven {
+            let (mut changed, mut done) = (driven.journal.watch(), driven.done.clone());
+            tokio::select! {
+                _ = changed.wait_for(|events| *events > from) => {}
+                _ = done.wait_for(Option::is_some) => {}
+                () = tokio::time::sleep(wait.min(FOLLOW_WAIT_MAX)) => {}
+            }
+        }
+        // Asked before the events are read: of a run that nothing drives they are all there.
+        let driven = self.driven(id);
+        let mut journal = self.engine.environment.store.events(id, from).await?;
+        let all = journal.len() <= EVENTS_MAX;
+        journal.truncate(EVENTS_MAX);
+        let kinds = self.kinds(id);
+        let now = self.engine.environment.clock.now();
+        let news = |run: &Run, live: Option<&Driven>| {
+            let told: BTreeSet<TaskId> = journal.iter().filter_map(|recorded| task_of(&recorded.event)).collect();
+            let tasks = run.tasks.iter().filter(|task| told.contains(&task.id) || task.is_live());
+            let mut tasks: Vec<_> = tasks.map(|task| TaskView::new(run, task, &kinds, live.is_some(), now)).collect();
+            add_progress(&mut tasks, live);
+            (run.status(), tasks)
+        };
+        let (status, tasks) = self.seen(id, news).await?;
+        let next = from + journal.len() as u64;
+        Ok(News { next, status, ended: driven.is_none() && all, tasks, journal })
+    }
+
+    /// Goes on with a run.
+    pub(crate) async fn resume(self: &Arc<Self>, id: &RunId, identity: &str) -> Result<Began, Refusal> {
+        self.same_project(identity)?;
+        let (service, run) = (Arc::clone(self), id.clone());
+        let resume = tokio::spawn(async move { service.engine.resume(&run).await.map(|_| Began { run }) });
+        Ok(resume.await.map_err(|error| Failure::internal(error.to_string()))??)
+    }
+
+    /// Ends a run for good.
+    pub(crate) async fn stop(&self, id: &RunId) -> Result<RunView, Refusal> {
+        self.engine.stop(id).await?;
+        self.run(id).await
+    }
+
+    /// Lets a run start nothing new.
+    pub(crate) async fn pause(&self, id: &RunId) -> Result<RunView, Refusal> {
+        if let Some(driven) = self.driven(id) {
+            let mut changed = driven.journal.watch();
+            changed.mark_unchanged();
+            driven.order(Order::Pause).await;
+            // The order is taken between two tasks; where none ends soon, the answer shows the run as it still is.
+            tokio::time::timeout(Duration::from_secs(1), changed.changed()).await.ok();
+        } else {
+            let environment = &self.engine.environment;
+            let (_, run) = self.engine.load(id).await?;
+            let journal = Journal::new(id.clone(), Arc::clone(&environment.store), Arc::clone(&environment.clock), run);
+            journal.append(vec![Event::Paused]).await.map_err(|error| match error {
+                AppendError::Illegal(_) => Failure::new(Class::Config, format!("run {id} is over already")),
+                error @ AppendError::Store(_) => error.into(),
+            })?;
+        }
+        self.run(id).await
+    }
+
+    /// The first records on a port of a task.
+    pub(crate) async fn preview(&self, id: &RunId, wanted: Wanted) -> Result<Preview, Refusal> {
+        let folder = self.engine.environment.run_folder(id);
+        let found = self.seen(id, |run, _| preview::find(id, run, &wanted)).await??;
+        let read = tokio::task::spawn_blocking(move || preview::read(&folder, found, wanted.limit)).await;
+        Ok(read.map_err(|error| Failure::internal(error.to_string()))??)
+    }
+
+    /// All options.
+    pub(crate) async fn options(&self) -> Result<BTreeMap<String, OptionValue>, Refusal> {
+        Ok(self.engine.environment.store.options().await?)
+    }
+
+    /// One option.
+    pub(crate) async fn option(&self, name: &str) -> Result<OptionValue, Refusal> {
+        let option = self.engine.environment.store.option(name).await?;
+        match option {
+            Some(option) => Ok(option),
+            None => {
+                let options = self.options().await?;
+                let help = engine::problem::suggestion(name, options.keys().map(String::as_str));
+                let failure = Failure::new(Class::Config, format!("there is no option {name}"));
+                Err(help.map_or(failure.clone(), |help| failure.help(help)).into())
+            }
+        }
+    }
+
+    /// Sets an option, as an operator does.
+    pub(crate) async fn set_option(&self, name: &str, value: String) -> Result<OptionValue, Refusal> {
+        if name.is_empty() || name.len() > OPTION_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            let message = format!("an option's name has 1 to {OPTION_NAME_BYTES_MAX} bytes and no control characters");
+            return Err(Failure::new(Class::Config, message).into());
+        }
+        let at = self.engine.environment.clock.now();
+        let option = OptionValue { value, at, by: "operator".to_owned(), seen: None };
+        let change = OptionChange { name: name.to_owned(), expect: Expect::Any, value: Some(option.clone()) };
+        self.engine.environment.store.set_options(vec![change]).await?;
+        Ok(option)
+    }
+
+    /// Removes an option; tells what it was.
+    pub(crate) async fn remove_option(&self, name: &str) -> Result<OptionValue, Refusal> {
+        let option = self.option(name).await?;
+        let change = OptionChange { name: name.to_owned(), expect: Expect::Is(Some(option.value.clone())), value: None };
+        self.engine.environment.store.set_options(vec![change]).await?;
+        Ok(option)
+    }
+
+    /// What drives a run now, if this process does. A run that it drove is what its journal says, since somebody may have
+    /// stopped it meanwhile.
+    fn driven(&self, id: &RunId) -> Option<Driven> {
+        self.engine.driven(id).filter(|driven| driven.done.borrow().is_none())
+    }
+
+    async fn seen<T>(&self, id: &RunId, see: impl FnOnce(&Run, Option<&Driven>) -> T) -> Result<T, Failure> {
+        if let Some(driven) = self.driven(id) {
+            return Ok(see(&driven.journal.run(), Some(&driven)));
+        }
+        let (_, run) = self.engine.load(id).await?;
+        Ok(see(&run, None))
+    }
+
+    /// The types of a run's activities, for show only.
+    fn kinds(&self, id: &RunId) -> Arc<Kinds> {
+        let mut all = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kinds) = all.get(id) {
+            return Arc::clone(kinds);
+        }
+        let pinned = self.engine.environment.run_folder(id).join("workflow.json");
+        let workflow = fs::read(pinned).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        let Some(workflow) = workflow else { return Arc::default() };
+        let activities = workflow["activities"].as_object().into_iter().flatten();
+        let kind = |(name, activity): (&String, &Value)| Some((name.clone(), activity["type"].as_str()?.to_owned()));
+        let kinds: Arc<Kinds> = Arc::new(activities.filter_map(kind).collect());
+        all.insert(id.clone(), Arc::clone(&kinds));
+        kinds
+    }
+}
+
+fn no_run(id: &RunId) -> Failure {
+    Failure::new(Class::Config, format!("there is no run {id}")).help("`campanile runs` lists the runs of this data folder")
+}
+
+fn add_progress(tasks: &mut [TaskView], driven: Option<&Driven>) {
+    let Some(driven) = driven else { return };
+    let board = driven.board.lock().unwrap_or_else(PoisonError::into_inner);
+    for task in tasks {
+        task.progress =
+            board.get(&task.task).map(|progress| ProgressView { done: progress.done(), total: progress.total() });
+    }
+}
+
+fn task_of(event: &Event) -> Option<TaskId> {
+    match event {
+        Event::TaskStarted { task, .. }
+        | Event::Sealed { task, .. }
+        | Event::WindowOpened { task, .. }
+        | Event::OptionSet { task, .. }
+        | Event::OptionMoved { task, .. }
+        | Event::OptionHeld { task, .. }
+        | Event::TaskEnded { task, .. }
+        | Event::TaskFailed { task, .. }
+        | Event::Logged { task, .. } => Some(*task),
+        Event::Started { .. } | Event::Paused | Event::Resumed | Event::Stopped | Event::Finished => None,
+    }
+}

@@ -1,0 +1,308 @@
+//! How a run is shown to programs: the one conversion from the engine's [`Run`] to JSON.
+
+use std::collections::BTreeMap;
+
+use engine::event::{TaskId, Vars};
+use engine::failure::Failure;
+use engine::outside::store::RunId;
+use engine::run::{Run, Status, Task, TaskStatus};
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Types of activities by the activity's name.
+pub type Kinds = BTreeMap<String, String>;
+
+/// A run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunView {
+    /// Its name, such as `dynamicsImport-7`.
+    pub run: String,
+    /// Its workflow.
+    pub workflow: String,
+    /// What it is at.
+    pub status: Status,
+    /// Whether a process drives it now; a run that is `running` without one broke off and can be resumed.
+    pub driven: bool,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// How long it took, or has taken so far.
+    pub seconds: f64,
+    /// Its tasks, in the order in which they began.
+    pub tasks: Vec<TaskView>,
+    /// The events that went along transitions, and their records.
+    pub transitions: Vec<TransitionView>,
+    /// The run's variables, then those of its tasks in the order in which they ended.
+    pub vars: Vars,
+}
+
+/// A task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskView {
+    /// Its number.
+    pub task: TaskId,
+    /// The activity.
+    pub activity: String,
+    /// The activity's type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it is at.
+    pub status: TaskState,
+    /// How long it took, or has taken so far.
+    pub seconds: f64,
+    /// Records that came in.
+    #[serde(rename = "in")]
+    pub came: u64,
+    /// Records that went out, by port; while it works, those that are sealed.
+    pub out: IndexMap<String, u64>,
+    /// Records let go, by rule.
+    pub dropped: BTreeMap<String, u64>,
+    /// Records it made or read from elsewhere.
+    pub added: u64,
+    /// What else it counted.
+    pub counts: BTreeMap<String, u64>,
+    /// From 1.
+    pub attempt: u32,
+    /// Why it failed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
+    /// How far it is, while it works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<ProgressView>,
+}
+
+/// What a task is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TaskState {
+    /// It works, or did when its process ended.
+    Running,
+    /// It is tried again later.
+    Waiting,
+    /// It ended well.
+    Finished,
+    /// It failed, and the run went on.
+    Failed,
+    /// It failed and waits for an operator.
+    Suspended,
+    /// It was stopped.
+    Stopped,
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressView {
+    /// Records done.
+    pub done: u64,
+    /// Records in all, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+}
+
+/// What went along one transition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransitionView {
+    /// The activity it leaves.
+    pub from: String,
+    /// By which port.
+    pub port: String,
+    /// The activity it leads to; none where the port leads nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// How many events.
+    pub events: u64,
+    /// How many records; none where no population goes along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+}
+
+/// One line of a list of runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunLine {
+    /// Its name.
+    pub run: String,
+    /// Its workflow.
+    pub workflow: String,
+    /// What it is at; none where its journal or file cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// Whether a process drives it now.
+    pub driven: bool,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// How long it took, or has taken so far.
+    pub seconds: f64,
+    /// How many tasks.
+    pub tasks: usize,
+    /// Records that its tasks made or read from elsewhere.
+    pub records: u64,
+    /// Why it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+impl RunView {
+    /// A run as it is now.
+    pub fn new(id: &RunId, run: &Run, kinds: &Kinds, driven: bool, now: Timestamp) -> Self {
+        Self {
+            run: id.to_string(),
+            workflow: id.workflow().to_owned(),
+            status: run.status(),
+            driven,
+            started: run.started,
+            seconds: seconds(run.started, run.ended.unwrap_or_else(|| last_sign(run, driven, now))),
+            tasks: run.tasks.iter().map(|task| TaskView::new(run, task, kinds, driven, now)).collect(),
+            transitions: transitions(run),
+            vars: vars(run),
+        }
+    }
+}
+
+impl RunLine {
+    /// A run as it is now.
+    pub fn new(id: &RunId, run: &Run, driven: bool, now: Timestamp) -> Self {
+        Self {
+            run: id.to_string(),
+            workflow: id.workflow().to_owned(),
+            status: Some(run.status()),
+            driven,
+            started: run.started,
+            seconds: seconds(run.started, run.ended.unwrap_or_else(|| last_sign(run, driven, now))),
+            tasks: run.tasks.len(),
+            records: run.tasks.iter().map(|task| task.tally.added).sum(),
+            failure: None,
+        }
+    }
+
+    /// A run that cannot be read.
+    pub fn unreadable(id: &RunId, failure: Failure) -> Self {
+        Self {
+            run: id.to_string(),
+            workflow: id.workflow().to_owned(),
+            status: None,
+            driven: false,
+            started: None,
+            seconds: 0.0,
+            tasks: 0,
+            records: 0,
+            failure: Some(failure),
+        }
+    }
+}
+
+impl TaskView {
+    /// A task as it is now.
+    pub fn new(run: &Run, task: &Task, kinds: &Kinds, driven: bool, now: Timestamp) -> Self {
+        let live_until = if driven { now } else { task.started };
+        Self {
+            task: task.id,
+            activity: task.activity.clone(),
+            kind: kinds.get(&task.activity).cloned().unwrap_or_default(),
+            status: state(task.status),
+            seconds: seconds(Some(task.started), task.ended.unwrap_or(live_until)),
+            came: task.inputs.iter().filter_map(|(from, port)| rows(run.task(*from)?, port)).sum(),
+            out: out(run, task),
+            dropped: task.tally.dropped.clone(),
+            added: task.tally.added,
+            counts: task.tally.counts.clone(),
+            attempt: task.attempt,
+            failure: task.failure.clone().filter(|_| task.status != TaskStatus::Ended),
+            retry_at: match task.status {
+                TaskStatus::Retrying(at) => Some(at),
+                _ => None,
+            },
+            progress: None,
+        }
+    }
+}
+
+fn state(status: TaskStatus) -> TaskState {
+    match status {
+        TaskStatus::Running => TaskState::Running,
+        TaskStatus::Retrying(_) => TaskState::Waiting,
+        TaskStatus::Ended => TaskState::Finished,
+        TaskStatus::Failed => TaskState::Failed,
+        TaskStatus::Suspended => TaskState::Suspended,
+        TaskStatus::Stopped => TaskState::Stopped,
+    }
+}
+
+/// Records on a port of a task; none where it has no population. What left by `error` is what came in.
+pub(crate) fn rows(task: &Task, port: &str) -> Option<u64> {
+    task.ports.get(port).map(|segments| segments.iter().map(|segment| segment.rows).sum())
+}
+
+fn carried(run: &Run, task: &Task, port: &str) -> Option<u64> {
+    rows(task, port).or_else(|| {
+        let (from, port) = task.inputs.first().filter(|_| port == "error")?;
+        rows(run.task(*from)?, port)
+    })
+}
+
+/// Of a task that has ended, only what it let out counts: what else it sealed went nowhere.
+fn out(run: &Run, task: &Task) -> IndexMap<String, u64> {
+    let ended = matches!(task.status, TaskStatus::Ended | TaskStatus::Failed);
+    let sealed = task.ports.keys().filter(|port| !ended || task.emitted.contains(port));
+    let bare = task.emitted.iter().filter(|port| !task.ports.contains_key(*port));
+    sealed.chain(bare).map(|port| (port.clone(), carried(run, task, port).unwrap_or(0))).collect()
+}
+
+fn transitions(run: &Run) -> Vec<TransitionView> {
+    let mut all: IndexMap<(String, String, Option<String>), (u64, Option<u64>)> = IndexMap::new();
+    for task in &run.tasks {
+        for port in &task.emitted {
+            let records = carried(run, task, port);
+            let mut targets: Vec<Option<String>> =
+                run.graph().targets(&task.activity, port).map(|to| Some(to.to_owned())).collect();
+            if targets.is_empty() {
+                targets.push(None);
+            }
+            for to in targets {
+                let (events, sum) = all.entry((task.activity.clone(), port.clone(), to)).or_default();
+                *events += 1;
+                *sum = match (*sum, records) {
+                    (None, None) => None,
+                    (sum, records) => Some(sum.unwrap_or(0) + records.unwrap_or(0)),
+                };
+            }
+        }
+    }
+    let view = |((from, port, to), (events, records))| TransitionView { from, port, to, events, records };
+    // A port that leads nowhere and carries no records tells nobody anything.
+    let told = all.into_iter().map(view).filter(|view: &TransitionView| view.to.is_some() || view.records.is_some());
+    told.collect()
+}
+
+fn vars(run: &Run) -> Vars {
+    let mut vars = run.instance_vars.clone();
+    let mut ended: Vec<&Task> = run.tasks.iter().filter(|task| task.ended.is_some()).collect();
+    ended.sort_by_key(|task| (task.ended, task.id));
+    for task in ended {
+        // What a task only passed on may be older than what another one set meanwhile.
+        let own = task.vars.iter().filter(|(name, value)| task.vars_in.get(*name) != Some(value));
+        vars.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+    }
+    vars
+}
+
+/// A run that nothing drives has taken no more time than until its last task ended.
+fn last_sign(run: &Run, driven: bool, now: Timestamp) -> Timestamp {
+    if driven {
+        return now;
+    }
+    let signs = run.tasks.iter().map(|task| task.ended.unwrap_or(task.started));
+    signs.max().or(run.started).unwrap_or(now)
+}
+
+fn seconds(from: Option<Timestamp>, to: Timestamp) -> f64 {
+    let seconds = from.map_or(0.0, |from| to.duration_since(from).as_secs_f64());
+    (seconds.max(0.0) * 1000.0).round() / 1000.0
+}
