@@ -22,7 +22,7 @@ use crate::event::Vars;
 use crate::expr::parse::{lowered, nearest, place, syntax};
 use crate::expr::{ExprError, FUNCTIONS, Literal, Moment, Value, number};
 pub use limits::Limits;
-pub use record::eval_record;
+pub use record::{Interpreter, eval_record};
 
 /// Rhai's own types, for the files of this folder.
 mod rhai {
@@ -267,9 +267,11 @@ fn engine(limits: &Limits) -> Engine {
     ] {
         engine.register_global_module(package);
     }
-    for symbol in ["eval", "import", "export"] {
+    for symbol in ["eval", "import", "export", "curry"] {
         engine.disable_symbol(symbol);
     }
+    // What a closure holds is in no limit: closures within closures double with each step.
+    engine.set_allow_anonymous_fn(false);
     engine
 }
 
@@ -378,7 +380,7 @@ fn reason(error: &EvalAltResult, limits: &Limits) -> (String, ScriptErrorKind) {
             Some(Stop::Cancelled) | None => ("the run was stopped".to_owned(), ScriptErrorKind::Stopped),
         },
         E::ErrorRuntime(value, _) => (shown(value), ScriptErrorKind::Thrown),
-        E::ErrorArithmetic(message, _) => (message.clone(), ScriptErrorKind::Other),
+        E::ErrorArithmetic(message, _) => (lowered(message), ScriptErrorKind::Other),
         E::ErrorFunctionNotFound(signature, _) => (no_function(signature), ScriptErrorKind::Other),
         other => {
             // Rhai repeats the place, which is told apart.
