@@ -329,6 +329,27 @@ async fn a_record_that_does_not_fit_spoils_nothing_but_itself() {
 }
 
 #[tokio::test]
+async fn a_page_larger_than_a_batch_becomes_several_and_each_has_its_cursor() {
+    let world = world(0, quick());
+    let object = world.contacts().await;
+    let records: Vec<_> = (0..12_000).map(|n| json!({ "contactid": format!("{n}") })).collect();
+    let fault = Fault {
+        route: Route::Query,
+        body: Some(json!({ "value": records }).to_string()),
+        content_type: Some("application/json".into()),
+        ..Fault::default()
+    };
+    world.admin().add_fault(fault).unwrap();
+    let read = read(&object, &["contactid"]);
+    let pages = world.all(&read, None).await.unwrap();
+    let rows: Vec<usize> = pages.iter().map(|page| page.records.num_rows()).collect();
+    assert_eq!(rows, [5_000, 5_000, 2_000]);
+    assert!(pages[2].next.is_none());
+    let rest = world.all(&read, pages[0].next.clone()).await.unwrap();
+    assert_eq!(common::records(&rest), common::records(&pages)[5_000..]);
+}
+
+#[tokio::test]
 async fn the_filters_of_ac_5_are_sent_as_the_table_says_and_no_text_breaks_out_of_its_quotes() {
     let world = world(0, quick());
     for (name, kind, behavior) in

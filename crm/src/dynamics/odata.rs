@@ -50,14 +50,14 @@ pub(super) fn render(object: &Object, filter: &Expr) -> Option<Pushed> {
 fn condition(object: &Object, expr: &Expr, negated: bool) -> Option<Pushed> {
     match expr {
         Expr::Not(inner) => condition(object, inner, !negated),
-        Expr::And(all) if negated => any(all.iter().map(|part| condition(object, part, true))),
-        Expr::And(all) => every(all.iter().map(|part| condition(object, part, false))),
-        Expr::Or(all) if negated => every(all.iter().map(|part| condition(object, part, true))),
-        Expr::Or(all) => any(all.iter().map(|part| condition(object, part, false))),
+        Expr::And(all) if negated => one_of(all.iter().map(|part| condition(object, part, true))),
+        Expr::And(all) => all_of(all.iter().map(|part| condition(object, part, false))),
+        Expr::Or(all) if negated => all_of(all.iter().map(|part| condition(object, part, true))),
+        Expr::Or(all) => one_of(all.iter().map(|part| condition(object, part, false))),
         Expr::Compare(comparison, a, b) => compare(object, *comparison, a, b, negated),
         Expr::In(value, items) => {
             let item = |item| compare(object, Comparison::Eq, value, item, negated);
-            if negated { every(items.iter().map(item)) } else { any(items.iter().map(item)) }
+            if negated { all_of(items.iter().map(item)) } else { one_of(items.iter().map(item)) }
         }
         Expr::Field(name) => truth(object, name, negated),
         Expr::Call(function, args) => call(object, function.name, args, negated),
@@ -66,7 +66,7 @@ fn condition(object: &Object, expr: &Expr, negated: bool) -> Option<Pushed> {
 }
 
 /// A conjunction: what cannot be sent, or no longer fits, is left out.
-fn every(parts: impl Iterator<Item = Option<Pushed>>) -> Option<Pushed> {
+fn all_of(parts: impl Iterator<Item = Option<Pushed>>) -> Option<Pushed> {
     let (mut texts, mut exact, mut length) = (Vec::new(), true, 0);
     for part in parts {
         let Some(part) = part.filter(|part| length + part.text.len() + 7 <= FILTER_BYTES_MAX) else {
@@ -92,7 +92,7 @@ fn every(parts: impl Iterator<Item = Option<Pushed>>) -> Option<Pushed> {
 }
 
 /// A disjunction: only if every part can be sent.
-fn any(parts: impl Iterator<Item = Option<Pushed>>) -> Option<Pushed> {
+fn one_of(parts: impl Iterator<Item = Option<Pushed>>) -> Option<Pushed> {
     let parts: Vec<Pushed> = parts.collect::<Option<_>>()?;
     let exact = parts.iter().all(|part| part.exact);
     let is_or = parts.len() > 1 || parts.iter().any(|part| part.is_or);

@@ -52,6 +52,8 @@ pub(super) fn equal(field: &ObjectField, literal: &Literal) -> Option<Value> {
 /// Dataverse keeps whole seconds: a fraction is rounded so that the bound moves outwards.
 pub(super) fn bound(field: &ObjectField, literal: &Literal, comparison: Comparison) -> Option<Value> {
     match (field.kind, literal) {
+        // A constant that met a column of numbers may have become of the column's own type.
+        (FieldKind::Double, Literal::Float(n)) if n.fract() == 0.0 && n.abs() < 1e15 => Value::exact(format!("{n:.0}")),
         (FieldKind::Int | FieldKind::Picklist, Literal::Int(n)) => Value::exact(i32::try_from(*n).ok()?.to_string()),
         (FieldKind::BigInt | FieldKind::Money | FieldKind::Decimal { .. } | FieldKind::Double, Literal::Int(n)) => {
             // Beyond 15 digits the database's floating point comparison and ours may differ.
