@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     guid::Guid,
-    random::{fraction, mix, one_in},
+    random::{below, mix, one_in},
     time::DAY,
 };
 
@@ -232,14 +232,10 @@ impl Population {
 
     pub(super) fn country(&self, number: u32) -> &'static Country {
         let chance = self.chance(number, 6);
-        // Squaring the fraction prefers the countries at the head of the list.
-        let weighted = fraction(chance) * fraction(chance >> 7).max(0.35);
-        let scaled = weighted * f64::from(u32::try_from(words::COUNTRIES.len()).unwrap_or(1));
-        words::COUNTRIES
-            .iter()
-            .enumerate()
-            .rfind(|(place, _)| f64::from(u32::try_from(*place).unwrap_or(0)) <= scaled)
-            .map_or(&words::COUNTRIES[0], |(_, country)| country)
+        // A product of two draws prefers the countries at the head of the list.
+        let (draw, weight) = (chance & 0xffff, ((chance >> 16) & 0xffff).max(0x5999));
+        let count = u64::try_from(words::COUNTRIES.len()).unwrap_or(1);
+        &words::COUNTRIES[below((draw * weight * count) >> 32, words::COUNTRIES.len())]
     }
 }
 

@@ -188,5 +188,4 @@ pub(super) const READ_ONLY: &[&str] = &[
     "owninguser",
     "exchangerate",
     "entityimageid",
-    "lastusedincampaign_date",
 ];
