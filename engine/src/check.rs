@@ -14,7 +14,7 @@ use crate::flow::{FlowCx, Known};
 use crate::graph::{Graph, Vertex};
 use crate::problem::{Problem, suggestion};
 use crate::schema::Schemas;
-use crate::workflow::{ACTIVITIES_MAX, Common, OnError, VERSION, WorkflowFile, is_name};
+use crate::workflow::{ACTIVITIES_MAX, Common, OnError, is_name};
 
 /// How many different sets of columns may reach one activity before it is taken as growing without end.
 const VARIANTS_MAX: usize = 16;
@@ -118,23 +118,14 @@ struct Head {
 }
 
 impl Head {
+    /// Key by key, since one that is wrong must not hide what the others say.
     fn read(document: &Document, problems: &mut Vec<Problem>) -> Self {
-        let mut head = document.value.clone();
-        if let Some(head) = head.as_object_mut() {
-            head.insert("activities".to_owned(), Value::Object(Vars::new()));
-        }
-        let file: Option<WorkflowFile> = serde_json::from_value(head).ok();
-        let file = file.as_ref();
-        if file.is_some_and(|file| file.version != VERSION) {
-            let message = format!("this build knows version {VERSION} of the file");
-            problems.push(document.problem("/version", "unknown-version", message, None));
-        }
-        let time_zone = file.and_then(|file| file.time_zone.as_deref());
+        let file = &document.value;
         Self {
-            label: file.and_then(|file| file.label.clone()),
-            on_error: file.map(|file| file.on_error).unwrap_or_default(),
-            vars: file.map(|file| file.vars.clone()).unwrap_or_default(),
-            time_zone: zone(document, "", time_zone, problems).unwrap_or(TimeZone::UTC),
+            label: file["label"].as_str().map(str::to_owned),
+            on_error: serde_json::from_value(file["onError"].clone()).unwrap_or_default(),
+            vars: file["vars"].as_object().cloned().unwrap_or_default(),
+            time_zone: zone(document, "", file["timeZone"].as_str(), problems).unwrap_or(TimeZone::UTC),
         }
     }
 }

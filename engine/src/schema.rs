@@ -153,6 +153,10 @@ impl Told<'_> {
                 let options = [plain(expected_value)];
                 problem("wrong-value", self.not_among(error.instance(), &options), among(error.instance(), &options))
             }
+            ValidationErrorKind::Pattern { .. } => {
+                let message = format!("{} is not of the form that is needed", plain(error.instance()));
+                problem("wrong-value", message, self.told_of(error))
+            }
             _ => problem("wrong-value", error.to_string(), None),
         }
     }
@@ -209,6 +213,13 @@ impl Told<'_> {
     fn describe(&self, error: &ValidationError<'_>, property: &str) -> Option<String> {
         let around = error.schema_path().as_str().trim_end_matches("/required").to_owned();
         let told = self.schema.pointer(&format!("{around}/properties/{property}/description"))?;
+        Some(told.as_str()?.trim_end_matches('.').to_owned())
+    }
+
+    /// What the schema says of a value.
+    fn told_of(&self, error: &ValidationError<'_>) -> Option<String> {
+        let (around, _) = error.schema_path().as_str().rsplit_once('/')?;
+        let told = self.schema.pointer(around)?.get("description")?;
         Some(told.as_str()?.trim_end_matches('.').to_owned())
     }
 

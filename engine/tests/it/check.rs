@@ -1,0 +1,66 @@
+//! Every problem of a broken file, in its author's words and at its place.
+
+use std::fmt::Write as _;
+
+use engine::check::read;
+use engine::flow::Known;
+use engine::schema::{Schemas, workflow_schema};
+
+use crate::palette::PALETTE;
+
+fn problems(text: &str) -> String {
+    let (workflow, mut problems) = read(PALETTE, &Schemas::default(), "x.json", "x", text);
+    if let Some(workflow) = &workflow {
+        problems.extend(workflow.flow(&Known::default()).problems);
+    }
+    let mut told = String::new();
+    for problem in problems {
+        let help = problem.help.map(|help| format!(" | {help}")).unwrap_or_default();
+        writeln!(told, "{}:{} {} {}: {}{help}", problem.line, problem.column, problem.pointer, problem.code, problem.message)
+            .unwrap();
+    }
+    told
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    insta::assert_snapshot!(problems(r#"{
+  "version": 2,
+  "lable": "x",
+  "timeZone": "Europe/Pariss",
+  "activities": {
+    "a": { "type": "numbres", "count": 1 },
+    "b": { "type": "numbers", "cuont": 1, "to": "c" },
+    "c": { "type": "numbers", "count": "1" },
+    "d": { "type": "pass", "to": { "ok": "nowhere", "okk": "a", "error": ["b", "f"] } },
+    "e e": { "type": "pass", "onError": "supend" },
+    "f": { "type": "pass", "retry": { "attempts": 3, "backoff": "soon" } },
+    "g": { "type": "pass", "to": "g" },
+    "d": {},
+    "h": 5
+  }
+}"#));
+}
+
+#[test]
+fn two_imports_cannot_share_an_option_and_loops_need_a_bound() {
+    insta::assert_snapshot!(problems(r#"{
+  "version": 1,
+  "activities": {
+    "a": { "type": "pass", "to": "b" },
+    "b": { "type": "pass", "to": { "ok": "c", "error": "a" } },
+    "c": { "type": "pass", "attempts": 2, "to": { "exhausted": "a", "ok": "c" } }
+  }
+}"#));
+}
+
+#[test]
+fn a_sound_file_has_no_problems_and_its_schema_agrees() {
+    let text = r#"{ "version": 1, "activities": { "a": { "type": "numbers", "count": 1, "retry": { "attempts": 3 } } } }"#;
+    assert_eq!(problems(text), "");
+    let schema = workflow_schema(PALETTE);
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    assert!(validator.is_valid(&serde_json::from_str(text).unwrap()));
+    assert!(!validator.is_valid(&serde_json::json!({ "version": 1, "activities": { "a": { "type": "numbers" } } })));
+    assert!(!validator.is_valid(&serde_json::json!({ "version": 1, "activities": { "a": { "type": "none" } } })));
+}

@@ -1,0 +1,174 @@
+//! The driver, with crashes at every event of the journal.
+
+use std::sync::Arc;
+
+use engine::engine::Engine;
+use engine::event::{Event, Vars};
+use engine::failure::Class;
+use engine::outside::store::{RunId, Store};
+use engine::run::Status;
+use store::Memory;
+
+use crate::palette::{SEEN, Seen, environment};
+
+/// An import with an index, a branch that fails twice and is tried again through a loop, and one that runs beside it.
+const WORKFLOW: &str = r#"{
+    "version": 1,
+    "activities": {
+        "numbers": { "type": "numbers", "count": 35, "index": "INDEX", "to": ["save", "beside"] },
+        "save": { "type": "note", "name": "save", "fails": 2, "to": { "ok": "after", "error": "again" } },
+        "again": { "type": "pass", "attempts": 5, "to": "save" },
+        "after": { "type": "note", "name": "after" },
+        "beside": { "type": "note", "name": "beside" }
+    }
+}"#;
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn engine(&self, store: Arc<dyn Store>) -> Arc<Engine> {
+        Arc::new(Engine::new(environment(store, self.folder.path())))
+    }
+
+    fn seen(&self) -> Seen {
+        SEEN.lock().unwrap().get(&self.folder.path().display().to_string()).cloned().unwrap_or_default()
+    }
+}
+
+async fn run(engine: &Arc<Engine>, text: &str) -> Option<Status> {
+    let (_, driven) = engine.start("w.json", text, Vars::new()).await.ok()?;
+    driven.wait().await.ok()
+}
+
+/// What is left after a run: the option, and what each activity last saw.
+async fn outcome(bench: &Bench, store: &Memory) -> (Option<String>, Vec<(String, Vec<i64>)>) {
+    let option = store.option("INDEX").await.unwrap().map(|option| option.value);
+    (option, bench.seen().into_iter().map(|(name, (_, numbers))| (name, numbers)).collect())
+}
+
+#[tokio::test]
+async fn a_crash_after_any_event_changes_nothing() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    assert_eq!(run(&engine, WORKFLOW).await, Some(Status::Finished));
+    let expected = outcome(&bench, &store).await;
+    assert_eq!(expected.0.as_deref(), Some("after"));
+    assert_eq!(expected.1[0].1, (0..35).collect::<Vec<_>>());
+    let events = store.events(&RunId::new("w", 1), 0).await.unwrap().len();
+    assert!(events > 20, "{events}");
+
+    for crash in 0..events as u64 {
+        for keeps_the_last in [false, true] {
+            let bench = Bench::new();
+            let broken = match keeps_the_last {
+                false => Memory::failing_after(crash),
+                true => Memory::losing_answer_of(crash + 1),
+            };
+            let store = broken.reopened();
+            let engine = bench.engine(Arc::new(broken));
+            let before = run(&engine, WORKFLOW).await;
+            let again = store.reopened();
+            let engine = bench.engine(Arc::new(again.reopened()));
+            let id = RunId::new("w", 1);
+            let status = match store.events(&id, 0).await.unwrap().last().map(|last| last.event.clone()) {
+                None => run(&engine, WORKFLOW).await.unwrap(),
+                Some(Event::Finished) => Status::Finished,
+                Some(_) => engine.resume(&id).await.unwrap().wait().await.unwrap(),
+            };
+            assert_eq!(status, Status::Finished, "crash {crash}, before it {before:?}");
+            assert_eq!(outcome(&bench, &again).await, expected, "crash {crash} {keeps_the_last}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_waits_for_an_operator_where_a_loop_is_used_up_and_the_option_waits_with_it() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let text = WORKFLOW.replace("\"attempts\": 5", "\"attempts\": 1");
+    let (id, driven) = engine.start("w.json", &text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Suspended));
+    assert_eq!(store.option("INDEX").await.unwrap(), None);
+    let failure = {
+        let run = driven.journal.run();
+        run.tasks.iter().find(|task| task.activity == "again" && task.exhausted).unwrap().failure.clone().unwrap()
+    };
+    assert_eq!(failure.class, Class::Exhausted);
+    assert!(failure.message.contains("not yet"), "{failure}");
+    let status = engine.resume(&id).await.unwrap().wait().await;
+    assert_eq!(status, Ok(Status::Finished));
+    assert_eq!(store.option("INDEX").await.unwrap().unwrap().value, "after");
+}
+
+#[tokio::test]
+async fn an_option_stays_where_it_is_when_a_branch_of_its_import_failed_for_good() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let text = WORKFLOW.replace("\"name\": \"beside\"", "\"name\": \"beside\", \"fails\": 99, \"onError\": \"ignore\"");
+    let (id, driven) = engine.start("w.json", &text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Finished));
+    assert_eq!(store.option("INDEX").await.unwrap(), None);
+    let events = store.events(&id, 0).await.unwrap();
+    let held = events.iter().any(|event| matches!(&event.event, Event::OptionHeld { reason, .. } if reason.contains("beside")));
+    assert!(held, "{events:#?}");
+}
+
+#[tokio::test]
+async fn a_task_that_loses_a_record_cannot_end_well() {
+    let bench = Bench::new();
+    let engine = bench.engine(Arc::new(Memory::new()));
+    let text = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 3, "to": "lose" },
+        "lose": { "type": "lose" }
+    } }"#;
+    let (_, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Suspended));
+    let failure = driven.journal.run().tasks[1].failure.clone().unwrap();
+    assert!(failure.message.contains("3 in + 0 added is not 0 out"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_task_that_does_nothing_costs_two_durable_commits() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let text = r#"{ "version": 1, "activities": {
+        "a": { "type": "pass", "to": "b" }, "b": { "type": "pass", "to": "c" }, "c": { "type": "pass" }
+    } }"#;
+    let (id, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Finished));
+    // The run's beginning and end, and two for each task.
+    assert_eq!(store.events(&id, 0).await.unwrap().len(), 2 + 3 * 2);
+}
+
+#[tokio::test]
+async fn a_population_that_was_changed_on_disk_is_noticed() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let text = WORKFLOW.replace("\"fails\": 2", "\"fails\": 1").replace(", \"error\": \"again\"", "").replace(
+        "\"again\": { \"type\": \"pass\", \"attempts\": 5, \"to\": \"save\" },",
+        "",
+    );
+    let (id, driven) = engine.start("w.json", &text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Suspended));
+    let file = bench.folder.path().join("runs/w-1/1-numbers/ok/000002.arrow");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let driven = engine.resume(&id).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Suspended));
+    let failed = driven.journal.run().tasks.iter().find(|task| task.activity == "save").unwrap().failure.clone().unwrap();
+    assert!(failed.message.contains("000002.arrow") && failed.message.contains("checksum"), "{failed}");
+    assert_eq!(store.option("INDEX").await.unwrap(), None);
+}

@@ -1,0 +1,248 @@
+//! The rules of `run.rs` on random graphs, with random orders and random ends.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use engine::event::{EVENT_VERSION, Event, Recorded, TaskId, Tally, Then};
+use engine::failure::{Class, Failure};
+use engine::graph::{Arrivals, Graph, Vertex, WhenMissing};
+use engine::run::{Ready, Run, Status};
+use indexmap::IndexMap;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+/// A graph whose tasks grow beyond this is left out: loops of forks multiply.
+const EVENTS_MAX: usize = 400;
+
+#[derive(Debug, Clone)]
+struct Sketch {
+    /// From, to, whether by `error`.
+    edges: BTreeSet<(u8, u8, bool)>,
+    joins: BTreeSet<u8>,
+    attempts: u32,
+    activities: u8,
+}
+
+fn sketches() -> impl Strategy<Value = Sketch> {
+    (2..7_u8).prop_flat_map(|activities| {
+        let node = 0..activities;
+        let edges = prop::collection::btree_set((node.clone(), node.clone(), prop::bool::weighted(0.2)), 1..9);
+        (edges, prop::collection::btree_set(node, 0..3), 1..3_u32).prop_map(move |(edges, joins, attempts)| Sketch {
+            edges,
+            joins,
+            attempts,
+            activities,
+        })
+    })
+}
+
+/// Bounds every loop that the sketch has.
+fn graph(sketch: &Sketch) -> Arc<Graph> {
+    let mut vertices: IndexMap<String, Vertex> = (0..sketch.activities).map(|n| (name(n), Vertex::default())).collect();
+    for (from, to, error) in &sketch.edges {
+        let port = if *error { "error" } else { "ok" };
+        vertices[&name(*from)].to.entry(port.to_owned()).or_default().push(name(*to));
+    }
+    for join in &sketch.joins {
+        vertices[&name(*join)].arrivals = Arrivals::All(WhenMissing::GoOn);
+    }
+    loop {
+        let graph = Graph::new(vertices.clone());
+        let Some(first) = graph.unbounded_loops().first().map(|group| group[0].to_owned()) else {
+            return Arc::new(graph);
+        };
+        vertices[&first].attempts = Some(sketch.attempts);
+    }
+}
+
+fn name(number: u8) -> String {
+    format!("a{number}")
+}
+
+fn recorded(number: usize, event: Event) -> Recorded {
+    let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::try_from(number).unwrap());
+    Recorded { v: EVENT_VERSION, at, event }
+}
+
+/// Runs a graph to its end as a driver would, choosing by `choices`; `None` where it grows beyond [`EVENTS_MAX`].
+fn simulate(graph: &Arc<Graph>, choices: &[u8]) -> Option<(Vec<Recorded>, Run)> {
+    let mut run = Run::new(Arc::clone(graph));
+    let mut journal = Vec::new();
+    let mut record = |run: &mut Run, event: Event| {
+        let event = recorded(journal.len(), event);
+        run.apply(&event).unwrap();
+        journal.push(event);
+        journal.len()
+    };
+    record(&mut run, Event::Started { workflow: "w".into(), file: String::new(), vars: Default::default() });
+    let mut working: Vec<TaskId> = Vec::new();
+    let mut choices = choices.iter().copied().cycle();
+    while !run.status().is_over() {
+        let now = Timestamp::MAX;
+        let begins: Vec<Ready> =
+            run.ready(now).into_iter().filter(|ready| matches!(ready, Ready::Begin { .. })).collect();
+        let choice = usize::from(choices.next().unwrap());
+        let count = if let Some(Ready::Begin { task, activity, takes }) = begins.first()
+            && (working.is_empty() || choice % 3 > 0)
+        {
+            working.push(*task);
+            record(&mut run, Event::TaskStarted { task: *task, activity: activity.clone(), attempt: 1, takes: takes.clone() })
+        } else if !working.is_empty() {
+            let task = working.swap_remove(choice % working.len());
+            let end = end(&run, graph, task, choice);
+            record(&mut run, end)
+        } else {
+            assert!(run.is_done(), "nothing can go on, although something waits: {run:#?}");
+            record(&mut run, Event::Finished)
+        };
+        if count > EVENTS_MAX {
+            return None;
+        }
+    }
+    Some((journal, run))
+}
+
+fn end(run: &Run, graph: &Graph, id: TaskId, choice: usize) -> Event {
+    let task = run.task(id).unwrap();
+    let leads_on = graph.targets(&task.activity, "error").next().is_some();
+    if task.exhausted || (choice % 4 == 0 && !leads_on) {
+        let failure = Failure::new(Class::Data, "no");
+        return Event::TaskFailed { task: id, failure, then: Then::Ignore };
+    }
+    if choice % 4 == 0 {
+        return Event::TaskFailed { task: id, failure: Failure::new(Class::Data, "no"), then: Then::ErrorPort };
+    }
+    Event::TaskEnded {
+        task: id,
+        ports: vec!["ok".to_owned()],
+        vars: Default::default(),
+        instance_vars: Default::default(),
+        tally: Tally::default(),
+        stop_all: false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn every_run_ends_and_every_event_is_taken_once(sketch in sketches(), choices in prop::collection::vec(any::<u8>(), 8..40)) {
+        let graph = graph(&sketch);
+        let Some((journal, run)) = simulate(&graph, &choices) else { return Ok(()) };
+        prop_assert_eq!(run.status(), Status::Finished);
+        let mut taken = BTreeMap::new();
+        for Recorded { event, .. } in &journal {
+            if let Event::TaskStarted { takes, .. } = event {
+                for take in takes {
+                    *taken.entry(take.clone()).or_insert(0) += 1;
+                }
+            }
+        }
+        prop_assert!(taken.values().all(|times| *times == 1), "{:?}", taken);
+        let made: usize = run.tasks.iter().flat_map(|task| {
+            task.emitted.iter().map(|port| graph.targets(&task.activity, port).count())
+        }).sum();
+        prop_assert_eq!(taken.len(), made + graph.roots().len());
+    }
+
+    #[test]
+    fn tasks_of_one_activity_never_overlap_and_keep_the_order_of_arrival(
+        sketch in sketches(),
+        choices in prop::collection::vec(any::<u8>(), 8..40),
+    ) {
+        let graph = graph(&sketch);
+        let Some((journal, run)) = simulate(&graph, &choices) else { return Ok(()) };
+        let mut busy: HashMap<&str, TaskId> = HashMap::new();
+        for Recorded { event, .. } in &journal {
+            match event {
+                Event::TaskStarted { task, activity, .. } => prop_assert!(busy.insert(activity, *task).is_none()),
+                Event::TaskEnded { task, .. } | Event::TaskFailed { task, .. } => {
+                    busy.remove(run.task(*task).unwrap().activity.as_str());
+                }
+                _ => {}
+            }
+        }
+        // Arrivals of one task at one activity come from tasks that ended in this order.
+        for (activity, vertex) in graph.activities().filter(|(_, vertex)| vertex.arrivals == Arrivals::Each) {
+            let ends: Vec<_> = run.tasks.iter().filter(|task| task.activity == activity).filter_map(|task| {
+                run.task(*task.parents.first()?)?.ended
+            }).collect();
+            prop_assert!(ends.is_sorted(), "{} {:?} {:?}", activity, vertex, ends);
+        }
+    }
+
+    #[test]
+    fn a_loop_passes_no_more_often_than_its_attempts(sketch in sketches(), choices in prop::collection::vec(any::<u8>(), 8..40)) {
+        let graph = graph(&sketch);
+        let Some((_, run)) = simulate(&graph, &choices) else { return Ok(()) };
+        for task in &run.tasks {
+            let Some(attempts) = graph.get(&task.activity).unwrap().attempts else { continue };
+            let mut line = task.parents.clone();
+            let mut before = BTreeSet::new();
+            while let Some(parent) = line.pop().and_then(|id| run.task(id)) {
+                if before.insert(parent.id) {
+                    line.extend(&parent.parents);
+                }
+            }
+            let passed = before.iter().filter(|id| run.task(**id).unwrap().activity == task.activity).count();
+            prop_assert_eq!(task.exhausted, passed >= attempts as usize);
+        }
+    }
+
+    #[test]
+    fn what_a_part_of_the_journal_tells_is_what_the_run_was_then(
+        sketch in sketches(),
+        choices in prop::collection::vec(any::<u8>(), 8..40),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let graph = graph(&sketch);
+        let Some((journal, whole)) = simulate(&graph, &choices) else { return Ok(()) };
+        let cut = 1 + cut.index(journal.len());
+        let mut run = Run::fold(Arc::clone(&graph), &journal[..cut]).unwrap();
+        let again = Run::fold(Arc::clone(&graph), &journal[..cut]).unwrap();
+        prop_assert_eq!(run.ready(Timestamp::MAX), again.ready(Timestamp::MAX));
+        for event in &journal[cut..] {
+            run.apply(event).unwrap();
+        }
+        prop_assert_eq!(format!("{:?}", run.tasks), format!("{:?}", whole.tasks));
+        prop_assert_eq!(run.status(), whole.status());
+    }
+}
+
+#[test]
+fn a_join_goes_on_once_what_is_missing_can_no_longer_arrive() {
+    let mut vertices: IndexMap<String, Vertex> = IndexMap::new();
+    let to = |targets: &[&str]| targets.iter().map(|target| (*target).to_owned()).collect::<Vec<_>>();
+    let vertex = |ok: &[&str]| Vertex { to: IndexMap::from([("ok".to_owned(), to(ok))]), ..Vertex::default() };
+    vertices.insert("left".to_owned(), vertex(&["join"]));
+    vertices.insert("right".to_owned(), vertex(&["join"]));
+    let join = Vertex { arrivals: Arrivals::All(WhenMissing::GoOn), ..Vertex::default() };
+    vertices.insert("join".to_owned(), join);
+    let graph = Arc::new(Graph::new(vertices));
+    let mut run = Run::new(graph);
+    let mut number = 0;
+    let mut apply = |run: &mut Run, event: Event| {
+        number += 1;
+        run.apply(&recorded(number, event)).unwrap();
+    };
+    apply(&mut run, Event::Started { workflow: "w".into(), file: String::new(), vars: Default::default() });
+    for ready in run.ready(Timestamp::MAX) {
+        let Ready::Begin { task, activity, takes } = ready else { panic!("{ready:?}") };
+        apply(&mut run, Event::TaskStarted { task, activity, attempt: 1, takes });
+    }
+    let ended = Event::TaskEnded {
+        task: 1,
+        ports: vec!["ok".to_owned()],
+        vars: Default::default(),
+        instance_vars: Default::default(),
+        tally: Tally::default(),
+        stop_all: false,
+    };
+    apply(&mut run, ended);
+    let begins = |run: &Run| {
+        run.ready(Timestamp::MAX).into_iter().filter(|ready| matches!(ready, Ready::Begin { .. })).count()
+    };
+    assert_eq!(begins(&run), 0, "right may still bring something");
+    apply(&mut run, Event::TaskFailed { task: 2, failure: Failure::new(Class::Data, "no"), then: Then::Ignore });
+    assert_eq!(begins(&run), 1, "right can bring nothing any more");
+}

@@ -1,0 +1,207 @@
+//! A few activities of the tests' own, and an outside without CRM and database.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use async_trait::async_trait;
+use engine::activity::{Activity, Columns, Flow, Port, Spec};
+use engine::context::Cx;
+use engine::describe::Descriptions;
+use engine::environment::{Environment, Limits};
+use engine::event::IndexWindow;
+use engine::failure::{Class, Failure};
+use engine::flow::FlowCx;
+use engine::outside::clock::Clock;
+use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Table, Write, Written};
+use engine::outside::store::Store;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Brings the numbers below `count`, ten a batch, each with a place to go on from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Numbers {
+    count: i64,
+    #[serde(default)]
+    index: Option<String>,
+}
+
+fn columns() -> Columns {
+    Columns::Known(Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)])))
+}
+
+#[async_trait]
+impl Activity for Numbers {
+    fn flow(&self, _: &Columns, _: &mut FlowCx<'_>) -> Flow {
+        Flow::from([("ok".to_owned(), columns())])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        let mut from = cx.position::<i64>()?.unwrap_or(0);
+        if let Some(option) = &self.index
+            && from == 0
+        {
+            let before = cx.option(option).await?.map(|option| option.value);
+            let window = IndexWindow { option: option.clone(), before, after: "after".to_owned() };
+            cx.open_window(window).await?;
+        }
+        cx.set_var("count", self.count);
+        while from < self.count {
+            let to = (from + 10).min(self.count);
+            let numbers = Int64Array::from_iter_values(from..to);
+            cx.tally().added += u64::try_from(to - from).unwrap();
+            cx.write("ok", RecordBatch::try_from_iter([("n", Arc::new(numbers) as _)]).unwrap()).await;
+            from = to;
+            cx.seal(&from).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Notes every number that comes, once a task is done, and fails as often as it is told to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Note {
+    /// The name under which it counts.
+    name: String,
+    #[serde(default)]
+    fails: u32,
+}
+
+/// What the notes of a test saw: how often each name ran, and the numbers of its last success.
+pub(crate) type Seen = BTreeMap<String, (u32, Vec<i64>)>;
+pub(crate) static SEEN: Mutex<BTreeMap<String, Seen>> = Mutex::new(BTreeMap::new());
+
+#[async_trait]
+impl Activity for Note {
+    fn flow(&self, input: &Columns, _: &mut FlowCx<'_>) -> Flow {
+        Flow::from([("ok".to_owned(), input.clone())])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        let mut numbers = Vec::new();
+        if let Some(input) = cx.input() {
+            let mut batches = input.read();
+            while let Some(batch) = batches.next().await {
+                let batch = batch?;
+                let column = batch.column_by_name("n").unwrap().as_any().downcast_ref::<Int64Array>().unwrap();
+                numbers.extend(column.values());
+            }
+        }
+        let test = cx.data_folder().display().to_string();
+        let times = {
+            let mut seen = SEEN.lock().unwrap();
+            let (times, last) = seen.entry(test).or_default().entry(self.name.clone()).or_default();
+            *times += 1;
+            *last = numbers;
+            *times
+        };
+        if times <= self.fails {
+            return Err(Failure::new(Class::Transient, "not yet"));
+        }
+        cx.pass_input_on("ok");
+        Ok(())
+    }
+}
+
+/// Passes on what came, as a loop's bound.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pass {}
+
+#[async_trait]
+impl Activity for Pass {
+    fn flow(&self, input: &Columns, _: &mut FlowCx<'_>) -> Flow {
+        Flow::from([("ok".to_owned(), input.clone())])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        cx.pass_input_on("ok");
+        Ok(())
+    }
+}
+
+/// Loses a record, which the engine must notice.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lose {}
+
+#[async_trait]
+impl Activity for Lose {
+    fn flow(&self, input: &Columns, _: &mut FlowCx<'_>) -> Flow {
+        Flow::from([("ok".to_owned(), input.clone())])
+    }
+
+    async fn run(&self, _: &mut Cx) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+static NUMBERS: Spec = Spec { kind: "numbers", inbound: true, ports: &[Port::always("ok")], ..Spec::of::<Numbers>() };
+static NOTE: Spec = Spec { kind: "note", ports: &[Port::always("ok")], ..Spec::of::<Note>() };
+static PASS: Spec = Spec { kind: "pass", ports: &[Port::always("ok")], ..Spec::of::<Pass>() };
+static LOSE: Spec = Spec { kind: "lose", ports: &[Port::always("ok")], ..Spec::of::<Lose>() };
+
+pub(crate) static PALETTE: &[&Spec] = &[&NUMBERS, &NOTE, &PASS, &LOSE];
+
+/// A clock that jumps to whatever is waited for.
+#[derive(Debug)]
+pub(crate) struct Jump(AtomicI64);
+
+#[async_trait]
+impl Clock for Jump {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+
+    async fn sleep_until(&self, until: Timestamp) {
+        self.0.fetch_max(until.as_second(), Ordering::SeqCst);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// No database.
+struct Nothing;
+
+#[async_trait]
+impl Database for Nothing {
+    async fn tables(&self) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
+    }
+
+    async fn table(&self, name: &str) -> Result<Table, Failure> {
+        Err(Failure::new(Class::Config, format!("there is no table {name}")))
+    }
+
+    async fn lookup(&self, _: &Lookup, _: RecordBatch) -> Result<Matches, Failure> {
+        Err(Failure::new(Class::Config, "there is no database"))
+    }
+
+    async fn write(&self, _: &LedgerKey, _: &Write, _: RecordBatch) -> Result<Written, Failure> {
+        Err(Failure::new(Class::Config, "there is no database"))
+    }
+
+    async fn forget(&self, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+pub(crate) fn environment(store: Arc<dyn Store>, folder: &Path) -> Arc<Environment> {
+    Arc::new(Environment {
+        store,
+        clock: Arc::new(Jump(AtomicI64::new(1_000_000))),
+        database: Arc::new(Nothing),
+        accounts: BTreeMap::new(),
+        descriptions: Descriptions::new(folder),
+        palette: PALETTE,
+        folder: folder.to_owned(),
+        files: folder.join("files"),
+        library: Vec::new(),
+        limits: Limits::default(),
+    })
+}
