@@ -1,0 +1,160 @@
+//! SQLite. Its connection lives on a thread of its own; calls wait in a queue.
+
+mod affinity;
+mod cell;
+mod column;
+mod describe;
+mod error;
+mod find;
+mod lookup;
+mod setup;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use engine::failure::{Class, Failure};
+use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Table, Write, Written};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use tokio::sync::oneshot;
+
+use error::failed;
+use find::Finders;
+
+/// How long a call waits for another program that writes to the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Statements kept prepared.
+const STATEMENTS_MAX: usize = 64;
+
+/// The marketing database in an SQLite file.
+///
+/// Its journal is the write-ahead log, and each commit waits for the disk. Other programs may use the file meanwhile.
+#[derive(Debug)]
+pub struct Sqlite {
+    queue: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+type Job = Box<dyn FnOnce(&mut Session) + Send>;
+
+/// What the thread works with.
+struct Session {
+    connection: Connection,
+    finders: Finders,
+}
+
+impl Sqlite {
+    /// Opens the file. One that does not exist, or has no table, becomes a small marketing database with the tables
+    /// `recipient` and `country`; any other is left as it is.
+    ///
+    /// # Errors
+    /// Where the file or its folder cannot be read and written, or it is no SQLite file.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(|e| Failure::io(format!("cannot make {}", folder.display()), &e))?;
+        }
+        let connection = connect(path).map_err(|e| failed(&format!("cannot open {}", path.display()), e))?;
+        let (queue, jobs) = mpsc::channel::<Job>();
+        let mut session = Session { connection, finders: Finders::default() };
+        let thread = thread::Builder::new().name("sqlite".to_owned()).spawn(move || {
+            for job in jobs {
+                job(&mut session);
+            }
+        });
+        let thread = thread.map_err(|e| Failure::io("cannot start a thread for the database", &e))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let gone = || Failure::internal("the thread of the database ended");
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |session| {
+            // Nobody hears it where the caller stopped waiting.
+            drop(answer.send(work(session)));
+        });
+        self.queue.as_ref().ok_or_else(gone)?.send(job).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Else a misspelt column in quotes is a text.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    setup::fill_if_empty(&mut connection)?;
+    Ok(connection)
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // Whoever waited for an answer knows already.
+            drop(thread.join());
+        }
+    }
+}
+
+#[async_trait]
+impl Database for Sqlite {
+    async fn tables(&self) -> Result<Vec<String>, Failure> {
+        self.call(|session| describe::tables(&session.connection)).await
+    }
+
+    async fn table(&self, name: &str) -> Result<Table, Failure> {
+        let name = name.to_owned();
+        self.call(move |session| Ok(describe::described(&session.connection, &name)?.table)).await
+    }
+
+    async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure> {
+        let lookup = lookup.clone();
+        self.call(move |session| lookup::lookup(session, &lookup, &keys)).await
+    }
+
+    async fn write(&self, ledger: &LedgerKey, write: &Write, rows: RecordBatch) -> Result<Written, Failure> {
+        let (ledger, write) = (ledger.clone(), write.clone());
+        self.call(move |session| write::write(session, &ledger, &write, &rows)).await
+    }
+
+    async fn forget(&self, task: &str) -> Result<(), Failure> {
+        let task = task.to_owned();
+        self.call(move |session| write::forget(&session.connection, &task)).await
+    }
+}
+
+/// `Class::Config`, with the names that are most like the one that was not found.
+fn not_found(what: &str, name: &str, known: &[&str]) -> Failure {
+    let failure = Failure::new(Class::Config, format!("there is no {what} {name:?}"));
+    let mut similar: Vec<_> =
+        known.iter().map(|known| (strsim::jaro_winkler(&fold(name), &fold(known)), *known)).collect();
+    similar.retain(|(likeness, _)| *likeness > 0.75);
+    similar.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let names: Vec<_> = similar.iter().take(3).map(|(_, name)| *name).collect();
+    match names.is_empty() {
+        true if known.len() <= 20 => failure.help(format!("there are {}", known.join(", "))),
+        true => failure,
+        false => failure.help(format!("did you mean {}?", names.join(" or "))),
+    }
+}
+
+fn fold(name: &str) -> String {
+    name.to_lowercase()
+}

@@ -1,0 +1,64 @@
+//! A process that ends between the commit and the answer.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use database::Sqlite;
+use engine::outside::database::{Database, LedgerKey, Operation};
+
+use super::{Place, block_on, texts, write};
+
+const FILE: &str = "CAMPANILE_DATABASE_TEST_FILE";
+const BATCHES: u64 = 400;
+const ROUNDS: u64 = 12;
+
+/// Inserts, so that a batch written twice is seen.
+async fn write_batch(sqlite: &Sqlite, batch: u64) -> bool {
+    let keys: Vec<String> = (0..20).map(|row| format!("{batch}/{row}")).collect();
+    let keys: Vec<_> = keys.iter().map(|key| Some(key.as_str())).collect();
+    let ledger = LedgerKey { task: "run/1".to_owned(), batch };
+    let insert = write("t", Operation::Insert, &[]);
+    let written = sqlite.write(&ledger, &insert, texts(&[("k", &keys)])).await.unwrap();
+    assert_eq!(written.counts["inserted"], 20);
+    written.replayed
+}
+
+#[test]
+fn a_batch_whose_answer_was_lost_is_replayed_and_not_written_twice() {
+    let place = Place::new("CREATE TABLE t(k TEXT)");
+    let mut rounds = 0;
+    // Each round begins anew with the first batch, as a task does that never heard of an answer.
+    for round in 0..ROUNDS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "kill::child", "--nocapture", "--test-threads=1"])
+            .env(FILE, &place.path)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(8 + (round * 7) % 50));
+        child.kill().unwrap();
+        rounds += usize::from(!child.wait().unwrap().success());
+    }
+    assert!(rounds > 0, "no child was killed while it wrote");
+    let replayed = block_on(async {
+        let mut replayed = 0;
+        for batch in 0..BATCHES {
+            replayed += u64::from(write_batch(&place.sqlite, batch).await);
+        }
+        replayed
+    });
+    assert!(replayed > 0, "no batch had been written before");
+    assert_eq!(place.rows("SELECT count(*), count(DISTINCT k) FROM t"), ["8000|8000"]);
+}
+
+/// The process that is killed; nothing when the tests run as they usually do.
+#[test]
+fn child() {
+    let Ok(file) = std::env::var(FILE) else { return };
+    let sqlite = Sqlite::open(Path::new(&file)).unwrap();
+    block_on(async {
+        for batch in 0..BATCHES {
+            write_batch(&sqlite, batch).await;
+        }
+    });
+}
