@@ -1,0 +1,46 @@
+# make demo    the example, end to end, against a sandbox of its own
+# make test    everything that must hold before a change lands
+# make audit   known vulnerabilities of dependencies; needs the network
+
+SHELL := /bin/bash
+CARGO ?= cargo
+TOOLS := $(or $(CAMPANILE_TOOLS),$(HOME)/.cache/campanile/tools)
+export PATH := $(TOOLS)/bin:$(PATH)
+NEXTEST_VERSION := 0.9.143
+DENY_VERSION := 0.20.2
+
+.PHONY: demo test audit tools bench docs
+
+demo: .toolchain
+	@target=$$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
+	if [ ! -x "$$target/release/campanile" ]; then \
+	  echo "Building Campanile. The first build takes about ten minutes on two cores; later ones take seconds."; fi; \
+	$(CARGO) build --release --locked && "$$target/release/campanile" demo
+
+test: .toolchain tools
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) nextest run --workspace --locked
+	$(CARGO) test --workspace --locked --doc
+	$(CARGO) deny --locked --offline check bans licenses sources
+
+audit: tools
+	$(CARGO) deny check advisories
+
+# The generated pages: schema, problems, command line. Tests keep them in step.
+docs:
+	UPDATE_DOCS=1 $(CARGO) nextest run --workspace --locked -E 'test(/in_step/)'
+
+bench:
+	$(CARGO) build --release --locked --workspace --benches
+	$(CARGO) bench --locked --workspace
+
+.PHONY: .toolchain
+.toolchain:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is needed: install it from https://rustup.rs, then run this again." >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "A C compiler is needed: on Debian or Ubuntu, apt-get install build-essential." >&2; exit 1; }
+
+# What a fresh machine lacks is built once, into a folder of its own.
+tools:
+	@command -v cargo-nextest >/dev/null || $(CARGO) install --locked --root $(TOOLS) cargo-nextest@$(NEXTEST_VERSION)
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --root $(TOOLS) cargo-deny@$(DENY_VERSION)
