@@ -350,6 +350,23 @@ async fn a_page_larger_than_a_batch_becomes_several_and_each_has_its_cursor() {
 }
 
 #[tokio::test]
+async fn a_next_link_is_followed_also_where_it_stands_before_a_long_list() {
+    let world = world(3, quick());
+    let object = world.contacts().await;
+    let records: Vec<_> = (0..3_000).map(|n| json!({ "contactid": format!("{n:036}") })).collect();
+    let link = format!("{}/api/data/v9.2/contacts?$select=contactid", world.sandbox.url());
+    let body = format!(r#"{{"@odata.nextLink":"{link}","value":{}}}"#, json!(records));
+    let json = Some("application/json".to_owned());
+    let fault = Fault { route: Route::Query, times: Some(1), body: Some(body), content_type: json, ..Fault::default() };
+    world.admin().add_fault(fault).unwrap();
+    // The second address differs from the first by its order only, so that the stand-in answers it as a query.
+    let pages = world.all(&ordered(read(&object, &["contactid"]), &["contactid"]), None).await.unwrap();
+    assert_eq!(pages.iter().map(|page| page.records.num_rows()).collect::<Vec<_>>(), [3_000, 3]);
+    let rest = world.all(&ordered(read(&object, &["contactid"]), &["contactid"]), pages[0].next.clone()).await.unwrap();
+    assert_eq!(common::records(&rest), common::records(&pages[1..]));
+}
+
+#[tokio::test]
 async fn the_filters_of_ac_5_are_sent_as_the_table_says_and_no_text_breaks_out_of_its_quotes() {
     let world = world(0, quick());
     for (name, kind, behavior) in

@@ -1,4 +1,5 @@
 //! The HTTP client against a server that does one strange thing.
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -131,9 +131,11 @@ impl PageDecoder {
         if is_too_deep(body) {
             return None;
         }
-        let builder = ReaderBuilder::new(self.envelope.clone()).with_batch_size(1).with_coerce_primitive(true);
+        // The page is one row, so that the size of a batch decides only how much room is made beforehand.
+        let room = (body.len() / 256).clamp(1, 8 * 1024);
+        let builder = ReaderBuilder::new(self.envelope.clone()).with_batch_size(room).with_coerce_primitive(true);
         let mut decoder = builder.build_decoder().ok()?;
-        if decoder.decode(body).ok()? != body.len() || decoder.has_partial_record() {
+        if decoder.decode(body).ok()? != body.len() || decoder.has_partial_record() || decoder.len() != 1 {
             return None;
         }
         let page = decoder.flush().ok()??;
@@ -227,10 +229,16 @@ pub(super) fn is_object(body: &[u8]) -> bool {
     body.starts_with(b"{") && body.ends_with(b"}")
 }
 
-/// A page has as many opening braces as records, and two more; only where there are others their depth is counted.
+/// Whether arrow-json should not see this page.
+///
+/// A record's brace follows a comma or the list's bracket; any other opens a value within a value, as the envelope and
+/// its list do. Only where there are more of them is their depth counted.
 fn is_too_deep(body: &[u8]) -> bool {
-    let records = memmem::find_iter(body, b"\"@odata.etag\"").count();
-    if memchr2_iter(b'{', b'[', body).count() <= records + 2 {
+    let is_inner = |place: &usize| match place.checked_sub(1).map(|before| body[before]) {
+        Some(b',' | b'[') => body[*place] == b'[',
+        _ => true,
+    };
+    if memchr2_iter(b'{', b'[', body).filter(is_inner).nth(DEPTH_MAX).is_none() {
         return false;
     }
     let (mut depth, mut deepest, mut is_text, mut is_escaped) = (0_usize, 0, false, false);
