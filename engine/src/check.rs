@@ -74,10 +74,16 @@ pub struct Findings {
 }
 
 /// Reads a workflow and checks all that needs nothing of the outside. Where the file is not JSON, there is no workflow.
-pub fn read(palette: Palette, schemas: &Schemas, file: &str, name: &str, text: &str) -> (Option<Workflow>, Vec<Problem>) {
+pub fn read(
+    palette: Palette,
+    schemas: &Schemas,
+    file: &str,
+    name: &str,
+    text: &str,
+) -> (Option<Workflow>, Vec<Problem>) {
     let (document, mut problems) = match Document::parse(file, text) {
         Ok(read) => read,
-        Err(problem) => return (None, vec![problem]),
+        Err(problem) => return (None, vec![*problem]),
     };
     if !is_name(name) {
         let message = format!("\"{name}\" cannot name a workflow, which is called as its file");
@@ -178,8 +184,7 @@ impl Reader<'_> {
             return None;
         }
         let (common, own) = split(settings);
-        let built = serde_json::from_value::<Common>(common)
-            .and_then(|common| Ok((common, (spec.build)(own)?)));
+        let built = serde_json::from_value::<Common>(common).and_then(|common| Ok((common, (spec.build)(own)?)));
         match built {
             Ok((common, activity)) => {
                 let own = zone(document, &pointer, common.time_zone.as_deref(), problems);

@@ -1,5 +1,7 @@
 //! The context: the one door through which an activity sees the outside.
 
+mod notes;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use indexmap::IndexMap;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,9 +26,13 @@ use crate::journal::Journal;
 use crate::outside::clock::Clock;
 use crate::outside::crm::Crm;
 use crate::outside::database::Database;
-use crate::outside::store::{Expect, OptionChange, OptionValue};
+use crate::outside::store::OptionValue;
 use crate::population::{Population, Writer};
 use crate::progress::Progress;
+
+pub use notes::Notes;
+
+use notes::set_option;
 
 /// The longest position of a task, in bytes of JSON: it goes into the journal.
 pub const POSITION_BYTES_MAX: usize = 12 * 1024;
@@ -435,78 +441,4 @@ fn to_position(position: &impl Serialize) -> Result<Value, Failure> {
         return Err(Failure::new(Class::Limit, message));
     }
     Ok(position)
-}
-
-/// Reads and sets options and writes notes for a task, from any thread.
-#[derive(Clone)]
-pub struct Notes {
-    journal: Arc<Journal>,
-    environment: Arc<Environment>,
-    task: TaskId,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl Notes {
-    /// An option's text.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn option(&self, name: &str) -> Result<Option<String>, Failure> {
-        Ok(self.environment.store.option(name).await?.map(|option| option.value))
-    }
-
-    /// Sets an option, at once.
-    ///
-    /// # Errors
-    /// Where the store does not take it.
-    pub async fn set_option(&self, name: &str, value: &str) -> Result<(), Failure> {
-        set_option(&self.journal, &self.environment, self.task, name, value).await
-    }
-
-    /// Writes a note into the journal.
-    ///
-    /// # Errors
-    /// Where the store does not take it.
-    pub async fn log(&self, level: Level, message: String) -> Result<(), Failure> {
-        let message = Failure::new(Class::Internal, message).message;
-        Ok(self.journal.append(vec![Event::Logged { task: self.task, level, message }]).await?)
-    }
-
-    /// The time.
-    pub fn now(&self) -> Timestamp {
-        self.environment.clock.now()
-    }
-
-    /// Set once the run is stopped.
-    pub fn cancelled(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.cancelled)
-    }
-}
-
-impl std::fmt::Debug for Notes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Notes").field("task", &self.task).finish_non_exhaustive()
-    }
-}
-
-/// What an import saw goes along when the option is set to the end of its window by hand.
-async fn set_option(
-    journal: &Journal,
-    environment: &Environment,
-    task: TaskId,
-    name: &str,
-    value: &str,
-) -> Result<(), Failure> {
-    let (option, text) = (name.to_owned(), value.to_owned());
-    let at = environment.clock.now();
-    let by = format!("{}/{task}", journal.id);
-    journal
-        .append_with(|run| {
-            let seen = run.seen_until(&option, &text);
-            let moved = OptionValue { value: text.clone(), at, by, seen };
-            let change = OptionChange { name: option.clone(), expect: Expect::Any, value: Some(moved) };
-            (vec![Event::OptionSet { task, option, value: text }], vec![change])
-        })
-        .await?;
-    Ok(())
 }

@@ -59,9 +59,8 @@ impl Descriptions {
     }
 
     fn path(&self, account: &str, name: &str) -> Option<PathBuf> {
-        let sound = |part: &str| {
-            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-        };
+        let sound =
+            |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
         (sound(account) && sound(name)).then(|| self.folder.join(account).join(format!("{name}.json")))
     }
 

@@ -35,7 +35,7 @@ impl Document {
     ///
     /// # Errors
     /// Where it is not JSON.
-    pub fn parse(file: &str, text: &str) -> Result<(Self, Vec<Problem>), Problem> {
+    pub fn parse(file: &str, text: &str) -> Result<(Self, Vec<Problem>), Box<Problem>> {
         let mut document = Self {
             file: file.to_owned(),
             value: Value::Null,
@@ -45,7 +45,7 @@ impl Document {
         };
         if text.len() > FILE_BYTES_MAX {
             let message = format!("the file has {} bytes; the most is {FILE_BYTES_MAX}", text.len());
-            return Err(document.problem_at(0, "", "file-too-large", message, None));
+            return Err(Box::new(document.problem_at(0, "", "file-too-large", message, None)));
         }
         let options = ParseOptions {
             allow_comments: false,
@@ -61,10 +61,10 @@ impl Document {
         };
         let parsed = jsonc_parser::parse_to_ast(text, &Default::default(), &options).map_err(|error| {
             let message = format!("this is not JSON: {}", lower_first(&error.kind().to_string()));
-            document.problem_at(error.range().start, "", "not-json", message, None)
+            Box::new(document.problem_at(error.range().start, "", "not-json", message, None))
         })?;
         let Some(root) = parsed.value else {
-            return Err(document.problem_at(0, "", "not-json", "the file is empty".to_owned(), None));
+            return Err(Box::new(document.problem_at(0, "", "not-json", "the file is empty".to_owned(), None)));
         };
         let mut problems = Vec::new();
         document.value = document.take(&root, &mut String::new(), None, &mut problems);
@@ -82,9 +82,7 @@ impl Document {
         self.places.insert(pointer.clone(), Place { key: key.unwrap_or(start), value: start });
         match node {
             ast::Value::StringLit(text) => Value::String(text.value.to_string()),
-            ast::Value::NumberLit(number) => {
-                number.value.parse::<Number>().map_or(Value::Null, Value::Number)
-            }
+            ast::Value::NumberLit(number) => number.value.parse::<Number>().map_or(Value::Null, Value::Number),
             ast::Value::BooleanLit(boolean) => Value::Bool(boolean.value),
             ast::Value::NullKeyword(_) => Value::Null,
             ast::Value::Array(array) => {

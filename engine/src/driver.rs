@@ -163,7 +163,10 @@ impl Driver {
             activity: task.activity.clone(),
             task: id,
             attempt: task.attempt,
-            time_zone: workflow.activities.get(&task.activity).map_or(jiff::tz::TimeZone::UTC, |node| node.time_zone.clone()),
+            time_zone: workflow
+                .activities
+                .get(&task.activity)
+                .map_or(jiff::tz::TimeZone::UTC, |node| node.time_zone.clone()),
             environment: Arc::clone(&self.environment),
             journal: Arc::clone(&self.journal),
             inputs,
@@ -312,7 +315,13 @@ impl Driver {
         }
     }
 
-    fn settle(&self, settled: Settled, moved: &HashSet<String>, events: &mut Vec<Event>, options: &mut Vec<OptionChange>) {
+    fn settle(
+        &self,
+        settled: Settled,
+        moved: &HashSet<String>,
+        events: &mut Vec<Event>,
+        options: &mut Vec<OptionChange>,
+    ) {
         let Settled { task, window, seen, failed } = settled;
         let option = window.option;
         let reason = if moved.contains(&option) {

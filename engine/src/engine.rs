@@ -105,7 +105,7 @@ impl Engine {
         let known = Known::gather(&self.environment, &workflow.needs(), ask).await;
         let mut findings = workflow.flow(&known);
         problems.append(&mut findings.problems);
-        problems.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+        problems.sort_by_key(|problem| (problem.line, problem.column));
         findings.problems = problems;
         (Some(workflow), findings)
     }
@@ -208,8 +208,7 @@ impl Engine {
             return Err(Failure::new(Class::Storage, message).help("put the file back from a backup"));
         }
         let file = path.display().to_string();
-        let (workflow, problems) =
-            check::read(self.environment.palette, &self.schemas, &file, id.workflow(), &text);
+        let (workflow, problems) = check::read(self.environment.palette, &self.schemas, &file, id.workflow(), &text);
         let Some(workflow) = workflow.filter(|_| problems.is_empty()) else {
             let problem = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
             let message = format!("the file of run {id} is not understood by this version: {problem}");
@@ -231,8 +230,7 @@ impl Engine {
         let (end, done) = watch::channel(None);
         let board = Board::default();
         let environment = Arc::clone(&self.environment);
-        let driver =
-            Driver::new(environment, Arc::new(workflow), Arc::clone(&journal), Arc::clone(&board), receiver);
+        let driver = Driver::new(environment, Arc::new(workflow), Arc::clone(&journal), Arc::clone(&board), receiver);
         let driven = Driven { journal: Arc::clone(&journal), board, done, orders };
         let mut all = self.driven.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(journal.id.clone(), driven.clone());

@@ -107,7 +107,13 @@ impl FlowCx<'_> {
     }
 
     /// Reads and types an expression over these columns; problems are reported at their place in it.
-    pub fn expression(&mut self, pointer: &str, source: &Source, input: &Columns, must: Option<&Type>) -> Option<Bound> {
+    pub fn expression(
+        &mut self,
+        pointer: &str,
+        source: &Source,
+        input: &Columns,
+        must: Option<&Type>,
+    ) -> Option<Bound> {
         let bound = match input {
             // Without columns, what can be read without them is still read.
             Columns::Unknown => {

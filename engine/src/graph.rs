@@ -92,8 +92,7 @@ impl Graph {
     pub fn inbound(&self, activity: &str) -> Vec<Inbound> {
         let Some(index) = self.vertices.get_index_of(activity) else { return Vec::new() };
         let edges = self.edges.edges_directed(NodeIndex::new(index), petgraph::Direction::Incoming);
-        let mut inbound: Vec<_> =
-            edges.map(|edge| (edge.source().index(), edge.id(), edge.weight().clone())).collect();
+        let mut inbound: Vec<_> = edges.map(|edge| (edge.source().index(), edge.id(), edge.weight().clone())).collect();
         inbound.sort_by_key(|(source, id, _)| (*source, *id));
         inbound.into_iter().map(|(source, _, port)| Inbound { from: self.name(source).to_owned(), port }).collect()
     }

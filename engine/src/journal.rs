@@ -74,8 +74,7 @@ impl Journal {
                 run.legal(event).map_err(AppendError::Illegal)?;
             }
             let at = self.clock.now();
-            let recorded: Vec<_> =
-                events.into_iter().map(|event| Recorded { v: EVENT_VERSION, at, event }).collect();
+            let recorded: Vec<_> = events.into_iter().map(|event| Recorded { v: EVENT_VERSION, at, event }).collect();
             (run.events, recorded, options)
         };
         if recorded.is_empty() {

@@ -174,10 +174,7 @@ impl Run {
     ///
     /// # Errors
     /// Where an event cannot follow the ones before it.
-    pub fn fold<'a>(
-        graph: Arc<Graph>,
-        journal: impl IntoIterator<Item = &'a Recorded>,
-    ) -> Result<Self, Illegal> {
+    pub fn fold<'a>(graph: Arc<Graph>, journal: impl IntoIterator<Item = &'a Recorded>) -> Result<Self, Illegal> {
         let mut run = Self::new(graph);
         for event in journal {
             run.apply(event)?;
@@ -240,9 +237,7 @@ impl Run {
             return Err("the run is over".to_owned());
         }
         match event {
-            Event::TaskStarted { task, activity, attempt, takes } => {
-                self.legal_start(*task, activity, *attempt, takes)
-            }
+            Event::TaskStarted { task, activity, attempt, takes } => self.legal_start(*task, activity, *attempt, takes),
             Event::Sealed { task, .. }
             | Event::WindowOpened { task, .. }
             | Event::OptionSet { task, .. }

@@ -186,8 +186,7 @@ impl Told<'_> {
         let here = error.instance_path().as_str().len();
         let misses_type = |errors: &&Vec<ValidationError<'_>>| {
             errors.iter().any(|error| {
-                matches!(error.kind(), ValidationErrorKind::Type { .. })
-                    && error.instance_path().as_str().len() == here
+                matches!(error.kind(), ValidationErrorKind::Type { .. }) && error.instance_path().as_str().len() == here
             })
         };
         let nearest = context

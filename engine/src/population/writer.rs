@@ -167,10 +167,12 @@ impl Files {
             return Ok(());
         }
         let folder = self.run_folder.join(&self.task).join(port);
-        fs::create_dir_all(&folder).map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
+        fs::create_dir_all(&folder)
+            .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
         let name = format!("{:06}.arrow", state.segments + 1);
         let part = folder.join(format!(".{name}.part"));
-        let file = File::create(&part).map_err(|error| Failure::io(format!("cannot write {}", part.display()), &error))?;
+        let file =
+            File::create(&part).map_err(|error| Failure::io(format!("cannot write {}", part.display()), &error))?;
         let sum = Summed { file, hasher: blake3::Hasher::new(), bytes: 0, written: Arc::clone(&self.written) };
         let options = IpcWriteOptions::default()
             .try_with_compression(Some(CompressionType::LZ4_FRAME))
@@ -241,9 +243,7 @@ fn with_seq(schema: &SchemaRef) -> SchemaRef {
 
 fn written(path: &Path, error: arrow::error::ArrowError) -> Failure {
     match error {
-        arrow::error::ArrowError::IoError(_, error) => {
-            Failure::io(format!("cannot write {}", path.display()), &error)
-        }
+        arrow::error::ArrowError::IoError(_, error) => Failure::io(format!("cannot write {}", path.display()), &error),
         other => Failure::internal(format!("cannot encode {}: {other}", path.display())),
     }
 }

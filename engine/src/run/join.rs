@@ -46,9 +46,8 @@ impl Run {
                 first_waiting = first_waiting.or(Some(name));
             }
         }
-        let reaches = |live: &HashSet<&str>| {
-            missing.iter().any(|inbound| self.graph.can_reach(live, &inbound.from, activity))
-        };
+        let reaches =
+            |live: &HashSet<&str>| missing.iter().any(|inbound| self.graph.can_reach(live, &inbound.from, activity));
         if reaches(&live) {
             return true;
         }
@@ -68,9 +67,10 @@ impl Run {
             return Vec::new();
         }
         let came = |inbound: &Inbound| {
-            task.parents.iter().filter_map(|parent| self.task(*parent)).any(|parent| {
-                parent.activity == inbound.from && parent.emitted.contains(&inbound.port)
-            })
+            task.parents
+                .iter()
+                .filter_map(|parent| self.task(*parent))
+                .any(|parent| parent.activity == inbound.from && parent.emitted.contains(&inbound.port))
         };
         self.graph.inbound(&task.activity).into_iter().filter(|inbound| !came(inbound)).collect()
     }

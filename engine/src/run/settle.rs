@@ -52,7 +52,8 @@ impl Run {
         let activity = &self.task(ending.task)?.activity;
         let leads_on = ending.ports.iter().any(|port| self.graph.targets(activity, port).next().is_some());
         let waits = self.queues.values().flatten().any(|arrival| family.contains(&arrival.id.from));
-        let works = family.iter().filter(|id| **id != ending.task).filter_map(|id| self.task(*id)).any(super::Task::is_live);
+        let works =
+            family.iter().filter(|id| **id != ending.task).filter_map(|id| self.task(*id)).any(super::Task::is_live);
         if leads_on || waits || works {
             return None;
         }

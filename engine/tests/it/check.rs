@@ -16,15 +16,20 @@ fn problems(text: &str) -> String {
     let mut told = String::new();
     for problem in problems {
         let help = problem.help.map(|help| format!(" | {help}")).unwrap_or_default();
-        writeln!(told, "{}:{} {} {}: {}{help}", problem.line, problem.column, problem.pointer, problem.code, problem.message)
-            .unwrap();
+        writeln!(
+            told,
+            "{}:{} {} {}: {}{help}",
+            problem.line, problem.column, problem.pointer, problem.code, problem.message
+        )
+        .unwrap();
     }
     told
 }
 
 #[test]
 fn all_problems_are_told_at_once() {
-    insta::assert_snapshot!(problems(r#"{
+    insta::assert_snapshot!(problems(
+        r#"{
   "version": 2,
   "lable": "x",
   "timeZone": "Europe/Pariss",
@@ -39,24 +44,28 @@ fn all_problems_are_told_at_once() {
     "d": {},
     "h": 5
   }
-}"#));
+}"#
+    ));
 }
 
 #[test]
 fn two_imports_cannot_share_an_option_and_loops_need_a_bound() {
-    insta::assert_snapshot!(problems(r#"{
+    insta::assert_snapshot!(problems(
+        r#"{
   "version": 1,
   "activities": {
     "a": { "type": "pass", "to": "b" },
     "b": { "type": "pass", "to": { "ok": "c", "error": "a" } },
     "c": { "type": "pass", "attempts": 2, "to": { "exhausted": "a", "ok": "c" } }
   }
-}"#));
+}"#
+    ));
 }
 
 #[test]
 fn a_sound_file_has_no_problems_and_its_schema_agrees() {
-    let text = r#"{ "version": 1, "activities": { "a": { "type": "numbers", "count": 1, "retry": { "attempts": 3 } } } }"#;
+    let text =
+        r#"{ "version": 1, "activities": { "a": { "type": "numbers", "count": 1, "retry": { "attempts": 3 } } } }"#;
     assert_eq!(problems(text), "");
     let schema = workflow_schema(PALETTE);
     let validator = jsonschema::validator_for(&schema).unwrap();

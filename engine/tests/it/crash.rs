@@ -118,7 +118,9 @@ async fn an_option_stays_where_it_is_when_a_branch_of_its_import_failed_for_good
     assert_eq!(driven.wait().await, Ok(Status::Finished));
     assert_eq!(store.option("INDEX").await.unwrap(), None);
     let events = store.events(&id, 0).await.unwrap();
-    let held = events.iter().any(|event| matches!(&event.event, Event::OptionHeld { reason, .. } if reason.contains("beside")));
+    let held = events
+        .iter()
+        .any(|event| matches!(&event.event, Event::OptionHeld { reason, .. } if reason.contains("beside")));
     assert!(held, "{events:#?}");
 }
 
@@ -155,10 +157,10 @@ async fn a_population_that_was_changed_on_disk_is_noticed() {
     let bench = Bench::new();
     let store = Memory::new();
     let engine = bench.engine(Arc::new(store.reopened()));
-    let text = WORKFLOW.replace("\"fails\": 2", "\"fails\": 1").replace(", \"error\": \"again\"", "").replace(
-        "\"again\": { \"type\": \"pass\", \"attempts\": 5, \"to\": \"save\" },",
-        "",
-    );
+    let text = WORKFLOW
+        .replace("\"fails\": 2", "\"fails\": 1")
+        .replace(", \"error\": \"again\"", "")
+        .replace("\"again\": { \"type\": \"pass\", \"attempts\": 5, \"to\": \"save\" },", "");
     let (id, driven) = engine.start("w.json", &text, Vars::new()).await.unwrap();
     assert_eq!(driven.wait().await, Ok(Status::Suspended));
     let file = bench.folder.path().join("runs/w-1/1-numbers/ok/000002.arrow");
@@ -168,7 +170,8 @@ async fn a_population_that_was_changed_on_disk_is_noticed() {
     std::fs::write(&file, bytes).unwrap();
     let driven = engine.resume(&id).await.unwrap();
     assert_eq!(driven.wait().await, Ok(Status::Suspended));
-    let failed = driven.journal.run().tasks.iter().find(|task| task.activity == "save").unwrap().failure.clone().unwrap();
+    let failed =
+        driven.journal.run().tasks.iter().find(|task| task.activity == "save").unwrap().failure.clone().unwrap();
     assert!(failed.message.contains("000002.arrow") && failed.message.contains("checksum"), "{failed}");
     assert_eq!(store.option("INDEX").await.unwrap(), None);
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use engine::event::{EVENT_VERSION, Event, Recorded, TaskId, Tally, Then};
+use engine::event::{EVENT_VERSION, Event, Recorded, Tally, TaskId, Then};
 use engine::failure::{Class, Failure};
 use engine::graph::{Arrivals, Graph, Vertex, WhenMissing};
 use engine::run::{Ready, Run, Status};
@@ -86,7 +86,10 @@ fn simulate(graph: &Arc<Graph>, choices: &[u8]) -> Option<(Vec<Recorded>, Run)> 
             && (working.is_empty() || choice % 3 > 0)
         {
             working.push(*task);
-            record(&mut run, Event::TaskStarted { task: *task, activity: activity.clone(), attempt: 1, takes: takes.clone() })
+            record(
+                &mut run,
+                Event::TaskStarted { task: *task, activity: activity.clone(), attempt: 1, takes: takes.clone() },
+            )
         } else if !working.is_empty() {
             let task = working.swap_remove(choice % working.len());
             let end = end(&run, graph, task, choice);
@@ -105,11 +108,11 @@ fn simulate(graph: &Arc<Graph>, choices: &[u8]) -> Option<(Vec<Recorded>, Run)> 
 fn end(run: &Run, graph: &Graph, id: TaskId, choice: usize) -> Event {
     let task = run.task(id).unwrap();
     let leads_on = graph.targets(&task.activity, "error").next().is_some();
-    if task.exhausted || (choice % 4 == 0 && !leads_on) {
+    if task.exhausted || (choice.is_multiple_of(4) && !leads_on) {
         let failure = Failure::new(Class::Data, "no");
         return Event::TaskFailed { task: id, failure, then: Then::Ignore };
     }
-    if choice % 4 == 0 {
+    if choice.is_multiple_of(4) {
         return Event::TaskFailed { task: id, failure: Failure::new(Class::Data, "no"), then: Then::ErrorPort };
     }
     Event::TaskEnded {
@@ -239,9 +242,8 @@ fn a_join_goes_on_once_what_is_missing_can_no_longer_arrive() {
         stop_all: false,
     };
     apply(&mut run, ended);
-    let begins = |run: &Run| {
-        run.ready(Timestamp::MAX).into_iter().filter(|ready| matches!(ready, Ready::Begin { .. })).count()
-    };
+    let begins =
+        |run: &Run| run.ready(Timestamp::MAX).into_iter().filter(|ready| matches!(ready, Ready::Begin { .. })).count();
     assert_eq!(begins(&run), 0, "right may still bring something");
     apply(&mut run, Event::TaskFailed { task: 2, failure: Failure::new(Class::Data, "no"), then: Then::Ignore });
     assert_eq!(begins(&run), 1, "right can bring nothing any more");

@@ -1,5 +1,7 @@
 //! The engine by itself: the fold on random graphs, the driver with crashes everywhere, the check of broken files.
 
+#![expect(clippy::unwrap_used, reason = "test code")]
+
 mod check;
 mod crash;
 mod fold;

@@ -1,0 +1,126 @@
+//! AC-5 and AC-6: which records a filter lets through, what of it is sent, and the order of records.
+
+use engine::describe::Ask;
+use serde_json::{Value, json};
+
+use crate::world::{World, instant};
+
+fn crm() -> World {
+    let world = World::new("2026-03-03 10:00:00");
+    let attribute = |attribute: Value| {
+        world.sandbox.admin().add_attribute("contact", &serde_json::from_value(attribute).unwrap()).unwrap();
+    };
+    attribute(json!({ "name": "new_number", "type": "Integer" }));
+    attribute(json!({ "name": "new_activity", "type": "DateTime", "dateBehavior": "DateOnly" }));
+    let contact =
+        |number: u8, department: Option<&str>, title: Option<&str>, value: Option<u32>, date: Option<&str>| {
+            world.contact(
+                number,
+                json!({
+                    "department": department, "jobtitle": title, "new_number": value, "new_activity": date,
+                    "emailaddress1": format!("n{number}@example.com"), "lastname": format!("N{number}"),
+                    "modifiedon": instant("2026-03-01 10:00:00").to_string(),
+                }),
+            );
+        };
+    contact(1, Some("Marketing"), Some("CMO"), Some(10), Some("2012-10-31"));
+    contact(2, Some("Marketing"), None, Some(10), Some("2012-11-01"));
+    contact(3, Some("Sales"), None, Some(60_000), Some("2012-11-02"));
+    contact(4, Some("marketing"), Some("CMO"), Some(10), None);
+    contact(5, None, None, None, None);
+    world
+}
+
+fn workflow(filter: &str, more: &Value) -> String {
+    let mut import = json!({
+        "type": "crm.import", "account": "dynamics", "object": "contacts", "fields": ["lastname"], "filter": filter,
+    });
+    import.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    json!({ "version": 1, "activities": { "import": import } }).to_string()
+}
+
+/// Records on ok, and the filter that was sent.
+async fn filtered(world: &World, filter: &str) -> (Vec<String>, Option<String>) {
+    world.sandbox.admin().clear_log();
+    let ended = world.run(&workflow(filter, &json!({}))).await;
+    let mut names = ended.column("import", "ok", "lastname").await;
+    names.sort();
+    let query = world.queries().remove(0);
+    let sent = query.split(['?', '&']).find_map(|part| part.strip_prefix("$filter=").map(str::to_owned));
+    (names, sent)
+}
+
+#[tokio::test]
+async fn ac5_a_filter_means_here_what_it_says_whatever_the_crm_thinks() {
+    let world = crm();
+    let whole = "department == \"Marketing\" && !is_empty(emailaddress1) && !is_empty(jobtitle) && !is_empty(lastname) \
+                 || new_number > 50051";
+    let cases: [(&str, &[&str]); 8] = [
+        ("is_empty(department)", &["N5"]),
+        ("new_number > 50051", &["N3"]),
+        (whole, &["N1", "N3"]),
+        ("!(department == \"Marketing\")", &["N3", "N4", "N5"]),
+        ("len(department) > 5 && new_number == 10", &["N1", "N2", "N4"]),
+        ("department == \"O'Neil\"", &[]),
+        ("new_activity >= date(\"2012-11-01\")", &["N2", "N3"]),
+        ("new_activity > date(\"2012-11-01\")", &["N3"]),
+    ];
+    for (filter, names) in cases {
+        assert_eq!(filtered(&world, filter).await.0, names, "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn ac5_as_much_of_a_filter_is_sent_as_may_be() {
+    let world = crm();
+    let sent = |filter| {
+        let world = &world;
+        async move { filtered(world, filter).await.1.unwrap_or_default() }
+    };
+    assert_eq!(sent("len(department) > 5 && new_number == 10").await, "new_number eq 10");
+    assert_eq!(sent("new_activity >= date(\"2012-11-01\")").await, "new_activity ge 2012-11-01");
+    assert_eq!(sent("!(department == \"Marketing\")").await, "");
+    assert!(sent("department == \"O'Neil\"").await.contains("'O''Neil'"));
+    let case = world.run(&workflow("department == \"Marketing\"", &json!({}))).await;
+    assert_eq!(case.dropped("import", "filter"), 1, "N4, which the CRM takes as equal, is dropped here");
+}
+
+#[tokio::test]
+async fn ac5_an_option_in_a_filter_is_its_value_when_the_import_runs() {
+    use engine::outside::store::{Expect, OptionChange, OptionValue, Store};
+    let world = crm();
+    let value =
+        OptionValue { value: "50000".into(), at: instant("2026-03-03 09:00:00"), by: "operator".into(), seen: None };
+    let change = OptionChange { name: "FLOOR".into(), expect: Expect::Any, value: Some(value) };
+    world.store.set_options(vec![change]).await.unwrap();
+    let (names, sent) = filtered(&world, "new_number > option(\"FLOOR\")").await;
+    assert_eq!((names, sent), (vec!["N3".to_owned()], Some("new_number gt 50000".to_owned())));
+}
+
+#[tokio::test]
+async fn ac5_a_filter_that_does_not_parse_is_a_problem_at_its_place() {
+    let world = crm();
+    let text = workflow("department ==", &json!({}));
+    let (_, findings) = world.engine().check("x.json", "x", &text, Ask::Refresh).await;
+    let [problem] = findings.problems.as_slice() else { panic!("{:#?}", findings.problems) };
+    assert_eq!((problem.code, problem.pointer.as_str()), ("expression", "/activities/import/filter"));
+    assert_eq!(problem.column, text.find("department ==").unwrap() + 1 + "department ==".len());
+}
+
+#[tokio::test]
+async fn ac6_records_come_in_the_order_asked_for_whatever_the_pages() {
+    let world = World::new("2026-03-03 10:00:00");
+    for (number, name) in [(1_u8, Some("B")), (2, Some("A")), (3, Some("A")), (4, Some("C")), (5, None)] {
+        let created = instant(&format!("2026-03-01 10:00:0{number}")).to_string();
+        world.contact(number, json!({ "lastname": name, "firstname": number.to_string(), "createdon": created }));
+    }
+    let order = |descending: bool| {
+        json!({ "fields": ["firstname"], "orderBy": [
+            { "field": "lastname", "descending": descending }, { "field": "createdon", "descending": true },
+        ] })
+    };
+    let up = world.run(&workflow("true", &order(false))).await;
+    assert_eq!(up.column("import", "ok", "firstname").await, ["5", "3", "2", "1", "4"]);
+    let down = world.run(&workflow("true", &order(true))).await;
+    assert_eq!(down.column("import", "ok", "firstname").await, ["4", "1", "3", "2", "5"]);
+}

@@ -1,0 +1,313 @@
+//! AC-1 to AC-4 and AC-8: the first import, what changed since, an option that waits, its field and name, conversions.
+
+use engine::event::{Event, Vars};
+use engine::outside::store::{Expect, OptionChange, OptionValue, RunId, Store};
+use engine::run::Status;
+use serde_json::json;
+use store::Memory;
+
+use crate::world::{DYNAMICS_IMPORT, Ended, World, events, id, instant};
+
+const OPTION: &str = "LASTIMPORT_dynamicsImport_import";
+
+/// The CRM of section 1, its clock at the first run.
+fn section_one() -> World {
+    let world = World::new("2026-03-03 10:00:00");
+    let contact =
+        |number, first: Option<&str>, last: &str, mail: Option<&str>, country: &str, state: u8, modified: &str| {
+            world.contact(
+                number,
+                json!({
+                    "firstname": first, "lastname": last, "emailaddress1": mail, "address1_country": country,
+                    "statecode": state, "modifiedon": instant(modified).to_string(),
+                }),
+            );
+        };
+    contact(1, Some("Ada"), "Lovelace", Some("ada@example.com"), "GB", 0, "2026-03-01 08:00:00");
+    contact(2, Some("Ada"), "Lovelace", Some("ADA@example.com"), "GB", 0, "2026-03-02 08:00:00");
+    contact(3, Some("Grace"), "Hopper", Some("grace@example.com"), "US", 0, "2026-03-02 09:00:00");
+    contact(4, None, "Turing", Some("alan@example.com"), "GB", 0, "2026-03-02 09:00:00");
+    contact(5, Some("Edsger"), "Dijkstra", None, "NL", 0, "2026-03-02 10:00:00");
+    contact(6, Some("Barbara"), "Liskov", Some("barbara@example.com"), "US", 1, "2026-03-02 11:00:00");
+    contact(7, Some("José"), "Ñandú", Some("jose@example.com"), "ZZ", 0, "2026-03-02 12:00:00");
+    contact(8, Some("Pat"), "O'Brien", Some("pat@example.com"), "IE", 0, "2026-03-02 13:00:00");
+    contact(11, Some("Zoë"), "Quirk", Some("zoe@example.com"), "GB", 0, "2026-03-03 09:58:00");
+    contact(9, Some("Lin"), "Yu", Some("lin@example.com"), "US", 0, "2026-03-03 10:00:00");
+    world
+}
+
+/// What happens in the CRM after the first import.
+fn changes(world: &World) {
+    let at = |modified: &str| instant(modified).to_string();
+    let late = json!({
+        "firstname": "Max", "lastname": "Ode", "emailaddress1": "max@example.com", "address1_country": "US",
+        "modifiedon": at("2026-03-03 09:59:30"), "@visibleFrom": at("2026-03-03 10:05:00"),
+    });
+    world.contact(10, late);
+    world.contact(3, json!({ "lastname": "Hopper-Murray", "modifiedon": at("2026-03-03 10:30:00") }));
+    world.contact(1, json!({ "firstname": "Augusta Ada", "modifiedon": at("2026-03-03 10:40:00") }));
+    let new = json!({
+        "firstname": "Kai", "lastname": "Abe", "emailaddress1": "kai@example.com", "address1_country": "IE",
+        "modifiedon": at("2026-03-03 11:00:00"),
+    });
+    world.contact(12, new);
+}
+
+const AFTER_FIRST: [&str; 7] = [
+    "C02 | ada@example.com | Ada | Lovelace | United Kingdom",
+    "C04 | alan@example.com | ∅ | Turing | United Kingdom",
+    "C03 | grace@example.com | Grace | Hopper | United States",
+    "C07 | jose@example.com | José | Ñandú | ∅",
+    "∅ | old@example.com | Old | Entry | ∅",
+    "C08 | pat@example.com | Pat | O'Brien | Ireland",
+    "C11 | zoe@example.com | Zoë | Quirk | United Kingdom",
+];
+
+/// What holds at the end of every scenario.
+fn nothing_was_written(world: &World) {
+    let wire = world.sandbox.admin().changes(0).into_iter().filter(|change| change.by == sandbox::By::Wire);
+    assert_eq!(wire.count(), 0, "the import writes nothing to the CRM");
+}
+
+async fn first_import(world: &World) -> Ended {
+    let ended = world.run(DYNAMICS_IMPORT).await;
+    assert_eq!(ended.status, Status::Finished);
+    ended
+}
+
+#[tokio::test]
+async fn ac1_the_first_import_is_full() {
+    let world = section_one();
+    let ended = first_import(&world).await;
+    let mut ids = ended.column("import", "ok", "contactid").await;
+    ids.sort();
+    assert_eq!(ids, ["C01", "C02", "C03", "C04", "C07", "C08", "C11"]);
+    assert_eq!(ended.out("import", "reject"), 0);
+    let columns = ended.columns("import", "ok").await;
+    assert_eq!(columns, ["firstname", "lastname", "emailaddress1", "address1_country", "contactid", "modifiedon"]);
+    assert_eq!(ended.var("import", "crmOptionName"), OPTION);
+    assert_eq!(ended.var("import", "crmStartImport"), "1970/01/01 00:00:00");
+    assert_eq!(ended.var("import", "crmStartDate"), "1970/01/01 00:00:00");
+    assert_eq!(ended.var("import", "crmEndDate"), "2026/03/03 10:00:00");
+    assert_eq!(ended.var("note", "noted"), format!("{OPTION} 1970/01/01 00:00:00 2026/03/03 10:00:00"));
+    assert_eq!((ended.out("dedupe", "ok"), ended.out("dedupe", "complement")), (6, 1));
+    assert_eq!(ended.column("dedupe", "complement", "contactid").await, ["C01"]);
+    assert_eq!(ended.out("enrich", "ok"), 6);
+    let count = |what| ended.count("save", what);
+    assert_eq!((count("inserted"), count("updated"), count("unchanged")), (5, 1, 0));
+    assert_eq!(ended.out("save", "reject"), 0);
+    assert_eq!(world.recipients(), AFTER_FIRST);
+    assert_eq!(world.option(OPTION).await.as_deref(), Some("2026/03/03 10:00:00"));
+    nothing_was_written(&world);
+}
+
+#[tokio::test]
+async fn ac2_only_what_changed_is_imported_with_late_commits_and_nothing_twice() {
+    let world = section_one();
+    first_import(&world).await;
+    changes(&world);
+    world.at("2026-03-03 11:00:00");
+    world.sandbox.admin().clear_log();
+    let ended = first_import(&world).await;
+    let query = world.queries().remove(0);
+    let window = "modifiedon ge 2026-03-03T09:55:00Z and modifiedon lt 2026-03-03T11:00:00Z";
+    assert!(query.contains(window), "{query}");
+    assert_eq!(ended.task("import").tally.added, 5);
+    assert_eq!(ended.dropped("import", "alreadyImported"), 1);
+    let mut ids = ended.column("import", "ok", "contactid").await;
+    ids.sort();
+    assert_eq!(ids, ["C01", "C03", "C09", "C10"]);
+    assert_eq!(ended.var("import", "crmStartImport"), "2026/03/03 10:00:00");
+    assert_eq!(ended.var("import", "crmEndDate"), "2026/03/03 11:00:00");
+    assert_eq!(ended.out("dedupe", "ok"), 4);
+    assert_eq!((ended.count("save", "inserted"), ended.count("save", "updated")), (2, 2));
+    let rows = world.recipients();
+    assert_eq!(rows.len(), 9);
+    assert!(rows.contains(&"C01 | ada@example.com | Augusta Ada | Lovelace | United Kingdom".to_owned()), "{rows:#?}");
+    assert!(rows.contains(&"C03 | grace@example.com | Grace | Hopper-Murray | United States".to_owned()));
+    assert_eq!(world.option(OPTION).await.as_deref(), Some("2026/03/03 11:00:00"));
+
+    world.at("2026-03-03 11:30:00");
+    let ended = first_import(&world).await;
+    assert_eq!((ended.out("import", "ok"), ended.count("save", "inserted")), (1, 1));
+    assert_eq!(world.recipients().len(), 10);
+
+    world.at("2026-03-03 12:00:00");
+    let before = world.recipients();
+    let ended = first_import(&world).await;
+    assert_eq!((ended.out("import", "ok"), ended.tasks("save").len()), (0, 1));
+    assert_eq!((ended.count("save", "inserted"), ended.count("save", "updated")), (0, 0));
+    assert_eq!(world.recipients(), before);
+    assert_eq!(world.option(OPTION).await.as_deref(), Some("2026/03/03 12:00:00"));
+    nothing_was_written(&world);
+}
+
+#[tokio::test]
+async fn ac2_a_record_of_the_overlap_that_changed_since_is_imported_once_more() {
+    let world = section_one();
+    first_import(&world).await;
+    // Changed within the overlap, and committed only after the first import.
+    let change = json!({
+        "lastname": "Quirk-Late", "modifiedon": instant("2026-03-03 09:59:00").to_string(),
+        "@visibleFrom": instant("2026-03-03 10:01:00").to_string(),
+    });
+    world.contact(11, change);
+    world.at("2026-03-03 10:02:00");
+    let ended = first_import(&world).await;
+    assert!(ended.column("import", "ok", "contactid").await.contains(&"C11".to_owned()));
+    world.at("2026-03-03 10:03:00");
+    let ended = first_import(&world).await;
+    assert_eq!(ended.out("import", "ok"), 0, "neither it nor C09 comes again while the overlap still covers them");
+    assert_eq!(ended.dropped("import", "alreadyImported"), 2);
+}
+
+async fn refused_at_eleven(world: &World) -> RunId {
+    first_import(world).await;
+    changes(world);
+    world.at("2026-03-03 11:00:00");
+    world.database.refuse(true);
+    let ended = world.run(DYNAMICS_IMPORT).await;
+    assert_eq!(ended.status, Status::Suspended);
+    assert_eq!(world.option(OPTION).await.as_deref(), Some("2026/03/03 10:00:00"));
+    assert_eq!(world.recipients(), AFTER_FIRST);
+    let change = json!({ "lastname": "Hopper-Smith", "modifiedon": instant("2026-03-03 11:15:00").to_string() });
+    world.at("2026-03-03 11:15:00");
+    world.contact(3, change);
+    world.database.refuse(false);
+    world.at("2026-03-03 11:20:00");
+    ended.id
+}
+
+fn grace(world: &World) -> String {
+    world.recipients().into_iter().find(|row| row.contains("grace@")).unwrap()
+}
+
+#[tokio::test]
+async fn ac3_a_resumed_run_goes_on_with_what_it_read_and_the_option_moves_to_its_end() {
+    let world = section_one();
+    let id = refused_at_eleven(&world).await;
+    world.sandbox.admin().clear_log();
+    let ended = world.resume(&id).await;
+    assert_eq!(ended.status, Status::Finished);
+    assert_eq!(world.queries(), Vec::<String>::new());
+    assert!(grace(&world).contains("Hopper-Murray"));
+    assert_eq!(world.option(OPTION).await.as_deref(), Some("2026/03/03 11:00:00"));
+    world.at("2026-03-03 12:00:00");
+    let ended = first_import(&world).await;
+    assert_eq!(ended.out("import", "ok"), 2);
+    assert!(grace(&world).contains("Hopper-Smith"));
+}
+
+#[tokio::test]
+async fn ac3_after_a_stop_the_next_run_reads_the_window_anew() {
+    let world = section_one();
+    let id = refused_at_eleven(&world).await;
+    assert_eq!(world.engine().stop(&id).await, Ok(Status::Stopped));
+    let ended = first_import(&world).await;
+    let mut ids = ended.column("import", "ok", "contactid").await;
+    ids.sort();
+    assert_eq!(ids, ["C01", "C03", "C09", "C10", "C12"]);
+    assert!(grace(&world).contains("Hopper-Smith"));
+    assert_eq!(world.option(OPTION).await.as_deref(), Some("2026/03/03 11:20:00"));
+}
+
+#[tokio::test]
+async fn ac3_a_crash_after_any_event_of_the_run_leaves_what_a_run_without_one_leaves() {
+    let world = section_one();
+    first_import(&world).await;
+    changes(&world);
+    world.at("2026-03-03 11:00:00");
+    let whole = first_import(&world).await;
+    let count = events(&world.store, &whole.id).await.len() as u64;
+    let expected = (world.recipients(), world.option(OPTION).await);
+    assert!(count > 12, "{count}");
+    for crash in 0..=count {
+        let mut world = section_one();
+        first_import(&world).await;
+        changes(&world);
+        world.at("2026-03-03 11:00:00");
+        let broken: Memory = world.store.reopened_failing_after(crash);
+        let engine = world.engine_on(broken);
+        if let Ok((_, driven)) = engine.start("dynamicsImport.json", DYNAMICS_IMPORT, Vars::new()).await {
+            driven.wait().await.ok();
+        }
+        drop(engine);
+        world.store = world.store.reopened();
+        let id = RunId::new("dynamicsImport", 2);
+        match events(&world.store, &id).await.last() {
+            None => assert_eq!(first_import(&world).await.status, Status::Finished),
+            Some(Event::Finished) => {}
+            Some(_) => assert_eq!(world.resume(&id).await.status, Status::Finished, "crash {crash}"),
+        }
+        assert_eq!((world.recipients(), world.option(OPTION).await), expected, "crash after event {crash}");
+    }
+}
+
+async fn set_option(world: &World, name: &str, value: &str) {
+    let value =
+        OptionValue { value: value.to_owned(), at: instant("2026-03-03 09:00:00"), by: "operator".into(), seen: None };
+    let change = OptionChange { name: name.to_owned(), expect: Expect::Any, value: Some(value) };
+    world.store.set_options(vec![change]).await.unwrap();
+}
+
+#[tokio::test]
+async fn ac4_the_index_has_the_field_and_the_option_that_its_author_names() {
+    let world = section_one();
+    let named = DYNAMICS_IMPORT.replace(r#"{ "overlap": "5m" }"#, r#"{ "option": "MY_IMPORT", "field": "createdon" }"#);
+    let ended = world.run(&named).await;
+    assert_eq!(ended.var("import", "crmOptionName"), "MY_IMPORT");
+    assert_eq!(world.option("MY_IMPORT").await.as_deref(), Some("2026/03/03 10:00:00"));
+    let query = world.queries().remove(0);
+    assert!(query.contains("createdon lt 2026-03-03T10:00:00Z") && !query.contains("modifiedon lt"), "{query}");
+}
+
+#[tokio::test]
+async fn ac4_an_option_that_is_no_time_or_lies_ahead_refuses_the_import_before_it_reads() {
+    for value in ["03/03/2026", "2026/03/03 10:00:01"] {
+        let world = section_one();
+        set_option(&world, OPTION, value).await;
+        let ended = world.run(DYNAMICS_IMPORT).await;
+        assert_eq!(ended.status, Status::Suspended);
+        let failure = ended.task("import").failure.clone().unwrap().to_string();
+        assert!(failure.contains(OPTION) && failure.contains(value), "{failure}");
+        assert_eq!(world.queries(), Vec::<String>::new());
+        assert_eq!(world.option(OPTION).await.as_deref(), Some(value));
+    }
+}
+
+#[tokio::test]
+async fn ac4_a_field_that_is_no_time_is_a_problem_before_the_run() {
+    let world = section_one();
+    let wrong = DYNAMICS_IMPORT.replace(r#"{ "overlap": "5m" }"#, r#"{ "field": "lastname" }"#);
+    let (_, findings) = world.engine().check("x.json", "x", &wrong, engine::describe::Ask::Refresh).await;
+    assert_eq!(findings.problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["index-field"]);
+}
+
+#[tokio::test]
+async fn ac8_each_conversion_takes_dates_over_as_it_says() {
+    let world = World::new("2026-08-01 00:00:00");
+    world.contact(1, json!({ "lastonholdtime": "2026-07-01T22:30:00Z", "birthdate": "1980-05-31", "lastname": "A" }));
+    world.contact(2, json!({ "lastname": "B" }));
+    let expected = [
+        ("default", "2026-07-01T22:30:00Z", "1980-05-31"),
+        ("dateOnly", "2026-07-02", "1980-05-31"),
+        ("withoutTimeOffset", "2026-07-01T22:30:00", "1980-05-31"),
+        ("copy", "2026-07-01T22:30:00Z", "1980-05-31"),
+    ];
+    for (conversion, time, date) in expected {
+        let workflow = json!({
+            "version": 1, "timeZone": "Europe/Paris",
+            "activities": { "import": {
+                "type": "crm.import", "account": "dynamics", "object": "contacts", "orderBy": ["lastname"],
+                "fields": [
+                    { "field": "lastonholdtime", "conversion": conversion },
+                    { "field": "birthdate", "conversion": conversion },
+                ],
+            } },
+        });
+        let ended = world.run(&workflow.to_string()).await;
+        assert_eq!(ended.column("import", "ok", "lastonholdtime").await, [time, "∅"], "{conversion}");
+        assert_eq!(ended.column("import", "ok", "birthdate").await, [date, "∅"], "{conversion}");
+    }
+    assert_eq!(id(1).len(), 36);
+}

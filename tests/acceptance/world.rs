@@ -1,0 +1,325 @@
+//! A CRM, a database, a store and a clock, all of a test's own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use crm::dynamics::{Dynamics, DynamicsAccount};
+use database::Sqlite;
+use engine::describe::Descriptions;
+use engine::engine::{Driven, Engine, NotStarted};
+use engine::environment::{Environment, Limits};
+use engine::event::{Event, Vars};
+use engine::failure::{Class, Failure};
+use engine::outside::clock::Clock;
+use engine::outside::crm::Crm;
+use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Table, Write, Written};
+use engine::outside::store::{RunId, Store};
+use engine::population::Population;
+use engine::run::{Run, Status, Task};
+use jiff::{SignedDuration, Timestamp};
+use sandbox::{Options, Sandbox};
+use serde_json::{Value, json};
+use store::Memory;
+
+/// How far our clock is ahead of the CRM's.
+pub(crate) const AHEAD: SignedDuration = SignedDuration::from_mins(7);
+
+/// The workflow of section 1.
+pub(crate) const DYNAMICS_IMPORT: &str = include_str!("dynamicsImport.json");
+
+pub(crate) struct World {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) store: Memory,
+    pub(crate) clock: Arc<Hands>,
+    pub(crate) database: Arc<Refusable>,
+}
+
+impl World {
+    /// An empty CRM whose clock stands at `now`, and a database with the tables of section 1.
+    pub(crate) fn new(now: &str) -> Self {
+        let now: Timestamp = instant(now);
+        let options = Options { now: Some(now), frozen: true, ..Options::default() };
+        let sandbox = Sandbox::start(options).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("marketing.db");
+        rusqlite::Connection::open(&path).unwrap().execute_batch(TABLES).unwrap();
+        let database = Arc::new(Refusable { inner: Sqlite::open(&path).unwrap(), refuses: AtomicBool::new(false) });
+        let clock = Arc::new(Hands { admin: sandbox.admin().clone(), horizon: Mutex::new(Timestamp::MAX) });
+        Self { sandbox, folder, store: Memory::new(), clock, database }
+    }
+
+    /// The CRM's clock is set, and does not move by itself.
+    pub(crate) fn at(&self, now: &str) {
+        self.sandbox.admin().set_clock(instant(now), true).unwrap();
+    }
+
+    /// A contact of the CRM, changed or made.
+    pub(crate) fn contact(&self, number: u8, mut fields: Value) {
+        if let Some(fields) = fields.as_object_mut() {
+            fields.entry("statecode").or_insert(json!(0));
+        }
+        self.sandbox.admin().put("contacts", &id(number), &fields).unwrap();
+    }
+
+    /// An engine on what is there now, as a new process would have it.
+    pub(crate) fn engine(&self) -> Arc<Engine> {
+        self.engine_on(self.store.reopened())
+    }
+
+    pub(crate) fn engine_on(&self, store: Memory) -> Arc<Engine> {
+        let account: DynamicsAccount = serde_json::from_value(json!({
+            "url": self.sandbox.url(),
+            "tokenUrl": self.sandbox.token_url(),
+            "tenantId": self.sandbox.tenant_id(),
+            "clientId": self.sandbox.client_id(),
+            "clientSecret": self.sandbox.client_secret(),
+            "limits": { "retries": 0 },
+        }))
+        .unwrap();
+        let dynamics = Dynamics::new("dynamics", account, |secret| secret.resolve()).unwrap();
+        let accounts = BTreeMap::from([("dynamics".to_owned(), Arc::new(dynamics) as Arc<dyn Crm>)]);
+        let folder = self.folder.path();
+        Arc::new(Engine::new(Arc::new(Environment {
+            store: Arc::new(store),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            database: Arc::clone(&self.database) as Arc<dyn Database>,
+            accounts,
+            descriptions: Descriptions::new(folder),
+            palette: activities::PALETTE,
+            folder: folder.to_owned(),
+            files: folder.join("files"),
+            library: Vec::new(),
+            limits: Limits::default(),
+        })))
+    }
+
+    /// Runs a workflow named `dynamicsImport` until nothing drives it any more.
+    pub(crate) async fn run(&self, workflow: &str) -> Ended {
+        let engine = self.engine();
+        let (id, driven) = match engine.start("dynamicsImport.json", workflow, Vars::new()).await {
+            Ok(started) => started,
+            Err(NotStarted::Problems(problems)) => panic!("{problems:#?}"),
+            Err(NotStarted::Failure(failure)) => panic!("{failure:?}"),
+        };
+        Ended::new(self.folder.path(), id, &driven).await
+    }
+
+    /// Goes on with a run, as a new process would.
+    pub(crate) async fn resume(&self, id: &RunId) -> Ended {
+        let driven = self.engine().resume(id).await.unwrap();
+        Ended::new(self.folder.path(), id.clone(), &driven).await
+    }
+
+    pub(crate) async fn option(&self, name: &str) -> Option<String> {
+        self.store.option(name).await.unwrap().map(|option| option.value)
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> Vec<String> {
+        let connection = rusqlite::Connection::open(self.folder.path().join("marketing.db")).unwrap();
+        let mut statement = connection.prepare(sql).unwrap();
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            let cell = |n| row.get::<_, Option<String>>(n).map(|text| text.unwrap_or_else(|| "∅".to_owned()));
+            (0..columns).map(cell).collect::<Result<Vec<_>, _>>()
+        });
+        rows.unwrap().map(|row| row.unwrap().join(" | ")).collect()
+    }
+
+    /// The recipients, by mail address.
+    pub(crate) fn recipients(&self) -> Vec<String> {
+        let rows = self.sql("SELECT crm_id, email, first_name, last_name, country_label FROM recipient ORDER BY email");
+        rows.into_iter().map(|row| short(&row)).collect()
+    }
+
+    /// Requests for contacts, as they were sent.
+    pub(crate) fn queries(&self) -> Vec<String> {
+        let contacts = self.sandbox.admin().requests(0).into_iter();
+        contacts
+            .map(|request| request.path)
+            .filter(|path| path.contains("/contacts"))
+            .map(|path| decode(&path))
+            .collect()
+    }
+}
+
+const TABLES: &str = "
+    CREATE TABLE country (iso TEXT PRIMARY KEY, label TEXT);
+    INSERT INTO country VALUES ('GB', 'United Kingdom'), ('US', 'United States'), ('IE', 'Ireland');
+    CREATE TABLE recipient (crm_id TEXT, email TEXT, first_name TEXT, last_name TEXT, country_label TEXT);
+    INSERT INTO recipient VALUES (NULL, 'grace@example.com', 'Grace B.', 'Hopper', NULL),
+                                 (NULL, 'old@example.com', 'Old', 'Entry', NULL);
+";
+
+/// What a run left behind.
+pub(crate) struct Ended {
+    pub(crate) id: RunId,
+    pub(crate) status: Status,
+    pub(crate) run: Run,
+    folder: std::path::PathBuf,
+}
+
+impl Ended {
+    async fn new(data: &Path, id: RunId, driven: &Driven) -> Self {
+        let status = driven.wait().await.unwrap();
+        let run = driven.journal.run().clone();
+        Self { folder: data.join("runs").join(id.as_str()), id, status, run }
+    }
+
+    pub(crate) fn tasks(&self, activity: &str) -> Vec<&Task> {
+        self.run.tasks.iter().filter(|task| task.activity == activity).collect()
+    }
+
+    /// The last task of an activity.
+    pub(crate) fn task(&self, activity: &str) -> &Task {
+        self.tasks(activity).pop().unwrap_or_else(|| panic!("no task of {activity}"))
+    }
+
+    /// How many records left by a port.
+    pub(crate) fn out(&self, activity: &str, port: &str) -> u64 {
+        self.task(activity).ports.get(port).into_iter().flatten().map(|segment| segment.rows).sum()
+    }
+
+    pub(crate) fn count(&self, activity: &str, what: &str) -> u64 {
+        self.task(activity).tally.counts.get(what).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn dropped(&self, activity: &str, rule: &str) -> u64 {
+        self.task(activity).tally.dropped.get(rule).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn var(&self, activity: &str, name: &str) -> Value {
+        self.task(activity).vars.get(name).cloned().unwrap_or(Value::Null)
+    }
+
+    /// The values of a column on a port, as text, in order.
+    pub(crate) async fn column(&self, activity: &str, port: &str, column: &str) -> Vec<String> {
+        let segments = self.task(activity).ports.get(port).cloned().unwrap_or_default();
+        let mut batches = Population::new(&self.folder, segments).read();
+        let mut values = Vec::new();
+        while let Some(batch) = batches.next().await {
+            let batch: RecordBatch = batch.unwrap();
+            let array = batch.column_by_name(column).unwrap_or_else(|| panic!("no column {column}"));
+            let options = arrow::util::display::FormatOptions::default().with_null("∅");
+            let shown = arrow::util::display::ArrayFormatter::try_new(array, &options).unwrap();
+            values.extend((0..batch.num_rows()).map(|row| short(&shown.value(row).to_string())));
+        }
+        values
+    }
+
+    /// The columns of a port, without the one that keeps the order.
+    pub(crate) async fn columns(&self, activity: &str, port: &str) -> Vec<String> {
+        let segments = self.task(activity).ports.get(port).cloned().unwrap_or_default();
+        let batch = Population::new(&self.folder, segments).read().next().await.unwrap().unwrap();
+        let names = batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+        names.into_iter().filter(|name| name != "_seq").collect()
+    }
+}
+
+/// Our clock: seven minutes ahead of the CRM's, and moved with it to whatever is waited for, up to the horizon.
+pub(crate) struct Hands {
+    admin: sandbox::Admin,
+    horizon: Mutex<Timestamp>,
+}
+
+impl Hands {
+    /// What is waited for beyond this time of the CRM's clock does not come.
+    pub(crate) fn stop_at(&self, horizon: Option<&str>) {
+        *self.horizon.lock().unwrap() = horizon.map_or(Timestamp::MAX, instant);
+    }
+}
+
+#[async_trait]
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        self.admin.clock().now + AHEAD
+    }
+
+    async fn sleep_until(&self, until: Timestamp) {
+        let crm = until - AHEAD;
+        if crm > *self.horizon.lock().unwrap() {
+            std::future::pending::<()>().await;
+        }
+        if crm > self.admin.clock().now {
+            self.admin.set_clock(crm, true).unwrap();
+        }
+    }
+}
+
+/// A database that can be told to refuse commits.
+pub(crate) struct Refusable {
+    inner: Sqlite,
+    refuses: AtomicBool,
+}
+
+impl Refusable {
+    pub(crate) fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Database for Refusable {
+    async fn tables(&self) -> Result<Vec<String>, Failure> {
+        self.inner.tables().await
+    }
+
+    async fn table(&self, name: &str) -> Result<Table, Failure> {
+        self.inner.table(name).await
+    }
+
+    async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure> {
+        self.inner.lookup(lookup, keys).await
+    }
+
+    async fn write(&self, ledger: &LedgerKey, write: &Write, rows: RecordBatch) -> Result<Written, Failure> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(Failure::new(Class::Transient, "the database refuses commits"));
+        }
+        self.inner.write(ledger, write, rows).await
+    }
+
+    async fn forget(&self, task: &str) -> Result<(), Failure> {
+        self.inner.forget(task).await
+    }
+}
+
+/// `2026-03-03 10:00:00`, in UTC.
+pub(crate) fn instant(text: &str) -> Timestamp {
+    format!("{}Z", text.replace(' ', "T")).parse().unwrap()
+}
+
+/// C01 and its like.
+pub(crate) fn id(number: u8) -> String {
+    format!("c0000000-0000-4000-8000-0000000000{number:02}")
+}
+
+/// Ids of contacts as C01.
+pub(crate) fn short(text: &str) -> String {
+    (0..100).fold(text.to_owned(), |text, number| text.replace(&id(number), &format!("C{number:02}")))
+}
+
+fn decode(path: &str) -> String {
+    let mut decoded = Vec::new();
+    let bytes = path.replace('+', " ").into_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = (bytes[at] == b'%').then(|| path_hex(&bytes, at)).flatten();
+        decoded.push(hex.unwrap_or(bytes[at]));
+        at += if hex.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+fn path_hex(bytes: &[u8], at: usize) -> Option<u8> {
+    u8::from_str_radix(std::str::from_utf8(bytes.get(at + 1..at + 3)?).ok()?, 16).ok()
+}
+
+/// How many durable events a run made.
+pub(crate) async fn events(store: &Memory, id: &RunId) -> Vec<Event> {
+    store.events(id, 0).await.unwrap().into_iter().map(|recorded| recorded.event).collect()
+}
