@@ -1,1 +1,36 @@
-//! The palette: one file an activity.
+//! The palette: one file an activity. A new one is its file, its `mod` line and its entry in [`PALETTE`].
+
+pub mod automatic_index;
+pub mod conversion;
+mod convert;
+pub mod crm_import;
+pub mod database_update;
+pub mod dedupe;
+pub mod end;
+pub mod enrich;
+pub mod file_extract;
+pub mod rejects;
+mod rows;
+pub mod scheduler;
+pub mod script;
+pub mod sets;
+pub mod start;
+pub mod test;
+pub mod wait;
+
+use engine::activity::Spec;
+
+/// Every type of activity there is, in the order of the palette.
+pub static PALETTE: &[&Spec] = &[
+    &start::SPEC,
+    &end::SPEC,
+    &scheduler::SPEC,
+    &wait::SPEC,
+    &test::SPEC,
+    &script::SPEC,
+    &crm_import::SPEC,
+    &dedupe::SPEC,
+    &enrich::SPEC,
+    &database_update::SPEC,
+    &file_extract::SPEC,
+];
