@@ -1,0 +1,301 @@
+//! `database.update`: writes records into a table of the database, each exactly once.
+//!
+//! ```text
+//!   key of each record ─▶ which come first? (once, kept)        ┌─▶ ok: whole files passed on, or the rest of them
+//!   file ─▶ batches, always the same ─▶ Database::write ─ledger─┤
+//!                                                               └─▶ reject
+//! ```
+//!
+//! A batch is named by its number, and everything that decides what is in it (its size, the first record of each key,
+//! the time and options that expressions read) is kept in the position before the first batch is written. So a batch that
+//! is sent again after a crash is the same batch, and the database's ledger answers for it.
+//!
+//! The ledger of a task must live until the end of the task is in the journal. Tasks of one activity run one after the
+//! other, so a task that begins forgets the ledger of the one before it; of each run, one task's ledger is left over.
+
+mod batch;
+mod plan;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use engine::activity::{Activity, Columns, Effect, Flow, Need, Port, Spec};
+use engine::context::Cx;
+use engine::event::Segment;
+use engine::expr::Source;
+use engine::failure::Failure;
+use engine::flow::FlowCx;
+use engine::outside::database::{Operation, Table};
+use engine::population::Population;
+use engine::problem::suggestion;
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::convert::{self, fits};
+use crate::rejects::{self, Kinds};
+use crate::rows::{self, Out};
+use crate::sets::Firsts;
+use batch::Chunks;
+use plan::{Pinned, Plan};
+
+/// Writes records into a table of the database. Only rows that differ are written, and each record once, also after a
+/// crash.
+///
+/// Of several records with the same key the first that arrived is written; the others are rejects, `KEY_REPEATED`, since
+/// the last one would win silently. A record whose key is empty is a reject, `KEY_EMPTY`. A record that the database
+/// refuses is a reject with the database's own code and words; the others of its batch are written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DatabaseUpdate {
+    /// The table.
+    table: String,
+    /// Whether rows are made, changed, or both: `upsert` changes the row that has the key and makes one where none has
+    /// it.
+    #[serde(default = "upsert")]
+    operation: Operation,
+    /// The columns of the table by which an existing row is found, such as `["email"]`. What they are compared with
+    /// stands in `set`. Text is compared letter by letter.
+    #[serde(default)]
+    key: Vec<String>,
+    /// What is written: columns of the table, each with a column or an expression of the record, such as
+    /// `"email": "lower(emailaddress1)"`.
+    set: IndexMap<String, Source>,
+    /// Whether an empty value empties the column of an existing row, or leaves it as it is.
+    #[serde(default)]
+    empty_source: EmptySource,
+}
+
+fn upsert() -> Operation {
+    Operation::Upsert
+}
+
+/// What an empty value does to the column of an existing row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum EmptySource {
+    /// It empties the column.
+    #[default]
+    Empties,
+    /// The column keeps its value.
+    Keeps,
+}
+
+/// What the palette shows.
+pub static SPEC: Spec = Spec {
+    kind: "database.update",
+    effect: Effect::Writes,
+    ports: &[Port::always("ok"), Port::with_records("reject")],
+    example: r#"{
+        "type": "database.update",
+        "table": "recipient",
+        "operation": "upsert",
+        "key": ["email"],
+        "set": { "email": "lower(emailaddress1)", "crm_id": "contactid", "last_name": "lastname" },
+        "to": { "ok": "next", "reject": "next" }
+    }"#,
+    ..Spec::of::<DatabaseUpdate>()
+};
+
+/// Where a task goes on, and what must be the same when it does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Position {
+    /// Records of a batch.
+    batch_rows: usize,
+    /// What expressions read beside the record.
+    pinned: Pinned,
+    /// The checksum of the file that tells the first record of each key.
+    firsts: Option<String>,
+    /// The file of the population.
+    segment: usize,
+    /// The place of its first record.
+    place: u64,
+    /// The number of its first batch.
+    batch: u64,
+    rejects: Kinds,
+}
+
+#[async_trait]
+impl Activity for DatabaseUpdate {
+    fn flow(&self, input: &Columns, cx: &mut FlowCx<'_>) -> Flow {
+        rows::require("an update of the database", input, cx);
+        self.check_key(cx);
+        let table = cx.table("/table", &self.table);
+        if self.set.is_empty() {
+            let help = "write \"set\": { \"<column of the table>\": \"<column of the record>\" }".to_owned();
+            cx.problem("/set", "nothing-set", "no column is written", Some(help));
+        }
+        for (column, source) in &self.set {
+            let pointer = format!("/set/{column}");
+            let bound = cx.expression(&pointer, source, input, None);
+            let Some(table) = &table else { continue };
+            let Some((_, field)) = table.columns.column_with_name(column) else {
+                unknown_column(&pointer, column, table, cx);
+                continue;
+            };
+            if let Some(bound) = bound
+                && let Err(instead) = fits(&bound.ty(), field.data_type())
+            {
+                let there = convert::named(field.data_type());
+                let message = format!("this is {}, but column {column} of table {} is {there}", bound.ty(), table.name);
+                cx.problem(&pointer, "wrong-type", message, instead.map(|write| format!("write {write}")));
+            }
+        }
+        let reject = input.known().map_or(Columns::Unknown, |schema| Columns::Known(rejects::columns(schema)));
+        Flow::from([("ok".to_owned(), input.clone()), ("reject".to_owned(), reject)])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        let (population, columns) = rows::input(cx).await?;
+        forget_the_task_before(cx, &population).await?;
+        let (plan, mut position) = match cx.position::<Position>()? {
+            Some(position) => (Plan::new(self, cx, &columns, Some(&position.pinned)).await?, position),
+            None => self.begin(cx, &population, &columns).await?,
+        };
+        let firsts = match &position.firsts {
+            Some(checksum) => Some(Firsts::load(&Plan::firsts_file(cx)?, checksum)?),
+            None => None,
+        };
+        let mut update = Update { plan, firsts, population: &population, out: Out::default() };
+        for segment in &population.segments()[position.segment..] {
+            update.segment(cx, segment, &mut position).await?;
+            cx.checkpoint(&position).await?;
+        }
+        update.out.open(cx, "ok", &columns).await;
+        position.rejects.warn(cx).await
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need::Table(self.table.clone())]
+    }
+}
+
+impl DatabaseUpdate {
+    fn check_key(&self, cx: &mut FlowCx<'_>) {
+        if self.operation == Operation::Insert && !self.key.is_empty() {
+            let help = "leave \"key\" out, or use \"upsert\"".to_owned();
+            cx.problem("/key", "key-of-insert", "an insert looks for no existing row, so it has no key", Some(help));
+        }
+        if self.operation != Operation::Insert && self.key.is_empty() {
+            let help = "write \"key\": [\"<column of the table>\"], or use \"insert\"".to_owned();
+            cx.problem("", "no-key", "it is not said by which key existing rows are found", Some(help));
+        }
+        for (number, column) in self.key.iter().enumerate() {
+            if !self.set.contains_key(column) {
+                let help = format!("write \"{column}\": \"<column of the record>\" in \"set\"");
+                let message = format!("the key column \"{column}\" is not among those that are set");
+                cx.problem(&format!("/key/{number}"), "key-not-set", message, Some(help));
+            }
+        }
+    }
+
+    /// Decides, once and durably, what batches there will be.
+    async fn begin(
+        &self,
+        cx: &mut Cx,
+        population: &Population,
+        columns: &arrow::datatypes::SchemaRef,
+    ) -> Result<(Plan, Position), Failure> {
+        let plan = Plan::new(self, cx, columns, None).await?;
+        let firsts = match plan.is_keyed() {
+            true => Some(plan.firsts(cx, population).await?.save(&Plan::firsts_file(cx)?)?),
+            false => None,
+        };
+        let position = Position {
+            batch_rows: cx.limits().rows_per_transaction.max(1),
+            pinned: plan.pinned.clone(),
+            firsts,
+            segment: 0,
+            place: 0,
+            batch: 0,
+            rejects: Kinds::default(),
+        };
+        cx.seal(&position).await?;
+        Ok((plan, position))
+    }
+}
+
+fn unknown_column(pointer: &str, column: &str, table: &Table, cx: &mut FlowCx<'_>) {
+    let names: Vec<&str> = table.columns.fields().iter().map(|field| field.name().as_str()).collect();
+    let message = format!("table {} has no column \"{column}\"", table.name);
+    cx.problem(pointer, "unknown-column", message, suggestion(column, names));
+}
+
+/// Forgets the ledger of this activity's task before this one, which has ended.
+async fn forget_the_task_before(cx: &Cx, population: &Population) -> Result<(), Failure> {
+    // So that the next task sees this one.
+    cx.own_folder()?;
+    let folder = population.run_folder();
+    let entries = std::fs::read_dir(folder);
+    let entries = entries.map_err(|error| Failure::io(format!("cannot read {}", folder.display()), &error))?;
+    let tasks = entries.filter_map(|entry| {
+        let name = entry.ok()?.file_name();
+        let (task, activity) = name.to_str()?.split_once('-')?;
+        task.parse::<u32>().ok().filter(|task| activity == cx.activity && *task < cx.task)
+    });
+    let key = cx.task_key();
+    match (tasks.max(), key.rsplit_once('/')) {
+        (Some(task), Some((run, _))) => cx.database().forget(&format!("{run}/{task}")).await,
+        _ => Ok(()),
+    }
+}
+
+/// The update of one task.
+struct Update<'a> {
+    plan: Plan,
+    firsts: Option<Firsts>,
+    population: &'a Population,
+    out: Out,
+}
+
+impl Update<'_> {
+    /// Writes the records of a file, and moves the position behind it.
+    async fn segment(&mut self, cx: &mut Cx, segment: &Segment, position: &mut Position) -> Result<(), Failure> {
+        let before = position.clone();
+        let mut counts = BTreeMap::new();
+        let mut stays = Vec::new();
+        let mut chunks = Chunks::new(rows::only(self.population, segment).read(), position.batch_rows);
+        while let Some(chunk) = chunks.next().await? {
+            cx.go_on()?;
+            let done = self.plan.write(cx, &chunk, position.place, position.batch, self.firsts.as_ref()).await?;
+            let refused: Vec<bool> = done.rejects.iter().map(Option::is_some).collect();
+            stays.extend(refused.iter().map(|refused| !refused));
+            let reasons: Vec<_> = done.rejects.into_iter().flatten().collect();
+            if !reasons.is_empty() {
+                reasons.iter().for_each(|reason| position.rejects.count(reason));
+                let records = rejects::batch(&rows::filter(&chunk, &refused)?, &reasons)?;
+                self.out.write(cx, "reject", records).await;
+            }
+            for (what, rows) in done.counts {
+                *counts.entry(what).or_default() += rows;
+            }
+            position.place += chunk.num_rows() as u64;
+            position.batch += 1;
+            cx.progress(position.place, Some(self.population.rows()));
+        }
+        if stays.iter().all(|stays| *stays) {
+            // Nothing of this file is written to a port or counted yet, so it is not in what is sealed here.
+            self.out.pass_on(cx, "ok", segment, &before).await?;
+        } else {
+            self.pass_rest_on(cx, segment, &stays).await?;
+        }
+        for (what, rows) in counts {
+            cx.count(&what, rows);
+        }
+        position.segment += 1;
+        Ok(())
+    }
+
+    async fn pass_rest_on(&mut self, cx: &mut Cx, segment: &Segment, stays: &[bool]) -> Result<(), Failure> {
+        let mut batches = rows::only(self.population, segment).read();
+        let mut from = 0;
+        while let Some(batch) = batches.next().await {
+            let batch = batch?;
+            let to = from + batch.num_rows();
+            self.out.write(cx, "ok", rows::filter(&batch, &stays[from..to])?).await;
+            from = to;
+        }
+        Ok(())
+    }
+}
