@@ -1,0 +1,80 @@
+//! Pages that are made of the code. `UPDATE_DOCS=1` writes them anew.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use activities::PALETTE;
+use engine::schema::workflow_schema;
+
+use crate::files::root;
+use crate::settings;
+
+#[test]
+fn the_schema_of_workflows_is_in_step() {
+    in_step("docs/reference/workflow.schema.json", &format!("{:#}\n", workflow_schema(PALETTE)));
+}
+
+#[test]
+fn the_page_of_activities_is_in_step() {
+    in_step("docs/reference/activities.md", &settings::page(PALETTE));
+}
+
+#[test]
+fn the_page_of_the_command_line_is_in_step() {
+    let mut page =
+        "# The command line\n\nThis page is what `campanile help` prints; `make docs` writes it.\n".to_owned();
+    describe(&mut Vec::new(), &mut page);
+    in_step("docs/reference/cli.md", &page);
+}
+
+/// Compares a page with what the code makes of it.
+fn in_step(path: &str, wanted: &str) {
+    let file = root().join(path);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, wanted).unwrap();
+        return;
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    if found == wanted {
+        return;
+    }
+    let line = found.lines().zip(wanted.lines()).take_while(|(found, wanted)| found == wanted).count();
+    let nth = |text: &str| text.lines().nth(line).unwrap_or("(nothing more)").to_owned();
+    panic!(
+        "{path} is not what the code says; run `make docs`. Line {}:\n  page: {}\n  code: {}",
+        line + 1,
+        nth(&found),
+        nth(wanted)
+    );
+}
+
+/// Describes a command and those below it.
+fn describe(command: &mut Vec<String>, page: &mut String) {
+    let help = help(command);
+    let name = ["campanile".to_owned()].iter().chain(command.iter()).cloned().collect::<Vec<_>>().join(" ");
+    page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", help.trim_end()));
+    for below in commands(&help) {
+        command.push(below);
+        describe(command, page);
+        command.pop();
+    }
+}
+
+fn help(command: &[String]) -> String {
+    let mut campanile = Command::new(env!("CARGO_BIN_EXE_campanile"));
+    // The width of who runs this must not matter.
+    campanile.args(command).arg("--help").env("COLUMNS", "100").stdin(Stdio::null()).stderr(Stdio::piped());
+    let answer = campanile.output().unwrap();
+    assert!(answer.status.success(), "{command:?}: {}", String::from_utf8_lossy(&answer.stderr));
+    let text = String::from_utf8(answer.stdout).unwrap();
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// The names in the part of the help that lists commands.
+fn commands(help: &str) -> Vec<String> {
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names = list.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
