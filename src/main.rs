@@ -1,1 +1,46 @@
-fn main() {}
+//! Campanile's command line: one file a command, in `commands/`.
+
+mod commands;
+mod fault;
+mod follow;
+mod global;
+mod logging;
+mod progress;
+mod report;
+mod table;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::Command;
+use crate::global::Global;
+
+/// An open, Campaign-style workflow engine: it moves people's records between CRMs and a marketing database, on
+/// schedules, resumably, without losing or repeating a record.
+#[derive(Debug, Parser)]
+#[command(name = "campanile", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it is done; of a run: finished
+  1  it failed; of a run: failed, suspended, stopped, or left to be resumed
+  2  a workflow, the configuration or the command line is not right";
+
+fn main() -> ExitCode {
+    let Cli { command, global } = Cli::parse();
+    if let Err(fault) = logging::begin(&global) {
+        return report::fault(&fault);
+    }
+    match commands::perform(command, &global) {
+        Ok(code) => code,
+        Err(fault) => report::fault(&fault),
+    }
+}

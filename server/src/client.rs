@@ -44,7 +44,10 @@ pub enum CallError {
     /// The API refused.
     Refused(Refusal),
     /// The process that had the data folder open is gone.
-    Gone,
+    Gone {
+        /// Whether it may have heard what it was asked.
+        heard: bool,
+    },
 }
 
 impl From<Failure> for CallError {
@@ -121,7 +124,7 @@ impl Client {
         let answered = async {
             let response = self.send(request).await?;
             let status = response.status();
-            let bytes = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.map_err(|_| CallError::Gone)?;
+            let bytes = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.map_err(|_| CallError::Gone { heard: true })?;
             Ok::<_, CallError>((status, bytes))
         };
         let (status, bytes) = match tokio::time::timeout(time, answered).await {
@@ -146,14 +149,14 @@ impl Client {
             },
             Way::Socket { path, .. } => {
                 let connecting = tokio::time::timeout(CONNECT_TIME_MAX, UnixStream::connect(path));
-                let stream = connecting.await.map_err(|_| self.silent(CONNECT_TIME_MAX))?.map_err(|_| CallError::Gone)?;
+                let stream = connecting.await.map_err(|_| self.silent(CONNECT_TIME_MAX))?.map_err(|_| CallError::Gone { heard: false })?;
                 let (mut sender, connection) =
-                    http1::handshake(TokioIo::new(stream)).await.map_err(|_| CallError::Gone)?;
+                    http1::handshake(TokioIo::new(stream)).await.map_err(|_| CallError::Gone { heard: false })?;
                 tokio::spawn(async move {
                     // What breaks the connection breaks the request too, which tells its caller.
                     connection.await.ok();
                 });
-                let response = sender.send_request(request).await.map_err(|_| CallError::Gone)?;
+                let response = sender.send_request(request).await.map_err(|_| CallError::Gone { heard: true })?;
                 Ok(response.map(Body::new))
             }
         }

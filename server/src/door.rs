@@ -129,7 +129,7 @@ async fn guest(project: &Project) -> Result<Option<Client>, Failure> {
     let client = Client::socket(&owner.socket, owner.pid);
     let view: OwnerView = match client.get("/owner").await {
         Ok(view) => view,
-        Err(CallError::Gone) => return Ok(None),
+        Err(CallError::Gone { .. }) => return Ok(None),
         Err(CallError::Refused(refusal)) => return Err(refusal.into()),
     };
     let ours = env!("CARGO_PKG_VERSION");

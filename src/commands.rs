@@ -1,0 +1,75 @@
+//! The commands, one file each.
+
+mod accounts;
+mod check;
+mod demo;
+mod options;
+mod pause;
+mod preview;
+mod resume;
+mod run;
+mod runs;
+mod sandbox;
+mod schema;
+mod show;
+mod stop;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use engine::failure::Failure;
+
+use crate::fault::Fault;
+use crate::global::Global;
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Demo(demo::Args),
+    Check(check::Args),
+    Run(run::Args),
+    Resume(resume::Args),
+    Stop(stop::Args),
+    Pause(pause::Args),
+    Runs(runs::Args),
+    Show(show::Args),
+    Preview(preview::Args),
+    Options(options::Args),
+    Accounts(accounts::Args),
+    Sandbox(sandbox::Args),
+    Schema(schema::Args),
+}
+
+/// Does it.
+///
+/// # Errors
+/// Why it could not be done.
+pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fault> {
+    if let Command::Schema(args) = &command {
+        return Ok(schema::perform(args));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("cannot start the runtime", &error))?;
+    let done = runtime.block_on(async {
+        match command {
+            Command::Demo(args) => Box::pin(demo::perform(&args, global)).await,
+            Command::Check(args) => check::perform(&args, global).await,
+            Command::Run(args) => Box::pin(run::perform(&args, global)).await,
+            Command::Resume(args) => Box::pin(resume::perform(&args, global)).await,
+            Command::Stop(args) => stop::perform(&args, global).await,
+            Command::Pause(args) => pause::perform(&args, global).await,
+            Command::Runs(args) => runs::perform(&args, global).await,
+            Command::Show(args) => show::perform(&args, global).await,
+            Command::Preview(args) => preview::perform(&args, global).await,
+            Command::Options(args) => options::perform(&args, global).await,
+            Command::Accounts(args) => accounts::perform(&args, global).await,
+            Command::Sandbox(args) => sandbox::perform(&args, global).await,
+            Command::Schema(args) => Ok(schema::perform(&args)),
+        }
+    });
+    // A thread that waits for a disk or a script must not hold up the end.
+    runtime.shutdown_background();
+    done
+}

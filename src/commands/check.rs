@@ -1,0 +1,106 @@
+//! `campanile check`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use activities::PALETTE;
+use engine::document::FILE_BYTES_MAX;
+use engine::failure::{Class, Failure};
+use server::api::{Checked, FindingsView, check_workflow};
+use server::opening;
+use server::project::Project;
+use server::refusal::ProblemView;
+
+use crate::fault::Fault;
+use crate::global::Global;
+use crate::{report, terminal};
+
+/// Check workflows: every problem at once, with its place, its cause and its cure.
+///
+/// It needs no data folder and no network. What only a CRM or the database can tell is taken from the descriptions that
+/// the last run kept; what could not be checked is said.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "With --json: a list of {file, pointer, line, column, code, message, help} on stdout.\n\
+                        Exit codes: 0 all is right, 2 something is not right.")]
+pub(crate) struct Args {
+    /// Workflow files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
+    let mut all: Vec<ProblemView> = Vec::new();
+    for file in &args.files {
+        let (text, found) = match one(file, global).await {
+            Ok(found) => found,
+            // The configuration's own problems are problems of the check.
+            Err(Fault::Problems { problems, text }) => (text, FindingsView { problems, unchecked: Vec::new() }),
+            Err(Fault::Failure(failure)) => {
+                if global.json {
+                    terminal::json(&all);
+                }
+                return Err(Fault::Failure(failure));
+            }
+        };
+        if !global.json {
+            report::problems(&found.problems, &text);
+            if found.problems.is_empty() {
+                terminal::note(&format!("{}: no problems", file.display()));
+            }
+        }
+        report::unchecked(&found.unchecked);
+        for problem in found.problems {
+            if !all.contains(&problem) {
+                all.push(problem);
+            }
+        }
+    }
+    if global.json {
+        terminal::json(&all);
+    }
+    Ok(if all.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(report::NOT_RIGHT) })
+}
+
+async fn one(file: &Path, global: &Global) -> Result<(String, FindingsView), Fault> {
+    let text = read(file)?;
+    let project = Project::load(&global.given(), Some(file))?;
+    let checked = Checked { file: file.to_owned(), text };
+    let found = check_workflow(&opening::bare(&project, PALETTE), &checked).await;
+    Ok((checked.text, found))
+}
+
+/// Reads a workflow's text.
+///
+/// # Errors
+/// Where it cannot be read; what is not UTF-8 is a problem at its place.
+pub(super) fn read(file: &Path) -> Result<String, Fault> {
+    let failed = |error: std::io::Error| {
+        Failure::new(Class::Config, format!("cannot read {}: {error}", file.display())).help("name the workflow's file")
+    };
+    let length = std::fs::metadata(file).map_err(failed)?.len();
+    // A little more than the most: then the check says so, as of any other problem.
+    if length > 2 * FILE_BYTES_MAX as u64 {
+        let message = format!("{} has {length} bytes; the most is {FILE_BYTES_MAX}", file.display());
+        return Err(one_problem(file, "file-too-large", message, 1, 1));
+    }
+    let bytes = std::fs::read(file).map_err(failed)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        let line = valid.matches('\n').count() + 1;
+        let column = valid.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        one_problem(file, "not-utf-8", "this is not UTF-8; save the file in that encoding".to_owned(), line, column)
+    })
+}
+
+fn one_problem(file: &Path, code: &str, message: String, line: usize, column: usize) -> Fault {
+    let problem = ProblemView {
+        file: file.display().to_string(),
+        pointer: String::new(),
+        line,
+        column,
+        code: code.to_owned(),
+        message,
+        help: None,
+    };
+    Fault::Problems { problems: vec![problem], text: String::new() }
+}

@@ -1,0 +1,41 @@
+//! `campanile resume`
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use engine::outside::store::RunId;
+use server::api::Resume;
+use server::project::Project;
+use server::service::Began;
+
+use crate::commands::run;
+use crate::fault::Fault;
+use crate::follow::Follower;
+use crate::global::{Global, run_name};
+
+/// Go on with a run that was suspended, paused or broken off, and follow it to its end.
+///
+/// It goes on from what its tasks have sealed, with the file it began with. Without --config it takes the configuration
+/// that the run was started with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The run, such as dynamicsImport-7.
+    #[arg(value_name = "RUN", value_parser = run_name)]
+    run: RunId,
+}
+
+pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
+    let project = Arc::new(Project::of_run(&global.given(), &args.run)?);
+    global.nothing_to_ask(&project)?;
+    let mut follower = Follower::new(Arc::clone(&project)).await?;
+    let resume = Resume { identity: project.identity.clone() };
+    let path = format!("/runs/{}/resume", args.run);
+    if let Err(error) = follower.once(async |client| client.post::<Began>(&path, &resume).await).await {
+        follower.end().await;
+        return Err(error.into());
+    }
+    let view = follower.follow(&args.run).await?;
+    let code = run::ended(&args.run, &view, global);
+    follower.end().await;
+    Ok(code)
+}

@@ -1,0 +1,150 @@
+//! `campanile run`
+
+use std::path::{Path, PathBuf, absolute};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use activities::PALETTE;
+use engine::check;
+use engine::event::Vars;
+use engine::failure::{Class, Failure};
+use engine::outside::store::RunId;
+use engine::run::Status;
+use engine::schema::Schemas;
+use serde_json::Value;
+use server::api::{Checked, check_workflow};
+use server::client::CallError;
+use server::opening;
+use server::project::Project;
+use server::service::{Began, Submission};
+use server::view::RunView;
+
+use crate::commands::{check::read, show};
+use crate::fault::Fault;
+use crate::follow::Follower;
+use crate::global::Global;
+use crate::{report, terminal};
+
+/// Run a workflow to its end, or until it needs you.
+///
+/// Where another process has the data folder open, the run is submitted to it and followed; where that process dies,
+/// this one takes the run over. Ctrl-C breaks off a run so that it can be resumed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "With --json the last line on stdout is the run as one object.\n\
+                        Exit codes: 0 finished, 1 failed, suspended or broken off, 2 the workflow is not right.")]
+pub(crate) struct Args {
+    /// The workflow's file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// A variable that the run begins with. A number, true, false, null or a "quoted" text is taken as such, anything
+    /// else as text.
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = var)]
+    vars: Vec<(String, Value)>,
+}
+
+pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
+    let project = global.project(Some(&args.file))?;
+    let vars = args.vars.iter().cloned().collect();
+    let (run, view, follower) = start(&args.file, &project, vars).await?;
+    let code = ended(&run, &view, global);
+    follower.end().await;
+    Ok(code)
+}
+
+/// Starts a workflow and follows it to its end.
+pub(super) async fn start(file: &Path, project: &Arc<Project>, vars: Vars) -> Result<(RunId, RunView, Follower), Fault> {
+    let text = read(file)?;
+    check_alone(file, &text, project).await?;
+    let submission = Submission {
+        file: absolute(file).unwrap_or_else(|_| file.to_owned()),
+        text,
+        config: project.config_file.clone(),
+        identity: project.identity.clone(),
+        vars,
+    };
+    let mut follower = Follower::new(Arc::clone(project)).await?;
+    let began = follower.once(async |client| client.post::<Began>("/runs", &submission).await).await;
+    let run = match began {
+        Ok(Began { run }) => run,
+        Err(error) => {
+            follower.end().await;
+            return Err(not_started(error, submission.text, file));
+        }
+    };
+    terminal::note(&format!("run {run}"));
+    let view = follower.follow(&run).await?;
+    Ok((run, view, follower))
+}
+
+/// What is wrong with the file itself is told before a data folder is made for it.
+async fn check_alone(file: &Path, text: &str, project: &Project) -> Result<(), Fault> {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let (_, problems) = check::read(PALETTE, &Schemas::default(), &file.display().to_string(), &name, text);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let checked = Checked { file: file.to_owned(), text: text.to_owned() };
+    let found = check_workflow(&opening::bare(project, PALETTE), &checked).await;
+    Err(Fault::Problems { problems: found.problems, text: checked.text })
+}
+
+fn not_started(error: CallError, text: String, file: &Path) -> Fault {
+    match error {
+        CallError::Refused(mut refusal) if !refusal.problems.is_empty() => {
+            for problem in &mut refusal.problems {
+                problem.file = file.display().to_string();
+            }
+            Fault::Problems { problems: refusal.problems, text }
+        }
+        CallError::Gone { heard: true } => {
+            let message = "the process that has the data folder open ended while it was asked to start the run";
+            Fault::Failure(Failure::new(Class::InDoubt, message).help("`campanile runs` tells whether the run began"))
+        }
+        error => error.into(),
+    }
+}
+
+/// Prints how a run ended, or why it stands; tells the exit code.
+pub(super) fn ended(run: &RunId, view: &RunView, global: &Global) -> ExitCode {
+    report::run_stands(view, run, global);
+    if global.json {
+        terminal::json(view);
+    } else {
+        show::tables(view);
+    }
+    let finished = view.status == Status::Finished;
+    if finished { ExitCode::SUCCESS } else { ExitCode::from(report::FAILED) }
+}
+
+fn var(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as name=value")?;
+    let mut letters = name.chars();
+    let sound = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && letters.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !sound {
+        return Err(format!("\"{name}\" cannot name a variable: use letters, digits and _, beginning with a letter"));
+    }
+    let value = match serde_json::from_str::<Value>(value) {
+        Ok(json) if !json.is_array() && !json.is_object() => json,
+        _ => Value::String(value.to_owned()),
+    };
+    Ok((name.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_variable_is_a_number_a_truth_or_a_quoted_text_where_it_looks_so() {
+        let value = |text| var(text).unwrap().1;
+        assert_eq!(value("a=5"), json!(5));
+        assert_eq!(value("a=true"), json!(true));
+        assert_eq!(value("a=\"5\""), json!("5"));
+        assert_eq!(value("a=five=5"), json!("five=5"));
+        assert_eq!(value("a="), json!(""));
+        assert_eq!(value("a=[1]"), json!("[1]"));
+        assert!(var("a").is_err() && var("=5").is_err() && var("a-b=5").is_err());
+    }
+}

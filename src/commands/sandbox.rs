@@ -1,0 +1,68 @@
+//! `campanile sandbox`
+
+use std::process::ExitCode;
+
+use engine::failure::{Class, Failure};
+use sandbox::{Options, Sandbox};
+
+use crate::fault::Fault;
+use crate::follow::interruptions;
+use crate::global::Global;
+use crate::terminal;
+
+/// Start a stand-in for Microsoft Dynamics on this machine, with generated people and companies, until Ctrl-C.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "With --json the first line on stdout is an object with dynamics, tokenUrl, tenantId, clientId, clientSecret \
+                        and admin.\nsandbox/README.md has the controls below admin: faults, clock, records, logs.")]
+pub(crate) struct Args {
+    /// The port on 127.0.0.1; 0 for any that is free.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port: u16,
+    /// Generated contacts.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    contacts: u32,
+    /// The seed: the same one makes the same people.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
+    let mut interrupted = interruptions()?;
+    let sandbox = start(Options { port: args.port, seed: args.seed, ..options(args.contacts) })?;
+    if global.json {
+        terminal::json(&sandbox.describe());
+    } else {
+        terminal::line(&format!("Dynamics with {} contacts at {}", args.contacts, sandbox.url()));
+        terminal::line(&format!("controls at {}\n", sandbox.admin_url()));
+        terminal::line("for campanile.toml:\n");
+        terminal::line(&account(&sandbox, "dynamics"));
+        terminal::line("Ctrl-C ends it");
+    }
+    interrupted.wait_for(|interrupted| *interrupted).await.ok();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A stand-in with so many contacts, who work for a tenth as many companies.
+pub(super) fn options(contacts: u32) -> Options {
+    Options { contacts, accounts: contacts / 10, ..Options::default() }
+}
+
+pub(super) fn start(options: Options) -> Result<Sandbox, Fault> {
+    Sandbox::start(options).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Fault::Failure(Failure::new(Class::Config, format!("the sandbox cannot start: {error}{cause}")))
+    })
+}
+
+/// The stand-in as an account in `campanile.toml`.
+pub(super) fn account(sandbox: &Sandbox, name: &str) -> String {
+    format!(
+        "[accounts.{name}]\nkind = \"dynamics\"\nurl = \"{}\"\ntokenUrl = \"{}\"\ntenantId = \"{}\"\nclientId = \"{}\"\n\
+         clientSecret = \"{}\"\n",
+        sandbox.url(),
+        sandbox.token_url(),
+        sandbox.tenant_id(),
+        sandbox.client_id(),
+        sandbox.client_secret()
+    )
+}

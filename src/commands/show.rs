@@ -1,0 +1,149 @@
+//! `campanile show`
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use engine::event::Recorded;
+use engine::outside::store::RunId;
+use engine::run::Status;
+use server::client::Client;
+use server::project::Project;
+use server::view::{RunView, TransitionView};
+
+use crate::fault::Fault;
+use crate::global::{Global, run_name};
+use crate::progress::{counts, word};
+use crate::table::{Table, duration, instant, number};
+use crate::{report, terminal};
+
+/// The most tasks that a table shows; `--json` has them all.
+const TASKS_SHOWN_MAX: usize = 200;
+
+/// Show a run: its state, its tasks, and the records on its transitions.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The run, such as dynamicsImport-7.
+    #[arg(value_name = "RUN", value_parser = run_name)]
+    run: RunId,
+    /// Show every event of its journal as well.
+    #[arg(long)]
+    journal: bool,
+}
+
+pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
+    let project = Arc::new(Project::of_run(&global.given(), &args.run)?);
+    let path = format!("/runs/{}", args.run);
+    let (view, journal) = global
+        .ask(&project, async |client| {
+            let view: RunView = client.get(&path).await?;
+            let journal = if args.journal { journal(client, &args.run).await? } else { Vec::new() };
+            Ok((view, journal))
+        })
+        .await?;
+    if global.json {
+        let mut json = serde_json::to_value(&view).unwrap_or_default();
+        if args.journal {
+            json["journal"] = serde_json::to_value(&journal).unwrap_or_default();
+        }
+        terminal::json(&json);
+        return Ok(ExitCode::SUCCESS);
+    }
+    tables(&view);
+    if !view.vars.is_empty() {
+        terminal::line("");
+        for (name, value) in &view.vars {
+            terminal::line(&format!("vars.{name} = {value}"));
+        }
+    }
+    if args.journal {
+        terminal::line("");
+        for recorded in &journal {
+            terminal::line(&event(recorded));
+        }
+    }
+    report::run_stands(&view, &args.run, global);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn journal(client: &Client, run: &RunId) -> Result<Vec<Recorded>, server::client::CallError> {
+    let mut all: Vec<Recorded> = Vec::new();
+    loop {
+        let more: Vec<Recorded> = client.get(&format!("/runs/{run}/journal?from={}", all.len())).await?;
+        if more.is_empty() {
+            return Ok(all);
+        }
+        all.extend(more);
+    }
+}
+
+fn event(recorded: &Recorded) -> String {
+    let mut json = serde_json::to_value(&recorded.event).unwrap_or_default();
+    let name = json["event"].as_str().unwrap_or_default().to_owned();
+    if let Some(fields) = json.as_object_mut() {
+        fields.remove("event");
+    }
+    format!("{}  {name:<12}  {json}", instant(recorded.at))
+}
+
+/// A run in one line.
+pub(super) fn headline(view: &RunView) -> String {
+    format!("{}  {}  {}", view.run, status(view.status, view.driven), duration(view.seconds))
+}
+
+/// What a run is at, as people read it.
+pub(super) fn status(status: Status, driven: bool) -> &'static str {
+    match status {
+        Status::Running | Status::Waiting if !driven => "broken off",
+        Status::Running => "running",
+        Status::Waiting => "waiting",
+        Status::Paused => "paused",
+        Status::Suspended => "suspended",
+        Status::Finished => "finished",
+        Status::Failed => "failed",
+        Status::Stopped => "stopped",
+    }
+}
+
+/// Prints a run's tasks and transitions.
+pub(super) fn tables(view: &RunView) {
+    terminal::line(&headline(view));
+    terminal::line("");
+    let hidden = view.tasks.len().saturating_sub(TASKS_SHOWN_MAX);
+    if hidden > 0 {
+        terminal::line(&format!("… {} tasks before these; --json has them all", number(hidden as u64)));
+    }
+    let mut table = Table::new(&[">TASK", "ACTIVITY", "TYPE", "STATUS", ">SECONDS", ">IN", ">ADDED", "COUNTS"]);
+    for task in view.tasks.iter().skip(hidden) {
+        let some = |n: u64| if n == 0 { String::new() } else { number(n) };
+        table.row(vec![
+            task.task.to_string(),
+            task.activity.clone(),
+            task.kind.clone(),
+            word(task.status).to_owned(),
+            format!("{:.1}", task.seconds),
+            some(task.came),
+            some(task.added),
+            counts(task),
+        ]);
+    }
+    table.lines().iter().for_each(|line| terminal::line(line));
+    if !view.transitions.is_empty() {
+        terminal::line("");
+        transitions(&view.transitions).iter().for_each(|line| terminal::line(line));
+    }
+}
+
+/// The records on transitions.
+pub(super) fn transitions(transitions: &[TransitionView]) -> Vec<String> {
+    let mut table = Table::new(&["FROM", "PORT", "TO", ">EVENTS", ">RECORDS"]);
+    for transition in transitions {
+        table.row(vec![
+            transition.from.clone(),
+            transition.port.clone(),
+            transition.to.clone().unwrap_or_else(|| "-".to_owned()),
+            if transition.events == 1 { String::new() } else { number(transition.events) },
+            transition.records.map(number).unwrap_or_default(),
+        ]);
+    }
+    table.lines()
+}

@@ -1,0 +1,191 @@
+//! Follows a run to its end, wherever it is driven: here, or in the process that has the data folder open. Where that
+//! one dies, it takes the run over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use activities::PALETTE;
+use engine::failure::{Class, Failure};
+use engine::outside::store::RunId;
+use engine::run::Status;
+use server::api::Resume;
+use server::client::CallError;
+use server::door::{Door, Stay};
+use server::project::Project;
+use server::service::News;
+use server::view::RunView;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::fault::Fault;
+use crate::progress::Progress;
+use crate::{report, terminal};
+
+/// How long one question for news waits; bars move as often.
+const NEWS_WAIT: Duration = Duration::from_millis(200);
+/// How often the data folder changes hands before a follower gives up.
+const OWNERS_MAX: usize = 20;
+
+/// Follows a run.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    pub(crate) door: Door,
+    project: Arc<Project>,
+    interrupted: watch::Receiver<bool>,
+}
+
+impl Follower {
+    /// Opens the data folder, or finds who has it open.
+    pub(crate) async fn new(project: Arc<Project>) -> Result<Self, Fault> {
+        let interrupted = interruptions()?;
+        let door = Door::open(&project, PALETTE, Stay::Long).await?;
+        let follower = Self { door, project, interrupted };
+        follower.tell_owner();
+        Ok(follower)
+    }
+
+    fn tell_owner(&self) {
+        if let Some(pid) = self.door.client.pid() {
+            terminal::note(&format!("process {pid} has the data folder open: it drives the run, and this one follows"));
+        }
+    }
+
+    /// Asks for something that must not be asked twice.
+    pub(crate) async fn once<T>(
+        &mut self,
+        ask: impl AsyncFn(&server::client::Client) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        for _ in 0..OWNERS_MAX {
+            let mut interrupted = self.interrupted.clone();
+            let answer = tokio::select! {
+                answer = ask(&self.door.client) => answer,
+                _ = interrupted.wait_for(|interrupted| *interrupted) => {
+                    return Err(Failure::new(Class::Stopped, "interrupted; nothing was started").into());
+                }
+            };
+            match answer {
+                Err(CallError::Gone { heard: false }) => self.open_anew().await?,
+                other => return other,
+            }
+        }
+        Err(CallError::Gone { heard: false })
+    }
+
+    async fn open_anew(&mut self) -> Result<(), Failure> {
+        self.door = Door::open(&self.project, PALETTE, Stay::Long).await?;
+        Ok(())
+    }
+
+    /// Follows a run until nothing drives it any more, or the operator interrupts.
+    pub(crate) async fn follow(&mut self, run: &RunId) -> Result<RunView, Fault> {
+        let mut progress = Progress::new();
+        let followed = self.follow_showing(run, &mut progress).await;
+        progress.end();
+        followed
+    }
+
+    async fn follow_showing(&mut self, run: &RunId, progress: &mut Progress) -> Result<RunView, Fault> {
+        let mut from = 0;
+        let mut owners = 0;
+        loop {
+            let path = format!("/runs/{run}/news?from={from}&waitMs={}", NEWS_WAIT.as_millis());
+            let mut interrupted = self.interrupted.clone();
+            let news: Result<News, CallError> = tokio::select! {
+                news = self.door.client.get(&path) => news,
+                _ = interrupted.wait_for(|interrupted| *interrupted) => return self.interrupt(run).await,
+            };
+            let view = match news {
+                Ok(news) => {
+                    from = news.next;
+                    progress.news(&news);
+                    if !news.ended {
+                        continue;
+                    }
+                    self.door.client.get::<RunView>(&format!("/runs/{run}")).await
+                }
+                Err(error) => Err(error),
+            };
+            match view {
+                Ok(view) => return Ok(view),
+                Err(CallError::Gone { .. }) if owners < OWNERS_MAX => {
+                    owners += 1;
+                    self.take_over(run).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The owner is gone. Whoever opens the store next drives the run on, this process or another.
+    async fn take_over(&mut self, run: &RunId) -> Result<(), Fault> {
+        let gone = self.door.client.pid();
+        self.open_anew().await?;
+        let view: RunView = match self.door.client.get(&format!("/runs/{run}")).await {
+            Ok(view) => view,
+            // The next owner is gone too: the next question for news tells.
+            Err(CallError::Gone { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if view.driven || !matches!(view.status, Status::Running | Status::Waiting) {
+            return Ok(());
+        }
+        let who = gone.map_or_else(|| "the other process".to_owned(), |pid| format!("process {pid}"));
+        let whither = self.door.client.pid().map_or_else(|| "here".to_owned(), |pid| format!("in process {pid}"));
+        report::warning(&format!("{who}, which drove run {run}, is gone; the run goes on {whither}"));
+        let resume = Resume { identity: self.project.identity.clone() };
+        match self.door.client.post::<server::service::Began>(&format!("/runs/{run}/resume"), &resume).await {
+            Ok(_) | Err(CallError::Gone { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn interrupt(&mut self, run: &RunId) -> Result<RunView, Fault> {
+        if self.door.is_owner() {
+            terminal::note("interrupted: what is sealed stays, the rest is broken off");
+            self.door.leave().await;
+        } else if let Some(pid) = self.door.client.pid() {
+            terminal::note(&format!("interrupted: the run goes on in process {pid}"));
+        }
+        Ok(self.door.client.get(&format!("/runs/{run}")).await?)
+    }
+
+    /// Stays until the runs that others submitted are done, then lets the data folder go.
+    pub(crate) async fn end(mut self) {
+        let driving = self.door.driving();
+        if !driving.is_empty() {
+            let runs: Vec<String> = driving.iter().map(ToString::to_string).collect();
+            terminal::note(&format!("still driving {}, which others submitted; Ctrl-C leaves it to be resumed", runs.join(", ")));
+            let idle = tokio::select! {
+                () = self.door.until_idle() => true,
+                _ = self.interrupted.wait_for(|interrupted| *interrupted) => false,
+            };
+            if !idle {
+                self.door.leave().await;
+            }
+        }
+        self.door.close().await;
+    }
+}
+
+/// Becomes true on Ctrl-C and on a polite request to end; on a second one the process ends at once, which loses nothing that
+/// is sealed.
+pub(crate) fn interruptions() -> Result<watch::Receiver<bool>, Fault> {
+    const INTERRUPTED: i32 = 130;
+    let (sender, receiver) = watch::channel(false);
+    let listen = |kind| signal(kind).map_err(|error| Failure::io("cannot listen to signals", &error));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if first {
+                sender.send_replace(true);
+            } else {
+                std::process::exit(INTERRUPTED);
+            }
+        }
+    });
+    Ok(receiver)
+}

@@ -1,0 +1,180 @@
+//! The one place that prints problems and errors.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use engine::failure::Failure;
+use engine::outside::store::RunId;
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use server::refusal::ProblemView;
+use server::view::{RunView, TaskState};
+
+use crate::fault::Fault;
+use crate::global::Global;
+use crate::terminal;
+
+/// It failed.
+pub(crate) const FAILED: u8 = 1;
+/// What the author wrote is not right.
+pub(crate) const NOT_RIGHT: u8 = 2;
+
+/// The most problems that are shown; `--json` has them all.
+const SHOWN_MAX: usize = 50;
+/// The longest line of which an excerpt is shown, in bytes.
+const EXCERPT_LINE_MAX: usize = 400;
+/// How wide messages are.
+const WIDTH: usize = 110;
+
+/// Prints why a command ended early; tells the exit code.
+pub(crate) fn fault(fault: &Fault) -> ExitCode {
+    match fault {
+        Fault::Problems { problems, text } => {
+            self::problems(problems, text);
+            ExitCode::from(NOT_RIGHT)
+        }
+        Fault::Failure(failure) => {
+            self::failure(failure);
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Prints what is wrong with a file, with excerpts.
+pub(crate) fn problems(problems: &[ProblemView], text: &str) {
+    for problem in problems.iter().take(SHOWN_MAX) {
+        terminal::note(rendered(&Shown::new(problem, text)).trim_end());
+    }
+    if problems.len() > SHOWN_MAX {
+        terminal::note(&format!("… and {} more; --json has them all", problems.len() - SHOWN_MAX));
+    }
+    if let Some(problem) = problems.first() {
+        let count = if problems.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", problems.len()) };
+        terminal::note(&format!("{}: {count}", problem.file));
+    }
+}
+
+/// Prints what went wrong and what to do.
+pub(crate) fn failure(failure: &Failure) {
+    terminal::note(&told("", &failure.to_string(), failure.help.as_deref()));
+}
+
+/// Prints a warning.
+pub(crate) fn warning(message: &str) {
+    terminal::note(&format!("! {message}"));
+}
+
+/// Prints what could not be checked.
+pub(crate) fn unchecked(notes: &[String]) {
+    for note in notes {
+        terminal::note(&format!("  not checked: {note}"));
+    }
+}
+
+/// Prints what keeps a run from going on, and the commands that help.
+pub(crate) fn run_stands(view: &RunView, run: &RunId, global: &Global) {
+    use engine::run::Status;
+    let broken_off = !view.driven && matches!(view.status, Status::Running | Status::Waiting);
+    for task in &view.tasks {
+        let Some(failure) = task.failure.as_ref().filter(|_| task.status != TaskState::Finished) else { continue };
+        if task.status == TaskState::Suspended || view.status == Status::Failed {
+            let place = format!("{} (task {}): ", task.activity, task.task);
+            terminal::note(&told(&place, &failure.to_string(), failure.help.as_deref()));
+        }
+    }
+    let resume = global.command("resume", run);
+    match view.status {
+        Status::Suspended => {
+            terminal::note(&format!("  run {run} is suspended. Once the cause is cured, go on with\n    {resume}"));
+            terminal::note(&format!("  or end it for good with\n    {}", global.command("stop", run)));
+        }
+        Status::Paused => terminal::note(&format!("  run {run} is paused; go on with\n    {resume}")),
+        Status::Failed => terminal::note(&format!("  run {run} has failed and is over; start the workflow again")),
+        Status::Running | Status::Waiting if broken_off => {
+            terminal::note(&format!("  run {run} broke off, with nothing lost; go on with\n    {resume}"));
+        }
+        Status::Running | Status::Waiting | Status::Finished | Status::Stopped => {}
+    }
+}
+
+fn told(place: &str, message: &str, help: Option<&str>) -> String {
+    let mark = if terminal::has_colours() { "\u{1b}[31m×\u{1b}[0m" } else { "×" };
+    match help {
+        Some(help) => format!("{mark} {place}{message}\n  help: {help}"),
+        None => format!("{mark} {place}{message}"),
+    }
+}
+
+fn rendered(shown: &Shown<'_>) -> String {
+    let theme = if terminal::has_colours() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let mut text = String::new();
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_links(false).with_context_lines(1);
+    match handler.render_report(&mut text, shown) {
+        Ok(()) => text,
+        Err(fmt::Error) => shown.to_string(),
+    }
+}
+
+/// A problem as miette shows it.
+#[derive(Debug)]
+struct Shown<'a> {
+    problem: &'a ProblemView,
+    source: Option<(NamedSource<String>, LabeledSpan)>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(problem: &'a ProblemView, text: &str) -> Self {
+        let source = span(problem, text).map(|(start, length)| {
+            let label = LabeledSpan::new(None, start, length);
+            (NamedSource::new(&problem.file, text.to_owned()), label)
+        });
+        Self { problem, source }
+    }
+}
+
+/// Where the problem stands in the text, in bytes; none where the text has no such place or its line is too long to show.
+fn span(problem: &ProblemView, text: &str) -> Option<(usize, usize)> {
+    let before: usize = text.split_inclusive('\n').take(problem.line.checked_sub(1)?).map(str::len).sum();
+    let line = text.get(before..)?.lines().next()?;
+    let neighbours = text.lines().skip(problem.line.saturating_sub(2)).take(3);
+    if neighbours.map(str::len).max().unwrap_or(0) > EXCERPT_LINE_MAX {
+        return None;
+    }
+    let column = line.char_indices().nth(problem.column.checked_sub(1)?).map_or(line.len(), |(at, _)| at);
+    let rest = line.get(column..)?;
+    let length = match rest.strip_prefix('"') {
+        Some(inner) => inner.find('"').map_or(rest.len(), |end| end + 2),
+        None => rest.find([',', ' ', ']', '}', '=']).unwrap_or(rest.len()).max(usize::from(!rest.is_empty())),
+    };
+    Some((before + column, length))
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ProblemView { file, line, column, message, .. } = self.problem;
+        match self.source {
+            Some(_) => f.write_str(message),
+            None => write!(f, "{file}:{line}:{column}: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for Shown<'_> {}
+
+impl Diagnostic for Shown<'_> {
+    fn code(&self) -> Option<Box<dyn fmt::Display + '_>> {
+        Some(Box::new(&self.problem.code))
+    }
+
+    fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
+        Some(Box::new(self.problem.help.as_ref()?))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|(source, _)| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let (_, label) = self.source.as_ref()?;
+        Some(Box::new(std::iter::once(label.clone())))
+    }
+}
