@@ -274,16 +274,17 @@ async fn a_next_link_that_leads_elsewhere_or_in_a_circle_ends_the_reading() {
     let failure = world.all(&read, None).await.unwrap_err();
     assert!(failure.class == Class::Config && failure.message.contains("circle"), "{failure}");
 
-    world.admin().clear_faults();
-    let lost = Fault {
-        route: Route::Page,
-        status: Some(400),
-        code: Some("0x80041129".into()),
-        message: Some("Malformed XML in the Paging Cookie.".into()),
-        ..Fault::default()
-    };
-    world.admin().add_fault(lost).unwrap();
-    assert_eq!(world.all(&read, None).await.unwrap_err().class, Class::CursorLost);
+    for (code, message) in
+        [("0x80044352", "Version stamp has expired."), ("0x80040203", "Malformed XML in the Paging Cookie.")]
+    {
+        world.admin().clear_faults();
+        let (code, message) = (Some(code.to_owned()), Some(message.to_owned()));
+        world
+            .admin()
+            .add_fault(Fault { route: Route::Page, status: Some(400), code, message, ..Fault::default() })
+            .unwrap();
+        assert_eq!(world.all(&read, None).await.unwrap_err().class, Class::CursorLost);
+    }
 }
 
 #[tokio::test]
