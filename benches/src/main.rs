@@ -1,0 +1,82 @@
+//! What Campanile is measured by: `cargo run --release -p benches -- import`, and so on; `all` for everything.
+//!
+//! Each bench compares what it measures with something else in the same run, since the machine's load is in both:
+//!
+//! ```text
+//!   import   crm.import ÷ a plain loop ÷ the download alone, each in a process of its own, against a server of pages
+//!   check    check of a large workflow, in process and through the binary; start of the binary
+//!   demo     workflows/dynamicsImport.json against the sandbox in a process of its own
+//!   commits  durable commits of a task that does nothing
+//!   sets     deduplication under the limit of memory
+//! ```
+
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
+mod check;
+mod commits;
+mod contacts;
+mod demo;
+mod import;
+mod measure;
+mod nothing;
+mod people;
+mod server;
+mod sets;
+mod work;
+mod world;
+
+use clap::{Parser, Subcommand};
+
+use crate::measure::Fallible;
+
+#[derive(Debug, Parser)]
+#[command(name = "bench", about = "What Campanile is measured by")]
+struct Cli {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Import of contacts against a plain loop and the download alone.
+    Import(import::Args),
+    /// Check of a large workflow, and start of the binary.
+    Check,
+    /// The demo workflow.
+    Demo(demo::Args),
+    /// Durable commits of a task that does nothing.
+    Commits,
+    /// Deduplication under the limit of memory.
+    Sets(sets::Args),
+    /// Everything, with the defaults.
+    All,
+    /// A server of pages, until its input ends.
+    #[command(hide = true)]
+    Serve(server::Args),
+    /// A stand-in for Dynamics, until its input ends.
+    #[command(hide = true)]
+    Sandbox(demo::Args),
+    /// One measured piece of work in this process; JSON in, JSON out.
+    #[command(hide = true)]
+    Work { work: String },
+}
+
+fn main() -> Fallible<()> {
+    match Cli::parse().bench {
+        Bench::Import(args) => import::bench(&args),
+        Bench::Check => check::bench(),
+        Bench::Demo(args) => demo::bench(&args),
+        Bench::Commits => commits::bench(),
+        Bench::Sets(args) => sets::bench(&args),
+        Bench::All => {
+            check::bench()?;
+            commits::bench()?;
+            demo::bench(&demo::Args::default())?;
+            sets::bench(&sets::Args::default())?;
+            import::bench(&import::Args::default())
+        }
+        Bench::Serve(args) => server::serve(&args),
+        Bench::Sandbox(args) => demo::serve(&args),
+        Bench::Work { work } => work::perform(&work),
+    }
+}

@@ -1,0 +1,69 @@
+//! One measured piece of work in a process of its own, so that its memory is its own.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use crate::measure::{Fallible, peak_kib, processor_seconds};
+use crate::{demo, import, sets};
+
+/// What is to be done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Work {
+    /// Downloads all pages and throws them away.
+    Download { url: String },
+    /// Downloads, decodes and writes them, as plainly as can be.
+    Plain { url: String, folder: PathBuf },
+    /// Imports them with Campanile.
+    Ours { url: String, folder: PathBuf },
+    /// Runs the demo workflow.
+    Demo { account: String, folder: PathBuf },
+    /// Makes records and deduplicates them with Campanile.
+    Dedupe { records: u64, groups: u64, memory_mib: usize, folder: PathBuf },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Done {
+    /// Of what is measured; the process's start is not in it.
+    pub(crate) seconds: f64,
+    /// Records that came.
+    pub(crate) records: u64,
+    /// Files that were written.
+    pub(crate) segments: u64,
+    /// Bytes that were written.
+    pub(crate) bytes: u64,
+    /// Anything else to be said.
+    pub(crate) note: String,
+    /// Of the whole process.
+    pub(crate) processor_seconds: f64,
+    /// Of the whole process.
+    pub(crate) peak_kib: u64,
+}
+
+/// Does it in this process, and prints what came of it.
+pub(crate) fn perform(work: &str) -> Fallible<()> {
+    let done = match serde_json::from_str(work)? {
+        Work::Download { url } => import::download(&url),
+        Work::Plain { url, folder } => import::plain(&url, &folder),
+        Work::Ours { url, folder } => import::ours(&url, &folder),
+        Work::Demo { account, folder } => demo::once(&account, &folder),
+        Work::Dedupe { records, groups, memory_mib, folder } => sets::dedupe(records, groups, memory_mib, &folder),
+    }?;
+    let done = Done { processor_seconds: processor_seconds()?, peak_kib: peak_kib()?, ..done };
+    println!("{}", serde_json::to_string(&done)?);
+    Ok(())
+}
+
+/// Does it in another process.
+pub(crate) fn elsewhere(work: &Work) -> Fallible<Done> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["work", &serde_json::to_string(work)?])
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        return Err(format!("{work:?} failed: {}", output.status).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
