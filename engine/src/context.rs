@@ -37,6 +37,9 @@ use notes::set_option;
 /// The longest position of a task, in bytes of JSON: it goes into the journal.
 pub const POSITION_BYTES_MAX: usize = 12 * 1024;
 
+/// How many files one event names at most, so that it stays below what the store takes.
+const SEGMENTS_PER_EVENT_MAX: usize = 40;
+
 /// What one task sees of the outside, and what it has done so far.
 pub struct Cx {
     /// The workflow's name.
@@ -369,7 +372,7 @@ impl Cx {
     fn writer(&mut self) -> &Writer {
         let folder = self.folder.display().to_string();
         let run_folder = self.environment.run_folder(&self.journal.id);
-        self.writer.get_or_insert_with(|| Writer::new(&run_folder, &folder, &self.sealed))
+        self.writer.get_or_insert_with(|| Writer::new(&run_folder, &folder, self.attempt, &self.sealed))
     }
 
     fn is_sealed(&self) -> bool {
@@ -391,39 +394,45 @@ impl Cx {
     }
 
     async fn record_seal(&mut self) -> Result<(), Failure> {
-        if let Some(sealed) = self.await_seal().await? {
-            self.journal.append(vec![sealed]).await?;
-        }
-        Ok(())
+        let sealed = self.await_seal().await?;
+        Ok(self.journal.append(sealed).await?)
     }
 
-    /// The event of the files that are on their way, once they have arrived.
-    async fn await_seal(&mut self) -> Result<Option<Event>, Failure> {
-        let Some(Sealing { files, passed_on, position, tally }) = self.sealing.take() else { return Ok(None) };
+    /// The events of the files that are on their way, once they have arrived; several where one would be too large.
+    async fn await_seal(&mut self) -> Result<Vec<Event>, Failure> {
+        let Some(Sealing { files, passed_on, position, tally }) = self.sealing.take() else { return Ok(Vec::new()) };
         let files = files.await.map_err(|_| Failure::internal("the thread that writes populations ended"))??;
         let mut segments = passed_on;
         for (port, segment) in files {
             segments.entry(port).or_default().push(segment);
         }
+        let mut events = Vec::new();
         for (port, new) in &segments {
             self.sealed.entry(port.clone()).or_default().extend(new.iter().cloned());
+            for some in new.chunks(SEGMENTS_PER_EVENT_MAX) {
+                let segments = IndexMap::from([(port.clone(), some.to_vec())]);
+                events.push(Event::Sealed { task: self.task, segments, position: Value::Null, tally: Tally::default() });
+            }
         }
-        Ok(Some(Event::Sealed { task: self.task, segments, position, tally }))
+        // All are recorded together, and the last one has the place to go on from.
+        events.push(Event::Sealed { task: self.task, segments: IndexMap::new(), position, tally });
+        if let [Event::Sealed { segments: first, .. }, Event::Sealed { segments: last, .. }] = events.as_mut_slice() {
+            *last = std::mem::take(first);
+            events.remove(0);
+        }
+        Ok(events)
     }
 
     /// The last files, and what the task leaves behind.
-    pub(crate) async fn finish(&mut self) -> Result<(Option<Event>, Done, IndexMap<String, u64>), Failure> {
+    pub(crate) async fn finish(&mut self) -> Result<(Vec<Event>, Done, IndexMap<String, u64>), Failure> {
         self.record_seal().await?;
-        let anything = self.writer.is_some() || !self.passed_on.is_empty();
-        let event = if anything {
+        if self.writer.is_some() || !self.passed_on.is_empty() {
             self.begin_seal(Value::Null).await;
-            self.await_seal().await?
-        } else {
-            None
-        };
+        }
+        let events = self.await_seal().await?;
         let rows = |segments: &Vec<Segment>| segments.iter().map(|segment| segment.rows).sum();
         let out = self.sealed.iter().map(|(port, segments)| (port.clone(), rows(segments))).collect();
-        Ok((event, std::mem::take(&mut self.done), out))
+        Ok((events, std::mem::take(&mut self.done), out))
     }
 }
 

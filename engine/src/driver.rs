@@ -22,7 +22,7 @@ use crate::journal::{AppendError, Journal};
 use crate::outside::store::{Expect, OptionChange, OptionValue, StoreError};
 use crate::population::Population;
 use crate::progress::Progress;
-use crate::run::{Ending, Ready, Run, Settled, Status, Task};
+use crate::run::{Ending, Ready, Run, Settled, Status, TASKS_MAX, Task, TaskStatus};
 use crate::workflow::OnError;
 
 /// What an operator asks of a run that is driven.
@@ -57,7 +57,7 @@ struct Working {
     cancelled: Arc<AtomicBool>,
 }
 
-type Outcome = Result<(Option<Event>, Done, IndexMap<String, u64>), Failure>;
+type Outcome = Result<(Vec<Event>, Done, IndexMap<String, u64>), Failure>;
 
 impl Driver {
     /// A driver of a run.
@@ -94,8 +94,7 @@ impl Driver {
                     return Ok(status);
                 }
                 if next.is_none() {
-                    let why = "nothing can go on, although something waits";
-                    return Err(Failure::internal(format!("run {}: {why}", self.journal.id)));
+                    return Err(self.stuck());
                 }
             }
             let clock = Arc::clone(&self.environment.clock);
@@ -115,6 +114,15 @@ impl Driver {
                 () = retry => {}
             }
         }
+    }
+
+    fn stuck(&self) -> Failure {
+        let id = &self.journal.id;
+        if self.journal.run().tasks.len() >= TASKS_MAX as usize {
+            let message = format!("run {id} has had {TASKS_MAX} tasks, the most of one run");
+            return Failure::new(Class::Limit, message).help("stop the run; lead its loops through fewer forks");
+        }
+        Failure::internal(format!("run {id}: nothing can go on, although something waits"))
     }
 
     async fn begin_what_is_ready(&mut self) -> Result<(), Failure> {
@@ -227,7 +235,11 @@ impl Driver {
             balance(&self.journal.run(), &task, &done, &out)?;
             Ok((sealed, done, out))
         }) {
-            Ok((sealed, done, out)) => self.record_end(&task, node, sealed, done, &out).await,
+            Ok((sealed, done, out)) => match self.record_end(&task, node, sealed, done, &out).await {
+                // Its variables, say, are too large for the journal: the task is at fault, and the run goes on.
+                Err(failure) if failure.class == Class::Limit => self.record_failure(&task, Some(node), failure).await,
+                recorded => recorded,
+            },
             Err(failure) => self.record_failure(&task, Some(node), failure).await,
         }
     }
@@ -236,7 +248,7 @@ impl Driver {
         &self,
         task: &Task,
         node: &Node,
-        sealed: Option<Event>,
+        sealed: Vec<Event>,
         done: Done,
         out: &IndexMap<String, u64>,
     ) -> Result<(), Failure> {
@@ -249,13 +261,14 @@ impl Driver {
             tally: done.tally,
             stop_all: done.stop_all,
         };
-        let mut events: Vec<Event> = sealed.into_iter().collect();
+        let mut events = sealed;
         events.push(ended);
         self.record(events, Ending { task: task.id, well: true, ports: &ports }).await
     }
 
     async fn record_failure(&self, task: &Task, node: Option<&Node>, failure: Failure) -> Result<(), Failure> {
-        if failure.class == Class::Stopped {
+        let is_stopped = self.journal.run().task(task.id).is_some_and(|task| task.status == TaskStatus::Stopped);
+        if is_stopped || failure.class == Class::Stopped {
             return Ok(());
         }
         let then = self.then(task, node, &failure);

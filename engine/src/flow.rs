@@ -149,7 +149,7 @@ impl FlowCx<'_> {
     pub fn expression_problem(&mut self, pointer: &str, error: ExprError) {
         let pointer = format!("{}{pointer}", self.pointer);
         let problem =
-            self.document.problem_within(&pointer, error.at.unwrap_or(0), "expression", error.message, error.help);
+            self.document.problem_within(&pointer, error.at.unwrap_or(usize::MAX), "expression", error.message, error.help);
         self.problems.push(problem);
     }
 }

@@ -24,7 +24,7 @@ pub struct Journal {
 /// Why an event was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// It cannot follow; a task that was stopped meanwhile is told so.
+    /// It cannot follow, as of a task that was stopped meanwhile.
     #[error("{0}")]
     Illegal(String),
     /// The store did not take it.
@@ -35,7 +35,7 @@ pub enum AppendError {
 impl From<AppendError> for Failure {
     fn from(error: AppendError) -> Self {
         match error {
-            AppendError::Illegal(why) => Self::new(crate::failure::Class::Stopped, why),
+            AppendError::Illegal(why) => Self::internal(format!("an event cannot be recorded: {why}")),
             AppendError::Store(error) => error.into(),
         }
     }

@@ -460,8 +460,11 @@ impl Run {
         self.queues.values().all(VecDeque::is_empty) && !self.tasks.iter().any(Task::is_live)
     }
 
-    /// The time at which a task is tried again, if that is all there is to wait for.
+    /// The next time at which a task is tried again; none while nothing may begin.
     pub fn next_retry(&self) -> Option<Timestamp> {
+        if self.needs_resume() {
+            return None;
+        }
         let times = self.tasks.iter().filter_map(|task| match task.status {
             TaskStatus::Retrying(at) => Some(at),
             _ => None,
@@ -496,7 +499,7 @@ impl Run {
         }
         let mut begins: Vec<(u64, &str, Vec<ArrivalId>)> = Vec::new();
         for (activity, queue) in &self.queues {
-            if self.is_busy(activity) {
+            if queue.is_empty() || self.is_busy(activity) {
                 continue;
             }
             if let Some((order, takes)) = self.takes(activity, queue) {

@@ -238,7 +238,8 @@ impl From<StoreError> for Failure {
             StoreError::Format { .. } => Some("use the version of Campanile that wrote it, or a newer one"),
             _ => None,
         };
-        let failure = Self::new(Class::Storage, error.to_string());
+        let class = if matches!(error, StoreError::TooLarge { .. }) { Class::Limit } else { Class::Storage };
+        let failure = Self::new(class, error.to_string());
         match help {
             Some(help) => failure.help(help),
             None => failure,

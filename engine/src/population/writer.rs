@@ -51,19 +51,22 @@ enum Order {
 
 impl Writer {
     /// Writes into the folder `task` within the run's folder, after the segments that `sealed` already names by port.
-    pub fn new(run_folder: &Path, task: &str, sealed: &IndexMap<String, Vec<Segment>>) -> Self {
+    ///
+    /// What an earlier attempt left unfinished is removed; it may still be writing, so names tell attempts apart.
+    pub fn new(run_folder: &Path, task: &str, attempt: u32, sealed: &IndexMap<String, Vec<Segment>>) -> Self {
         let (orders, queue) = mpsc::channel(BATCHES_WAITING_MAX);
         let written = Arc::new(AtomicU64::new(0));
         let mut files = Files {
             run_folder: run_folder.to_owned(),
             task: task.to_owned(),
+            attempt,
             ports: IndexMap::new(),
             written: Arc::clone(&written),
             failed: None,
         };
         for (port, segments) in sealed {
             let rows = segments.iter().map(|segment| segment.rows).sum();
-            files.ports.insert(port.clone(), Port { segments: segments.len(), rows, open: None });
+            files.ports.insert(port.clone(), Port { segments: segments.len(), rows, open: None, is_new: true });
         }
         tokio::task::spawn_blocking(move || files.serve(queue));
         Self { orders, written }
@@ -107,6 +110,7 @@ impl Writer {
 struct Files {
     run_folder: PathBuf,
     task: String,
+    attempt: u32,
     ports: IndexMap<String, Port>,
     written: Arc<AtomicU64>,
     failed: Option<Failure>,
@@ -116,6 +120,8 @@ struct Port {
     segments: usize,
     rows: u64,
     open: Option<Open>,
+    /// Nothing was written to it by this attempt.
+    is_new: bool,
 }
 
 struct Open {
@@ -162,7 +168,7 @@ impl Files {
     }
 
     fn open(&mut self, port: &str, schema: &SchemaRef) -> Result<(), Failure> {
-        let state = self.ports.entry(port.to_owned()).or_insert(Port { segments: 0, rows: 0, open: None });
+        let state = self.ports.entry(port.to_owned()).or_insert(Port { segments: 0, rows: 0, open: None, is_new: true });
         if state.open.is_some() {
             return Ok(());
         }
@@ -170,7 +176,10 @@ impl Files {
         fs::create_dir_all(&folder)
             .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
         let name = format!("{:06}.arrow", state.segments + 1);
-        let part = folder.join(format!(".{name}.part"));
+        if std::mem::take(&mut state.is_new) {
+            remove_parts(&folder);
+        }
+        let part = folder.join(format!(".{name}.{}.part", self.attempt));
         let file =
             File::create(&part).map_err(|error| Failure::io(format!("cannot write {}", part.display()), &error))?;
         let sum = Summed { file, hasher: blake3::Hasher::new(), bytes: 0, written: Arc::clone(&self.written) };
@@ -208,6 +217,17 @@ impl Open {
         sync_folders(&place, run_folder).map_err(|error| io(&error))?;
         let checksum = sum.hasher.finalize().to_hex().to_string();
         Ok(Segment { path: self.path, rows: self.rows, bytes: sum.bytes, checksum })
+    }
+}
+
+/// Removes what earlier attempts left unfinished; what cannot be removed is in nobody's way.
+fn remove_parts(folder: &Path) {
+    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if file.path().extension().is_some_and(|extension| extension == "part")
+            && let Err(error) = fs::remove_file(file.path())
+        {
+            tracing::debug!(%error, file = %file.path().display(), "an unfinished file stays");
+        }
     }
 }
 
