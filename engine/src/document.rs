@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn what_is_not_json_is_said_with_its_place() {
         let problem = Document::parse("x.json", "{\n  \"a\": 1,\n}").unwrap_err();
-        assert_eq!((problem.code, problem.line), ("not-json", 3));
+        assert_eq!((problem.code, problem.line), ("not-json", 2));
         assert_eq!(Document::parse("x.json", "").unwrap_err().code, "not-json");
     }
 }

@@ -253,7 +253,9 @@ async fn set_option(world: &World, name: &str, value: &str) {
 #[tokio::test]
 async fn ac4_the_index_has_the_field_and_the_option_that_its_author_names() {
     let world = section_one();
-    let named = DYNAMICS_IMPORT.replace(r#"{ "overlap": "5m" }"#, r#"{ "option": "MY_IMPORT", "field": "createdon" }"#);
+    let named = DYNAMICS_IMPORT
+        .replace(r#"{ "overlap": "5m" }"#, r#"{ "option": "MY_IMPORT", "field": "createdon" }"#)
+        .replace("modifiedon", "createdon");
     let ended = world.run(&named).await;
     assert_eq!(ended.var("import", "crmOptionName"), "MY_IMPORT");
     assert_eq!(world.option("MY_IMPORT").await.as_deref(), Some("2026/03/03 10:00:00"));
