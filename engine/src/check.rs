@@ -14,7 +14,7 @@ use crate::flow::{FlowCx, Known};
 use crate::graph::{Graph, Vertex};
 use crate::problem::{Problem, suggestion};
 use crate::schema::Schemas;
-use crate::workflow::{ACTIVITIES_MAX, Common, OnError, is_name};
+use crate::workflow::{ACTIVITIES_MAX, Common, OnError, To, is_name};
 
 /// How many different sets of columns may reach one activity before it is taken as growing without end.
 const VARIANTS_MAX: usize = 16;
@@ -93,6 +93,7 @@ pub fn read(
     problems.extend(schemas.check_file(&document));
     let head = Head::read(&document, &mut problems);
     let mut activities = IndexMap::new();
+    let mut outlines = IndexMap::new();
     let written = document.value["activities"].as_object().cloned().unwrap_or_default();
     if written.len() > ACTIVITIES_MAX {
         let message = format!("there are {} activities; the most is {ACTIVITIES_MAX}", written.len());
@@ -101,12 +102,16 @@ pub fn read(
     }
     for (activity, settings) in &written {
         let reader = Reader { palette, schemas, document: &document, head: &head };
-        if let Some(node) = reader.activity(activity, settings, &mut problems) {
+        let Some(spec) = reader.spec(activity, settings, &mut problems) else { continue };
+        let (common, own) = split(settings);
+        let common: Option<Common> = serde_json::from_value(common).ok();
+        outlines.insert(activity.as_str(), (spec, common.clone().unwrap_or_default().to));
+        if let Some(node) = reader.activity(activity, spec, common, own, &mut problems) {
             activities.insert(activity.clone(), node);
         }
     }
     let names: BTreeSet<&str> = written.keys().map(String::as_str).collect();
-    check_transitions(&document, &activities, &names, &mut problems);
+    check_transitions(&document, &activities, &outlines, &names, &mut problems);
     let graph = graph(&activities);
     check_loops(&document, &graph, &mut problems);
     check_options(&document, name, &activities, &mut problems);
@@ -157,42 +162,51 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn activity(&self, name: &str, settings: &Value, problems: &mut Vec<Problem>) -> Option<Node> {
+    fn spec(&self, name: &str, settings: &Value, problems: &mut Vec<Problem>) -> Option<&'static Spec> {
         let pointer = format!("/activities/{}", escape(name));
-        let document = self.document;
         if !is_name(name) {
             let message = format!("\"{name}\" cannot name an activity");
             let help = "use letters, digits, _ and -, beginning with a letter; 64 at most".to_owned();
-            problems.push(document.problem_of_key(&pointer, "bad-name", message, Some(help)));
+            problems.push(self.document.problem_of_key(&pointer, "bad-name", message, Some(help)));
         }
         let Some(kind) = settings["type"].as_str() else {
             let help = Some(format!("there are: {}", self.kinds().collect::<Vec<_>>().join(", ")));
             let message = "an activity is an object with a \"type\"".to_owned();
-            problems.push(document.problem(&pointer, "missing-type", message, help));
+            problems.push(self.document.problem(&pointer, "missing-type", message, help));
             return None;
         };
-        let Some(spec) = self.palette.iter().find(|spec| spec.kind == kind).copied() else {
+        let spec = self.palette.iter().find(|spec| spec.kind == kind).copied();
+        if spec.is_none() {
             let help = suggestion(kind, self.kinds().collect::<Vec<_>>());
             let message = format!("there is no type of activity \"{kind}\"");
-            problems.push(document.problem(&format!("{pointer}/type"), "unknown-type", message, help));
-            return None;
-        };
-        let wrong = self.schemas.check_activity(document, &pointer, spec);
-        let sound = wrong.is_empty();
-        problems.extend(wrong);
-        if !sound {
+            problems.push(self.document.problem(&format!("{pointer}/type"), "unknown-type", message, help));
+        }
+        spec
+    }
+
+    fn activity(
+        &self,
+        name: &str,
+        spec: &'static Spec,
+        common: Option<Common>,
+        own: Value,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Node> {
+        let pointer = format!("/activities/{}", escape(name));
+        let wrong = self.schemas.check_activity(self.document, &pointer, spec);
+        if !wrong.is_empty() {
+            problems.extend(wrong);
             return None;
         }
-        let (common, own) = split(settings);
-        let built = serde_json::from_value::<Common>(common).and_then(|common| Ok((common, (spec.build)(own)?)));
-        match built {
-            Ok((common, activity)) => {
-                let own = zone(document, &pointer, common.time_zone.as_deref(), problems);
+        let common = common?;
+        match (spec.build)(own) {
+            Ok(activity) => {
+                let own = zone(self.document, &pointer, common.time_zone.as_deref(), problems);
                 let time_zone = own.unwrap_or_else(|| self.head.time_zone.clone());
                 Some(Node { spec, common, time_zone, activity })
             }
             Err(error) => {
-                problems.push(document.problem(&pointer, "wrong-value", error.to_string(), None));
+                problems.push(self.document.problem(&pointer, "wrong-value", error.to_string(), None));
                 None
             }
         }
@@ -230,22 +244,20 @@ fn graph(activities: &IndexMap<String, Node>) -> Graph {
     Graph::new(activities.iter().map(|(name, node)| (name.clone(), vertex(node))).collect())
 }
 
+/// Transitions are checked also where an activity's own settings are wrong; its ports are known only where they are not.
 fn check_transitions(
     document: &Document,
     activities: &IndexMap<String, Node>,
+    outlines: &IndexMap<&str, (&'static Spec, To)>,
     names: &BTreeSet<&str>,
     problems: &mut Vec<Problem>,
 ) {
-    for (name, node) in activities {
+    for (name, (spec, to)) in outlines {
         let pointer = format!("/activities/{}/to", escape(name));
-        let mut ports: Vec<String> = node.ports().into_iter().map(|port| port.name.into_owned()).collect();
-        ports.push("error".to_owned());
-        if node.common.attempts.or(node.activity.attempts_default()).is_some() {
-            ports.push("exhausted".to_owned());
-        }
-        for (port, targets) in &node.common.to.0 {
-            if !ports.contains(port) {
-                let message = format!("{} has no port \"{port}\"", node.spec.kind);
+        let ports = activities.get(*name).map(ports);
+        for (port, targets) in &to.0 {
+            if let Some(ports) = ports.as_ref().filter(|ports| !ports.contains(port)) {
+                let message = format!("{} has no port \"{port}\"", spec.kind);
                 let help = suggestion(port, ports.iter().map(String::as_str));
                 let at = format!("{pointer}/{}", escape(port));
                 problems.push(document.problem_of_key(&at, "unknown-port", message, help));
@@ -256,15 +268,24 @@ fn check_transitions(
                     let message = format!("there is no activity \"{target}\"");
                     let help = suggestion(target, names.iter().copied());
                     problems.push(document.problem(&at, "unknown-target", message, help));
-                } else if activities.get(target).is_some_and(|node| !node.spec.inbound) {
-                    let kind = activities[target].spec.kind;
-                    let message = format!("nothing can lead into \"{target}\": a {kind} begins a run");
+                } else if let Some((into, _)) = outlines.get(target.as_str()).filter(|(into, _)| !into.inbound) {
+                    let message = format!("nothing can lead into \"{target}\": a {} begins a run", into.kind);
                     let help = Some("lead to the activity after it".to_owned());
                     problems.push(document.problem(&at, "no-way-in", message, help));
                 }
             }
         }
     }
+}
+
+/// The names of all ways out of an activity.
+fn ports(node: &Node) -> Vec<String> {
+    let mut ports: Vec<String> = node.ports().into_iter().map(|port| port.name.into_owned()).collect();
+    ports.push("error".to_owned());
+    if node.common.attempts.or(node.activity.attempts_default()).is_some() {
+        ports.push("exhausted".to_owned());
+    }
+    ports
 }
 
 fn target_pointer(document: &Document, to: &str, port: &str, targets: &[String], target: &str) -> String {

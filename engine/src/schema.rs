@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::activity::{Palette, Spec};
 use crate::document::{Document, escape};
+use crate::expr::{Expr, ExprError};
 use crate::problem::{Problem, suggestion};
 use crate::workflow::{Common, WorkflowFile};
 
@@ -105,7 +106,11 @@ impl Schemas {
                 let schema = schema();
                 // Our own schemas are sound: a test prepares them all.
                 #[expect(clippy::expect_used, reason = "a test prepares every schema of the palette")]
-                let validator = jsonschema::validator_for(&schema).expect("our own schema is sound");
+                let validator = jsonschema::options()
+                    .with_format("expression", |text: &str| Expr::parse(text).is_ok())
+                    .should_validate_formats(true)
+                    .build(&schema)
+                    .expect("our own schema is sound");
                 std::sync::Arc::new((schema, validator))
             });
             std::sync::Arc::clone(entry)
@@ -153,12 +158,19 @@ impl Told<'_> {
                 let options = [plain(expected_value)];
                 problem("wrong-value", self.not_among(error.instance(), &options), among(error.instance(), &options))
             }
+            ValidationErrorKind::Format { .. } => self.expression(&at, error.instance()).into_iter().collect(),
             ValidationErrorKind::Pattern { .. } => {
                 let message = format!("{} is not of the form that is needed", plain(error.instance()));
                 problem("wrong-value", message, self.told_of(error))
             }
             _ => problem("wrong-value", error.to_string(), None),
         }
+    }
+
+    /// What is wrong with an expression, at its place; `format` is used for nothing else.
+    fn expression(&self, at: &str, text: &Value) -> Option<Problem> {
+        let ExprError { at: place, message, help, .. } = Expr::parse(text.as_str()?).err()?;
+        Some(self.document.problem_within(at, place.unwrap_or(usize::MAX), "expression", message, help))
     }
 
     fn unknown_key(&self, at: &str, key: &str, error: &ValidationError<'_>) -> Problem {
