@@ -45,7 +45,9 @@ pub fn to_instant(option: &str, text: &str) -> Result<Timestamp, Failure> {
     let read = DateTime::strptime(PATTERN, text.trim()).and_then(|at| at.to_zoned(TimeZone::UTC));
     read.map(|at| at.timestamp()).map_err(|_| {
         let message = format!("option {option} is \"{text}\", which is not of the form {FORMAT}");
-        let help = format!("set it with `campanile options set {option} \"2026/03/03 10:00:00\"`, or remove it for a full import");
+        let help = format!(
+            "set it with `campanile options set {option} \"2026/03/03 10:00:00\"`, or remove it for a full import"
+        );
         Failure::new(Class::Config, message).help(help)
     })
 }
@@ -80,7 +82,8 @@ impl Opened {
             && start > to
         {
             let now = to_text(to);
-            let message = format!("option {option} is {}, later than the CRM's clock, which shows {now}", to_text(start));
+            let message =
+                format!("option {option} is {}, later than the CRM's clock, which shows {now}", to_text(start));
             let help = format!("set it to a time that has passed: `campanile options set {option} \"{now}\"`");
             return Err(Failure::new(Class::Config, message).help(help));
         }
@@ -296,9 +299,8 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let now = at("2026-03-03T11:00:00Z");
         let window = |before: &str| Opened::new("X", Some(before.to_owned()), now, SignedDuration::ZERO).unwrap();
-        let file = |before: &str, task: &str| {
-            Tail::open(data.path(), &window(before), task, 0, 9).unwrap().finish().unwrap()
-        };
+        let file =
+            |before: &str, task: &str| Tail::open(data.path(), &window(before), task, 0, 9).unwrap().finish().unwrap();
         let current = file("2026/03/03 08:00:00", "w-1/1");
         let lost = file("2026/03/03 07:00:00", "w-2/1");
         let rival = file("2026/03/03 09:00:00", "w-3/1");

@@ -292,9 +292,7 @@ impl CrmImport {
         let Some(filter) = &self.filter else { return true };
         let columns = Columns::Known(Arc::new(readable(object)));
         let Some(bound) = cx.expression("/filter", filter, &columns, Some(&Type::Bool)) else { return false };
-        let raw = |name: &&str| {
-            self.fields.iter().any(|choice| choice.name() == *name && choice.conversion().is_raw())
-        };
+        let raw = |name: &&str| self.fields.iter().any(|choice| choice.name() == *name && choice.conversion().is_raw());
         if let Some(name) = bound.expr().fields().into_iter().find(raw) {
             let message = format!("{name} cannot be copied as text and stand in the filter");
             let help = Some("choose another conversion for it, or filter in a later activity".to_owned());
@@ -311,7 +309,8 @@ impl CrmImport {
             if object.index_field(candidates).is_some() {
                 return true;
             }
-            let message = format!("{} has none of the fields that tell changes: {}", object.name, candidates.join(", "));
+            let message =
+                format!("{} has none of the fields that tell changes: {}", object.name, candidates.join(", "));
             let help = Some("name a date and time of it as \"field\", or switch the automatic index off".to_owned());
             cx.problem("/automaticIndex", "no-index-field", message, help);
             return false;
@@ -325,7 +324,8 @@ impl CrmImport {
             let message = format!("{name} is not a date and time, so it cannot tell what changed");
             cx.problem(pointer, "index-field", message, Some("use one such as modifiedon".to_owned()));
         }
-        let copied = self.fields.iter().any(|choice| choice.name() == name && choice.conversion() != Conversion::Default);
+        let copied =
+            self.fields.iter().any(|choice| choice.name() == name && choice.conversion() != Conversion::Default);
         if copied {
             let message = format!("{name} is the index field, so it is imported as it is");
             cx.problem(pointer, "index-field", message, Some("leave its conversion away".to_owned()));
@@ -420,7 +420,9 @@ fn check_field(object: &Object, name: &str, pointer: &str, cx: &mut FlowCx<'_>) 
 
 /// The columns that a filter may use: every field that can be read.
 fn readable(object: &Object) -> Schema {
-    Schema::new(object.fields.values().filter(|field| field.readable).map(|field| field.column(false)).collect::<Vec<_>>())
+    Schema::new(
+        object.fields.values().filter(|field| field.readable).map(|field| field.column(false)).collect::<Vec<_>>(),
+    )
 }
 
 fn set_vars(cx: &mut Cx, window: &Opened) {

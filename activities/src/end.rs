@@ -18,8 +18,7 @@ pub struct End {
 }
 
 /// What the palette shows.
-pub static SPEC: Spec =
-    Spec { kind: "end", example: r#"{ "type": "end", "stopAll": true }"#, ..Spec::of::<End>() };
+pub static SPEC: Spec = Spec { kind: "end", example: r#"{ "type": "end", "stopAll": true }"#, ..Spec::of::<End>() };
 
 #[async_trait]
 impl Activity for End {

@@ -411,7 +411,12 @@ impl Cx {
             self.sealed.entry(port.clone()).or_default().extend(new.iter().cloned());
             for some in new.chunks(SEGMENTS_PER_EVENT_MAX) {
                 let segments = IndexMap::from([(port.clone(), some.to_vec())]);
-                events.push(Event::Sealed { task: self.task, segments, position: Value::Null, tally: Tally::default() });
+                events.push(Event::Sealed {
+                    task: self.task,
+                    segments,
+                    position: Value::Null,
+                    tally: Tally::default(),
+                });
             }
         }
         // All are recorded together, and the last one has the place to go on from.

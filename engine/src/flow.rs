@@ -148,8 +148,13 @@ impl FlowCx<'_> {
     /// Reports what is wrong with an expression or script at its place in the text.
     pub fn expression_problem(&mut self, pointer: &str, error: ExprError) {
         let pointer = format!("{}{pointer}", self.pointer);
-        let problem =
-            self.document.problem_within(&pointer, error.at.unwrap_or(usize::MAX), "expression", error.message, error.help);
+        let problem = self.document.problem_within(
+            &pointer,
+            error.at.unwrap_or(usize::MAX),
+            "expression",
+            error.message,
+            error.help,
+        );
         self.problems.push(problem);
     }
 }

@@ -52,9 +52,7 @@ impl FromStr for Kind {
         match text {
             "sled" => Ok(Self::Sled),
             "redb" => Ok(Self::Redb),
-            other => Err(format!(
-                "{other} is no kind of store; there are sled and redb"
-            )),
+            other => Err(format!("{other} is no kind of store; there are sled and redb")),
         }
     }
 }
@@ -96,9 +94,7 @@ impl Careful {
     }
 
     fn disk(&self) -> Result<&dyn Disk, StoreError> {
-        self.0
-            .as_deref()
-            .ok_or_else(|| failed("use a closed database", "it was closed", false))
+        self.0.as_deref().ok_or_else(|| failed("use a closed database", "it was closed", false))
     }
 }
 
@@ -130,11 +126,7 @@ enum During {
     Writing,
 }
 
-fn calmly<T>(
-    during: During,
-    action: &str,
-    work: impl FnOnce() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+fn calmly<T>(during: During, action: &str, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = words_of(panic.as_ref());
         let full = message.contains("StorageFull") || message.contains("No space left");
@@ -147,39 +139,22 @@ fn calmly<T>(
 
 fn words_of(panic: &(dyn Any + Send)) -> String {
     let words = panic.downcast_ref::<String>().map(String::as_str);
-    words
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("the database panicked")
-        .to_owned()
+    words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the database panicked").to_owned()
 }
 
 /// [`StoreError::Damaged`], shortly.
 pub(crate) fn damaged(what: impl Into<String>, how: impl Into<String>) -> StoreError {
-    StoreError::Damaged {
-        what: what.into(),
-        how: how.into(),
-    }
+    StoreError::Damaged { what: what.into(), how: how.into() }
 }
 
 /// [`StoreError::Io`], shortly.
-pub(crate) fn failed(
-    action: impl Into<String>,
-    message: impl Into<String>,
-    full: bool,
-) -> StoreError {
-    StoreError::Io {
-        action: action.into(),
-        message: message.into(),
-        full,
-    }
+pub(crate) fn failed(action: impl Into<String>, message: impl Into<String>, full: bool) -> StoreError {
+    StoreError::Io { action: action.into(), message: message.into(), full }
 }
 
 /// What the system said to us.
 pub(crate) fn io_failed(action: impl Into<String>, error: &io::Error) -> StoreError {
-    let full = matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    );
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     failed(action, error.to_string(), full)
 }
 

@@ -25,17 +25,11 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub(crate) fn take(folder: &Path) -> Result<Self, StoreError> {
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(folder.join("lock"));
+        let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock"));
         let file = file.map_err(|e| io_failed("open its lock", &e))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
-                folder: folder.to_owned(),
-            }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: folder.to_owned() }),
             Err(TryLockError::Error(e)) => Err(io_failed("lock the folder", &e)),
         }
     }
@@ -69,25 +63,13 @@ impl Witness {
     pub(crate) fn begin(folder: &Path, now: Witnessed) -> Result<Self, StoreError> {
         let path = folder.join("witness");
         let failed = |e: io::Error| io_failed("write its witness", &e);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
-        let mut witness = Self {
-            path,
-            file,
-            kind: now.kind,
-            turn: 0,
-        };
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let mut witness = Self { path, file, kind: now.kind, turn: 0 };
         for _ in 0..SLOTS {
             witness.write(now.epoch, now.commits)?;
             witness.file.sync_all().map_err(failed)?;
         }
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(witness)
     }
 
@@ -96,31 +78,19 @@ impl Witness {
     pub(crate) fn check(&self, epoch: u64) -> Result<(), StoreError> {
         match read_witness(&self.path)? {
             Some(found) if found.epoch == epoch => Ok(()),
-            Some(found) => Err(StoreError::Fenced {
-                ours: epoch,
-                theirs: found.epoch,
-            }),
-            None => Err(failed(
-                "find its witness",
-                "the folder was moved or deleted",
-                false,
-            )),
+            Some(found) => Err(StoreError::Fenced { ours: epoch, theirs: found.epoch }),
+            None => Err(failed("find its witness", "the folder was moved or deleted", false)),
         }
     }
 
     /// Not synced: after a power cut it may say less than is true, which is no lie.
     pub(crate) fn write(&mut self, epoch: u64, commits: u64) -> Result<(), StoreError> {
-        let said = format!(
-            "campanile store {FORMAT} {} epoch {epoch} commits {commits}",
-            self.kind
-        );
+        let said = format!("campanile store {FORMAT} {} epoch {epoch} commits {commits}", self.kind);
         let line = format!("{said} sum {}", sum(&said));
         let slot = format!("{line:<width$}\n", width = SLOT_BYTES - 1);
         let at = (self.turn % SLOTS) * SLOT_BYTES as u64;
         self.turn += 1;
-        self.file
-            .write_all_at(slot.as_bytes(), at)
-            .map_err(|e| io_failed("write its witness", &e))
+        self.file.write_all_at(slot.as_bytes(), at).map_err(|e| io_failed("write its witness", &e))
     }
 }
 
@@ -150,9 +120,7 @@ fn read_witness(path: &Path) -> Result<Option<Witnessed>, StoreError> {
     }
     let how = "neither of its two lines can be read; without this file the store opens, but nobody can tell whether \
                its last commits are still there";
-    newest
-        .map(Some)
-        .ok_or_else(|| damaged(path.display().to_string(), how))
+    newest.map(Some).ok_or_else(|| damaged(path.display().to_string(), how))
 }
 
 fn understood(said: &str) -> Result<Witnessed, StoreError> {
@@ -163,11 +131,7 @@ fn understood(said: &str) -> Result<Witnessed, StoreError> {
     };
     let found = format.parse().map_err(|_| unknown())?;
     if found != FORMAT {
-        return Err(StoreError::Format {
-            what: "the store".to_owned(),
-            found,
-            known: FORMAT,
-        });
+        return Err(StoreError::Format { what: "the store".to_owned(), found, known: FORMAT });
     }
     let [kind, "epoch", epoch, "commits", commits] = rest else {
         return Err(unknown());

@@ -47,25 +47,13 @@ impl Memory {
     /// An empty store that takes `writes` appends and moves of options, and then refuses every write, as a process
     /// does that ended before the next one.
     pub fn failing_after(writes: u64) -> Self {
-        Self::over(
-            Arc::default(),
-            Some(Left {
-                writes,
-                keeps: false,
-            }),
-        )
+        Self::over(Arc::default(), Some(Left { writes, keeps: false }))
     }
 
     /// An empty store that keeps the `write`-th write (from 1) but answers it with an error and then refuses all others,
     /// as a process does that ended after it was durable and before its caller heard of it.
     pub fn losing_answer_of(write: u64) -> Self {
-        Self::over(
-            Arc::default(),
-            Some(Left {
-                writes: write.saturating_sub(1),
-                keeps: true,
-            }),
-        )
+        Self::over(Arc::default(), Some(Left { writes: write.saturating_sub(1), keeps: true }))
     }
 
     /// What a new process finds: all that was kept, in a store that does not fail.
@@ -77,25 +65,12 @@ impl Memory {
     /// What a new process finds, in a store that fails after that many more writes.
     #[must_use]
     pub fn reopened_failing_after(&self, writes: u64) -> Self {
-        Self::over(
-            Arc::clone(&self.kept),
-            Some(Left {
-                writes,
-                keeps: false,
-            }),
-        )
+        Self::over(Arc::clone(&self.kept), Some(Left { writes, keeps: false }))
     }
 
     fn over(kept: Arc<Kept>, left: Option<Left>) -> Self {
-        let commits = read::meta(&*kept)
-            .ok()
-            .flatten()
-            .map_or(0, |meta| meta.commits);
-        Self {
-            kept,
-            left: Mutex::new(left),
-            commits: watch::Sender::new(commits),
-        }
+        let commits = read::meta(&*kept).ok().flatten().map_or(0, |meta| meta.commits);
+        Self { kept, left: Mutex::new(left), commits: watch::Sender::new(commits) }
     }
 
     fn write(&self, request: Request) -> Result<(), StoreError> {
@@ -103,8 +78,7 @@ impl Memory {
         let mut plan = match read::meta(&*self.kept)? {
             Some(meta) => Plan::new(&*self.kept, meta.epoch)?,
             None => {
-                self.kept
-                    .commit(&vec![(record::META.to_vec(), Some(Meta::new().encode()?))])?;
+                self.kept.commit(&vec![(record::META.to_vec(), Some(Meta::new().encode()?))])?;
                 Plan::new(&*self.kept, 0)?
             }
         };
@@ -184,9 +158,7 @@ impl Disk for Kept {
     fn range(&self, from: &[u8], to: &[u8]) -> Result<Entries, StoreError> {
         let map = self.map();
         let entries = map.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
-        Ok(entries
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
+        Ok(entries.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {

@@ -61,17 +61,14 @@ impl OnDisk {
     /// they are read. [`StoreError::Format`] where a newer version wrote it. [`StoreError::Io`] where the disk fails, or
     /// the folder has the other kind of store.
     pub fn open(folder: &Path, kind: Kind) -> Result<Self, StoreError> {
-        fs::create_dir_all(folder)
-            .map_err(|e| io_failed(format!("make {}", folder.display()), &e))?;
+        fs::create_dir_all(folder).map_err(|e| io_failed(format!("make {}", folder.display()), &e))?;
         let lock = Lock::take(folder)?;
         let witnessed = Witness::read(folder)?;
         if let Some(witnessed) = witnessed {
             check_kind(folder, kind, witnessed)?;
         }
         let disk = match disk::open(folder, kind) {
-            Err(StoreError::Io { full: true, .. }) if folder::give_up_reserve(folder) => {
-                disk::open(folder, kind)?
-            }
+            Err(StoreError::Io { full: true, .. }) if folder::give_up_reserve(folder) => disk::open(folder, kind)?,
             opened => opened?,
         };
         let before = read::meta(&disk)?;
@@ -82,47 +79,19 @@ impl OnDisk {
         let mut meta = before.unwrap_or_else(Meta::new);
         meta.epoch += 1;
         disk.commit(&vec![(record::META.to_vec(), Some(meta.encode()?))])?;
-        let witness = Witness::begin(
-            folder,
-            Witnessed {
-                kind,
-                epoch: meta.epoch,
-                commits: meta.commits,
-            },
-        )?;
+        let witness = Witness::begin(folder, Witnessed { kind, epoch: meta.epoch, commits: meta.commits })?;
         folder::keep_reserve(folder);
         Self::start(disk, &meta, witness, lock)
     }
 
-    pub(crate) fn start(
-        disk: Careful,
-        meta: &Meta,
-        witness: Witness,
-        lock: Lock,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn start(disk: Careful, meta: &Meta, witness: Witness, lock: Lock) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let (sender, commits) = watch::channel(meta.commits);
-        let shared = Arc::new(Shared {
-            disk,
-            epoch: meta.epoch,
-            broken: OnceLock::new(),
-            _lock: lock,
-        });
-        let writer = Writer {
-            shared: Arc::clone(&shared),
-            witness,
-            commits: sender,
-        };
-        let writer = thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || writer.work(jobs));
+        let shared = Arc::new(Shared { disk, epoch: meta.epoch, broken: OnceLock::new(), _lock: lock });
+        let writer = Writer { shared: Arc::clone(&shared), witness, commits: sender };
+        let writer = thread::Builder::new().name("store".to_owned()).spawn(move || writer.work(jobs));
         let writer = writer.map_err(|e| io_failed("start its thread", &e))?;
-        Ok(Self {
-            shared,
-            queue: Some(queue),
-            writer: Some(writer),
-            commits,
-        })
+        Ok(Self { shared, queue: Some(queue), writer: Some(writer), commits })
     }
 
     /// Reads every event of every run, and says what is damaged first.
@@ -134,19 +103,10 @@ impl OnDisk {
     }
 
     async fn write(&self, request: Request) -> Result<(), StoreError> {
-        let gone = || {
-            self.shared
-                .broken
-                .get()
-                .cloned()
-                .unwrap_or_else(|| failed("write", "it was closed", false))
-        };
+        let gone = || self.shared.broken.get().cloned().unwrap_or_else(|| failed("write", "it was closed", false));
         let queue = self.queue.as_ref().ok_or_else(gone)?;
         let (answer, answered) = oneshot::channel();
-        queue
-            .send(Job { request, answer })
-            .await
-            .map_err(|_| gone())?;
+        queue.send(Job { request, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 
@@ -160,8 +120,7 @@ impl OnDisk {
             Some(error) => Err(error.clone()),
             None => read(&shared.disk),
         });
-        task.await
-            .map_err(|e| failed("read", e.to_string(), false))?
+        task.await.map_err(|e| failed("read", e.to_string(), false))?
     }
 }
 
@@ -174,10 +133,7 @@ fn check_kind(folder: &Path, kind: Kind, witnessed: Witnessed) -> Result<(), Sto
     let file = folder.join(kind.main_file());
     match fs::metadata(&file) {
         Ok(found) if found.len() > 0 => Ok(()),
-        _ => Err(damaged(
-            file.display().to_string(),
-            "the file is missing or empty, but there was a store here",
-        )),
+        _ => Err(damaged(file.display().to_string(), "the file is missing or empty, but there was a store here")),
     }
 }
 
@@ -187,18 +143,11 @@ fn check_age(meta: Option<&Meta>, witnessed: Option<Witnessed>) -> Result<(), St
     };
     let (epoch, commits) = meta.map_or((0, 0), |meta| (meta.epoch, meta.commits));
     if commits < witnessed.commits {
-        let how = format!(
-            "its last {} commits of {} are missing",
-            witnessed.commits - commits,
-            witnessed.commits
-        );
+        let how = format!("its last {} commits of {} are missing", witnessed.commits - commits, witnessed.commits);
         return Err(damaged("the store", how));
     }
     if epoch < witnessed.epoch {
-        let how = format!(
-            "it was opened {} times, and knows of {epoch} only",
-            witnessed.epoch
-        );
+        let how = format!("it was opened {} times, and knows of {epoch} only", witnessed.epoch);
         return Err(damaged("the store", how));
     }
     Ok(())
@@ -235,10 +184,7 @@ impl Writer {
 
     /// One commit for all, then the answers.
     fn serve(&mut self, jobs: Vec<Job>) {
-        let (requests, answers): (Vec<_>, Vec<_>) = jobs
-            .into_iter()
-            .map(|job| (job.request, job.answer))
-            .unzip();
+        let (requests, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.request, job.answer)).unzip();
         let done = match self.shared.broken.get() {
             Some(error) => Err(error.clone()),
             None => self.commit(requests),
@@ -257,17 +203,11 @@ impl Writer {
     }
 
     /// One verdict for each request, or why nothing can be written any more.
-    fn commit(
-        &mut self,
-        requests: Vec<Request>,
-    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    fn commit(&mut self, requests: Vec<Request>) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         let Shared { disk, epoch, .. } = &*self.shared;
         self.witness.check(*epoch)?;
         let mut plan = Plan::new(disk, *epoch)?;
-        let verdicts: Vec<_> = requests
-            .into_iter()
-            .map(|request| plan.admit(request))
-            .collect();
+        let verdicts: Vec<_> = requests.into_iter().map(|request| plan.admit(request)).collect();
         if let Some(error) = verdicts.iter().find_map(unreadable) {
             return Err(error);
         }
@@ -291,11 +231,7 @@ impl Writer {
 
 /// A disk that cannot be read is no ground to write on.
 fn unreadable(verdict: &Result<(), StoreError>) -> Option<StoreError> {
-    verdict
-        .as_ref()
-        .err()
-        .filter(|error| matches!(error, StoreError::Io { .. }))
-        .cloned()
+    verdict.as_ref().err().filter(|error| matches!(error, StoreError::Io { .. })).cloned()
 }
 
 #[async_trait]
@@ -307,8 +243,7 @@ impl Store for OnDisk {
         events: Vec<Recorded>,
         options: Vec<OptionChange>,
     ) -> Result<(), StoreError> {
-        self.write(Request::append(run, expected, &events, options)?)
-            .await
+        self.write(Request::append(run, expected, &events, options)?).await
     }
 
     async fn events(&self, run: &RunId, from: u64) -> Result<Vec<Recorded>, StoreError> {

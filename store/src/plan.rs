@@ -39,39 +39,19 @@ impl Request {
     ) -> Result<Self, StoreError> {
         let numbered = (expected..).zip(events);
         let events = numbered.map(|(number, event)| record::encode_event(run, number, event));
-        let journal = Journal {
-            run: run.clone(),
-            expected,
-            events: events.collect::<Result<_, _>>()?,
-        };
-        Ok(Self {
-            journal: Some(journal),
-            options: changes(options)?,
-        })
+        let journal = Journal { run: run.clone(), expected, events: events.collect::<Result<_, _>>()? };
+        Ok(Self { journal: Some(journal), options: changes(options)? })
     }
 
     pub(crate) fn options(options: Vec<OptionChange>) -> Result<Self, StoreError> {
-        Ok(Self {
-            journal: None,
-            options: changes(options)?,
-        })
+        Ok(Self { journal: None, options: changes(options)? })
     }
 }
 
 fn changes(options: Vec<OptionChange>) -> Result<Vec<Change>, StoreError> {
-    let change = |OptionChange {
-                      name,
-                      expect,
-                      value,
-                  }: OptionChange| {
-        let value = value
-            .map(|value| record::encode_option(&name, &value))
-            .transpose()?;
-        Ok(Change {
-            name,
-            expect,
-            value,
-        })
+    let change = |OptionChange { name, expect, value }: OptionChange| {
+        let value = value.map(|value| record::encode_option(&name, &value)).transpose()?;
+        Ok(Change { name, expect, value })
     };
     options.into_iter().map(change).collect()
 }
@@ -91,29 +71,16 @@ struct Staged {
 impl<'a> Plan<'a> {
     /// Begins a commit of the owner with this epoch.
     pub(crate) fn new(disk: &'a dyn Disk, epoch: u64) -> Result<Self, StoreError> {
-        let meta =
-            read::meta(disk)?.ok_or_else(|| damaged("the store", "its own record is missing"))?;
+        let meta = read::meta(disk)?.ok_or_else(|| damaged("the store", "its own record is missing"))?;
         if meta.epoch != epoch {
-            return Err(StoreError::Fenced {
-                ours: epoch,
-                theirs: meta.epoch,
-            });
+            return Err(StoreError::Fenced { ours: epoch, theirs: meta.epoch });
         }
-        Ok(Self {
-            disk,
-            admitted: Staged {
-                meta,
-                values: BTreeMap::new(),
-            },
-        })
+        Ok(Self { disk, admitted: Staged { meta, values: BTreeMap::new() } })
     }
 
     /// Adds a request where all that it expects is true, else nothing of it.
     pub(crate) fn admit(&mut self, request: Request) -> Result<(), StoreError> {
-        let mut staged = Staged {
-            meta: self.admitted.meta.clone(),
-            values: BTreeMap::new(),
-        };
+        let mut staged = Staged { meta: self.admitted.meta.clone(), values: BTreeMap::new() };
         if let Some(journal) = request.journal {
             self.stage_events(&mut staged, journal)?;
         }
@@ -138,11 +105,7 @@ impl<'a> Plan<'a> {
     }
 
     fn stage_events(&self, staged: &mut Staged, journal: Journal) -> Result<(), StoreError> {
-        let Journal {
-            run,
-            expected,
-            events,
-        } = journal;
+        let Journal { run, expected, events } = journal;
         let stored = self.get(staged, &record::head_key(&run))?;
         let is_new = stored.is_none();
         let mut head = match stored {
@@ -150,11 +113,7 @@ impl<'a> Plan<'a> {
             None => Head::new(&run, staged.meta.runs),
         };
         if head.events != expected {
-            return Err(StoreError::Conflict {
-                run,
-                expected,
-                actual: head.events,
-            });
+            return Err(StoreError::Conflict { run, expected, actual: head.events });
         }
         if events.is_empty() {
             return Ok(());
@@ -163,30 +122,18 @@ impl<'a> Plan<'a> {
         for event in events {
             head.chain = record::chain_next(&head.chain, &event);
             let stored = [&head.chain[..], &event].concat();
-            staged
-                .values
-                .insert(record::event_key(&run, head.events), Some(stored));
+            staged.values.insert(record::event_key(&run, head.events), Some(stored));
             head.events += 1;
         }
-        staged
-            .values
-            .insert(record::head_key(&run), Some(head.encode(&run)?));
+        staged.values.insert(record::head_key(&run), Some(head.encode(&run)?));
         Ok(())
     }
 
     fn stage_option(&self, staged: &mut Staged, change: Change) -> Result<(), StoreError> {
-        let Change {
-            name,
-            expect,
-            value,
-        } = change;
+        let Change { name, expect, value } = change;
         let key = record::option_key(&name);
         let before = self.get(staged, &key)?;
-        let text = before
-            .as_ref()
-            .map(|sealed| record::decode_option(&name, sealed))
-            .transpose()?
-            .map(|o| o.value);
+        let text = before.as_ref().map(|sealed| record::decode_option(&name, sealed)).transpose()?.map(|o| o.value);
         if let Expect::Is(expected) = expect
             && expected != text
         {
@@ -195,20 +142,14 @@ impl<'a> Plan<'a> {
         for sealed in [&before, &value].into_iter().flatten() {
             staged.meta.toggle_option(sealed);
         }
-        let counted = (staged.meta.options + u64::from(value.is_some()))
-            .checked_sub(u64::from(before.is_some()));
-        staged.meta.options = counted
-            .ok_or_else(|| damaged("the list of options", "there are more than were kept"))?;
+        let counted = (staged.meta.options + u64::from(value.is_some())).checked_sub(u64::from(before.is_some()));
+        staged.meta.options = counted.ok_or_else(|| damaged("the list of options", "there are more than were kept"))?;
         staged.values.insert(key, value);
         Ok(())
     }
 
     fn get(&self, staged: &Staged, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match staged
-            .values
-            .get(key)
-            .or_else(|| self.admitted.values.get(key))
-        {
+        match staged.values.get(key).or_else(|| self.admitted.values.get(key)) {
             Some(value) => Ok(value.clone()),
             None => self.disk.get(key),
         }

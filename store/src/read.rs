@@ -10,15 +10,11 @@ use crate::record::{self, Head, Meta, Sum};
 
 /// `None` where nothing was ever written.
 pub(crate) fn meta(disk: &dyn Disk) -> Result<Option<Meta>, StoreError> {
-    disk.get(record::META)?
-        .map(|bytes| Meta::decode(&bytes))
-        .transpose()
+    disk.get(record::META)?.map(|bytes| Meta::decode(&bytes)).transpose()
 }
 
 pub(crate) fn head(disk: &dyn Disk, run: &RunId) -> Result<Option<Head>, StoreError> {
-    disk.get(&record::head_key(run))?
-        .map(|bytes| Head::decode(run, &bytes))
-        .transpose()
+    disk.get(&record::head_key(run))?.map(|bytes| Head::decode(run, &bytes)).transpose()
 }
 
 /// The events of a run from `from` on.
@@ -27,16 +23,10 @@ pub(crate) fn head(disk: &dyn Disk, run: &RunId) -> Result<Option<Head>, StoreEr
 pub(crate) fn events(disk: &dyn Disk, run: &RunId, from: u64) -> Result<Vec<Recorded>, StoreError> {
     let Some(head) = head(disk, run)? else {
         // A run without head has no events, unless the head was lost.
-        let stray = disk.range(
-            &record::event_key(run, 0),
-            &record::event_key(run, u64::MAX),
-        )?;
+        let stray = disk.range(&record::event_key(run, 0), &record::event_key(run, u64::MAX))?;
         return match stray.is_empty() {
             true => Ok(Vec::new()),
-            false => Err(damaged(
-                format!("the journal of run {run}"),
-                "it has events but no head",
-            )),
+            false => Err(damaged(format!("the journal of run {run}"), "it has events but no head")),
         };
     };
     if from >= head.events {
@@ -48,20 +38,14 @@ pub(crate) fn events(disk: &dyn Disk, run: &RunId, from: u64) -> Result<Vec<Reco
     };
     let mut events = Vec::new();
     let mut number = from;
-    for (key, stored) in disk.range(
-        &record::event_key(run, from),
-        &record::event_key(run, head.events),
-    )? {
+    for (key, stored) in disk.range(&record::event_key(run, from), &record::event_key(run, head.events))? {
         if key != record::event_key(run, number) {
             return Err(missing(run, number));
         }
         let (stored_chain, json) = split(run, number, &stored)?;
         chain = record::chain_next(&chain, json);
         if chain != stored_chain {
-            return Err(damaged(
-                format!("event {number} of run {run}"),
-                "its checksum is wrong",
-            ));
+            return Err(damaged(format!("event {number} of run {run}"), "its checksum is wrong"));
         }
         events.push(record::decode_event(run, number, json)?);
         number += 1;
@@ -77,9 +61,7 @@ pub(crate) fn events(disk: &dyn Disk, run: &RunId, from: u64) -> Result<Vec<Reco
 }
 
 fn chain_of(disk: &dyn Disk, run: &RunId, number: u64) -> Result<Sum, StoreError> {
-    let stored = disk
-        .get(&record::event_key(run, number))?
-        .ok_or_else(|| missing(run, number))?;
+    let stored = disk.get(&record::event_key(run, number))?.ok_or_else(|| missing(run, number))?;
     Ok(split(run, number, &stored)?.0)
 }
 
@@ -87,12 +69,7 @@ fn split<'a>(run: &RunId, number: u64, stored: &'a [u8]) -> Result<(Sum, &'a [u8
     stored
         .split_first_chunk()
         .map(|(chain, json)| (*chain, json))
-        .ok_or_else(|| {
-            damaged(
-                format!("event {number} of run {run}"),
-                format!("it has only {} bytes", stored.len()),
-            )
-        })
+        .ok_or_else(|| damaged(format!("event {number} of run {run}"), format!("it has only {} bytes", stored.len())))
 }
 
 fn missing(run: &RunId, number: u64) -> StoreError {
@@ -106,27 +83,17 @@ pub(crate) fn runs(disk: &dyn Disk) -> Result<Vec<(RunId, u64)>, StoreError> {
     let mut runs = Vec::new();
     for (key, value) in disk.range(record::HEADS, &record::after(record::HEADS))? {
         let name = name_in(&key, record::HEADS)?;
-        let run = RunId::parse(name)
-            .ok_or_else(|| damaged("the list of runs", format!("{name:?} is no run")))?;
+        let run = RunId::parse(name).ok_or_else(|| damaged("the list of runs", format!("{name:?} is no run")))?;
         let head = Head::decode(&run, &value)?;
         runs.push((head.began, run, head.events));
     }
     runs.sort_unstable_by_key(|(began, ..)| *began);
-    let out_of_step = runs
-        .iter()
-        .zip(0..)
-        .position(|((began, ..), place)| *began != place);
+    let out_of_step = runs.iter().zip(0..).position(|((began, ..), place)| *began != place);
     let place = out_of_step.unwrap_or(runs.len());
     if out_of_step.is_some() || (place as u64) < known {
-        return Err(damaged(
-            "the list of runs",
-            format!("run number {} of {known} is missing", place + 1),
-        ));
+        return Err(damaged("the list of runs", format!("run number {} of {known} is missing", place + 1)));
     }
-    Ok(runs
-        .into_iter()
-        .map(|(_, run, events)| (run, events))
-        .collect())
+    Ok(runs.into_iter().map(|(_, run, events)| (run, events)).collect())
 }
 
 /// All options, none missing.
@@ -141,10 +108,7 @@ pub(crate) fn options(disk: &dyn Disk) -> Result<BTreeMap<String, OptionValue>, 
     }
 }
 
-fn options_once(
-    disk: &dyn Disk,
-    meta: Option<&Meta>,
-) -> Result<BTreeMap<String, OptionValue>, StoreError> {
+fn options_once(disk: &dyn Disk, meta: Option<&Meta>) -> Result<BTreeMap<String, OptionValue>, StoreError> {
     let mut left = meta.cloned().unwrap_or_else(Meta::new);
     let mut options = BTreeMap::new();
     for (key, sealed) in disk.range(record::OPTIONS, &record::after(record::OPTIONS))? {
@@ -153,25 +117,15 @@ fn options_once(
         left.toggle_option(&sealed);
     }
     if options.len() as u64 != left.options || left.options_sum != Sum::default() {
-        let how = format!(
-            "{} were kept, and what is there is not what was kept",
-            left.options
-        );
+        let how = format!("{} were kept, and what is there is not what was kept", left.options);
         return Err(damaged("the list of options", how));
     }
     Ok(options)
 }
 
 fn name_in<'a>(key: &'a [u8], prefix: &[u8]) -> Result<&'a str, StoreError> {
-    let name = key
-        .strip_prefix(prefix)
-        .and_then(|name| std::str::from_utf8(name).ok());
-    name.ok_or_else(|| {
-        damaged(
-            "the store",
-            format!("it has the key {:?}", String::from_utf8_lossy(key)),
-        )
-    })
+    let name = key.strip_prefix(prefix).and_then(|name| std::str::from_utf8(name).ok());
+    name.ok_or_else(|| damaged("the store", format!("it has the key {:?}", String::from_utf8_lossy(key))))
 }
 
 /// Reads everything.

@@ -35,14 +35,7 @@ pub(crate) struct Meta {
 
 impl Meta {
     pub(crate) fn new() -> Self {
-        Self {
-            format: FORMAT,
-            epoch: 0,
-            commits: 0,
-            runs: 0,
-            options: 0,
-            options_sum: Sum::default(),
-        }
+        Self { format: FORMAT, epoch: 0, commits: 0, runs: 0, options: 0, options_sum: Sum::default() }
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, StoreError> {
@@ -58,11 +51,7 @@ impl Meta {
         // The format is looked at first: a newer one may have other fields.
         let Format { format } = unseal(META, bytes, WHAT)?;
         if format != FORMAT {
-            return Err(StoreError::Format {
-                what: "the store".to_owned(),
-                found: format,
-                known: FORMAT,
-            });
+            return Err(StoreError::Format { what: "the store".to_owned(), found: format, known: FORMAT });
         }
         unseal(META, bytes, WHAT)
     }
@@ -88,11 +77,7 @@ pub(crate) struct Head {
 
 impl Head {
     pub(crate) fn new(run: &RunId, began: u64) -> Self {
-        Self {
-            events: 0,
-            began,
-            chain: chain_start(run),
-        }
+        Self { events: 0, began, chain: chain_start(run) }
     }
 
     pub(crate) fn encode(&self, run: &RunId) -> Result<Vec<u8>, StoreError> {
@@ -138,26 +123,14 @@ pub(crate) fn chain_next(before: &Sum, event: &[u8]) -> Sum {
 }
 
 /// An event as it is stored, without its chain.
-pub(crate) fn encode_event(
-    run: &RunId,
-    number: u64,
-    event: &Recorded,
-) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn encode_event(run: &RunId, number: u64, event: &Recorded) -> Result<Vec<u8>, StoreError> {
     let what = || format!("event {number} of run {run}");
     if event.v != EVENT_VERSION {
-        return Err(StoreError::Format {
-            what: what(),
-            found: event.v,
-            known: EVENT_VERSION,
-        });
+        return Err(StoreError::Format { what: what(), found: event.v, known: EVENT_VERSION });
     }
     let json = to_json(event)?;
     if json.len() > EVENT_BYTES_MAX {
-        return Err(StoreError::TooLarge {
-            what: what(),
-            bytes: json.len(),
-            limit: EVENT_BYTES_MAX,
-        });
+        return Err(StoreError::TooLarge { what: what(), bytes: json.len(), limit: EVENT_BYTES_MAX });
     }
     Ok(json)
 }
@@ -171,11 +144,7 @@ pub(crate) fn decode_event(run: &RunId, number: u64, json: &[u8]) -> Result<Reco
     let what = || format!("event {number} of run {run}");
     let Version { v } = from_json(json, what)?;
     if v == 0 || v > EVENT_VERSION {
-        return Err(StoreError::Format {
-            what: what(),
-            found: v,
-            known: EVENT_VERSION,
-        });
+        return Err(StoreError::Format { what: what(), found: v, known: EVENT_VERSION });
     }
     from_json(json, what)
 }
@@ -185,16 +154,8 @@ pub(crate) fn encode_option(name: &str, option: &OptionValue) -> Result<Vec<u8>,
         true => Err(StoreError::TooLarge { what, bytes, limit }),
         false => Ok(()),
     };
-    within(
-        "the name of an option".to_owned(),
-        name.len(),
-        OPTION_NAME_BYTES_MAX,
-    )?;
-    within(
-        format!("option {name}"),
-        option.value.len(),
-        OPTION_BYTES_MAX,
-    )?;
+    within("the name of an option".to_owned(), name.len(), OPTION_NAME_BYTES_MAX)?;
+    within(format!("option {name}"), option.value.len(), OPTION_BYTES_MAX)?;
     let sealed = seal(&option_key(name), option)?;
     // Control characters grow sixfold in JSON.
     within(format!("option {name}"), sealed.len(), EVENT_BYTES_MAX)?;
@@ -225,10 +186,7 @@ fn unseal<T: DeserializeOwned>(key: &[u8], sealed: &[u8], what: &str) -> Result<
 
 fn seal_sum(key: &[u8], json: &[u8]) -> Sum {
     let mut hasher = blake3::Hasher::new();
-    hasher
-        .update(&(key.len() as u64).to_be_bytes())
-        .update(key)
-        .update(json);
+    hasher.update(&(key.len() as u64).to_be_bytes()).update(key).update(json);
     *hasher.finalize().as_bytes()
 }
 
@@ -236,10 +194,6 @@ fn to_json(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|e| failed("write JSON", e.to_string(), false))
 }
 
-fn from_json<T: DeserializeOwned>(
-    json: &[u8],
-    what: impl FnOnce() -> String,
-) -> Result<T, StoreError> {
-    serde_json::from_slice(json)
-        .map_err(|e| damaged(what(), format!("it cannot be understood: {e}")))
+fn from_json<T: DeserializeOwned>(json: &[u8], what: impl FnOnce() -> String) -> Result<T, StoreError> {
+    serde_json::from_slice(json).map_err(|e| damaged(what(), format!("it cannot be understood: {e}")))
 }

@@ -81,7 +81,9 @@ impl Sieve<'_> {
             keep = Some(and(&kept, &new).map_err(wrong)?);
         }
         let kept = match keep {
-            Some(keep) if keep.true_count() < records.num_rows() => filter_record_batch(records, &keep).map_err(wrong)?,
+            Some(keep) if keep.true_count() < records.num_rows() => {
+                filter_record_batch(records, &keep).map_err(wrong)?
+            }
             _ => records.clone(),
         };
         let out = convert(self.plan, &kept, &cx.time_zone)?;
@@ -117,7 +119,8 @@ impl Sieve<'_> {
 /// The columns that come out, of those that were read.
 fn convert(plan: &Plan, records: &RecordBatch, zone: &jiff::tz::TimeZone) -> Result<RecordBatch, Failure> {
     let columns = plan.conversions.iter().zip(records.columns());
-    let columns: Result<Vec<ArrayRef>, Failure> = columns.map(|(conversion, values)| conversion.apply(values, zone)).collect();
+    let columns: Result<Vec<ArrayRef>, Failure> =
+        columns.map(|(conversion, values)| conversion.apply(values, zone)).collect();
     RecordBatch::try_new(Arc::clone(&plan.out), columns?).map_err(wrong)
 }
 

@@ -168,7 +168,8 @@ impl Files {
     }
 
     fn open(&mut self, port: &str, schema: &SchemaRef) -> Result<(), Failure> {
-        let state = self.ports.entry(port.to_owned()).or_insert(Port { segments: 0, rows: 0, open: None, is_new: true });
+        let state =
+            self.ports.entry(port.to_owned()).or_insert(Port { segments: 0, rows: 0, open: None, is_new: true });
         if state.open.is_some() {
             return Ok(());
         }

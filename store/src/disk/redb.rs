@@ -17,24 +17,15 @@ pub(super) struct Redb(redb::Database);
 
 impl Redb {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let db = redb::Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(|e| match e {
-                DatabaseError::DatabaseAlreadyOpen => StoreError::InUse {
-                    folder: path.to_owned(),
-                },
-                DatabaseError::UpgradeRequired(found) => {
-                    // redb names only what it found; 3 is the file format of redb 3 and 4.
-                    StoreError::Format {
-                        what: "the redb file".to_owned(),
-                        found: found.into(),
-                        known: 3,
-                    }
-                }
-                DatabaseError::Storage(e) => storage("open", e),
-                other => damaged("the store", other.to_string()),
-            })?;
+        let db = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(|e| match e {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { folder: path.to_owned() },
+            DatabaseError::UpgradeRequired(found) => {
+                // redb names only what it found; 3 is the file format of redb 3 and 4.
+                StoreError::Format { what: "the redb file".to_owned(), found: found.into(), known: 3 }
+            }
+            DatabaseError::Storage(e) => storage("open", e),
+            other => damaged("the store", other.to_string()),
+        })?;
         Ok(Self(db))
     }
 
@@ -77,16 +68,10 @@ impl Disk for Redb {
             let mut table = write.open_table(TABLE).map_err(|e| any("write", e))?;
             for (key, value) in batch {
                 match value {
-                    Some(value) => drop(
-                        table
-                            .insert(key.as_slice(), value.as_slice())
-                            .map_err(|e| storage("write", e))?,
-                    ),
-                    None => drop(
-                        table
-                            .remove(key.as_slice())
-                            .map_err(|e| storage("write", e))?,
-                    ),
+                    Some(value) => {
+                        drop(table.insert(key.as_slice(), value.as_slice()).map_err(|e| storage("write", e))?)
+                    }
+                    None => drop(table.remove(key.as_slice()).map_err(|e| storage("write", e))?),
                 }
             }
         }
@@ -97,9 +82,7 @@ impl Disk for Redb {
 fn any(action: &str, error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
         redb::Error::Io(e) => io_in_database(action, &e),
-        redb::Error::PreviousIo => {
-            failed(action, "an earlier read or write of the disk failed", false)
-        }
+        redb::Error::PreviousIo => failed(action, "an earlier read or write of the disk failed", false),
         other => damaged("the store", other.to_string()),
     }
 }

@@ -31,18 +31,12 @@ pub(super) struct Sled {
 
 impl Sled {
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
-        remove_unfinished_snapshots(folder)
-            .map_err(|e| io_failed("remove an unfinished snapshot", &e))?;
+        remove_unfinished_snapshots(folder).map_err(|e| io_failed("remove an unfinished snapshot", &e))?;
         let db = open_unlocked(folder)?;
         let file = File::open(folder.join("db")).map_err(|e| io_failed("open its file", &e))?;
         let sync_folder = |path: &Path| File::open(path).and_then(|f| f.sync_all());
         sync_folder(folder).map_err(|e| io_failed("sync its folder", &e))?;
-        Ok(Self {
-            db,
-            file,
-            blobs: folder.join("blobs"),
-            synced: Mutex::default(),
-        })
+        Ok(Self { db, file, blobs: folder.join("blobs"), synced: Mutex::default() })
     }
 
     fn sync(&self) -> std::io::Result<()> {
@@ -89,9 +83,7 @@ fn open_unlocked(folder: &Path) -> Result<::sled::Db, StoreError> {
         match config.open() {
             Err(::sled::Error::Io(e)) if e.to_string().contains("could not acquire lock") => {
                 if attempts == LOCK_ATTEMPTS_MAX {
-                    return Err(StoreError::InUse {
-                        folder: folder.to_owned(),
-                    });
+                    return Err(StoreError::InUse { folder: folder.to_owned() });
                 }
                 attempts += 1;
                 thread::sleep(LOCK_PAUSE);
@@ -109,13 +101,7 @@ impl Disk for Sled {
 
     fn range(&self, from: &[u8], to: &[u8]) -> Result<Entries, StoreError> {
         let entries = self.db.range(from..to);
-        entries
-            .map(|entry| {
-                entry
-                    .map(|(k, v)| (k.to_vec(), v.to_vec()))
-                    .map_err(|e| error("read", e))
-            })
-            .collect()
+        entries.map(|entry| entry.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(|e| error("read", e))).collect()
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
@@ -126,9 +112,7 @@ impl Disk for Sled {
                 None => changes.remove(key.as_slice()),
             }
         }
-        self.db
-            .apply_batch(changes)
-            .map_err(|e| error("write", e))?;
+        self.db.apply_batch(changes).map_err(|e| error("write", e))?;
         self.db.flush().map_err(|e| error("write", e))?;
         self.sync().map_err(|e| io_failed("sync", &e))
     }

@@ -31,43 +31,21 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment(kind: Kind) {
         block_on(async {
             for (run, last) in &acknowledged {
                 let events = store.events(run, 0).await.unwrap();
-                assert!(
-                    events.len() as u64 > *last,
-                    "round {round}: {run} acknowledged {last}, has {}",
-                    events.len()
-                );
-                let whole = events
-                    .iter()
-                    .zip(0_u64..)
-                    .all(|(found, n)| *found == event(&n.to_string()));
-                assert!(
-                    whole,
-                    "round {round}: an event of {run} is not what was appended"
-                );
+                assert!(events.len() as u64 > *last, "round {round}: {run} acknowledged {last}, has {}", events.len());
+                let whole = events.iter().zip(0_u64..).all(|(found, n)| *found == event(&n.to_string()));
+                assert!(whole, "round {round}: an event of {run} is not what was appended");
                 let option = store.option(run.as_str()).await.unwrap().unwrap();
-                assert_eq!(
-                    option.value,
-                    (events.len() - 1).to_string(),
-                    "round {round}: option and events of {run}"
-                );
+                assert_eq!(option.value, (events.len() - 1).to_string(), "round {round}: option and events of {run}");
             }
         });
     }
-    assert!(
-        acknowledged.values().sum::<u64>() > ROUNDS * 10,
-        "the child did hardly anything: {acknowledged:?}"
-    );
+    assert!(acknowledged.values().sum::<u64>() > ROUNDS * 10, "the child did hardly anything: {acknowledged:?}");
 }
 
 /// The last number that was acknowledged for each run.
 fn write_until_killed(folder: &Path, kind: Kind, after_ms: u64) -> Vec<(RunId, u64)> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "tests::kill::child",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", "tests::kill::child", "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .env(KIND, kind.to_string())
         .stdout(Stdio::piped())
@@ -76,10 +54,7 @@ fn write_until_killed(folder: &Path, kind: Kind, after_ms: u64) -> Vec<(RunId, u
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     // The time counts from when it writes.
     while lines.next().unwrap().unwrap() != "ready" {}
-    assert!(matches!(
-        OnDisk::open(folder, kind).err(),
-        Some(StoreError::InUse { .. })
-    ));
+    assert!(matches!(OnDisk::open(folder, kind).err(), Some(StoreError::InUse { .. })));
     let reader = thread::spawn(move || {
         let mut last = BTreeMap::new();
         for line in lines.map_while(Result::ok) {
@@ -105,8 +80,7 @@ fn child() {
     let store = Arc::new(OnDisk::open(Path::new(&folder), kind.parse().unwrap()).unwrap());
     println!("\nready");
     block_on(async move {
-        let writers = (1..=WRITERS)
-            .map(|number| tokio::spawn(write_forever(Arc::clone(&store), run(number))));
+        let writers = (1..=WRITERS).map(|number| tokio::spawn(write_forever(Arc::clone(&store), run(number))));
         for writer in writers.collect::<Vec<_>>() {
             writer.await.unwrap();
         }
@@ -118,10 +92,7 @@ async fn write_forever(store: Arc<OnDisk>, run: RunId) {
     for number in begin.. {
         let text = number.to_string();
         let option = moved(run.as_str(), Expect::Any, Some(&text));
-        store
-            .append(&run, number, vec![event(&text)], vec![option])
-            .await
-            .unwrap();
+        store.append(&run, number, vec![event(&text)], vec![option]).await.unwrap();
         let line = format!("{run} {number}.\n");
         std::io::stdout().write_all(line.as_bytes()).unwrap();
     }
