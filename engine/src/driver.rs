@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::activity::When;
+use crate::activity::{Effect, When};
 use crate::check::{Node, Workflow};
 use crate::context::{Cx, Done};
 use crate::environment::Environment;
@@ -83,11 +83,13 @@ impl Driver {
                 (run.status(), run.next_retry())
             };
             if status.is_over() {
+                self.forget_ledgers().await;
                 return Ok(status);
             }
             if self.working.is_empty() {
                 if self.journal.run().is_done() {
                     self.journal.append(vec![Event::Finished]).await?;
+                    self.forget_ledgers().await;
                     return Ok(Status::Finished);
                 }
                 if matches!(status, Status::Paused | Status::Suspended) {
@@ -112,6 +114,23 @@ impl Driver {
                     }
                 }
                 () = retry => {}
+            }
+        }
+    }
+
+    /// Once a run is over, what its writing tasks kept in the database to go on after a crash is needed no more.
+    async fn forget_ledgers(&self) {
+        let keys: Vec<String> = {
+            let run = self.journal.run();
+            let writes = |activity: &str| {
+                self.workflow.activities.get(activity).is_some_and(|node| node.spec.effect == Effect::Writes)
+            };
+            let writers = run.tasks.iter().filter(|task| writes(&task.activity));
+            writers.map(|task| format!("{}/{}", self.journal.id, task.id)).collect()
+        };
+        for key in keys {
+            if let Err(failure) = self.environment.database.forget(&key).await {
+                tracing::warn!(task = key, %failure, "the database keeps the ledger of a task that is over");
             }
         }
     }
@@ -364,6 +383,7 @@ impl Driver {
             Order::Stop => {
                 self.break_off().await;
                 self.journal.append(vec![Event::Stopped]).await?;
+                self.forget_ledgers().await;
                 return Ok(true);
             }
             Order::Leave => {

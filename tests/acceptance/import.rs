@@ -98,6 +98,7 @@ async fn ac1_the_first_import_is_full() {
     assert_eq!(ended.out("save", "reject"), 0);
     assert_eq!(world.recipients(), AFTER_FIRST);
     assert_eq!(world.option(OPTION).await.as_deref(), Some("2026/03/03 10:00:00"));
+    assert_eq!(world.sql("SELECT task FROM campanile_ledger"), Vec::<String>::new(), "a run that is over needs none");
     nothing_was_written(&world);
 }
 
