@@ -60,7 +60,8 @@ impl Follower {
             let answer = tokio::select! {
                 answer = ask(&self.door.client) => answer,
                 _ = interrupted.wait_for(|interrupted| *interrupted) => {
-                    return Err(Failure::new(Class::Stopped, "interrupted; nothing was started").into());
+                    let failure = Failure::new(Class::Stopped, "interrupted while it was being started");
+                    return Err(failure.help("`campanile runs` tells whether the run began").into());
                 }
             };
             match answer {
@@ -76,16 +77,16 @@ impl Follower {
         Ok(())
     }
 
-    /// Follows a run until nothing drives it any more, or the operator interrupts.
-    pub(crate) async fn follow(&mut self, run: &RunId) -> Result<RunView, Fault> {
+    /// Follows a run from this event on until nothing drives it any more, or the operator interrupts.
+    pub(crate) async fn follow(&mut self, run: &RunId, from: u64) -> Result<RunView, Fault> {
         let mut progress = Progress::new();
-        let followed = self.follow_showing(run, &mut progress).await;
+        let followed = self.follow_showing(run, from, &mut progress).await;
         progress.end();
         followed
     }
 
-    async fn follow_showing(&mut self, run: &RunId, progress: &mut Progress) -> Result<RunView, Fault> {
-        let mut from = 0;
+    async fn follow_showing(&mut self, run: &RunId, from: u64, progress: &mut Progress) -> Result<RunView, Fault> {
+        let mut from = from;
         let mut owners = 0;
         loop {
             let path = format!("/runs/{run}/news?from={from}&waitMs={}", NEWS_WAIT.as_millis());
@@ -154,7 +155,10 @@ impl Follower {
         let driving = self.door.driving();
         if !driving.is_empty() {
             let runs: Vec<String> = driving.iter().map(ToString::to_string).collect();
-            terminal::note(&format!("still driving {}, which others submitted; Ctrl-C leaves it to be resumed", runs.join(", ")));
+            terminal::note(&format!(
+                "still driving {}, which others submitted; Ctrl-C leaves it to be resumed",
+                runs.join(", ")
+            ));
             let idle = tokio::select! {
                 () = self.door.until_idle() => true,
                 _ = self.interrupted.wait_for(|interrupted| *interrupted) => false,

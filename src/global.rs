@@ -92,7 +92,7 @@ impl Global {
 
     /// A command line that does something with a run, for who reads it to copy.
     pub(crate) fn command(&self, verb: &str, run: &RunId) -> String {
-        let mut line = format!("campanile {verb} {run}");
+        let mut line = format!("{} {verb} {run}", program());
         for (option, path) in [("--data", &self.data), ("--config", &self.config)] {
             if let Some(path) = path {
                 line.push_str(&format!(" {option} {}", quoted(&path.display().to_string())));
@@ -102,10 +102,20 @@ impl Global {
     }
 }
 
+/// This program as whoever reads a command can call it again: as it was called now.
+pub(crate) fn program() -> String {
+    let called = std::env::args().next().filter(|called| !called.is_empty());
+    quoted(&called.unwrap_or_else(|| "campanile".to_owned()))
+}
+
 /// As a shell takes it.
 pub(crate) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// A run as an operator names it.
@@ -113,5 +123,6 @@ pub(crate) fn quoted(text: &str) -> String {
 /// # Errors
 /// What would be right.
 pub(crate) fn run_name(text: &str) -> Result<RunId, String> {
-    RunId::parse(text).ok_or_else(|| "a run is called as its workflow and a number, such as dynamicsImport-7".to_owned())
+    RunId::parse(text)
+        .ok_or_else(|| "a run is called as its workflow and a number, such as dynamicsImport-7".to_owned())
 }

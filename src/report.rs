@@ -42,7 +42,7 @@ pub(crate) fn fault(fault: &Fault) -> ExitCode {
 /// Prints what is wrong with a file, with excerpts.
 pub(crate) fn problems(problems: &[ProblemView], text: &str) {
     for problem in problems.iter().take(SHOWN_MAX) {
-        terminal::note(rendered(&Shown::new(problem, text)).trim_end());
+        terminal::note(&format!("{}\n", rendered(&Shown::new(problem, text)).trim_end()));
     }
     if problems.len() > SHOWN_MAX {
         terminal::note(&format!("… and {} more; --json has them all", problems.len() - SHOWN_MAX));

@@ -206,7 +206,11 @@ async fn option(State(service): Shared, Path(name): Path<String>) -> Answer<Opti
     within(STORE_TIME_MAX, service.option(&name)).await
 }
 
-async fn set_option(State(service): Shared, Path(name): Path<String>, Json(new): Json<NewValue>) -> Answer<OptionValue> {
+async fn set_option(
+    State(service): Shared,
+    Path(name): Path<String>,
+    Json(new): Json<NewValue>,
+) -> Answer<OptionValue> {
     within(STORE_TIME_MAX, service.set_option(&name, new.value)).await
 }
 
@@ -245,7 +249,8 @@ pub async fn check_workflow(engine: &engine::engine::Engine, checked: &Checked) 
 
 fn run_id(text: &str) -> Result<RunId, Refusal> {
     RunId::parse(text).ok_or_else(|| {
-        let help = "a run is called as its workflow and a number, such as dynamicsImport-7; `campanile runs` lists them";
+        let help =
+            "a run is called as its workflow and a number, such as dynamicsImport-7; `campanile runs` lists them";
         Failure::new(Class::Config, format!("\"{text}\" cannot be the name of a run")).help(help).into()
     })
 }

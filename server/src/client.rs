@@ -124,7 +124,8 @@ impl Client {
         let answered = async {
             let response = self.send(request).await?;
             let status = response.status();
-            let bytes = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.map_err(|_| CallError::Gone { heard: true })?;
+            let bytes =
+                to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.map_err(|_| CallError::Gone { heard: true })?;
             Ok::<_, CallError>((status, bytes))
         };
         let (status, bytes) = match tokio::time::timeout(time, answered).await {
@@ -149,7 +150,10 @@ impl Client {
             },
             Way::Socket { path, .. } => {
                 let connecting = tokio::time::timeout(CONNECT_TIME_MAX, UnixStream::connect(path));
-                let stream = connecting.await.map_err(|_| self.silent(CONNECT_TIME_MAX))?.map_err(|_| CallError::Gone { heard: false })?;
+                let stream = connecting
+                    .await
+                    .map_err(|_| self.silent(CONNECT_TIME_MAX))?
+                    .map_err(|_| CallError::Gone { heard: false })?;
                 let (mut sender, connection) =
                     http1::handshake(TokioIo::new(stream)).await.map_err(|_| CallError::Gone { heard: false })?;
                 tokio::spawn(async move {
@@ -163,7 +167,9 @@ impl Client {
     }
 
     fn silent(&self, time: Duration) -> Failure {
-        let who = self.pid().map_or_else(|| "the engine".to_owned(), |pid| format!("process {pid}, which has the data folder open,"));
+        let who = self
+            .pid()
+            .map_or_else(|| "the engine".to_owned(), |pid| format!("process {pid}, which has the data folder open,"));
         Failure::new(Class::Transient, format!("{who} did not answer within {} seconds", time.as_secs()))
             .help("look what that process is doing; end it, and this command takes the data folder over")
     }

@@ -118,7 +118,12 @@ fn check_account(document: &Document, name: &str) -> Vec<Problem> {
     let kind = document.value.pointer(&format!("{pointer}/kind"));
     if kind.is_none() && document.value.pointer(&pointer).is_some_and(serde_json::Value::is_object) {
         let help = format!("add kind = \"{}\"", Account::KINDS.join("\" or \""));
-        return vec![document.problem_of_key(&pointer, "missing-key", format!("account \"{name}\" needs \"kind\""), Some(help))];
+        return vec![document.problem_of_key(
+            &pointer,
+            "missing-key",
+            format!("account \"{name}\" needs \"kind\""),
+            Some(help),
+        )];
     }
     let Some(kind) = kind.and_then(serde_json::Value::as_str) else { return Vec::new() };
     let Some(mut schema) = Account::schema(kind) else {

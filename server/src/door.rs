@@ -134,8 +134,13 @@ async fn guest(project: &Project) -> Result<Option<Client>, Failure> {
     };
     let ours = env!("CARGO_PKG_VERSION");
     if view.version != ours {
-        let message = format!("process {}, which has the data folder open, is Campanile {}; this is {ours}", view.pid, view.version);
-        return Err(Failure::new(Class::Conflict, message).help("use the same version, or wait until that process ends"));
+        let message = format!(
+            "process {}, which has the data folder open, is Campanile {}; this is {ours}",
+            view.pid, view.version
+        );
+        return Err(
+            Failure::new(Class::Conflict, message).help("use the same version, or wait until that process ends")
+        );
     }
     Ok(Some(client))
 }

@@ -14,9 +14,9 @@ use engine::outside::clock::SystemClock;
 use engine::outside::store::{Store, StoreError};
 use store::{Memory, OnDisk};
 
+use crate::accounts;
 use crate::database::{Lazy, Missing};
 use crate::project::Project;
-use crate::accounts;
 
 /// The data folder holds people's records: only its owner may look into it.
 const FOLDER_MODE: u32 = 0o700;

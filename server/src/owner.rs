@@ -124,7 +124,8 @@ impl Files {
             return Ok(Self { owner, socket, private: None });
         }
         // Whoever may look into the data folder could reach the socket before its mode is set.
-        let folder = tempfile::Builder::new().prefix(PRIVATE_PREFIX).permissions(Permissions::from_mode(0o700)).tempdir()?;
+        let folder =
+            tempfile::Builder::new().prefix(PRIVATE_PREFIX).permissions(Permissions::from_mode(0o700)).tempdir()?;
         let folder = folder.keep();
         Ok(Self { owner, socket: folder.join(SOCKET), private: Some(folder) })
     }

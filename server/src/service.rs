@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use engine::driver::Order;
 use engine::engine::{Driven, Engine};
 use engine::event::{Event, Recorded, TaskId, Vars};
-use engine::driver::Order;
 use engine::failure::{Class, Failure};
 use engine::journal::{AppendError, Journal};
 use engine::outside::store::{Expect, OptionChange, OptionValue, RunId};
@@ -59,6 +59,8 @@ pub struct Submission {
 pub struct Began {
     /// Its name.
     pub run: RunId,
+    /// How many events it had before.
+    pub events: u64,
 }
 
 /// News of a run.
@@ -105,7 +107,7 @@ impl Service {
             let (run, _) = service.engine.start(&file, &submission.text, submission.vars).await?;
             let origin = Origin { file: submission.file, config: submission.config };
             origin.keep(&service.engine.environment.run_folder(&run));
-            Ok(Began { run })
+            Ok(Began { run, events: 0 })
         });
         start.await.map_err(|error| Failure::internal(error.to_string()))?
     }
@@ -119,7 +121,8 @@ impl Service {
             Some(file) => format!("{} as it was when that process began", file.display()),
             None => "no campanile.toml".to_owned(),
         };
-        let message = format!("the process {} works in this data folder with another configuration: {ours}", std::process::id());
+        let message =
+            format!("the process {} works in this data folder with another configuration: {ours}", std::process::id());
         let help = "wait until it ends, or use another folder with --data";
         Err(Failure::new(Class::Conflict, message).help(help).into())
     }
@@ -178,8 +181,9 @@ impl Service {
     /// Goes on with a run.
     pub(crate) async fn resume(self: &Arc<Self>, id: &RunId, identity: &str) -> Result<Began, Refusal> {
         self.same_project(identity)?;
+        let events = self.engine.environment.store.events(id, 0).await?.len() as u64;
         let (service, run) = (Arc::clone(self), id.clone());
-        let resume = tokio::spawn(async move { service.engine.resume(&run).await.map(|_| Began { run }) });
+        let resume = tokio::spawn(async move { service.engine.resume(&run).await.map(|_| Began { run, events }) });
         Ok(resume.await.map_err(|error| Failure::internal(error.to_string()))??)
     }
 
@@ -252,7 +256,8 @@ impl Service {
     /// Removes an option; tells what it was.
     pub(crate) async fn remove_option(&self, name: &str) -> Result<OptionValue, Refusal> {
         let option = self.option(name).await?;
-        let change = OptionChange { name: name.to_owned(), expect: Expect::Is(Some(option.value.clone())), value: None };
+        let change =
+            OptionChange { name: name.to_owned(), expect: Expect::Is(Some(option.value.clone())), value: None };
         self.engine.environment.store.set_options(vec![change]).await?;
         Ok(option)
     }
@@ -289,7 +294,8 @@ impl Service {
 }
 
 fn no_run(id: &RunId) -> Failure {
-    Failure::new(Class::Config, format!("there is no run {id}")).help("`campanile runs` lists the runs of this data folder")
+    Failure::new(Class::Config, format!("there is no run {id}"))
+        .help("`campanile runs` lists the runs of this data folder")
 }
 
 fn add_progress(tasks: &mut [TaskView], driven: Option<&Driven>) {

@@ -256,28 +256,29 @@ fn out(run: &Run, task: &Task) -> IndexMap<String, u64> {
 }
 
 fn transitions(run: &Run) -> Vec<TransitionView> {
-    let mut all: IndexMap<(String, String, Option<String>), (u64, Option<u64>)> = IndexMap::new();
+    let mut all: IndexMap<(&str, &str, Option<&str>), TransitionView> = IndexMap::new();
     for task in &run.tasks {
         for port in &task.emitted {
             let records = carried(run, task, port);
-            let mut targets: Vec<Option<String>> =
-                run.graph().targets(&task.activity, port).map(|to| Some(to.to_owned())).collect();
+            let mut targets: Vec<Option<&str>> = run.graph().targets(&task.activity, port).map(Some).collect();
             if targets.is_empty() {
                 targets.push(None);
             }
             for to in targets {
-                let (events, sum) = all.entry((task.activity.clone(), port.clone(), to)).or_default();
-                *events += 1;
-                *sum = match (*sum, records) {
-                    (None, None) => None,
-                    (sum, records) => Some(sum.unwrap_or(0) + records.unwrap_or(0)),
-                };
+                let view = all.entry((&task.activity, port, to)).or_insert_with(|| TransitionView {
+                    from: task.activity.clone(),
+                    port: port.clone(),
+                    to: to.map(str::to_owned),
+                    events: 0,
+                    records: None,
+                });
+                view.events += 1;
+                view.records = records.map(|records| view.records.unwrap_or(0) + records).or(view.records);
             }
         }
     }
-    let view = |((from, port, to), (events, records))| TransitionView { from, port, to, events, records };
     // A port that leads nowhere and carries no records tells nobody anything.
-    let told = all.into_iter().map(view).filter(|view: &TransitionView| view.to.is_some() || view.records.is_some());
+    let told = all.into_values().filter(|view| view.to.is_some() || view.records.is_some());
     told.collect()
 }
 

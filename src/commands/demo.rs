@@ -15,7 +15,7 @@ use server::view::RunView;
 
 use crate::commands::{run, sandbox as stand_in, show};
 use crate::fault::Fault;
-use crate::global::{Global, quoted};
+use crate::global::{Global, program, quoted};
 use crate::table::{duration, number};
 use crate::{report, terminal};
 
@@ -44,7 +44,11 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     let sandbox = stand_in::start(Options { seed: 7, ..stand_in::options(args.contacts) })?;
     let folder = fresh_folder(global)?;
     let file = write_project(&folder, &sandbox)?;
-    terminal::note(&format!("A stand-in for Dynamics with {} contacts listens at {}.", number(args.contacts.into()), sandbox.url()));
+    terminal::note(&format!(
+        "A stand-in for Dynamics with {} contacts listens at {}.",
+        number(args.contacts.into()),
+        sandbox.url()
+    ));
     terminal::note(&format!("Everything of this demo lies in {}.\n", folder.display()));
     let given = Given { config: Some(folder.join(server::config::FILE_NAME)), data: None };
     let project = Arc::new(Project::load(&given, None)?);
@@ -83,18 +87,23 @@ fn what_next(args: &Args, sandbox: &Sandbox, folder: &Path, file: &Path, run: &R
     let at = |path: &Path| quoted(&path.display().to_string());
     let config = at(&folder.join(server::config::FILE_NAME));
     let data = at(&folder.join("data"));
+    let campanile = program();
     terminal::note("\nWhat next:");
     for (what, line) in [
-        ("look at the imported records", format!("campanile preview {} {IMPORT} --data {data}", run.run)),
-        ("see what happened, event by event", format!("campanile show {} --journal --data {data}", run.run)),
-        ("see where the next import begins", format!("campanile options list --data {data}")),
-        ("look into the database", format!("sqlite3 {} 'select * from recipient limit 10'", at(&folder.join("data/marketing.db")))),
-        ("change the workflow, and check it", format!("$EDITOR {file} && campanile check {file}", file = at(file))),
+        ("look at the imported records", format!("{campanile} preview {} {IMPORT} --data {data}", run.run)),
+        ("see what happened, event by event", format!("{campanile} show {} --journal --data {data}", run.run)),
+        ("see where the next import begins", format!("{campanile} options list --data {data}")),
+        (
+            "look into the database",
+            format!("sqlite3 {} 'select * from recipient limit 10'", at(&folder.join("data/marketing.db"))),
+        ),
+        ("change the workflow, and check it", format!("$EDITOR {file} && {campanile} check {file}", file = at(file))),
         (
             "start the stand-in again, in another window",
-            format!("campanile sandbox --port {} --contacts {} --seed 7", sandbox.port(), args.contacts),
+            format!("{campanile} sandbox --port {} --contacts {} --seed 7", sandbox.port(), args.contacts),
         ),
-        ("and run the workflow against it", format!("campanile run {} --config {config}", at(file))),
+        ("and run the workflow against it", format!("{campanile} run {} --config {config}", at(file))),
+        ("remove all of this demo", format!("rm -r {}", at(folder))),
     ] {
         terminal::note(&format!("  {what}:\n    {line}"));
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use engine::outside::store::RunId;
+use engine::run::Status;
 use server::project::Project;
 use server::view::RunView;
 
@@ -28,6 +29,9 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
         terminal::json(&view);
     } else {
         terminal::line(&show::headline(&view));
+        if view.status == Status::Running {
+            terminal::note("what works now goes on to its end; nothing else begins");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -63,6 +63,9 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
         Format::Csv => csv(&preview),
         Format::Json => json(&preview),
     }
+    if !global.json {
+        told(&preview);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,9 +77,16 @@ fn table(preview: &Preview) {
         table.row(row.iter().map(cell).collect());
     }
     table.lines().iter().for_each(|line| terminal::line(line));
+}
+
+/// How much of how many it was, for who watches.
+fn told(preview: &Preview) {
     let more = if preview.growing { " so far" } else { "" };
     let (shown, all) = (number(preview.rows.len() as u64), number(preview.records));
-    terminal::note(&format!("{shown} of {all} records{more} on port {} of {} (task {})", preview.port, preview.activity, preview.task));
+    terminal::note(&format!(
+        "{shown} of {all} records{more} on port {} of {} (task {})",
+        preview.port, preview.activity, preview.task
+    ));
 }
 
 fn csv(preview: &Preview) {

@@ -30,11 +30,14 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     let mut follower = Follower::new(Arc::clone(&project)).await?;
     let resume = Resume { identity: project.identity.clone() };
     let path = format!("/runs/{}/resume", args.run);
-    if let Err(error) = follower.once(async |client| client.post::<Began>(&path, &resume).await).await {
-        follower.end().await;
-        return Err(error.into());
-    }
-    let view = follower.follow(&args.run).await?;
+    let events = match follower.once(async |client| client.post::<Began>(&path, &resume).await).await {
+        Ok(Began { events, .. }) => events,
+        Err(error) => {
+            follower.end().await;
+            return Err(error.into());
+        }
+    };
+    let view = follower.follow(&args.run, events).await?;
     let code = run::ended(&args.run, &view, global);
     follower.end().await;
     Ok(code)

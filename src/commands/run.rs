@@ -52,7 +52,11 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
 }
 
 /// Starts a workflow and follows it to its end.
-pub(super) async fn start(file: &Path, project: &Arc<Project>, vars: Vars) -> Result<(RunId, RunView, Follower), Fault> {
+pub(super) async fn start(
+    file: &Path,
+    project: &Arc<Project>,
+    vars: Vars,
+) -> Result<(RunId, RunView, Follower), Fault> {
     let text = read(file)?;
     check_alone(file, &text, project).await?;
     let submission = Submission {
@@ -65,14 +69,14 @@ pub(super) async fn start(file: &Path, project: &Arc<Project>, vars: Vars) -> Re
     let mut follower = Follower::new(Arc::clone(project)).await?;
     let began = follower.once(async |client| client.post::<Began>("/runs", &submission).await).await;
     let run = match began {
-        Ok(Began { run }) => run,
+        Ok(Began { run, .. }) => run,
         Err(error) => {
             follower.end().await;
             return Err(not_started(error, submission.text, file));
         }
     };
     terminal::note(&format!("run {run}"));
-    let view = follower.follow(&run).await?;
+    let view = follower.follow(&run, 0).await?;
     Ok((run, view, follower))
 }
 

@@ -12,8 +12,10 @@ use crate::terminal;
 
 /// Start a stand-in for Microsoft Dynamics on this machine, with generated people and companies, until Ctrl-C.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "With --json the first line on stdout is an object with dynamics, tokenUrl, tenantId, clientId, clientSecret \
-                        and admin.\nsandbox/README.md has the controls below admin: faults, clock, records, logs.")]
+#[command(
+    after_help = "With --json the first line on stdout is an object with dynamics, tokenUrl, tenantId, clientId, clientSecret \
+                        and admin.\nsandbox/README.md has the controls below admin: faults, clock, records, logs."
+)]
 pub(crate) struct Args {
     /// The port on 127.0.0.1; 0 for any that is free.
     #[arg(long, value_name = "N", default_value_t = 0)]

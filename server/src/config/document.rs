@@ -52,7 +52,9 @@ impl Document {
         match value {
             DeValue::String(text) => Value::String(text.to_string()),
             DeValue::Integer(number) => integer(number.as_str(), number.radix()),
-            DeValue::Float(number) => number.as_str().replace('_', "").parse::<Number>().map_or(Value::Null, Value::Number),
+            DeValue::Float(number) => {
+                number.as_str().replace('_', "").parse::<Number>().map_or(Value::Null, Value::Number)
+            }
             DeValue::Boolean(boolean) => Value::Bool(*boolean),
             DeValue::Datetime(at) => Value::String(at.to_string()),
             DeValue::Array(items) => {
@@ -109,7 +111,14 @@ impl Document {
         }
     }
 
-    fn problem_at(&self, at: usize, pointer: &str, code: &'static str, message: String, help: Option<String>) -> Problem {
+    fn problem_at(
+        &self,
+        at: usize,
+        pointer: &str,
+        code: &'static str,
+        message: String,
+        help: Option<String>,
+    ) -> Problem {
         let before = self.text.get(..at).unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
