@@ -28,7 +28,7 @@ audit: tools
 	$(CARGO) deny check advisories
 
 # The generated pages: schema, problems, command line. Tests keep them in step.
-docs:
+docs: tools
 	UPDATE_DOCS=1 $(CARGO) nextest run --workspace --locked -E 'test(/in_step/)'
 
 bench:

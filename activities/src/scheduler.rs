@@ -12,8 +12,8 @@ use engine::workflow::Span;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Begins runs by the clock, while `campanile serve` is at work. `campanile run` does not wait for it: it begins at
-/// once.
+/// Says when runs begin, for a service that runs workflows by the clock. `campanile run` does not wait for the time: it
+/// begins at once.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scheduler {

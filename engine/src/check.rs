@@ -102,22 +102,30 @@ pub fn read(
     }
     for (activity, settings) in &written {
         let reader = Reader { palette, schemas, document: &document, head: &head };
-        let Some(spec) = reader.spec(activity, settings, &mut problems) else { continue };
         let (common, own) = split(settings);
-        let common: Option<Common> = serde_json::from_value(common).ok();
-        outlines.insert(activity.as_str(), (spec, common.clone().unwrap_or_default().to));
+        let to = serde_json::from_value(settings["to"].clone()).unwrap_or_default();
+        let spec = reader.spec(activity, settings, &mut problems);
+        outlines.insert(activity.as_str(), Outline { spec, to });
+        let Some(spec) = spec else { continue };
+        let common = serde_json::from_value(common).ok();
         if let Some(node) = reader.activity(activity, spec, common, own, &mut problems) {
             activities.insert(activity.clone(), node);
         }
     }
     let names: BTreeSet<&str> = written.keys().map(String::as_str).collect();
     check_transitions(&document, &activities, &outlines, &names, &mut problems);
-    let graph = graph(&activities);
+    let graph = graph(&activities, &outlines);
     check_loops(&document, &graph, &mut problems);
     check_options(&document, name, &activities, &mut problems);
     let Head { label, on_error, vars, .. } = head;
     let name = name.to_owned();
     (Some(Workflow { name, label, on_error, vars, graph: Arc::new(graph), activities, document }), problems)
+}
+
+/// What is known of an activity also where its settings are wrong.
+struct Outline {
+    spec: Option<&'static Spec>,
+    to: To,
 }
 
 /// What the file says around its activities, as far as it is sound.
@@ -235,28 +243,32 @@ fn split(settings: &Value) -> (Value, Value) {
     (Value::Object(common), Value::Object(own))
 }
 
-fn graph(activities: &IndexMap<String, Node>) -> Graph {
-    let vertex = |node: &Node| Vertex {
-        to: node.common.to.0.clone(),
-        arrivals: node.activity.arrivals(),
-        attempts: node.common.attempts.or(node.activity.attempts_default()),
+/// The shape of the workflow, with activities that are wrong; of those it is not known what bounds a loop.
+fn graph(activities: &IndexMap<String, Node>, outlines: &IndexMap<&str, Outline>) -> Graph {
+    let vertex = |name: &str, outline: &Outline| match activities.get(name) {
+        Some(node) => Vertex {
+            to: node.common.to.0.clone(),
+            arrivals: node.activity.arrivals(),
+            attempts: node.common.attempts.or(node.activity.attempts_default()),
+        },
+        None => Vertex { to: outline.to.0.clone(), attempts: Some(1), ..Vertex::default() },
     };
-    Graph::new(activities.iter().map(|(name, node)| (name.clone(), vertex(node))).collect())
+    Graph::new(outlines.iter().map(|(name, outline)| ((*name).to_owned(), vertex(name, outline))).collect())
 }
 
 /// Transitions are checked also where an activity's own settings are wrong; its ports are known only where they are not.
 fn check_transitions(
     document: &Document,
     activities: &IndexMap<String, Node>,
-    outlines: &IndexMap<&str, (&'static Spec, To)>,
+    outlines: &IndexMap<&str, Outline>,
     names: &BTreeSet<&str>,
     problems: &mut Vec<Problem>,
 ) {
-    for (name, (spec, to)) in outlines {
+    for (name, Outline { spec, to }) in outlines {
         let pointer = format!("/activities/{}/to", escape(name));
         let ports = activities.get(*name).map(ports);
         for (port, targets) in &to.0 {
-            if let Some(ports) = ports.as_ref().filter(|ports| !ports.contains(port)) {
+            if let (Some(spec), Some(ports)) = (spec, ports.as_ref().filter(|ports| !ports.contains(port))) {
                 let message = format!("{} has no port \"{port}\"", spec.kind);
                 let help = suggestion(port, ports.iter().map(String::as_str));
                 let at = format!("{pointer}/{}", escape(port));
@@ -268,7 +280,9 @@ fn check_transitions(
                     let message = format!("there is no activity \"{target}\"");
                     let help = suggestion(target, names.iter().copied());
                     problems.push(document.problem(&at, "unknown-target", message, help));
-                } else if let Some((into, _)) = outlines.get(target.as_str()).filter(|(into, _)| !into.inbound) {
+                } else if let Some(into) = outlines.get(target.as_str()).and_then(|outline| outline.spec)
+                    && !into.inbound
+                {
                     let message = format!("nothing can lead into \"{target}\": a {} begins a run", into.kind);
                     let help = Some("lead to the activity after it".to_owned());
                     problems.push(document.problem(&at, "no-way-in", message, help));
@@ -344,9 +358,8 @@ impl Workflow {
         let mut findings = Findings::default();
         let mut asked: BTreeMap<&str, Vec<Columns>> = BTreeMap::new();
         let mut queue: VecDeque<(&str, Columns)> =
-            self.graph.roots().into_iter().map(|root| (root, Columns::None)).collect();
+            self.graph.roots().into_iter().map(|root| (root, self.columns_of_root(root))).collect();
         while let Some((name, input)) = queue.pop_front() {
-            let Some(node) = self.activities.get(name) else { continue };
             let variants = asked.entry(name).or_default();
             if variants.contains(&input) {
                 continue;
@@ -359,6 +372,12 @@ impl Workflow {
                 continue;
             }
             variants.push(input.clone());
+            let Some(node) = self.activities.get(name) else {
+                // What comes out of an activity that is wrong is not known, so nothing is wrong behind it.
+                let targets = self.graph.get(name).into_iter().flat_map(|vertex| vertex.to.values().flatten());
+                queue.extend(targets.map(|target| (target.as_str(), Columns::Unknown)));
+                continue;
+            };
             let flow = self.ask(name, node, &input, known, &mut findings);
             for (port, targets) in &node.common.to.0 {
                 let columns = match port.as_str() {
@@ -373,6 +392,16 @@ impl Workflow {
         }
         findings.problems.dedup();
         findings
+    }
+
+    /// A run begins without records; but where a transition leads nowhere, it may be one that was to lead here.
+    fn columns_of_root(&self, root: &str) -> Columns {
+        let inbound = self.activities.get(root).is_none_or(|node| node.spec.inbound);
+        let mut targets = self.graph.activities().flat_map(|(_, vertex)| vertex.to.values().flatten());
+        match inbound && targets.any(|target| self.graph.get(target).is_none()) {
+            true => Columns::Unknown,
+            false => Columns::None,
+        }
     }
 
     fn ask(

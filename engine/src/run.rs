@@ -342,7 +342,8 @@ impl Run {
             taken.extend(place.and_then(|place| queue.remove(place)));
         }
         let parents: Vec<TaskId> = taken.iter().map(|arrival| arrival.id.from).filter(|from| *from > 0).collect();
-        let mut vars = Vars::new();
+        // What begins a run sees what it was started with; from there it flows on with the population.
+        let mut vars = if parents.is_empty() { self.instance_vars.clone() } else { Vars::new() };
         for parent in &parents {
             vars.extend(self.task(*parent).map(|task| task.vars.clone()).unwrap_or_default());
         }

@@ -32,6 +32,7 @@ pub fn workflow_schema(palette: Palette) -> Value {
     root["properties"]["activities"] = json!({
         "description": "the activities, by name",
         "type": "object",
+        "minProperties": 1,
         "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,63}$" },
         "additionalProperties": {
             "type": "object",
@@ -156,7 +157,10 @@ impl Told<'_> {
             }
             ValidationErrorKind::Constant { expected_value } => {
                 let options = [plain(expected_value)];
-                problem("wrong-value", self.not_among(error.instance(), &options), among(error.instance(), &options))
+                problem("wrong-value", self.not_among(error.instance(), &options), self.told_of(error))
+            }
+            ValidationErrorKind::MinProperties { .. } => {
+                problem("wrong-value", "there is nothing in it".to_owned(), None)
             }
             ValidationErrorKind::Format { .. } => self.expression(&at, error.instance()).into_iter().collect(),
             ValidationErrorKind::Pattern { .. } => {

@@ -20,8 +20,8 @@ pub struct WorkflowFile {
     /// Where this schema lies, for editors.
     #[serde(rename = "$schema", default)]
     pub schema: Option<String>,
-    /// The version of the file's form: 1.
-    #[schemars(range(min = 1, max = 1))]
+    /// The version of the file's form: 1. A newer one needs a newer Campanile.
+    #[schemars(extend("const" = 1))]
     pub version: u64,
     /// What people call the workflow.
     #[serde(default)]
@@ -39,6 +39,7 @@ pub struct WorkflowFile {
     #[serde(default)]
     pub vars: Map<String, Value>,
     /// The activities, by name.
+    #[schemars(extend("minProperties" = 1))]
     pub activities: Map<String, Value>,
     /// Where the activities stand in a drawing; it changes nothing else.
     #[serde(default)]

@@ -73,3 +73,21 @@ fn a_sound_file_has_no_problems_and_its_schema_agrees() {
     assert!(!validator.is_valid(&serde_json::json!({ "version": 1, "activities": { "a": { "type": "numbers" } } })));
     assert!(!validator.is_valid(&serde_json::json!({ "version": 1, "activities": { "a": { "type": "none" } } })));
 }
+
+#[test]
+fn what_is_wrong_in_one_activity_is_not_told_of_those_behind_it() {
+    let told = |a: &str, to: &str| {
+        problems(&format!(
+            r#"{{ "version": 1, "activities": {{
+                "a": {{ "type": "{a}", "count": 1, "to": "{to}" }},
+                "b": {{ "type": "needy", "to": "c" }},
+                "c": {{ "type": "needy" }}
+            }} }}"#
+        ))
+    };
+    assert_eq!(told("numbers", "b"), "");
+    assert_eq!(told("numbres", "b").lines().count(), 1, "{}", told("numbres", "b"));
+    assert_eq!(told("numbers", "bb").lines().count(), 1, "{}", told("numbers", "bb"));
+    let none = problems(r#"{ "version": 1, "activities": { "b": { "type": "needy" } } }"#);
+    assert!(none.contains("no-records"), "{none}");
+}

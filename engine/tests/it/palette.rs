@@ -142,12 +142,33 @@ impl Activity for Lose {
     }
 }
 
+/// Cannot do without records.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Needy {}
+
+#[async_trait]
+impl Activity for Needy {
+    fn flow(&self, input: &Columns, cx: &mut FlowCx<'_>) -> Flow {
+        if *input == Columns::None {
+            cx.problem("", "no-records", "no records come", None);
+        }
+        Flow::from([("ok".to_owned(), input.clone())])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        cx.pass_input_on("ok");
+        Ok(())
+    }
+}
+
 static NUMBERS: Spec = Spec { kind: "numbers", inbound: true, ports: &[Port::always("ok")], ..Spec::of::<Numbers>() };
 static NOTE: Spec = Spec { kind: "note", ports: &[Port::always("ok")], ..Spec::of::<Note>() };
 static PASS: Spec = Spec { kind: "pass", ports: &[Port::always("ok")], ..Spec::of::<Pass>() };
+static NEEDY: Spec = Spec { kind: "needy", ports: &[Port::always("ok")], ..Spec::of::<Needy>() };
 static LOSE: Spec = Spec { kind: "lose", ports: &[Port::always("ok")], ..Spec::of::<Lose>() };
 
-pub(crate) static PALETTE: &[&Spec] = &[&NUMBERS, &NOTE, &PASS, &LOSE];
+pub(crate) static PALETTE: &[&Spec] = &[&NUMBERS, &NOTE, &PASS, &LOSE, &NEEDY];
 
 /// A clock that jumps to whatever is waited for.
 #[derive(Debug)]
