@@ -11,7 +11,8 @@
 //! is sent again after a crash is the same batch, and the database's ledger answers for it.
 //!
 //! The ledger of a task must live until the end of the task is in the journal. Tasks of one activity run one after the
-//! other, so a task that begins forgets the ledger of the one before it; of each run, one task's ledger is left over.
+//! other, so a task that begins forgets the ledger of the one before it, also in a run that never ends; the engine forgets
+//! what is left once the run is over.
 
 mod batch;
 mod plan;
