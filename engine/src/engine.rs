@@ -17,6 +17,7 @@ use crate::flow::Known;
 use crate::journal::{AppendError, Journal};
 use crate::outside::store::RunId;
 use crate::problem::Problem;
+use crate::retention;
 use crate::run::{Run, Status};
 use crate::schema::Schemas;
 
@@ -229,14 +230,25 @@ impl Engine {
         let (orders, receiver) = mpsc::channel(ORDERS_MAX);
         let (end, done) = watch::channel(None);
         let board = Board::default();
-        let environment = Arc::clone(&self.environment);
-        let driver = Driver::new(environment, Arc::new(workflow), Arc::clone(&journal), Arc::clone(&board), receiver);
+        let driver = Driver::new(
+            Arc::clone(&self.environment),
+            Arc::new(workflow),
+            Arc::clone(&journal),
+            Arc::clone(&board),
+            receiver,
+        );
         let driven = Driven { journal: Arc::clone(&journal), board, done, orders };
         let mut all = self.driven.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(journal.id.clone(), driven.clone());
         drop(all);
+        let environment = Arc::clone(&self.environment);
         tokio::spawn(async move {
             let ended = driver.drive().await;
+            if matches!(&ended, Ok(status) if status.is_over())
+                && let Err(failure) = retention::remove_old(&environment, journal.id.workflow()).await
+            {
+                tracing::warn!(%failure, "old populations stay");
+            }
             if let Err(failure) = &ended {
                 tracing::error!(run = %journal.id, %failure, "the run cannot be driven on");
             }

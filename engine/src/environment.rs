@@ -93,6 +93,8 @@ pub struct Limits {
     pub rows_per_transaction: usize,
     /// Ids and versions that an import remembers of the time it will read again; see the automatic index.
     pub overlap_records: usize,
+    /// How many of the latest runs of each workflow keep their populations; the journals of all stay.
+    pub runs_kept: usize,
     /// Limits of scripts.
     pub script: script::Limits,
 }
@@ -106,6 +108,7 @@ impl Default for Limits {
             segment_seconds: 2,
             rows_per_transaction: 10_000,
             overlap_records: 4_000_000,
+            runs_kept: 10,
             script: script::Limits::default(),
         }
     }

@@ -20,6 +20,7 @@ pub mod outside;
 pub mod population;
 pub mod problem;
 pub mod progress;
+pub mod retention;
 pub mod run;
 pub mod schema;
 pub mod script;

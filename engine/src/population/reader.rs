@@ -26,7 +26,7 @@ pub fn read_segment(
     let path = run_folder.join(&segment.path);
     let name = segment.path.display().to_string();
     let bytes = fs::read(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => damaged(&name, "it is missing"),
+        std::io::ErrorKind::NotFound => damaged(&name, "it is missing; limits.runsKept says how many runs keep theirs"),
         _ => Failure::io(format!("cannot read {}", path.display()), &error),
     })?;
     if bytes.len() as u64 != segment.bytes {

@@ -175,3 +175,17 @@ async fn a_population_that_was_changed_on_disk_is_noticed() {
     assert!(failed.message.contains("000002.arrow") && failed.message.contains("checksum"), "{failed}");
     assert_eq!(store.option("INDEX").await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn only_the_latest_runs_keep_their_populations() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let text = r#"{ "version": 1, "activities": { "numbers": { "type": "numbers", "count": 3 } } }"#;
+    for _ in 0..12 {
+        assert_eq!(run(&engine, text).await, Some(Status::Finished));
+    }
+    let kept = |number: u32| bench.folder.path().join(format!("runs/w-{number}/1-numbers/ok/000001.arrow")).exists();
+    assert_eq!((1..=12).map(kept).collect::<Vec<_>>(), [vec![false; 2], vec![true; 10]].concat());
+    assert!(bench.folder.path().join("runs/w-1/workflow.json").exists());
+}
