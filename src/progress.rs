@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use engine::event::{Event, Level, Recorded, TaskId, Then};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use server::service::News;
 use server::view::{TaskState, TaskView};
 
@@ -118,11 +118,11 @@ impl Progress {
         let Some(bar) = self.bars.get(&task.task) else { return };
         let total = task.progress.and_then(|progress| progress.total);
         let template = match total {
-            Some(_) => "{spinner} {prefix:16} {bar:24} {msg} {per_sec:>14} {elapsed:>6}",
-            None => "{spinner} {prefix:16} {msg} {per_sec:>14} {elapsed:>6}",
+            Some(_) => "{spinner} {prefix:16} {bar:24} {msg} {rate:>12} {elapsed:>6}",
+            None => "{spinner} {prefix:16} {msg} {rate:>12} {elapsed:>6}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.set_prefix(task.activity.clone());
         if let Some(progress) = task.progress {
@@ -132,6 +132,15 @@ impl Progress {
             }
         }
         bar.set_message(far(task));
+    }
+}
+
+/// Records a second, where there are any.
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    let rate = state.per_sec();
+    if rate >= 1.0 {
+        // A bar that cannot be drawn harms nobody.
+        write!(out, "{rate:.0}/s").ok();
     }
 }
 
