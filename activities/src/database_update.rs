@@ -120,7 +120,7 @@ struct Position {
 #[async_trait]
 impl Activity for DatabaseUpdate {
     fn flow(&self, input: &Columns, cx: &mut FlowCx<'_>) -> Flow {
-        rows::require("an update of the database", input, cx);
+        let input = &rows::require("an update of the database", input, cx);
         self.check_key(cx);
         let table = cx.table("/table", &self.table);
         if self.set.is_empty() {
@@ -158,6 +158,10 @@ impl Activity for DatabaseUpdate {
             Some(checksum) => Some(Firsts::load(&Plan::firsts_file(cx)?, checksum)?),
             None => None,
         };
+        // So that they are told also where nothing comes.
+        for what in ["inserted", "updated", "unchanged"] {
+            cx.count(what, 0);
+        }
         let mut update = Update { plan, firsts, population: &population, out: Out::default() };
         for segment in &population.segments()[position.segment..] {
             update.segment(cx, segment, &mut position).await?;

@@ -118,7 +118,7 @@ struct Position {
 #[async_trait]
 impl Activity for Dedupe {
     fn flow(&self, input: &Columns, cx: &mut FlowCx<'_>) -> Flow {
-        rows::require("a deduplication", input, cx);
+        let input = &rows::require("a deduplication", input, cx);
         for (number, by) in self.by.iter().enumerate() {
             cx.expression(&format!("/by/{number}"), by, input, None);
         }
@@ -181,7 +181,7 @@ impl Dedupe {
         let criteria = Criteria { by, ranks, values, empty };
         let memory = cx.limits().set_memory_mib.max(1) * 1024 * 1024;
         let spill = cx.own_folder()?.join("spill");
-        let ranking = Arc::new(move |batch: &RecordBatch| criteria.rank(batch));
+        let ranking = Arc::new(move |batch: &RecordBatch, first: u64| criteria.rank(batch, first));
         sets::firsts(population, ranking, 0, memory, &spill).await
     }
 
@@ -244,10 +244,11 @@ struct Criteria {
 }
 
 impl Criteria {
-    fn rank(&self, batch: &RecordBatch) -> Result<Ranked, Failure> {
-        let by: Vec<ArrayRef> = self.by.iter().map(|by| by.eval(batch, &self.values)).collect::<Result<_, _>>()?;
+    fn rank(&self, batch: &RecordBatch, first: u64) -> Result<Ranked, Failure> {
+        let eval = |bound: &Bound| bound.eval(batch, &self.values).map_err(|error| rows::at(error, first));
+        let by: Vec<ArrayRef> = self.by.iter().map(eval).collect::<Result<_, _>>()?;
         let ranks = self.ranks.iter().map(|(bound, order)| {
-            let array = bound.eval(batch, &self.values)?;
+            let array = eval(bound)?;
             let array = match order {
                 Order::NonEmpty => Arc::new(sets::empties(&array)) as ArrayRef,
                 Order::Ascending | Order::Descending => array,

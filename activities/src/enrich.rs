@@ -92,7 +92,7 @@ struct Position {
 #[async_trait]
 impl Activity for Enrich {
     fn flow(&self, input: &Columns, cx: &mut FlowCx<'_>) -> Flow {
-        rows::require("an enrichment", input, cx);
+        let input = &rows::require("an enrichment", input, cx);
         self.check_settings(cx);
         let table = self.table.as_ref().and_then(|table| cx.table("/table", table));
         if let Some(table) = &table {

@@ -113,7 +113,7 @@ struct Position {
 #[async_trait]
 impl Activity for FileExtract {
     fn flow(&self, input: &Columns, cx: &mut FlowCx<'_>) -> Flow {
-        rows::require("a file", input, cx);
+        let input = &rows::require("a file", input, cx);
         if let Err((message, help)) = place::check(&self.path) {
             cx.problem("/path", "bad-path", message, Some(help));
         }
@@ -225,7 +225,7 @@ impl FileExtract {
         while let Some(batch) = batches.next().await {
             let batch = batch?;
             cx.go_on()?;
-            let texts = self.texts(&batch, &wanted, &values, &file.schema)?;
+            let texts = self.texts(&batch, done, &wanted, &values, &file.schema)?;
             done += batch.num_rows() as u64;
             file = tokio::task::spawn_blocking(move || file.write(&texts).map(|()| file))
                 .await
@@ -258,12 +258,13 @@ impl FileExtract {
     fn texts(
         &self,
         batch: &RecordBatch,
+        first: u64,
         wanted: &[(String, Bound)],
         values: &Values,
         schema: &SchemaRef,
     ) -> Result<RecordBatch, Failure> {
         let columns = wanted.iter().map(|(_, bound)| {
-            let text = text::written(&bound.eval(batch, values)?)?;
+            let text = text::written(&bound.eval(batch, values).map_err(|error| rows::at(error, first))?)?;
             Ok(if self.defuse_formulas { text::defused(&text) } else { text })
         });
         let columns = columns.collect::<Result<Vec<_>, Failure>>()?;

@@ -23,13 +23,16 @@ const PASSED_ON_MAX: usize = 24;
 /// Records of a batch that fail, before the rest of it is computed record by record.
 const FAILING_MAX: usize = 8;
 
-/// Reports where no records lead into an activity that works on them.
-pub(crate) fn require(kind: &str, input: &Columns, cx: &mut FlowCx<'_>) {
+/// The columns that come in; reports where no records lead into an activity that works on them.
+pub(crate) fn require(kind: &str, input: &Columns, cx: &mut FlowCx<'_>) -> Columns {
     if *input == Columns::None {
         let help = "lead into it from an activity that brings records, such as an import".to_owned();
         let message = format!("{kind} works on records, but none come here");
         cx.problem("", "no-records", message, Some(help));
+        // That is enough: which columns are missing follows from it.
+        return Columns::Unknown;
     }
+    input.clone()
 }
 
 /// The population that came in, with its columns.
@@ -108,6 +111,12 @@ pub(crate) fn eval(
         parts => concat(&parts.iter().map(|part| &**part as &dyn Array).collect::<Vec<_>>()).map_err(wrong)?,
     };
     Ok((array, failing))
+}
+
+/// The failure of an expression on a batch whose first record has this place in its population.
+pub(crate) fn at(error: ExprError, place: u64) -> Failure {
+    let place = usize::try_from(place).unwrap_or(usize::MAX);
+    ExprError { row: error.row.map(|row| row.saturating_add(place)), ..error }.into()
 }
 
 /// The reject of a record for which a column cannot be computed.

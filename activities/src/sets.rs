@@ -48,8 +48,8 @@ pub(crate) struct Ranked {
     pub(crate) ranks: Vec<(ArrayRef, SortOptions)>,
 }
 
-/// Tells what each batch is grouped and ranked by.
-pub(crate) type Ranking = dyn Fn(&RecordBatch) -> Result<Ranked, Failure> + Send + Sync;
+/// Tells what each batch is grouped and ranked by, given the place of its first record.
+pub(crate) type Ranking = dyn Fn(&RecordBatch, u64) -> Result<Ranked, Failure> + Send + Sync;
 
 /// The best record of each group.
 #[derive(Debug, PartialEq, Eq)]
@@ -175,7 +175,7 @@ impl Reading {
         let batch = batch?;
         let first = self.next;
         self.next += batch.num_rows() as u64;
-        let ranked = (self.ranking)(&batch)?;
+        let ranked = (self.ranking)(&batch, first)?;
         let ranks = key::rows(&ranked.ranks)?;
         let (mut high, mut low, mut bytes) = (Vec::new(), Vec::new(), BinaryBuilder::new());
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);

@@ -120,7 +120,7 @@ impl Plan {
     /// The first record of each key.
     pub(super) async fn firsts(&self, cx: &Cx, population: &Population) -> Result<Firsts, Failure> {
         let plan = self.clone();
-        let ranking = move |batch: &RecordBatch| Ok(Ranked { keys: plan.keys(batch)?, ranks: Vec::new() });
+        let ranking = move |batch: &RecordBatch, _: u64| Ok(Ranked { keys: plan.keys(batch)?, ranks: Vec::new() });
         let memory = cx.limits().set_memory_mib.max(1) * 1024 * 1024;
         let spill = cx.own_folder()?.join("spill");
         sets::firsts(population, Arc::new(ranking), REPEATED_MAX, memory, &spill).await

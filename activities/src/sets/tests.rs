@@ -31,7 +31,7 @@ async fn population(folder: &Path, records: i64, key: impl Fn(i64) -> String, ra
 /// By the first column, keeping the largest of the second.
 fn largest() -> Arc<Ranking> {
     let order = SortOptions { descending: true, nulls_first: false };
-    Arc::new(move |batch: &RecordBatch| {
+    Arc::new(move |batch: &RecordBatch, _| {
         let keys = keys(&batch.columns()[..1], Empty::Alone)?;
         Ok(Ranked { keys, ranks: vec![(Arc::clone(batch.column(1)), order)] })
     })

@@ -230,6 +230,20 @@ async fn the_next_task_forgets_the_ledger_of_the_one_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_record_at_all_writes_nothing() {
+    let world = World::new(RECIPIENT);
+    let mut activities = activities(3, json!({}));
+    activities["records"]["rows"] = json!([]);
+    let ran = world.run(&activities).await;
+    assert_eq!(ran.status, Status::Finished);
+    let counts: Vec<_> = ran.tally("save").counts.iter().map(|(what, rows)| format!("{what} {rows}")).collect();
+    assert_eq!(counts, ["inserted 0", "unchanged 0", "updated 0"]);
+    assert_eq!(ran.task("save").emitted, ["ok"]);
+    assert!(ran.task("save").ports.contains_key("ok"));
+    assert!(world.query("SELECT name FROM sqlite_schema WHERE name LIKE 'campanile%'").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_told_before_the_run() {
     let world = World::new(RECIPIENT);
     let settings = json!({ "key": ["emial"], "set": { "emial": "mail", "age": "age", "name": "nmae" } });

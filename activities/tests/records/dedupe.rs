@@ -82,6 +82,17 @@ async fn no_record_at_all_is_a_population_on_both_ports() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_expression_that_fails_names_the_record() {
+    let world = World::new("");
+    let ran = world.run(&activities(&contacts(3), &json!({ "by": ["to_int(phone)"] }))).await;
+    assert_eq!(ran.status, Status::Finished);
+    let ran =
+        world.run(&activities(&contacts(3), &json!({ "by": ["if id == \"C05\" { to_int(id) } else { 1 }"] }))).await;
+    assert_eq!(ran.status, Status::Suspended);
+    assert!(ran.failure("dedupe").starts_with("record 5: "), "{}", ran.failure("dedupe"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_told_before_the_run() {
     let settings = json!({ "by": ["lower(mial)"], "keep": [{ "largest": "modifed" }] });
     assert_eq!(
@@ -93,9 +104,9 @@ async fn what_is_wrong_is_told_before_the_run() {
     );
     let alone = json!({ "dedupe": { "type": "dedupe", "by": ["mail"] } });
     assert_eq!(
-        World::new("").problems(&alone).await[0],
-        "dedupe: a deduplication works on records, but none come here \
-         (lead into it from an activity that brings records, such as an import)"
+        World::new("").problems(&alone).await,
+        ["dedupe: a deduplication works on records, but none come here \
+         (lead into it from an activity that brings records, such as an import)"]
     );
 }
 
