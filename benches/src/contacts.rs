@@ -98,8 +98,8 @@ fn record(page: &mut String, n: u32) {
     write(
         page,
         format_args!(
-            ",\"firstname\":\"{first}\",\"lastname\":\"{last}\",\"emailaddress1\":\"{}.{n}@example.com\"",
-            last.to_lowercase()
+            ",\"firstname\":\"{first}\",\"lastname\":\"{last}\",\"emailaddress1\":\"{}.{n}@customers.example.com\"",
+            format!("{first}.{last}").to_lowercase().replace(' ', "")
         ),
     );
     match pick(32, 4) {

@@ -76,7 +76,7 @@ fn schemas() -> (SchemaRef, SchemaRef) {
 }
 
 fn decode(envelope: &SchemaRef, page: &[u8]) -> Fallible<RecordBatch> {
-    let mut decoder = ReaderBuilder::new(Arc::clone(envelope)).with_batch_size(1).build_decoder()?;
+    let mut decoder = ReaderBuilder::new(Arc::clone(envelope)).with_batch_size(8 * 1024).build_decoder()?;
     decoder.decode(page)?;
     let page = decoder.flush()?.ok_or("a page without a row")?;
     Ok(RecordBatch::from(page.column(0).as_list::<i32>().values().as_struct()))
