@@ -22,7 +22,7 @@ test: .toolchain tools
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) nextest run --workspace --locked
 	$(CARGO) test --workspace --locked --doc
-	$(CARGO) deny --locked --offline check bans licenses sources
+	$(CARGO) deny --locked check bans licenses sources
 
 audit: tools
 	$(CARGO) deny check advisories

@@ -65,14 +65,3 @@ async fn what_does_not_fit_into_memory_is_sorted_on_the_disk() {
     check(1000, 900, 16).await;
     check(300_000, 250_000, 4).await;
 }
-
-/// For `cargo test --release`, which shows how long it takes.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes long without optimisation"]
-async fn large_sets_stay_within_their_memory() {
-    let sizes =
-        [(100_000, 90_000, 256), (1_000_000, 800_000, 256), (1_000_000, 999_983, 32), (2_000_000, 1_999_993, 16)];
-    for (records, groups, mib) in sizes {
-        check(records, groups, mib).await;
-    }
-}
