@@ -31,9 +31,11 @@ audit: tools
 docs: tools
 	UPDATE_DOCS=1 $(CARGO) nextest run --workspace --locked -E 'test(/in_step/)'
 
-bench:
-	$(CARGO) build --release --locked --workspace --benches
-	$(CARGO) bench --locked --workspace
+# The figures of docs/performance.md; best on a machine that does nothing else.
+bench: .toolchain
+	$(CARGO) build --release --locked -p campanile -p benches
+	@target=$$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
+	"$$target/release/bench" all
 
 .PHONY: .toolchain
 .toolchain:

@@ -183,10 +183,13 @@ pub(crate) fn word(state: TaskState) -> &'static str {
     }
 }
 
-/// Records by port, then what was dropped and counted.
+/// Records by port, then what was dropped, then what else was counted.
 pub(crate) fn counts(task: &TaskView) -> String {
-    let out = task.out.iter().map(|(port, rows)| format!("{port} {}", number(*rows)));
+    // Of a task without records, such as a scheduler's, there is nothing to tell.
+    let has_records = task.came + task.added > 0 || task.kind.starts_with("crm.");
+    let out = task.out.iter().filter(|_| has_records).map(|(port, rows)| format!("{port} {}", number(*rows)));
     let dropped = task.dropped.iter().map(|(rule, rows)| format!("dropped by {rule} {}", number(*rows)));
-    let counted = task.counts.iter().map(|(what, rows)| format!("{what} {}", number(*rows)));
+    let counted = task.counts.iter().filter(|(_, rows)| **rows > 0);
+    let counted = counted.map(|(what, rows)| format!("{what} {}", number(*rows)));
     out.chain(dropped).chain(counted).collect::<Vec<_>>().join(" · ")
 }

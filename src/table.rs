@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
 /// The widest that a cell is shown.
-const CELL_MAX: usize = 60;
+const CELL_MAX: usize = 90;
 
 /// A table with a line for the names of its columns.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! OAuth 2.0 client credentials with Microsoft Entra ID, as `crm-wire.md` 1.2 describes it.
+//! OAuth 2.0 client credentials with Microsoft Entra ID (the client credentials flow of the v2.0 endpoint).
 //!
 //! Any number of requests may ask for a token at the same time; one of them fetches it, the others wait for the same
 //! answer.

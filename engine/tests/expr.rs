@@ -16,7 +16,7 @@ use engine::types::Type;
 
 use records::{records, values, wide};
 
-/// The contacts N1 to N5 of AC-5.
+/// Contacts N1 to N5: departments in two cases, numbers, dates, and nulls.
 fn contacts() -> RecordBatch {
     let marketing = Some("Marketing");
     let columns: [(&str, ArrayRef); 6] = [
@@ -32,7 +32,7 @@ fn contacts() -> RecordBatch {
 }
 
 #[test]
-fn filters_choose_the_records_that_ac_5_names() {
+fn filters_choose_the_records_that_they_name() {
     let mut values = values();
     values.options.insert("FLOOR".to_owned(), "50000".to_owned());
     let batch = contacts();

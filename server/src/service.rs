@@ -164,6 +164,12 @@ impl Service {
         let mut journal = self.engine.environment.store.events(id, from).await?;
         let all = journal.len() <= EVENTS_MAX;
         journal.truncate(EVENTS_MAX);
+        if let Some(driven) = &driven {
+            // An event is durable a moment before the run is as it says; told with the task as it was, it would not be
+            // told again.
+            let folded = driven.journal.run().events.saturating_sub(from);
+            journal.truncate(usize::try_from(folded).unwrap_or(EVENTS_MAX));
+        }
         let kinds = self.kinds(id);
         let now = self.engine.environment.clock.now();
         let news = |run: &Run, live: Option<&Driven>| {

@@ -1,4 +1,4 @@
-//! AC-5 and AC-6: which records a filter lets through, what of it is sent, and the order of records.
+//! Which records a filter lets through, what of it is sent, and the order of records.
 
 use engine::describe::Ask;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ async fn filtered(world: &World, filter: &str) -> (Vec<String>, Option<String>) 
 }
 
 #[tokio::test]
-async fn ac5_a_filter_means_here_what_it_says_whatever_the_crm_thinks() {
+async fn a_filter_means_here_what_it_says_whatever_the_crm_thinks() {
     let world = crm();
     let whole = "department == \"Marketing\" && !is_empty(emailaddress1) && !is_empty(jobtitle) && !is_empty(lastname) \
                  || new_number > 50051";
@@ -71,7 +71,7 @@ async fn ac5_a_filter_means_here_what_it_says_whatever_the_crm_thinks() {
 }
 
 #[tokio::test]
-async fn ac5_as_much_of_a_filter_is_sent_as_may_be() {
+async fn as_much_of_a_filter_is_sent_as_may_be() {
     let world = crm();
     let sent = |filter| {
         let world = &world;
@@ -86,7 +86,7 @@ async fn ac5_as_much_of_a_filter_is_sent_as_may_be() {
 }
 
 #[tokio::test]
-async fn ac5_an_option_in_a_filter_is_its_value_when_the_import_runs() {
+async fn an_option_in_a_filter_is_its_value_when_the_import_runs() {
     use engine::outside::store::{Expect, OptionChange, OptionValue, Store};
     let world = crm();
     let value =
@@ -98,7 +98,7 @@ async fn ac5_an_option_in_a_filter_is_its_value_when_the_import_runs() {
 }
 
 #[tokio::test]
-async fn ac5_a_filter_that_does_not_parse_is_a_problem_at_its_place() {
+async fn a_filter_that_does_not_parse_is_a_problem_at_its_place() {
     let world = crm();
     let text = workflow("department ==", &json!({}));
     let (_, findings) = world.engine().check("x.json", "x", &text, Ask::Refresh).await;
@@ -108,7 +108,7 @@ async fn ac5_a_filter_that_does_not_parse_is_a_problem_at_its_place() {
 }
 
 #[tokio::test]
-async fn ac6_records_come_in_the_order_asked_for_whatever_the_pages() {
+async fn records_come_in_the_order_asked_for_whatever_the_pages() {
     let world = World::new("2026-03-03 10:00:00");
     for (number, name) in [(1_u8, Some("B")), (2, Some("A")), (3, Some("A")), (4, Some("C")), (5, None)] {
         let created = instant(&format!("2026-03-01 10:00:0{number}")).to_string();

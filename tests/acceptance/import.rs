@@ -1,4 +1,4 @@
-//! AC-1 to AC-4 and AC-8: the first import, what changed since, an option that waits, its field and name, conversions.
+//! The first import, what changed since, an option that waits, its field and name, conversions.
 
 use engine::event::{Event, Vars};
 use engine::outside::store::{Expect, OptionChange, OptionValue, RunId, Store};
@@ -10,7 +10,7 @@ use crate::world::{DYNAMICS_IMPORT, Ended, World, events, id, instant};
 
 const OPTION: &str = "LASTIMPORT_dynamicsImport_import";
 
-/// The CRM of section 1, its clock at the first run.
+/// The CRM of the example, its clock at the first run.
 fn section_one() -> World {
     let world = World::new("2026-03-03 10:00:00");
     let contact =
@@ -76,7 +76,7 @@ async fn first_import(world: &World) -> Ended {
 }
 
 #[tokio::test]
-async fn ac1_the_first_import_is_full() {
+async fn the_first_import_is_full() {
     let world = section_one();
     let ended = first_import(&world).await;
     let mut ids = ended.column("import", "ok", "contactid").await;
@@ -103,7 +103,7 @@ async fn ac1_the_first_import_is_full() {
 }
 
 #[tokio::test]
-async fn ac2_only_what_changed_is_imported_with_late_commits_and_nothing_twice() {
+async fn only_what_changed_is_imported_with_late_commits_and_nothing_twice() {
     let world = section_one();
     first_import(&world).await;
     changes(&world);
@@ -144,7 +144,7 @@ async fn ac2_only_what_changed_is_imported_with_late_commits_and_nothing_twice()
 }
 
 #[tokio::test]
-async fn ac2_a_record_of_the_overlap_that_changed_since_is_imported_once_more() {
+async fn a_record_of_the_overlap_that_changed_since_is_imported_once_more() {
     let world = section_one();
     first_import(&world).await;
     // Changed within the overlap, and committed only after the first import.
@@ -184,7 +184,7 @@ fn grace(world: &World) -> String {
 }
 
 #[tokio::test]
-async fn ac3_a_resumed_run_goes_on_with_what_it_read_and_the_option_moves_to_its_end() {
+async fn a_resumed_run_goes_on_with_what_it_read_and_the_option_moves_to_its_end() {
     let world = section_one();
     let id = refused_at_eleven(&world).await;
     world.sandbox.admin().clear_log();
@@ -200,7 +200,7 @@ async fn ac3_a_resumed_run_goes_on_with_what_it_read_and_the_option_moves_to_its
 }
 
 #[tokio::test]
-async fn ac3_after_a_stop_the_next_run_reads_the_window_anew() {
+async fn after_a_stop_the_next_run_reads_the_window_anew() {
     let world = section_one();
     let id = refused_at_eleven(&world).await;
     assert_eq!(world.engine().stop(&id).await, Ok(Status::Stopped));
@@ -213,7 +213,7 @@ async fn ac3_after_a_stop_the_next_run_reads_the_window_anew() {
 }
 
 #[tokio::test]
-async fn ac3_a_crash_after_any_event_of_the_run_leaves_what_a_run_without_one_leaves() {
+async fn a_crash_after_any_event_of_the_run_leaves_what_a_run_without_one_leaves() {
     let world = section_one();
     first_import(&world).await;
     changes(&world);
@@ -252,7 +252,7 @@ async fn set_option(world: &World, name: &str, value: &str) {
 }
 
 #[tokio::test]
-async fn ac4_the_index_has_the_field_and_the_option_that_its_author_names() {
+async fn the_index_has_the_field_and_the_option_that_its_author_names() {
     let world = section_one();
     let named = DYNAMICS_IMPORT
         .replace(r#"{ "overlap": "5m" }"#, r#"{ "option": "MY_IMPORT", "field": "createdon" }"#)
@@ -265,7 +265,7 @@ async fn ac4_the_index_has_the_field_and_the_option_that_its_author_names() {
 }
 
 #[tokio::test]
-async fn ac4_an_option_that_is_no_time_or_lies_ahead_refuses_the_import_before_it_reads() {
+async fn an_option_that_is_no_time_or_lies_ahead_refuses_the_import_before_it_reads() {
     for value in ["03/03/2026", "2026/03/03 10:00:01"] {
         let world = section_one();
         set_option(&world, OPTION, value).await;
@@ -279,7 +279,7 @@ async fn ac4_an_option_that_is_no_time_or_lies_ahead_refuses_the_import_before_i
 }
 
 #[tokio::test]
-async fn ac4_a_field_that_is_no_time_is_a_problem_before_the_run() {
+async fn a_field_that_is_no_time_is_a_problem_before_the_run() {
     let world = section_one();
     let wrong = DYNAMICS_IMPORT.replace(r#"{ "overlap": "5m" }"#, r#"{ "field": "lastname" }"#);
     let (_, findings) = world.engine().check("x.json", "x", &wrong, engine::describe::Ask::Refresh).await;
@@ -287,7 +287,7 @@ async fn ac4_a_field_that_is_no_time_is_a_problem_before_the_run() {
 }
 
 #[tokio::test]
-async fn ac8_each_conversion_takes_dates_over_as_it_says() {
+async fn each_conversion_takes_dates_over_as_it_says() {
     let world = World::new("2026-08-01 00:00:00");
     world.contact(1, json!({ "lastonholdtime": "2026-07-01T22:30:00Z", "birthdate": "1980-05-31", "lastname": "A" }));
     world.contact(2, json!({ "lastname": "B" }));

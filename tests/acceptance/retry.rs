@@ -1,4 +1,4 @@
-//! AC-11: error, wait, retry.
+//! Error, wait, retry.
 
 use engine::driver::Order;
 use engine::event::Vars;
@@ -34,7 +34,7 @@ fn down_until_twelve_past() -> World {
 }
 
 #[tokio::test]
-async fn ac11_an_import_is_tried_again_until_the_crm_is_there() {
+async fn an_import_is_tried_again_until_the_crm_is_there() {
     let world = down_until_twelve_past();
     let ended = world.run(&workflow(5)).await;
     assert_eq!(ended.status, Status::Finished);
@@ -50,7 +50,7 @@ async fn ac11_an_import_is_tried_again_until_the_crm_is_there() {
 }
 
 #[tokio::test]
-async fn ac11_a_wait_that_a_crash_cut_short_is_over_when_its_time_has_passed() {
+async fn a_wait_that_a_crash_cut_short_is_over_when_its_time_has_passed() {
     let world = down_until_twelve_past();
     world.clock.stop_at(Some("2026-03-03 10:06:00"));
     let engine = world.engine();
@@ -73,7 +73,7 @@ async fn ac11_a_wait_that_a_crash_cut_short_is_over_when_its_time_has_passed() {
 }
 
 #[tokio::test]
-async fn ac11_a_loop_that_is_used_up_waits_for_an_operator() {
+async fn a_loop_that_is_used_up_waits_for_an_operator() {
     let world = down_until_twelve_past();
     let ended = world.run(&workflow(2)).await;
     assert_eq!(ended.status, Status::Suspended);

@@ -28,7 +28,7 @@ use store::Memory;
 /// How far our clock is ahead of the CRM's.
 pub(crate) const AHEAD: SignedDuration = SignedDuration::from_mins(7);
 
-/// The workflow of section 1.
+/// The example workflow.
 pub(crate) const DYNAMICS_IMPORT: &str = include_str!("dynamicsImport.json");
 
 pub(crate) struct World {
@@ -40,7 +40,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// An empty CRM whose clock stands at `now`, and a database with the tables of section 1.
+    /// An empty CRM whose clock stands at `now`, and a database with the tables of the example.
     pub(crate) fn new(now: &str) -> Self {
         let now: Timestamp = instant(now);
         let options = Options { now: Some(now), frozen: true, ..Options::default() };

@@ -1,4 +1,4 @@
-//! What an answer of Dataverse means: its error code first, then the status, as `crm-wire.md` 1.9 lists them.
+//! What an answer of Dataverse means: its error code first, then the status.
 
 use engine::failure::{Class, Failure};
 use reqwest::StatusCode;

@@ -1,7 +1,7 @@
 //! Reads segments, after their checksum was compared.
 
-use std::fs;
-use std::io::Cursor;
+use std::fs::File;
+use std::io::Seek;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -25,17 +25,24 @@ pub fn read_segment(
 ) -> Result<(SchemaRef, impl Iterator<Item = Result<RecordBatch, Failure>> + use<>), Failure> {
     let path = run_folder.join(&segment.path);
     let name = segment.path.display().to_string();
-    let bytes = fs::read(&path).map_err(|error| match error.kind() {
+    let mut file = File::open(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => damaged(&name, "it is missing; limits.runsKept says how many runs keep theirs"),
         _ => Failure::io(format!("cannot read {}", path.display()), &error),
     })?;
-    if bytes.len() as u64 != segment.bytes {
-        return Err(damaged(&name, &format!("it has {} bytes, not {}", bytes.len(), segment.bytes)));
+    // Summed as it streams by: a file read whole would leave its memory to the allocator.
+    let mut hasher = blake3::Hasher::new();
+    let summed = hasher.update_reader(&mut file).map(|hasher| hasher.finalize()).and_then(|sum| {
+        file.rewind()?;
+        Ok(sum)
+    });
+    let sum = summed.map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))?;
+    if hasher.count() != segment.bytes {
+        return Err(damaged(&name, &format!("it has {} bytes, not {}", hasher.count(), segment.bytes)));
     }
-    if blake3::hash(&bytes).to_hex().as_str() != segment.checksum {
+    if sum.to_hex().as_str() != segment.checksum {
         return Err(damaged(&name, "its checksum is another"));
     }
-    let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(|error| damaged(&name, &error.to_string()))?;
+    let reader = FileReader::try_new_buffered(file, None).map_err(|error| damaged(&name, &error.to_string()))?;
     let schema = reader.schema();
     Ok((schema, reader.map(move |batch| batch.map_err(|error| damaged(&name, &error.to_string())))))
 }

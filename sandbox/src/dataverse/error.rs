@@ -13,7 +13,7 @@ pub(crate) struct Error {
     pub(crate) message: String,
 }
 
-/// Codes that the platform documents or that its clients know (crm-wire.md 1.9).
+/// Codes that the platform documents or that its clients know.
 pub(crate) mod code {
     /// A query or a property that the model does not have.
     pub(crate) const QUERY: &str = "0x80060888";

@@ -1,4 +1,4 @@
-//! Dataverse's Web API and the token endpoint before it, as `crm-wire.md` section 1 describes them.
+//! Dataverse's Web API and the token endpoint before it, as Microsoft's Web API documentation describes them.
 
 mod call;
 mod cursor;
