@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Date32Array, TimestampMicrosecondAr
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
 use engine::failure::Failure;
 use engine::outside::crm::{FieldKind, ObjectField};
+use engine::types::meta;
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
 use schemars::JsonSchema;
@@ -39,14 +40,20 @@ impl Conversion {
         self == Self::Copy
     }
 
-    /// The column that it makes of a field's.
-    pub fn column(self, column: &FieldRef) -> FieldRef {
+    /// The column that it makes of a field's; instants are shown in the workflow's time zone.
+    pub fn column(self, column: &FieldRef, zone: &TimeZone) -> FieldRef {
         let data = match (self, column.data_type()) {
             (Self::DateOnly, DataType::Timestamp(..)) => DataType::Date32,
             (Self::WithoutTimeOffset, DataType::Timestamp(unit, _)) => DataType::Timestamp(*unit, None),
             (_, data) => data.clone(),
         };
-        Arc::new(Field::new(column.name(), data, true).with_metadata(column.metadata().clone()))
+        let mut metadata = column.metadata().clone();
+        if let (DataType::Timestamp(_, Some(_)), Some(name)) = (&data, zone.iana_name())
+            && *zone != TimeZone::UTC
+        {
+            metadata.insert(meta::TIME_ZONE.to_owned(), name.to_owned());
+        }
+        Arc::new(Field::new(column.name(), data, true).with_metadata(metadata))
     }
 
     /// Applies it to a field's values.
@@ -112,5 +119,17 @@ mod tests {
         assert_eq!(shown(Conversion::DateOnly, "Europe/Paris"), "2026-07-02");
         assert_eq!(shown(Conversion::DateOnly, "UTC"), "2026-07-01");
         assert_eq!(shown(Conversion::WithoutTimeOffset, "Europe/Paris"), "2026-07-01T22:30:00");
+    }
+
+    #[test]
+    fn an_instant_keeps_the_zone_in_which_it_is_shown_and_a_day_needs_none() {
+        let column: FieldRef = Arc::new(Field::new("at", one("2026-07-01T22:30:00Z").data_type().clone(), true));
+        let zone = |conversion: Conversion, name: &str| {
+            let zone = TimeZone::get(name).unwrap();
+            conversion.column(&column, &zone).metadata().get(meta::TIME_ZONE).cloned()
+        };
+        assert_eq!(zone(Conversion::Default, "Europe/Paris").as_deref(), Some("Europe/Paris"));
+        assert_eq!(zone(Conversion::Default, "UTC"), None);
+        assert_eq!(zone(Conversion::DateOnly, "Europe/Paris"), None);
     }
 }

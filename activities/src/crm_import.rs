@@ -18,6 +18,7 @@ use engine::problem::suggestion;
 use engine::types::Type;
 use engine::workflow::Span;
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -229,7 +230,7 @@ impl Activity for CrmImport {
         let crm = cx.crm(&self.account)?;
         let object = cx.object(&self.account, &self.object).await?;
         let index_field = self.index_field(&object, crm.index_fields());
-        let plan = self.plan(&object, index_field.as_deref())?;
+        let plan = self.plan(&object, index_field.as_deref(), &cx.time_zone)?;
         let position = match cx.position::<Position>()? {
             Some(position) => position,
             None => {
@@ -282,7 +283,7 @@ impl CrmImport {
         sound &= self.check_index(object, cx);
         sound &= self.check_filter(object, cx);
         let index = self.index_field(object, cx.index_fields(&self.account));
-        match sound.then(|| self.plan(object, index.as_deref())) {
+        match sound.then(|| self.plan(object, index.as_deref(), cx.time_zone)) {
             Some(Ok(plan)) => Columns::Known(plan.out),
             _ => Columns::Unknown,
         }
@@ -338,7 +339,7 @@ impl CrmImport {
         settings.field.or_else(|| object.index_field(candidates).map(|field| field.name.clone()))
     }
 
-    fn plan(&self, object: &Object, index_field: Option<&str>) -> Result<Plan, Failure> {
+    fn plan(&self, object: &Object, index_field: Option<&str>, zone: &TimeZone) -> Result<Plan, Failure> {
         let field = |name: &str| {
             object.fields.get(name).filter(|field| field.readable).cloned().ok_or_else(|| {
                 let message = format!("{} has no field {name} that can be read", object.name);
@@ -357,7 +358,7 @@ impl CrmImport {
                 conversions.push(Conversion::Default);
             }
         }
-        let columns = read.iter().zip(&conversions).map(|(field, conversion)| conversion.column(&field.column()));
+        let columns = read.iter().zip(&conversions).map(|(field, conversion)| conversion.column(&field.column(), zone));
         let out = Arc::new(Schema::new(columns.collect::<Vec<FieldRef>>()));
         let filter = match &self.filter {
             None => None,

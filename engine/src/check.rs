@@ -418,6 +418,7 @@ impl Workflow {
             pointer: format!("/activities/{}", escape(name)),
             activity: name,
             workflow: &self.name,
+            time_zone: &node.time_zone,
             known,
             problems: &mut problems,
             unchecked: &mut findings.unchecked,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
+use jiff::tz::TimeZone;
 
 use crate::activity::Columns;
 use crate::document::Document;
@@ -40,6 +41,8 @@ pub struct FlowCx<'a> {
     pub activity: &'a str,
     /// The workflow's name.
     pub workflow: &'a str,
+    /// The time zone of the activity's dates.
+    pub time_zone: &'a TimeZone,
     pub(crate) known: &'a Known,
     pub(crate) problems: &'a mut Vec<Problem>,
     pub(crate) unchecked: &'a mut BTreeSet<String>,

@@ -22,6 +22,8 @@ pub mod meta {
     pub const KEY: &str = "key";
     /// The system's own name of the type, such as `Picklist`.
     pub const SYSTEM_TYPE: &str = "systemType";
+    /// The IANA name of the time zone in which an instant is shown; UTC where there is none.
+    pub const TIME_ZONE: &str = "timeZone";
     /// A JSON object from value to label, for picklists.
     pub const OPTIONS: &str = "options";
 }

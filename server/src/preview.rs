@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use engine::event::{Segment, TaskId};
 use engine::expr::Value;
 use engine::failure::{Class, Failure};
@@ -11,6 +11,7 @@ use engine::population::read_segment;
 use engine::problem::suggestion;
 use engine::run::{Run, Task};
 use engine::types::{SEQ, Type, meta};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// The most records that are looked at at once.
@@ -139,11 +140,17 @@ pub(crate) fn read(run_folder: &Path, found: Found, limit: usize) -> Result<Prev
         for batch in batches {
             let batch = batch?;
             let shown: Vec<usize> = (0..batch.num_columns()).filter(|n| schema.field(*n).name() != SEQ).collect();
+            let zones: Vec<Option<TimeZone>> = schema.fields().iter().map(|field| zone(field)).collect();
             for row in 0..batch.num_rows() {
                 if preview.rows.len() >= limit {
                     return Ok(preview);
                 }
-                let value = |n: &usize| Value::at(batch.column(*n).as_ref(), row).to_json();
+                let value = |n: &usize| match (Value::at(batch.column(*n).as_ref(), row), &zones[*n]) {
+                    (Value::DateTime(at), Some(zone)) => {
+                        at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string().into()
+                    }
+                    (value, _) => value.to_json(),
+                };
                 preview.rows.push(shown.iter().map(value).collect());
             }
         }
@@ -152,6 +159,11 @@ pub(crate) fn read(run_folder: &Path, found: Found, limit: usize) -> Result<Prev
         }
     }
     Ok(preview)
+}
+
+/// The zone in which a column's instants are shown, where it is not UTC.
+fn zone(field: &Field) -> Option<TimeZone> {
+    TimeZone::get(field.metadata().get(meta::TIME_ZONE)?).ok()
 }
 
 fn columns(schema: &SchemaRef) -> Vec<Column> {
