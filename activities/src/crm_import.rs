@@ -229,7 +229,7 @@ impl Activity for CrmImport {
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let crm = cx.crm(&self.account)?;
         let object = cx.object(&self.account, &self.object).await?;
-        let index_field = self.index_field(&object, crm.index_fields());
+        let index_field = self.index_field(&object, crm.system().index_fields);
         let plan = self.plan(&object, index_field.as_deref(), &cx.time_zone)?;
         let position = match cx.position::<Position>()? {
             Some(position) => position,
@@ -282,7 +282,7 @@ impl CrmImport {
         }
         sound &= self.check_index(object, cx);
         sound &= self.check_filter(object, cx);
-        let index = self.index_field(object, cx.index_fields(&self.account));
+        let index = self.index_field(object, self.index_fields(cx));
         match sound.then(|| self.plan(object, index.as_deref(), cx.time_zone)) {
             Some(Ok(plan)) => Columns::Known(plan.out),
             _ => Columns::Unknown,
@@ -306,7 +306,7 @@ impl CrmImport {
     fn check_index(&self, object: &Object, cx: &mut FlowCx<'_>) -> bool {
         let Some(settings) = self.automatic_index.settings() else { return true };
         let Some(name) = &settings.field else {
-            let candidates = cx.index_fields(&self.account);
+            let candidates = self.index_fields(cx);
             if object.index_field(candidates).is_some() {
                 return true;
             }
@@ -332,6 +332,10 @@ impl CrmImport {
             cx.problem(pointer, "index-field", message, Some("leave its conversion away".to_owned()));
         }
         is_time && !copied
+    }
+
+    fn index_fields(&self, cx: &FlowCx<'_>) -> &'static [&'static str] {
+        cx.system(&self.account).map(|system| system.index_fields).unwrap_or_default()
     }
 
     fn index_field(&self, object: &Object, candidates: &[&str]) -> Option<String> {
@@ -377,7 +381,7 @@ impl CrmImport {
     async fn open_window(&self, cx: &Cx, crm: &dyn Crm, field: Option<&str>) -> Result<Option<Opened>, Failure> {
         let Some(settings) = self.automatic_index.settings() else { return Ok(None) };
         if field.is_none() {
-            let message = format!("{} has none of the fields {}", self.object, crm.index_fields().join(", "));
+            let message = format!("{} has none of the fields {}", self.object, crm.system().index_fields.join(", "));
             return Err(Failure::new(Class::Config, message).help("name a date and time of it as \"field\""));
         }
         let option = settings.option.unwrap_or_else(|| index_option(&cx.workflow, &cx.activity));
@@ -403,7 +407,7 @@ impl CrmImport {
         let field = plan.index_field.clone();
         let window = window.zip(field).map(|(window, field)| Window { field, from: window.from(), to: window.to });
         let order = self.order_by.iter().map(OrderChoice::order).collect();
-        Ok(Read { object: Arc::clone(object), fields: plan.read.clone(), filter, order, window })
+        Ok(Read { filter, order, window, ..Read::new(Arc::clone(object), plan.read.clone()) })
     }
 }
 

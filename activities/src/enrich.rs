@@ -12,12 +12,13 @@ use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::outside::database::{Lookup, Table};
 use engine::problem::suggestion;
+use engine::reject::Reject;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::convert::{self, convert, fits};
-use crate::rejects::{self, Kinds, Reject};
+use crate::rejects::{self, Kinds};
 use crate::rows;
 use crate::sets;
 

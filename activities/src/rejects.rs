@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use engine::context::Cx;
 use engine::event::Level;
 use engine::failure::Failure;
+use engine::reject::Reject;
 use engine::types::SEQ;
 use serde::{Deserialize, Serialize};
 
@@ -18,42 +19,6 @@ pub const COLUMNS: [&str; 5] = ["errorCode", "errorSymbol", "errorMessage", "err
 const KINDS_MAX: usize = 16;
 /// The longest message of a kind, in characters; the record itself has the whole message.
 const MESSAGE_CHARS_MAX: usize = 160;
-
-/// Why a record was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reject {
-    /// The system's machine code as it spells it, or a word of ours.
-    pub code: String,
-    /// Its readable name; equal to the code where the system has one word only.
-    pub symbol: String,
-    /// What is wrong.
-    pub message: String,
-    /// The field or column that is wrong, where it is known.
-    pub field: Option<String>,
-    /// What now.
-    pub help: Option<String>,
-}
-
-impl Reject {
-    /// With a code that is a word by itself.
-    pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), symbol: code.to_owned(), message: message.into(), field: None, help: None }
-    }
-
-    /// With the field or column that is wrong.
-    #[must_use]
-    pub fn field(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
-        self
-    }
-
-    /// With what now.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-}
 
 /// The columns of rejects, of those of the records. A record that was a reject before loses its old reason.
 pub fn columns(records: &Schema) -> SchemaRef {

@@ -13,10 +13,9 @@ use engine::expr::{Bound, ExprError, Values};
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::population::{Population, read_segment};
+use engine::reject::Reject;
 use engine::types::SEQ;
 use serde::Serialize;
-
-use crate::rejects::Reject;
 
 /// Files passed on before they are recorded; each takes up to 200 bytes of an event of 16 KiB.
 const PASSED_ON_MAX: usize = 24;

@@ -13,7 +13,7 @@ use engine::engine::{Engine, NotStarted};
 use engine::environment::{Environment, Limits};
 use engine::event::Vars;
 use engine::outside::clock::SystemClock;
-use engine::outside::crm::Crm;
+use engine::outside::crm::{Account, Crm};
 use engine::outside::store::Store;
 use engine::run::{Run, Status};
 use serde_json::Value;
@@ -26,7 +26,7 @@ use crate::{nothing, people};
 pub(crate) struct World {
     folder: PathBuf,
     store: Arc<dyn Store>,
-    accounts: BTreeMap<String, Arc<dyn Crm>>,
+    accounts: BTreeMap<String, Account>,
     database: Arc<Sqlite>,
     pub(crate) limits: Limits,
 }
@@ -46,7 +46,7 @@ impl World {
 
     /// With an account `dynamics`.
     pub(crate) fn account(mut self, crm: Arc<dyn Crm>) -> Self {
-        self.accounts.insert("dynamics".to_owned(), crm);
+        self.accounts.insert("dynamics".to_owned(), crm.into());
         self
     }
 

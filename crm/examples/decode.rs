@@ -79,18 +79,7 @@ fn arrow_json_alone(fields: &[ReadField], page: &str) {
 }
 
 fn field(name: &str, kind: FieldKind) -> ObjectField {
-    ObjectField {
-        name: name.to_owned(),
-        label: name.to_owned(),
-        system_type: "String".to_owned(),
-        kind,
-        length: None,
-        options: Default::default(),
-        readable: true,
-        creatable: true,
-        updatable: true,
-        required: false,
-    }
+    ObjectField { system_type: "String".to_owned(), ..ObjectField::new(name, kind) }
 }
 
 fn page() -> String {

@@ -38,7 +38,7 @@ async fn main() {
     let crm = Dynamics::new("dynamics", account, SecretSource::resolve).unwrap();
     let object = Arc::new(crm.describe("contacts").await.unwrap());
     let fields = FIELDS.iter().map(|name| ReadField { field: object.fields[*name].clone(), raw: false }).collect();
-    let read = Arc::new(Read { object, fields, filter: None, order: Vec::new(), window: None });
+    let read = Arc::new(Read::new(object, fields));
     let begin = Instant::now();
     let mut pages = crm.read(read, None);
     let mut records = 0;

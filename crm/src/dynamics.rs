@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::failure::Failure;
-use engine::outside::crm::{Crm, Cursor, Object, ObjectName, Page, Query, Read, Step};
+use engine::outside::crm::{Crm, Cursor, Object, ObjectName, Page, Query, Read, Step, System};
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
@@ -36,6 +36,10 @@ pub use page::PageDecoder;
 use session::Session;
 
 use crate::secret::{Secret, SecretSource};
+
+/// What is known of every environment.
+pub static SYSTEM: System =
+    System { name: "Dynamics", index_fields: &["modifiedon"], client_ids: true, query_all: None, change_feed: true };
 
 /// One Dynamics 365 environment.
 #[derive(Debug, Clone)]
@@ -62,12 +66,8 @@ impl Dynamics {
 
 #[async_trait]
 impl Crm for Dynamics {
-    fn system(&self) -> &'static str {
-        "Dynamics"
-    }
-
-    fn index_fields(&self) -> &'static [&'static str] {
-        &["modifiedon"]
+    fn system(&self) -> &'static System {
+        &SYSTEM
     }
 
     async fn now(&self) -> Result<Timestamp, Failure> {

@@ -27,7 +27,7 @@ use retry::{Lanes, Waits, retry_after_s};
 /// How much of an answer that makes no sense is shown in a message, in characters.
 const EXCERPT_CHARS_MAX: usize = 120;
 
-/// A request that may be sent several times: a read, or a write that is the same when repeated.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The method.
@@ -38,12 +38,24 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body; empty for none.
     pub body: Bytes,
+    /// When it may be sent again.
+    pub repeat: Repeat,
+}
+
+/// When a request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Always: a read, or a write that is the same when repeated.
+    Always,
+    /// Only where it surely took no hold: it did not leave, or the system refused it as a whole. Otherwise the end is
+    /// `Class::InDoubt`.
+    IfRefused,
 }
 
 impl Request {
     /// A `GET` without headers.
     pub fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new() }
+        Self { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new(), repeat: Repeat::Always }
     }
 }
 
@@ -88,11 +100,13 @@ pub struct Refusal {
     pub status: Option<StatusCode>,
     /// Whether the system complains of too many requests at the same time, so that fewer are sent from now on.
     pub crowded: bool,
+    /// Whether it may have taken hold all the same: it left and no answer came, or a server on the way failed.
+    pub doubtful: bool,
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self { failure, status: None, crowded: false }
+        Self { failure, status: None, crowded: false, doubtful: false }
     }
 }
 
@@ -157,6 +171,10 @@ impl Http {
             if refusal.crowded {
                 self.lanes.narrow();
             }
+            if refusal.doubtful && request.repeat == Repeat::IfRefused {
+                refusal.failure.class = Class::InDoubt;
+                return Err(refusal);
+            }
             let Some(wait) = waits.next(&refusal.failure) else {
                 if waits.attempts() > 1 {
                     let message = format!("{}, after {} attempts", refusal.failure.message, waits.attempts());
@@ -177,15 +195,15 @@ impl Http {
         let total = self.limits.total_timeout.0;
         let outcome = match timeout(total, self.exchange(request)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(self.too_slow(request, "did not finish its answer", total)),
+            Err(_) => Err(doubtful(self.too_slow(request, "did not finish its answer", total))),
         };
         let (account, method, path) = (&self.account, request.method.as_str(), request.url.path());
         let ms = millis(begin.elapsed());
         let reply = match outcome {
             Ok(reply) => reply,
-            Err(failure) => {
-                tracing::debug!(account, method, path, ms, %failure, "no answer");
-                return Err(failure.into());
+            Err(refusal) => {
+                tracing::debug!(account, method, path, ms, failure = %refusal.failure, "no answer");
+                return Err(refusal);
             }
         };
         tracing::debug!(account, method, path, ms, status = reply.status.as_u16(), bytes = reply.body.len(), "answer");
@@ -196,6 +214,7 @@ impl Http {
             }
             Err(mut refusal) => {
                 refusal.status = Some(reply.status);
+                refusal.doubtful |= reply.status.is_server_error() && refusal.failure.class == Class::Transient;
                 if refusal.failure.retry_after_s.is_none() {
                     refusal.failure.retry_after_s = retry_after_s(&reply.headers);
                 }
@@ -205,7 +224,7 @@ impl Http {
     }
 
     /// Sends it once and reads the whole answer.
-    async fn exchange(&self, request: &Request) -> Result<Reply, Failure> {
+    async fn exchange(&self, request: &Request) -> Result<Reply, Refusal> {
         let mut builder =
             self.client.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
         if !request.body.is_empty() {
@@ -214,28 +233,30 @@ impl Http {
         let first = self.limits.first_byte_timeout.0;
         let mut response = match timeout(first, builder.send()).await {
             Ok(response) => response.map_err(|error| self.no_answer(request, &error))?,
-            Err(_) => return Err(self.too_slow(request, "did not answer", first)),
+            Err(_) => return Err(doubtful(self.too_slow(request, "did not answer", first))),
         };
         let (status, headers) = (response.status(), response.headers().clone());
         let most = self.limits.body_bytes_max;
         let expected = response.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
         if expected > most {
-            return Err(self.too_large(request, most));
+            return Err(doubtful(self.too_large(request, most)));
         }
         let mut body = BytesMut::with_capacity(expected);
         loop {
             let idle = self.limits.idle_timeout.0;
             match timeout(idle, response.chunk()).await {
-                Ok(Ok(Some(chunk))) if body.len() + chunk.len() > most => return Err(self.too_large(request, most)),
+                Ok(Ok(Some(chunk))) if body.len() + chunk.len() > most => {
+                    return Err(doubtful(self.too_large(request, most)));
+                }
                 Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
                 Ok(Ok(None)) => return Ok(Reply { status, headers, body: body.freeze() }),
                 Ok(Err(error)) => return Err(self.no_answer(request, &error)),
-                Err(_) => return Err(self.too_slow(request, "stopped in the midst of its answer", idle)),
+                Err(_) => return Err(doubtful(self.too_slow(request, "stopped in the midst of its answer", idle))),
             }
         }
     }
 
-    fn no_answer(&self, request: &Request, error: &reqwest::Error) -> Failure {
+    fn no_answer(&self, request: &Request, error: &reqwest::Error) -> Refusal {
         let reason = chain(error);
         let host = request.url.host_str().unwrap_or_default();
         let account = &self.account;
@@ -244,13 +265,15 @@ impl Http {
                 Class::Config,
                 format!("{account}: the certificate of {host} is not accepted: {reason}"),
             )
-            .help("check the account's `url`, and the certificates that this computer trusts");
+            .help("check the account's `url`, and the certificates that this computer trusts")
+            .into();
         }
         if error.is_connect() {
             return Failure::new(Class::Transient, format!("{account}: {host} cannot be reached: {reason}"))
-                .help("check the account's `url`, the name service and the firewall");
+                .help("check the account's `url`, the name service and the firewall")
+                .into();
         }
-        Failure::new(Class::Transient, format!("{account}: the connection to {host} broke: {reason}"))
+        doubtful(Failure::new(Class::Transient, format!("{account}: the connection to {host} broke: {reason}")))
     }
 
     fn too_slow(&self, request: &Request, what: &str, limit: Duration) -> Failure {
@@ -263,6 +286,11 @@ impl Http {
         Failure::new(Class::Limit, format!("{}: the answer of {host} is larger than {most} bytes", self.account))
             .help("read fewer fields, or set `recordsPerPage` lower or `bodyBytesMax` higher in the account")
     }
+}
+
+/// A failure after which nobody here knows whether the request took hold.
+fn doubtful(failure: Failure) -> Refusal {
+    Refusal { doubtful: true, ..failure.into() }
 }
 
 /// Checks that an address is encrypted, or does not leave this computer.

@@ -129,7 +129,8 @@ impl Login {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let request = Request { method: Method::POST, url: token_url.clone(), headers, body: Bytes::from(body) };
+        let request =
+            Request { method: Method::POST, headers, body: Bytes::from(body), ..Request::get(token_url.clone()) };
         let sent = Instant::now();
         let judge = |reply: &Reply| self.judge(http.account(), reply);
         let reply = http.send(&request, &judge).await.map_err(|refusal| refusal.failure)?;

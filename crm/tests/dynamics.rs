@@ -142,7 +142,7 @@ async fn an_object_is_described_by_either_name_and_a_wrong_one_offers_the_right_
         (object.name.as_str(), object.internal_name.as_str(), object.id.as_str()),
         ("contacts", "contact", "contactid")
     );
-    assert_eq!(object.index_field(world.crm.index_fields()).unwrap().name, "modifiedon");
+    assert_eq!(object.index_field(world.crm.system().index_fields).unwrap().name, "modifiedon");
 
     let field = |name: &str| &object.fields[name];
     assert_eq!((field("lastname").kind, field("lastname").length), (FieldKind::Text, Some(50)));

@@ -86,13 +86,10 @@ impl Known {
     /// What is known of everything that a workflow needs.
     pub async fn gather(environment: &Environment, needs: &BTreeSet<Need>, ask: Ask) -> Self {
         let mut known = Self { library: environment.library.clone(), ..Self::default() };
-        for (name, crm) in &environment.accounts {
-            known.accounts.insert(name.clone());
-            known.index_fields.insert(name.clone(), crm.index_fields());
-        }
+        known.accounts = environment.accounts.iter().map(|(name, account)| (name.clone(), account.system)).collect();
         for need in needs {
             match need {
-                Need::Object { account, object } if known.accounts.contains(account) => {
+                Need::Object { account, object } if known.accounts.contains_key(account) => {
                     if let Some(described) = describe(environment, account, object, ask).await {
                         known.objects.insert((account.clone(), object.clone()), described);
                     }

@@ -11,7 +11,7 @@ use crate::activity::{Palette, Spec};
 use crate::describe::Descriptions;
 use crate::failure::{Class, Failure};
 use crate::outside::clock::Clock;
-use crate::outside::crm::Crm;
+use crate::outside::crm::{Account, Crm};
 use crate::outside::database::Database;
 use crate::outside::store::{RunId, Store};
 use crate::population::WriterLimits;
@@ -26,8 +26,8 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// The marketing database.
     pub database: Arc<dyn Database>,
-    /// CRMs by account.
-    pub accounts: BTreeMap<String, Arc<dyn Crm>>,
+    /// Accounts of CRMs, by name.
+    pub accounts: BTreeMap<String, Account>,
     /// Kept descriptions of what the CRMs have.
     pub descriptions: Descriptions,
     /// The types of activities.
@@ -51,9 +51,17 @@ impl Environment {
     /// An account's CRM.
     ///
     /// # Errors
-    /// Where there is no such account.
+    /// Where there is no such account, or its configuration is wrong.
     pub fn crm(&self, account: &str) -> Result<Arc<dyn Crm>, Failure> {
-        self.accounts.get(account).cloned().ok_or_else(|| {
+        self.account(account)?.crm()
+    }
+
+    /// An account.
+    ///
+    /// # Errors
+    /// Where there is none of this name.
+    pub fn account(&self, account: &str) -> Result<&Account, Failure> {
+        self.accounts.get(account).ok_or_else(|| {
             let help = suggestion(account, self.accounts.keys().map(String::as_str))
                 .unwrap_or_else(|| format!("add [accounts.{account}] to campanile.toml"));
             Failure::new(Class::Config, format!("there is no account \"{account}\"")).help(help)

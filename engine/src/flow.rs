@@ -10,7 +10,7 @@ use crate::activity::Columns;
 use crate::document::Document;
 use crate::expr::{Bound, ExprError, Source};
 use crate::failure::{Class, Failure};
-use crate::outside::crm::Object;
+use crate::outside::crm::{Object, System};
 use crate::outside::database::Table;
 use crate::problem::{Problem, suggestion};
 use crate::types::Type;
@@ -18,14 +18,12 @@ use crate::types::Type;
 /// What is known of the outside. What could not be asked is kept with the reason.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// The names of the accounts.
-    pub accounts: BTreeSet<String>,
+    /// The systems of the accounts, by name.
+    pub accounts: BTreeMap<String, &'static System>,
     /// Objects by account and name.
     pub objects: BTreeMap<(String, String), Result<Arc<Object>, Failure>>,
     /// Tables by name.
     pub tables: BTreeMap<String, Result<Arc<Table>, Failure>>,
-    /// The index fields of each account's system.
-    pub index_fields: BTreeMap<String, &'static [&'static str]>,
     /// Functions that scripts share, by file name.
     pub library: Vec<(String, String)>,
 }
@@ -57,8 +55,8 @@ impl FlowCx<'_> {
 
     /// The object, where it is known; else a problem, or a note that it could not be checked.
     pub fn object(&mut self, account: &str, object: &str) -> Option<Arc<Object>> {
-        if !self.known.accounts.contains(account) {
-            let help = suggestion(account, self.known.accounts.iter().map(String::as_str))
+        if !self.known.accounts.contains_key(account) {
+            let help = suggestion(account, self.known.accounts.keys().map(String::as_str))
                 .unwrap_or_else(|| format!("add [accounts.{account}] to campanile.toml"));
             self.problem("/account", "unknown-account", format!("there is no account \"{account}\""), Some(help));
             return None;
@@ -81,9 +79,9 @@ impl FlowCx<'_> {
         None
     }
 
-    /// The fields that an automatic index of this account may have, in order of preference.
-    pub fn index_fields(&self, account: &str) -> &'static [&'static str] {
-        self.known.index_fields.get(account).copied().unwrap_or_default()
+    /// The kind of CRM that an account is of, where there is such an account.
+    pub fn system(&self, account: &str) -> Option<&'static System> {
+        self.known.accounts.get(account).copied()
     }
 
     /// Functions that scripts share, by file name.

@@ -20,6 +20,7 @@ pub mod outside;
 pub mod population;
 pub mod problem;
 pub mod progress;
+pub mod reject;
 pub mod retention;
 pub mod run;
 pub mod schema;

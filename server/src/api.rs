@@ -225,12 +225,12 @@ async fn accounts(State(service): Shared) -> Json<Vec<AccountView>> {
 /// The accounts of an engine.
 pub fn account_list(engine: &engine::engine::Engine) -> Vec<AccountView> {
     let accounts = engine.environment.accounts.iter();
-    accounts.map(|(name, crm)| AccountView { name: name.clone(), system: crm.system().to_owned() }).collect()
+    accounts.map(|(name, account)| AccountView { name: name.clone(), system: account.system.name.to_owned() }).collect()
 }
 
 async fn test_account(State(service): Shared, Path(name): Path<String>) -> Answer<Vec<Step>> {
-    let crm = service.engine.environment.crm(&name)?;
-    within(ACCOUNT_TIME_MAX, async { Ok(crm.test().await) }).await
+    let account = service.engine.environment.account(&name)?;
+    within(ACCOUNT_TIME_MAX, async { Ok(account.test().await) }).await
 }
 
 async fn check(State(service): Shared, Json(checked): Json<Checked>) -> Json<FindingsView> {

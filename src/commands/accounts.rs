@@ -57,7 +57,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             };
             let mut tested: IndexMap<String, Vec<Step>> = IndexMap::new();
             for name in names {
-                let steps = engine.environment.crm(&name)?.test().await;
+                let steps = engine.environment.account(&name)?.test().await;
                 if !global.json {
                     told(&name, &steps);
                 }

@@ -15,7 +15,7 @@ use engine::environment::{Environment, Limits};
 use engine::event::{Event, Vars};
 use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
-use engine::outside::crm::Crm;
+use engine::outside::crm::{Account, Crm};
 use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Table, Write, Written};
 use engine::outside::store::{RunId, Store};
 use engine::population::Population;
@@ -82,7 +82,7 @@ impl World {
         }))
         .unwrap();
         let dynamics = Dynamics::new("dynamics", account, |secret| secret.resolve()).unwrap();
-        let accounts = BTreeMap::from([("dynamics".to_owned(), Arc::new(dynamics) as Arc<dyn Crm>)]);
+        let accounts = BTreeMap::from([("dynamics".to_owned(), Account::from(Arc::new(dynamics) as Arc<dyn Crm>))]);
         let folder = self.folder.path();
         Arc::new(Engine::new(Arc::new(Environment {
             store: Arc::new(store),

@@ -9,12 +9,13 @@ use engine::context::Cx;
 use engine::expr::Values;
 use engine::failure::Failure;
 use engine::outside::crm::{Crm, Misfit, Page, Read};
+use engine::reject::Reject;
 use futures::StreamExt;
 use jiff::Timestamp;
 
 use super::{Plan, Position, open_tail, seen_before, warn_of_rest};
 use crate::automatic_index::{Seen, Tail};
-use crate::rejects::{self, Kinds, Reject};
+use crate::rejects::{self, Kinds};
 
 /// Reads all pages from a position on.
 pub(super) async fn import(

@@ -12,12 +12,12 @@ use engine::expr::{Bound, Values, Variable};
 use engine::failure::{Class, Failure};
 use engine::outside::database::{LedgerKey, Operation, Refused, Write};
 use engine::population::Population;
+use engine::reject::Reject;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{DatabaseUpdate, EmptySource};
 use crate::convert::{self, convert};
-use crate::rejects::Reject;
 use crate::rows;
 use crate::sets::{self, Empty, Firsts, Mark, REPEATED_MAX, Ranked};
 

@@ -54,7 +54,7 @@ pub(super) fn judge(account: &str, what: &str, reply: &Reply) -> Result<(), Refu
     let mut failure = Failure::new(class, format!("{account}: {what}: {said}"));
     failure.code = Some(if code.starts_with("0x") { code.clone() } else { status.as_u16().to_string() });
     failure.help = help(&code, status).map(str::to_owned);
-    Err(Refusal { failure, status: Some(status), crowded: code == CONCURRENCY })
+    Err(Refusal { failure, status: Some(status), crowded: code == CONCURRENCY, doubtful: false })
 }
 
 fn classify(code: &str, status: StatusCode, message: &str) -> Class {

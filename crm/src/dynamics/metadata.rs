@@ -196,6 +196,8 @@ pub(super) async fn describe(session: &Session, object: &str) -> Result<Object, 
         internal_name: entity.logical_name,
         id,
         fields,
+        keys: Vec::new(),
+        feed: false,
     })
 }
 

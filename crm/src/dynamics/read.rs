@@ -162,7 +162,14 @@ impl Reader {
                 next => next.clone(),
             };
             let next = after.map(|after| self.plan.cursor(&self.session, &after)).transpose()?;
-            self.ready.push_back(Page { records: part.records, versions: part.versions, rejects: part.misfits, next });
+            self.ready.push_back(Page {
+                records: part.records,
+                versions: part.versions,
+                rejects: part.misfits,
+                deleted: Vec::new(),
+                next,
+                feed: None,
+            });
         }
         self.place = next;
         Ok(())

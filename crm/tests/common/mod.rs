@@ -69,7 +69,7 @@ impl World {
 /// A reading of these fields.
 pub(crate) fn read(object: &Arc<Object>, fields: &[&str]) -> Read {
     let fields = fields.iter().map(|name| ReadField { field: object.fields[*name].clone(), raw: false });
-    Read { object: object.clone(), fields: fields.collect(), filter: None, order: Vec::new(), window: None }
+    Read::new(object.clone(), fields.collect())
 }
 
 /// With this filter.

@@ -1,32 +1,95 @@
 //! What a CRM can do for us. One implementation a system, in the crate `crm`.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod object;
+mod read;
+mod write;
 
-use arrow::array::{RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use futures::stream::BoxStream;
-use indexmap::IndexMap;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::expr::Expr;
-use crate::failure::Failure;
-use crate::types::{MONEY, UTC, meta};
+use crate::failure::{Class, Failure};
+use crate::reject::Reject;
 
-/// The longest resume cursor, in bytes: it goes into the journal.
-pub const CURSOR_BYTES_MAX: usize = 8 * 1024;
+pub use object::{FieldKind, Object, ObjectField, ObjectKey, ObjectName, Target};
+pub use read::{
+    CURSOR_BYTES_MAX, Cursor, Deleted, DeletedPage, DeletedSpan, Feed, Misfit, OrderBy, Page, Query, Range, Read,
+    ReadDeleted, ReadField, Window,
+};
+pub use write::{Batch, Operation, Outcome, Payload, Steps, What, Write, WriteField, WritePlan};
+
+/// A kind of CRM: what is known of all its accounts without asking.
+#[derive(Debug)]
+pub struct System {
+    /// Its name as a reader knows it, such as `Dynamics`.
+    pub name: &'static str,
+    /// Index fields of the automatic index, the first that an object has is taken.
+    pub index_fields: &'static [&'static str],
+    /// Whether a new record may bring its own id, so that an insert that is sent twice is one.
+    pub client_ids: bool,
+    /// Whether deleted, archived and merged records can be read, and the field that tells them.
+    pub query_all: Option<&'static str>,
+    /// Whether changes and deletions can be read from a feed of the system's own, in which each place is a token.
+    pub change_feed: bool,
+}
+
+/// An account of the configuration. Its connector is made when it is first used: a secret that is missing stands in
+/// nobody's way who does not need it.
+pub struct Account {
+    /// What kind of CRM it is.
+    pub system: &'static System,
+    make: Box<dyn Fn() -> Result<Arc<dyn Crm>, Failure> + Send + Sync>,
+    made: OnceLock<Result<Arc<dyn Crm>, Failure>>,
+}
+
+impl Account {
+    /// An account whose connector is still to be made.
+    pub fn new(
+        system: &'static System,
+        make: impl Fn() -> Result<Arc<dyn Crm>, Failure> + Send + Sync + 'static,
+    ) -> Self {
+        Self { system, make: Box::new(make), made: OnceLock::new() }
+    }
+
+    /// Its connector.
+    ///
+    /// # Errors
+    /// `Class::Config` where the configuration is wrong or a secret is missing.
+    pub fn crm(&self) -> Result<Arc<dyn Crm>, Failure> {
+        self.made.get_or_init(&self.make).clone()
+    }
+
+    /// Checks it step by step.
+    pub async fn test(&self) -> Vec<Step> {
+        match self.crm() {
+            Ok(crm) => crm.test().await,
+            Err(failure) => vec![Step { name: "read the configuration".to_owned(), result: Err(failure) }],
+        }
+    }
+}
+
+impl From<Arc<dyn Crm>> for Account {
+    fn from(crm: Arc<dyn Crm>) -> Self {
+        Self::new(crm.system(), move || Ok(Arc::clone(&crm)))
+    }
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("system", &self.system.name).finish_non_exhaustive()
+    }
+}
 
 /// One account of a CRM.
 #[async_trait]
 pub trait Crm: Send + Sync {
-    /// The system's name as a reader knows it, such as `Dynamics`.
-    fn system(&self) -> &'static str;
-
-    /// Index fields of the automatic index, the first that an object has is taken.
-    fn index_fields(&self) -> &'static [&'static str];
+    /// What kind of CRM it is.
+    fn system(&self) -> &'static System;
 
     /// The CRM's own clock, read from an answer of it now.
     ///
@@ -46,11 +109,37 @@ pub trait Crm: Send + Sync {
     /// `Class::Config` where there is no such object; the message offers similar names.
     async fn describe(&self, object: &str) -> Result<Object, Failure>;
 
+    /// Describes a field of a related record, such as `Account.AccountNumber`; its name is that path.
+    ///
+    /// # Errors
+    /// `Class::Config` where there is no such way or field; the message offers similar names.
+    async fn describe_path(&self, object: &Object, path: &str) -> Result<ObjectField, Failure> {
+        let message = format!("{} of {}: {} reads no fields of related records", path, object.name, self.system().name);
+        Err(Failure::new(Class::Config, message))
+    }
+
     /// The query that [`read`](Crm::read) would begin with, for `explain` and the journal.
     ///
     /// # Errors
     /// Where the request cannot be expressed, such as a field that the object lacks.
     fn query(&self, read: &Read) -> Result<Query, Failure>;
+
+    /// How many records a reading would bring, where the CRM tells that cheaply; it may be a little more or less.
+    ///
+    /// # Errors
+    /// Where the CRM cannot be asked.
+    async fn count(&self, _read: &Read) -> Result<Option<u64>, Failure> {
+        Ok(None)
+    }
+
+    /// Parts of a reading that are worth reading side by side, at most so many; none where it is to be read as a whole.
+    /// Together they bring every record once.
+    ///
+    /// # Errors
+    /// Where the CRM cannot be asked.
+    async fn ranges(&self, _read: &Read, _at_most: usize) -> Result<Vec<Range>, Failure> {
+        Ok(Vec::new())
+    }
 
     /// Reads records, a page at a time, from the beginning or from the cursor of an earlier page.
     ///
@@ -58,18 +147,84 @@ pub trait Crm: Send + Sync {
     /// records that do not fit their type are in [`Page::rejects`]. Between pages the stream fetches ahead.
     fn read(&self, read: Arc<Read>, from: Option<Cursor>) -> BoxStream<'static, Result<Page, Failure>>;
 
+    /// Reads the records that have these values of a key field, the id or another one; those that are not there are
+    /// missing. At most [`FETCH_MAX`] values, each as [`key`](Crm::key) gives it. The key is one of the read fields.
+    ///
+    /// # Errors
+    /// Where the CRM cannot be asked.
+    async fn fetch(&self, read: &Read, _key: &str, _values: &[String]) -> Result<Page, Failure> {
+        Err(Failure::new(
+            Class::Config,
+            format!("{} cannot be read by ids from {}", read.object.name, self.system().name),
+        ))
+    }
+
+    /// A value of a key as the system compares it: two equal ones are the same record. Of an id, `Err` says why it is
+    /// none.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a reject's message.
+    fn key(&self, _object: &Object, _field: &str, value: &str) -> Result<String, String> {
+        Ok(value.to_owned())
+    }
+
+    /// Reads the ids of records that were deleted, in pages.
+    fn deleted(
+        &self,
+        read: Arc<ReadDeleted>,
+        _from: Option<Cursor>,
+    ) -> BoxStream<'static, Result<DeletedPage, Failure>> {
+        let message = format!("{} does not tell what was deleted of {}", self.system().name, read.object.name);
+        stream::once(async { Err(Failure::new(Class::Config, message)) }).boxed()
+    }
+
+    /// How so many records would be written.
+    ///
+    /// # Errors
+    /// `Class::Config` where the object does not allow it, or the key is none of it; the message says what is possible.
+    fn write_plan(&self, write: &Write, _records: u64) -> Result<WritePlan, Failure> {
+        let message = format!("{} cannot be written to {}", write.object.name, self.system().name);
+        Err(Failure::new(Class::Config, message))
+    }
+
+    /// Turns records into payloads, or says of each why it cannot be sent. A pure function: no request is made.
+    ///
+    /// Columns are those of [`Write::fields`], each of the field's own type or text, and then the `…_type` columns.
+    ///
+    /// # Errors
+    /// Where the columns are not those.
+    fn encode(
+        &self,
+        write: &Write,
+        _plan: &WritePlan,
+        _records: &RecordBatch,
+    ) -> Result<Vec<Result<Payload, Reject>>, Failure> {
+        Err(Failure::internal(format!("no way to write {}", write.object.name)))
+    }
+
+    /// Sends a batch and tells what became of each of its records, in their order.
+    ///
+    /// # Errors
+    /// `Class::InDoubt` where it is not known what took hold; the batch may be sent again, with [`Batch::again`]. Any other
+    /// class: the batch as a whole was not accepted; it too may be sent again so.
+    async fn send(&self, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
+        Err(Failure::internal(format!("no way to write {}", batch.write.object.name)))
+    }
+
+    /// Allowances of the account, and what is left of them.
+    ///
+    /// # Errors
+    /// Where the CRM cannot be asked.
+    async fn limits(&self) -> Result<Vec<Allowance>, Failure> {
+        Ok(Vec::new())
+    }
+
     /// Checks the account step by step, for `accounts test`.
     async fn test(&self) -> Vec<Step>;
 }
 
-/// A name of an object, for lists and "did you mean".
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ObjectName {
-    /// As workflows write it, such as `contacts`.
-    pub name: String,
-    /// As people see it.
-    pub label: String,
-}
+/// The most values of one [`Crm::fetch`].
+pub const FETCH_MAX: usize = 2_000;
 
 /// One step of a test of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,239 +235,16 @@ pub struct Step {
     pub result: Result<String, Failure>,
 }
 
-/// An object of a CRM as the CRM describes it; kept between runs, so it is versioned by its fields' defaults.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Object {
-    /// As workflows write it, such as `contacts`.
-    pub name: String,
-    /// As people see it.
-    pub label: String,
-    /// The system's internal name where it differs, such as `contact`.
-    pub internal_name: String,
-    /// The field that identifies a record.
-    pub id: String,
-    /// By name.
-    pub fields: IndexMap<String, ObjectField>,
-}
-
-impl Object {
-    /// The field of the automatic index: the first of `candidates` that this object has as a date and time.
-    pub fn index_field(&self, candidates: &[&str]) -> Option<&ObjectField> {
-        candidates.iter().find_map(|name| self.fields.get(*name)).filter(|field| field.is_date_time())
-    }
-}
-
-/// A field of an object.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ObjectField {
-    /// As workflows write it.
-    pub name: String,
-    /// As people see it.
-    pub label: String,
-    /// The system's own type, such as `Picklist`.
-    pub system_type: String,
-    /// What a population keeps.
-    pub kind: FieldKind,
-    /// The longest text, in characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub length: Option<u32>,
-    /// Values and labels of a picklist.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub options: IndexMap<String, String>,
-    /// Whether it may be read.
-    pub readable: bool,
-    /// Whether a new record may set it.
-    pub creatable: bool,
-    /// Whether it may be changed.
-    pub updatable: bool,
-    /// Whether the CRM refuses a record without it.
-    pub required: bool,
-}
-
-impl ObjectField {
-    /// The column it becomes, with label, length, key and the system's type in its metadata.
-    pub fn column(&self, raw: bool) -> FieldRef {
-        let data = if raw { DataType::Utf8 } else { self.kind.arrow() };
-        let mut metadata = HashMap::from([
-            (meta::LABEL.to_owned(), self.label.clone()),
-            (meta::SYSTEM_TYPE.to_owned(), self.system_type.clone()),
-        ]);
-        if let Some(length) = self.length {
-            metadata.insert(meta::LENGTH.to_owned(), length.to_string());
-        }
-        if !self.options.is_empty()
-            && let Ok(options) = serde_json::to_string(&self.options)
-        {
-            metadata.insert(meta::OPTIONS.to_owned(), options);
-        }
-        Arc::new(Field::new(&self.name, data, true).with_metadata(metadata))
-    }
-
-    /// Whether it can be the field of an automatic index.
-    pub fn is_date_time(&self) -> bool {
-        self.kind == FieldKind::DateTime
-    }
-}
-
-/// What kind of value a field holds; each has one Arrow type, see [`FieldKind::arrow`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum FieldKind {
-    /// Text, ids and GUIDs.
-    Text,
-    /// The id of another record; the type of that record is in a column of its own, see [`ObjectField::name`].
-    Lookup,
-    /// True or false.
-    Bool,
-    /// A whole number of 32 bits.
-    Int,
-    /// A whole number of 64 bits.
-    BigInt,
-    /// A binary floating point number.
-    Double,
-    /// Money: 19 digits, 4 of them after the point.
-    Money,
-    /// An exact decimal number with so many digits after the point.
-    Decimal {
-        /// Digits after the point.
-        scale: i8,
-    },
-    /// A day.
-    Date,
-    /// An instant.
-    DateTime,
-    /// Day and time independent of zones.
-    LocalDateTime,
-    /// A time of day.
-    Time,
-    /// One of a list of numbers.
-    Picklist,
-    /// One of a list of texts.
-    TextPicklist,
-    /// Several of a list of numbers.
-    MultiPicklist,
-    /// Several of a list of texts.
-    TextMultiPicklist,
-}
-
-impl FieldKind {
-    /// How a population keeps it.
-    pub fn arrow(self) -> DataType {
-        let list = |item: DataType| DataType::List(Arc::new(Field::new_list_field(item, true)));
-        match self {
-            Self::Text | Self::Lookup | Self::TextPicklist => DataType::Utf8,
-            Self::Bool => DataType::Boolean,
-            Self::Int | Self::Picklist => DataType::Int32,
-            Self::BigInt => DataType::Int64,
-            Self::Double => DataType::Float64,
-            Self::Money => MONEY,
-            Self::Decimal { scale } => DataType::Decimal128(38, scale),
-            Self::Date => DataType::Date32,
-            Self::DateTime => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
-            Self::LocalDateTime => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Self::Time => DataType::Time64(TimeUnit::Microsecond),
-            Self::MultiPicklist => list(DataType::Int32),
-            Self::TextMultiPicklist => list(DataType::Utf8),
-        }
-    }
-}
-
-/// A request to read records.
-#[derive(Debug, Clone)]
-pub struct Read {
-    /// What is read.
-    pub object: Arc<Object>,
-    /// Columns, in order.
-    pub fields: Vec<ReadField>,
-    /// Records to return; what the CRM cannot evaluate exactly it leaves out, so that more may come.
-    pub filter: Option<Expr>,
-    /// The order in which they come; empty for an order that pages best.
-    pub order: Vec<OrderBy>,
-    /// The automatic index's window.
-    pub window: Option<Window>,
-}
-
-impl Read {
-    /// The columns of each page.
-    pub fn schema(&self) -> SchemaRef {
-        Arc::new(Schema::new(self.fields.iter().map(ReadField::column).collect::<Vec<_>>()))
-    }
-}
-
-/// A field to read.
-#[derive(Debug, Clone)]
-pub struct ReadField {
-    /// As described.
-    pub field: ObjectField,
-    /// The value as the CRM wrote it, as text.
-    pub raw: bool,
-}
-
-impl ReadField {
-    /// The column it becomes, with label, length, key and the system's type in its metadata.
-    pub fn column(&self) -> FieldRef {
-        self.field.column(self.raw)
-    }
-}
-
-/// One column to order by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderBy {
-    /// The field.
-    pub field: String,
-    /// From the largest down. Nulls come first ascending, last descending.
-    pub descending: bool,
-}
-
-/// The part of time that an incremental import reads, by one date field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Window {
-    /// The index field.
-    pub field: String,
-    /// The first instant read; none reads from the beginning.
-    pub from: Option<Timestamp>,
-    /// The first instant not read.
-    pub to: Timestamp,
-}
-
-/// What a CRM would be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Query {
-    /// The request as it is sent, without host.
-    pub text: String,
-    /// The part of it that stands for the author's filter, if any of it could be sent.
-    pub filter: Option<String>,
-    /// Whether that part lets exactly the right records through.
-    pub exact: bool,
-}
-
-/// Where a reading goes on; only the connector that made it understands it.
+/// How much of something an account may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Cursor(pub Value);
-
-/// Some records as they came.
-#[derive(Debug, Clone)]
-pub struct Page {
-    /// Those that fit their types.
-    pub records: RecordBatch,
-    /// The version of each of `records`, as the CRM numbers versions; two equal ones are the same content.
-    pub versions: Option<StringArray>,
-    /// Those that do not.
-    pub rejects: Vec<Misfit>,
-    /// How to read on after this page; `None` after the last one.
-    pub next: Option<Cursor>,
-}
-
-/// A record that does not fit the types that the CRM itself described.
-#[derive(Debug, Clone)]
-pub struct Misfit {
-    /// One row of the page's columns; a value that does not fit is null.
-    pub record: RecordBatch,
-    /// The field that does not fit.
-    pub field: String,
-    /// What it held and what was expected.
-    pub message: String,
+#[serde(rename_all = "camelCase")]
+pub struct Allowance {
+    /// Of what, such as `DailyApiRequests`.
+    pub name: String,
+    /// The whole allowance.
+    pub max: u64,
+    /// What is left of it.
+    pub left: u64,
+    /// The time after which it is whole again, in words, such as `24 hours`.
+    pub window: String,
 }

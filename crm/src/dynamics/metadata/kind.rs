@@ -61,6 +61,9 @@ pub(super) fn field(attribute: &Attribute, id: &str) -> Option<ObjectField> {
         creatable: attribute.is_valid_for_create.unwrap_or(false),
         updatable: attribute.is_valid_for_update.unwrap_or(false),
         required: required == Some("SystemRequired") && !is_filled_in && attribute.is_valid_for_create.unwrap_or(false),
+        targets: Vec::new(),
+        min: None,
+        max: None,
     })
 }
 
@@ -70,17 +73,15 @@ pub(super) fn lookup_type(attribute: &Attribute, label_of: impl Fn(&str) -> Stri
         return None;
     }
     let targets = attribute.targets.iter().flatten();
+    let name = format!("{}{LOOKUP_TYPE_SUFFIX}", attribute.logical_name);
     Some(ObjectField {
-        name: format!("{}{LOOKUP_TYPE_SUFFIX}", attribute.logical_name),
         label: format!("{} (type)", label(attribute.display_name.as_ref(), &attribute.logical_name)),
         system_type: LOOKUP_TYPE.to_owned(),
-        kind: FieldKind::Text,
-        length: None,
         options: targets.map(|target| (target.clone(), label_of(target))).collect(),
         readable: attribute.is_valid_for_read.unwrap_or(true),
         creatable: false,
         updatable: false,
-        required: false,
+        ..ObjectField::new(&name, FieldKind::Text)
     })
 }
 

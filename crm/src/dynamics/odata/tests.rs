@@ -28,18 +28,7 @@ fn object() -> Object {
         ("new_local", FieldKind::LocalDateTime, "DateTime"),
     ];
     let field = |(name, kind, system_type): (&str, FieldKind, &str)| {
-        let field = ObjectField {
-            name: name.to_owned(),
-            label: name.to_owned(),
-            system_type: system_type.to_owned(),
-            kind,
-            length: None,
-            options: Default::default(),
-            readable: true,
-            creatable: true,
-            updatable: true,
-            required: false,
-        };
+        let field = ObjectField { system_type: system_type.to_owned(), ..ObjectField::new(name, kind) };
         (name.to_owned(), field)
     };
     Object {
@@ -48,6 +37,8 @@ fn object() -> Object {
         internal_name: "contact".to_owned(),
         id: "contactid".to_owned(),
         fields: fields.into_iter().map(field).collect(),
+        keys: Vec::new(),
+        feed: false,
     }
 }
 

@@ -5,21 +5,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 
 fn decoder(fields: &[(&str, FieldKind)]) -> PageDecoder {
-    let field = |(name, kind): &(&str, FieldKind)| ReadField {
-        field: ObjectField {
-            name: (*name).to_owned(),
-            label: String::new(),
-            system_type: String::new(),
-            kind: *kind,
-            length: None,
-            options: Default::default(),
-            readable: true,
-            creatable: true,
-            updatable: true,
-            required: false,
-        },
-        raw: false,
-    };
+    let field = |(name, kind): &(&str, FieldKind)| ReadField { field: ObjectField::new(name, *kind), raw: false };
     PageDecoder::new(&fields.iter().map(field).collect::<Vec<_>>())
 }
 
