@@ -23,6 +23,12 @@ pub enum Route {
     Record,
     /// A create, update or delete.
     Write,
+    /// Several operations in one request (`$batch`).
+    Batch,
+    /// Many records in one operation (`CreateMultiple` and its like).
+    Bulk,
+    /// One operation of a batch, one record of a bulk operation. `any` does not mean these.
+    Part,
     /// Something else in the CRM's protocol.
     Other,
     /// Every one of these (of a fault only).
@@ -170,6 +176,11 @@ impl Faults {
         self.reports.clone()
     }
 
+    /// Whether there is a fault for this route and no other.
+    pub(crate) fn any_of(&self, route: Route) -> bool {
+        self.reports.iter().any(|report| report.fault.route == route)
+    }
+
     /// Takes all faults back.
     pub(crate) fn clear(&mut self) {
         self.reports.clear();
@@ -180,7 +191,7 @@ impl Faults {
         let mut fired = Vec::new();
         for report in &mut self.reports {
             let fault = &report.fault;
-            let matches = (fault.route == Route::Any || fault.route == route)
+            let matches = (fault.route == route || fault.route == Route::Any && route != Route::Part)
                 && fault.until.is_none_or(|until| now < until.as_second())
                 && fault.containing.as_deref().is_none_or(&contains);
             if !matches {

@@ -7,7 +7,7 @@
 //! What is there:
 //!
 //! - **Dataverse** (`dataverse/`): token endpoint, `WhoAmI`, service document, `EntityDefinitions`, queries with paging, single
-//!   reads and writes. Not yet: `$batch`, bulk messages, change tracking, `$expand`, `$apply`, `FetchXML`, CSDL.
+//!   reads and writes, `$batch`, bulk messages. Not yet: change tracking, `$expand`, `$apply`, `FetchXML`, CSDL.
 //! - **Records** (`data/`): any number of generated people and companies that are never stored, and an overlay of what was
 //!   written since.
 //! - **Clock** (`clock.rs`), **faults** (`faults.rs`), **logs** of requests and changes (`log.rs`), and the controls of all
@@ -28,7 +28,7 @@ mod state;
 mod time;
 
 pub use admin::{Admin, Attribute, AttributeOption, ClockSetting, RecordCounts, Refused};
-pub use data::By;
+pub use data::{By, KeyStatus};
 pub use faults::{Fault, FaultReport, RetryAfter, Route};
 pub use guid::Guid;
 pub use log::{Change, ChangeKind, FieldChange, Request};

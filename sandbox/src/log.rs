@@ -99,7 +99,7 @@ pub(crate) struct Numbered<T> {
     kept: usize,
 }
 
-impl<T: Clone> Numbered<T> {
+impl<T> Numbered<T> {
     /// An empty log that keeps so many entries.
     pub(crate) fn new(kept: usize) -> Self {
         Self { entries: VecDeque::new(), next: 1, kept }
@@ -114,11 +114,18 @@ impl<T: Clone> Numbered<T> {
         self.next += 1;
     }
 
-    /// Entries from this number on, as far as they are kept.
-    pub(crate) fn from(&self, number: u64) -> Vec<T> {
+    /// Entries from this number on with their numbers, as far as they are kept.
+    pub(crate) fn from(&self, number: u64) -> impl Iterator<Item = (u64, &T)> {
         let first = self.next - u64::try_from(self.entries.len()).unwrap_or(0);
         let skip = usize::try_from(number.saturating_sub(first)).unwrap_or(usize::MAX);
-        self.entries.iter().skip(skip).cloned().collect()
+        (first..).zip(&self.entries).skip(skip)
+    }
+
+    /// Forgets the entries from this number on, and gives their numbers anew.
+    pub(crate) fn forget_from(&mut self, number: u64) {
+        while self.next > number && self.entries.pop_back().is_some() {
+            self.next -= 1;
+        }
     }
 
     /// The number of the next entry.

@@ -9,6 +9,8 @@ pub(crate) struct Reply {
     pub(crate) headers: Vec<(&'static str, String)>,
     /// Body, empty for 204.
     pub(crate) body: Vec<u8>,
+    /// What was asked has taken hold, but the connection ends before this answer.
+    pub(crate) cut: bool,
 }
 
 impl Reply {

@@ -92,8 +92,7 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
         headers: head.headers,
         body,
         now: state.clock.now(),
-        next_link_host: None,
-        repeat_page: false,
+        ..Call::default()
     };
     let route = call.route();
     let fired = state.faults().fire(route, call.now, |text| contains(&call, text));
@@ -111,7 +110,7 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
     let Ok((call, reply)) = work.await else {
         return Ok(respond(dataverse::Error::usual(500).reply(), state.clock.now()));
     };
-    let is_cut = fired.iter().any(|(_, fault)| fault.cut_after_commit);
+    let is_cut = reply.cut || fired.iter().any(|(_, fault)| fault.cut_after_commit);
     record(&state, &call, route, if is_cut { None } else { Some(&reply) }, started, &fired);
     for (_, fault) in &fired {
         tokio::time::sleep(Duration::from_millis(fault.delay_ms.unwrap_or(0))).await;
@@ -139,7 +138,7 @@ fn injected_reply(state: &State, call: &Call, route: Route, fault: &Fault) -> Re
     let reply = match (&fault.body, route, status) {
         (Some(body), ..) => {
             let content_type = fault.content_type.as_deref().unwrap_or("text/html; charset=utf-8");
-            Reply { status, headers: Vec::new(), body: body.clone().into_bytes() }.header("Content-Type", content_type)
+            Reply { body: body.clone().into_bytes(), ..Reply::empty(status) }.header("Content-Type", content_type)
         }
         (None, Route::Token, _) => {
             let error = fault.code.as_deref().unwrap_or(if status < 500 {
@@ -152,11 +151,7 @@ fn injected_reply(state: &State, call: &Call, route: Route, fault: &Fault) -> Re
             dataverse::refuse_token(status, error, &[], text, call.now, mix(0, call.now.unsigned_abs()))
         }
         (None, _, 401) if fault.code.is_none() => dataverse::unauthorized_by_fault(state, call),
-        _ => {
-            let usual = dataverse::Error::usual(status);
-            let code = fault.code.clone().unwrap_or(usual.code);
-            dataverse::Error { status, code, message: fault.message.clone().unwrap_or(usual.message) }.reply()
-        }
+        _ => return dataverse::Error::of_fault(fault).reply(),
     };
     match &fault.retry_after {
         Some(RetryAfter::Seconds(seconds)) => reply.header("Retry-After", seconds.to_string()),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Admin, Refused, records::table_index};
 use crate::{
-    data::{Choice, DateBehavior, Field, FieldKind, Key, LookupRole, Required, Value},
+    data::{Choice, DateBehavior, Field, FieldKind, KeyStatus, LookupRole, Required, Rule, Table, Value},
     dataverse::TYPE_NAMES,
 };
 
@@ -95,17 +95,53 @@ impl Admin {
 
     /// Adds an alternate key over columns of a table, active at once.
     pub fn add_key(&self, table: &str, name: &str, attributes: &[String]) -> Result<(), Refused> {
+        self.add_key_with(table, name, attributes, KeyStatus::Active)
+    }
+
+    /// Adds an alternate key over columns of a table, or puts another in place of the one of the same name. Only an active one
+    /// can be used and is enforced.
+    pub fn add_key_with(
+        &self,
+        table: &str,
+        name: &str,
+        attributes: &[String],
+        status: KeyStatus,
+    ) -> Result<(), Refused> {
         let mut store = self.state.store_mut();
         let index = table_index(&store, table)?;
         let table = &mut store.tables[index];
-        let fields: Option<Vec<usize>> = attributes.iter().map(|attribute| table.field(attribute)).collect();
-        let fields = fields
-            .filter(|fields| !fields.is_empty())
-            .ok_or_else(|| Refused("a key is made of columns that the table has".into()))?;
-        table.keys.retain(|key| key.name != name);
-        table.keys.push(Key { name: name.to_owned(), fields });
+        let fields = fields(table, attributes)?;
+        table.add_key(name, fields, status);
         Ok(())
     }
+
+    /// Adds a duplicate-detection rule over columns of a table, or puts another in place of the one of the same name. It is
+    /// asked for writes with `MSCRM.SuppressDuplicateDetection: false`, and with `always` for every write.
+    pub fn add_rule(&self, table: &str, name: &str, attributes: &[String], always: bool) -> Result<(), Refused> {
+        let mut store = self.state.store_mut();
+        let index = table_index(&store, table)?;
+        let table = &mut store.tables[index];
+        let fields = fields(table, attributes)?;
+        let index = table.index_over(&fields);
+        table.rules.retain(|rule| rule.name != name);
+        table.rules.push(Rule { name: name.to_owned(), fields, always, index });
+        Ok(())
+    }
+
+    /// Takes all duplicate-detection rules of a table back.
+    pub fn clear_rules(&self, table: &str) -> Result<(), Refused> {
+        let mut store = self.state.store_mut();
+        let index = table_index(&store, table)?;
+        store.tables[index].rules.clear();
+        Ok(())
+    }
+}
+
+fn fields(table: &Table, attributes: &[String]) -> Result<Vec<usize>, Refused> {
+    let fields: Option<Vec<usize>> = attributes.iter().map(|attribute| table.field(attribute)).collect();
+    fields
+        .filter(|fields| !fields.is_empty())
+        .ok_or_else(|| Refused("a key or a rule is made of columns that the table has".into()))
 }
 
 fn kind(attribute: &Attribute, targets: Vec<&'static str>) -> Result<FieldKind, Refused> {

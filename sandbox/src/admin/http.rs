@@ -13,7 +13,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 
 use super::{Admin, Attribute, ClockSetting, Refused};
-use crate::{faults::Fault, reply::Reply, server::respond, state::State};
+use crate::{data::KeyStatus, faults::Fault, reply::Reply, server::respond, state::State};
 
 /// What a request of the admin API comes to: a body, or a text that says what would be right.
 type Outcome = Result<Json, Refused>;
@@ -28,6 +28,7 @@ pub(crate) fn router() -> Router<Arc<State>> {
         .route("/change", post(change))
         .route("/attributes/{table}", post(add_attribute))
         .route("/keys/{table}", post(add_key))
+        .route("/duplicates/{table}", post(add_rule).delete(clear_rules))
         .route("/faults", post(add_faults).get(faults).delete(clear_faults))
         .route("/tokens/revoke", post(revoke_tokens))
         .route("/tokens", put(set_tokens))
@@ -135,13 +136,35 @@ async fn add_attribute(Shared(state): Shared<Arc<State>>, Path(table): Path<Stri
 struct KeyOf {
     name: String,
     attributes: Vec<String>,
+    #[serde(default)]
+    status: KeyStatus,
 }
 
 async fn add_key(Shared(state): Shared<Arc<State>>, Path(table): Path<String>, body: Bytes) -> Response {
     answer(&state, |admin| {
         let key: KeyOf = read(&body, r#"{"name": "new_extid_key", "attributes": ["new_extid"]}"#)?;
-        admin.add_key(&table, &key.name, &key.attributes).map(|()| json!({}))
+        admin.add_key_with(&table, &key.name, &key.attributes, key.status).map(|()| json!({}))
     })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleOf {
+    name: String,
+    attributes: Vec<String>,
+    #[serde(default)]
+    always: bool,
+}
+
+async fn add_rule(Shared(state): Shared<Arc<State>>, Path(table): Path<String>, body: Bytes) -> Response {
+    answer(&state, |admin| {
+        let rule: RuleOf = read(&body, r#"{"name": "same mail", "attributes": ["emailaddress1"], "always": true}"#)?;
+        admin.add_rule(&table, &rule.name, &rule.attributes, rule.always).map(|()| json!({}))
+    })
+}
+
+async fn clear_rules(Shared(state): Shared<Arc<State>>, Path(table): Path<String>) -> Response {
+    answer(&state, |admin| admin.clear_rules(&table).map(|()| json!({})))
 }
 
 async fn add_faults(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
@@ -212,7 +235,7 @@ async fn requests(Shared(state): Shared<Arc<State>>, Query(query): Query<HashMap
 async fn changes(Shared(state): Shared<Arc<State>>, Query(query): Query<HashMap<String, String>>) -> Response {
     answer(&state, |admin| {
         let changes = admin.changes(from(&query)?);
-        let next = admin.state.store().changes.next();
+        let next = admin.state.store().next_change();
         Ok(json!({"changes": to_json(changes)?, "next": next}))
     })
 }

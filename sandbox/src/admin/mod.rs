@@ -106,17 +106,17 @@ impl Admin {
 
     /// The requests logged, from this number on (1 for all): at most the last 100,000.
     pub fn requests(&self, from: u64) -> Vec<Request> {
-        self.state.requests().from(from)
+        self.state.requests().from(from).map(|(_, request)| request.clone()).collect()
     }
 
     /// The changes logged, from this number on (1 for all): at most the last 500,000.
     pub fn changes(&self, from: u64) -> Vec<Change> {
-        self.state.store().changes.from(from)
+        self.state.store().changes(from)
     }
 
     /// Forgets both logs. Their numbers go on.
     pub fn clear_log(&self) {
         self.state.requests().clear();
-        self.state.store_mut().changes.clear();
+        self.state.store_mut().clear_changes();
     }
 }

@@ -127,7 +127,7 @@ impl Admin {
             sets: store.tables.iter().map(|table| (table.shape.set.to_owned(), count(table))).collect(),
             hidden_changes: store.late_count(),
             requests: self.state.requests().next() - 1,
-            changes: store.changes.next() - 1,
+            changes: store.next_change() - 1,
             tokens: self.state.tokens().len(),
             faults: self.state.faults().reports().len(),
         }

@@ -23,8 +23,7 @@ pub(crate) fn as_people_do(store: &mut Store, table: usize, count: usize, seed: 
         let Some(values) = new_values(&store.tables[table], *id, seed) else {
             continue;
         };
-        let draft = Draft { table, id: *id, values, created_on: None, modified_on: None, visible_from: None };
-        store.write(draft, now, By::Admin);
+        store.write(Draft::now(table, *id, values), now, By::Admin);
     }
     chosen
 }

@@ -1,5 +1,7 @@
 //! Tables and their fields.
 
+use serde::{Deserialize, Serialize};
+
 use super::{generate::Fact, value::Value};
 
 /// What a table is called and how it is described.
@@ -172,6 +174,37 @@ pub(crate) struct Key {
     pub(crate) name: String,
     /// Indexes of the key's fields.
     pub(crate) fields: Vec<usize>,
+    /// Whether it can be used yet.
+    pub(crate) status: KeyStatus,
+    /// The index over its fields.
+    pub(crate) index: usize,
+}
+
+/// How far the database's own index of an alternate key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum KeyStatus {
+    /// Not begun.
+    Pending,
+    /// Being built.
+    InProgress,
+    /// Usable, and enforced.
+    #[default]
+    Active,
+    /// Could not be built: some records have the same values.
+    Failed,
+}
+
+/// A duplicate-detection rule: no two records have the same values in its fields.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    /// Its name.
+    pub(crate) name: String,
+    /// The fields.
+    pub(crate) fields: Vec<usize>,
+    /// Asked for every write, not only for those that want to be asked.
+    pub(crate) always: bool,
+    /// The index over its fields.
+    pub(crate) index: usize,
 }
 
 impl FieldKind {

@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    generate::{Fact, Population, full_name},
-    schema::{self, Field, Key},
+    generate::{Fact, Population},
+    index::{Index, hash_of, write_value},
+    schema::{self, Field, Key, KeyStatus, Rule},
     value::Value,
     walk::{Place, Walk, is_range, merged},
 };
@@ -23,14 +24,36 @@ pub(crate) struct Table {
     pub(crate) fields: Vec<Field>,
     /// Its alternate keys.
     pub(crate) keys: Vec<Key>,
+    /// Its duplicate-detection rules.
+    pub(crate) rules: Vec<Rule>,
     by_name: HashMap<String, usize>,
-    population: Population,
+    pub(super) population: Population,
     /// Bit `i` is set if generated record `i` was changed or deleted: the overlay then speaks for it.
-    touched: Vec<u64>,
-    rows: BTreeMap<Guid, Row>,
-    deleted_generated: usize,
-    created: Dates,
-    modified: Dates,
+    pub(super) touched: Vec<u64>,
+    /// How many bits are set.
+    pub(super) touched_count: usize,
+    pub(super) rows: BTreeMap<Guid, Row>,
+    /// Written records by their version.
+    pub(super) versions: BTreeMap<u64, Guid>,
+    /// What was deleted, by the version of its deletion.
+    pub(super) deleted: BTreeMap<u64, Deleted>,
+    pub(super) indexes: Vec<Index>,
+    pub(super) created: Dates,
+    pub(super) modified: Dates,
+}
+
+/// A record that is gone.
+#[derive(Debug, Clone)]
+#[expect(dead_code, reason = "change tracking comes next")]
+pub(crate) struct Deleted {
+    /// Its id.
+    pub(crate) id: Guid,
+    /// When, seconds since 1970.
+    pub(crate) at: i64,
+    /// What it was, as long as there is a recycle bin.
+    pub(crate) row: Option<Row>,
+    /// The deletion is in the audit log.
+    pub(crate) audited: bool,
 }
 
 /// A written record.
@@ -45,9 +68,9 @@ pub(crate) struct Row {
     /// Its row version; larger after every change.
     pub(crate) version: u64,
     /// The generated record that it began as.
-    generated: Option<u32>,
+    pub(super) generated: Option<u32>,
     /// Values that were written, by field; the others are the generated record's, or the field's default.
-    values: BTreeMap<usize, Value<'static>>,
+    pub(super) values: BTreeMap<usize, Value<'static>>,
 }
 
 /// A record as a query sees it.
@@ -70,11 +93,11 @@ pub(crate) enum DateIndex {
 
 /// Records in the order of a date, then of their ids.
 #[derive(Debug, Default)]
-struct Dates {
+pub(super) struct Dates {
     /// Numbers of all generated records in order; made at the first walk. Four bytes a record.
     generated: OnceLock<Vec<u32>>,
     /// Written records.
-    rows: BTreeSet<(i64, Guid)>,
+    pub(super) rows: BTreeSet<(i64, Guid)>,
 }
 
 impl Table {
@@ -86,11 +109,15 @@ impl Table {
             shape,
             fields,
             keys: Vec::new(),
+            rules: Vec::new(),
             by_name,
             population,
             touched: vec![0; words],
+            touched_count: 0,
             rows: BTreeMap::new(),
-            deleted_generated: 0,
+            versions: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            indexes: Vec::new(),
             created: Dates::default(),
             modified: Dates::default(),
         }
@@ -118,9 +145,8 @@ impl Table {
 
     /// How many records there are.
     pub(crate) fn len(&self) -> usize {
-        let of_generated = usize::try_from(self.population.count).unwrap_or(usize::MAX) - self.deleted_generated;
-        let overlaid = self.rows.values().filter(|row| row.generated.is_some()).count();
-        of_generated + self.rows.len() - overlaid
+        let generated = usize::try_from(self.population.count).unwrap_or(usize::MAX);
+        generated - self.touched_count + self.rows.len()
     }
 
     /// How many records were generated, changed or not.
@@ -201,6 +227,82 @@ impl Table {
         self.fields[field].fact.is_some() && self.population.count > 0
     }
 
+    /// The bytes of a record's values in these fields; none if one of them is null.
+    pub(super) fn key_bytes(&self, fields: &[usize], record: Record<'_>) -> Option<Vec<u8>> {
+        let mut key = Vec::with_capacity(24 * fields.len());
+        for field in fields {
+            let value = self.value(record, *field);
+            if value.is_null() {
+                return None;
+            }
+            write_value(&value, &mut key);
+        }
+        Some(key)
+    }
+
+    /// The first record other than `except` with these values in the fields of an index, as the database compares them.
+    pub(crate) fn find(&self, index: usize, values: &[Value<'_>], except: Option<Guid>) -> Option<Guid> {
+        if values.iter().any(Value::is_null) {
+            return None;
+        }
+        let mut key = Vec::with_capacity(24 * values.len());
+        values.iter().for_each(|value| write_value(value, &mut key));
+        let index = &self.indexes[index];
+        let written = index.written_with(&key).find(|id| Some(*id) != except);
+        if written.is_some() || !index.fields.iter().all(|field| self.is_generated(*field)) {
+            return written;
+        }
+        index.generated.get_or_init(|| self.generated_hashes(&index.fields));
+        let numbers = index.generated_with(hash_of(&key)).filter(|number| !self.is_touched(*number));
+        let found = numbers.filter(|number| {
+            let record = Record::Generated(*number);
+            self.key_bytes(&index.fields, record).as_ref() == Some(&key)
+        });
+        found.map(|number| self.population.id(number)).find(|id| Some(*id) != except)
+    }
+
+    fn generated_hashes(&self, fields: &[usize]) -> Vec<(u64, u32)> {
+        let hash = |number| self.key_bytes(fields, Record::Generated(number)).map(|key| (hash_of(&key), number));
+        let mut hashes: Vec<_> = (0..self.population.count).filter_map(hash).collect();
+        hashes.sort_unstable();
+        hashes
+    }
+
+    /// The index over these fields in this order, made if there is none.
+    pub(crate) fn index_over(&mut self, fields: &[usize]) -> usize {
+        if let Some(place) = self.indexes.iter().position(|index| index.fields == fields) {
+            return place;
+        }
+        let mut index = Index::new(fields.to_vec());
+        for (id, row) in &self.rows {
+            if let Some(key) = self.key_bytes(fields, Record::Written(row)) {
+                index.written.insert((key.into(), *id));
+            }
+        }
+        self.indexes.push(index);
+        self.indexes.len() - 1
+    }
+
+    /// Declares an alternate key, in place of the one of the same name.
+    pub(crate) fn add_key(&mut self, name: &str, fields: Vec<usize>, status: KeyStatus) {
+        let index = self.index_over(&fields);
+        self.keys.retain(|key| key.name != name);
+        self.keys.push(Key { name: name.to_owned(), fields, status, index });
+    }
+
+    /// Records written after a version, oldest first.
+    #[expect(dead_code, reason = "change tracking comes next")]
+    pub(crate) fn written_since(&self, version: u64) -> impl Iterator<Item = Record<'_>> {
+        let newer = self.versions.range((Bound::Excluded(version), Bound::Unbounded));
+        newer.filter_map(|(_, id)| self.rows.get(id)).map(Record::Written)
+    }
+
+    /// Records deleted after a version, with the version of the deletion, oldest first.
+    #[expect(dead_code, reason = "change tracking comes next")]
+    pub(crate) fn deleted_since(&self, version: u64) -> impl Iterator<Item = (u64, &Deleted)> {
+        self.deleted.range((Bound::Excluded(version), Bound::Unbounded)).map(|(version, deleted)| (*version, deleted))
+    }
+
     /// All records in the order of their ids, from `from` (0 as its date) up to `to`, forwards or backwards.
     pub(crate) fn by_id(&self, from: Bound<Place>, to: Bound<Place>, backwards: bool) -> Walk<'_> {
         let start = match from {
@@ -221,16 +323,6 @@ impl Table {
         merged(generated, written, backwards)
     }
 
-    /// All records in the order of their ids.
-    pub(crate) fn all(&self) -> Walk<'_> {
-        self.by_id(Bound::Unbounded, Bound::Unbounded, false)
-    }
-
-    /// The records that were written, in the order of their ids.
-    pub(crate) fn written(&self) -> impl Iterator<Item = Record<'_>> {
-        self.rows.values().map(Record::Written)
-    }
-
     /// All records in the order of a date and then of their ids, forwards or backwards.
     pub(crate) fn by_date(&self, index: DateIndex, from: Bound<Place>, to: Bound<Place>, backwards: bool) -> Walk<'_> {
         let numbers = self.generated_in_window(index, from, to);
@@ -248,89 +340,10 @@ impl Table {
         self.generated_in_window(index, from, to).len() + written
     }
 
-    /// Writes a record: a new one, or other values of one that exists. What the patch does not name stays.
-    pub(crate) fn put(&mut self, id: Guid, patch: BTreeMap<usize, Value<'static>>, stamp: Stamp) {
-        let mut row = match self.get(id) {
-            Some(Record::Written(row)) => row.clone(),
-            Some(Record::Generated(number)) => Row {
-                id,
-                created_on: self.population.created_on(number),
-                modified_on: self.population.modified_on(number),
-                version: 0,
-                generated: Some(number),
-                values: BTreeMap::new(),
-            },
-            None => Row {
-                id,
-                created_on: stamp.created_on.unwrap_or(stamp.modified_on),
-                modified_on: stamp.modified_on,
-                version: 0,
-                generated: None,
-                values: BTreeMap::new(),
-            },
-        };
-        self.remove_from_indexes(id);
-        row.modified_on = stamp.modified_on;
-        row.created_on = stamp.created_on.unwrap_or(row.created_on);
-        row.version = stamp.version;
-        row.values.extend(patch);
-        self.derive_full_name(&mut row);
-        if let Some(number) = self.population.number_of(id) {
-            self.touch(number);
-        }
-        self.created.rows.insert((row.created_on, id));
-        self.modified.rows.insert((row.modified_on, id));
-        self.rows.insert(id, row);
-    }
-
-    /// Deletes a record. True if there was one.
-    pub(crate) fn remove(&mut self, id: Guid) -> bool {
-        if self.get(id).is_none() {
-            return false;
-        }
-        self.remove_from_indexes(id);
-        let began_generated = self.rows.remove(&id).is_none_or(|row| row.generated.is_some());
-        if let Some(number) = self.population.number_of(id)
-            && began_generated
-        {
-            self.touch(number);
-            self.deleted_generated += 1;
-        }
-        true
-    }
-
-    /// Deletes all records, generated ones too.
-    pub(crate) fn clear(&mut self) {
-        self.population.count = 0;
-        self.touched.clear();
-        self.rows.clear();
-        self.deleted_generated = 0;
-        self.created = Dates::default();
-        self.modified = Dates::default();
-    }
-
-    /// The product's own rule: the full name follows the first and the last.
-    fn derive_full_name(&self, row: &mut Row) {
-        let fields = [Fact::FirstName, Fact::LastName, Fact::FullName].map(|fact| self.field_of(fact));
-        let [Some(first), Some(last), Some(full)] = fields else {
-            return;
-        };
-        let record = Record::Written(row);
-        let name = full_name(&self.value(record, first), &self.value(record, last));
-        row.values.insert(full, name);
-    }
-
     fn generated_value(&self, number: u32, field: usize) -> Value<'static> {
         match self.fields[field].fact {
             Some(fact) => self.population.fact(number, fact),
             None => self.fields[field].default.clone(),
-        }
-    }
-
-    fn remove_from_indexes(&mut self, id: Guid) {
-        if let Some(row) = self.rows.get(&id) {
-            self.created.rows.remove(&(row.created_on, id));
-            self.modified.rows.remove(&(row.modified_on, id));
         }
     }
 
@@ -367,30 +380,13 @@ impl Table {
         &numbers[start..end.max(start)]
     }
 
-    fn is_touched(&self, number: u32) -> bool {
+    pub(super) fn is_touched(&self, number: u32) -> bool {
         let (word, bit) = bit_of(number);
         self.touched.get(word).is_none_or(|bits| bits >> bit & 1 == 1)
     }
-
-    fn touch(&mut self, number: u32) {
-        let (word, bit) = bit_of(number);
-        if let Some(bits) = self.touched.get_mut(word) {
-            *bits |= 1 << bit;
-        }
-    }
 }
 
-/// What a write leaves on a record besides its values.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stamp {
-    /// The time of creation, if it is given and not to stay.
-    pub(crate) created_on: Option<i64>,
-    /// The time of this change.
-    pub(crate) modified_on: i64,
-    /// The new row version.
-    pub(crate) version: u64,
-}
-
-fn bit_of(number: u32) -> (usize, u32) {
+/// The word and the bit in it that speak for a generated record.
+pub(super) fn bit_of(number: u32) -> (usize, u32) {
     (usize::try_from(number / 64).unwrap_or(usize::MAX), number % 64)
 }

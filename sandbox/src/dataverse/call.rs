@@ -7,10 +7,10 @@ use percent_encoding::percent_decode_str;
 use crate::{dataverse::render::Annotations, faults::Route};
 
 /// Where the Web API lies on the organisation's host; the version follows.
-const API: &str = "/api/data/v";
+pub(super) const API: &str = "/api/data/v";
 
 /// A request as far as its head tells.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Call {
     /// Method.
     pub(crate) method: Method,
@@ -28,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) next_link_host: Option<String>,
     /// Let the next link lead to the page just sent.
     pub(crate) repeat_page: bool,
+    /// It came encrypted.
+    pub(crate) is_tls: bool,
 }
 
 /// What `Prefer` asks for.
@@ -39,6 +41,8 @@ pub(crate) struct Preferences {
     pub(crate) annotations: Option<(Annotations, String)>,
     /// Return what was written.
     pub(crate) representation: bool,
+    /// Let a batch go on after an operation that failed.
+    pub(crate) continue_on_error: bool,
 }
 
 impl Call {
@@ -56,7 +60,14 @@ impl Call {
     /// The service root as the client spells the host, such as `http://127.0.0.1:4000/api/data/v9.2/`.
     pub(crate) fn root(&self) -> String {
         let version = self.resource().map_or_else(|| "9.2".to_owned(), |(version, _)| version);
-        format!("http://{}{API}{version}/", self.host())
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}{API}{version}/", self.host())
+    }
+
+    /// The service root without the host.
+    pub(crate) fn root_path(&self) -> String {
+        let version = self.resource().map_or_else(|| "9.2".to_owned(), |(version, _)| version);
+        format!("{API}{version}/")
     }
 
     /// The host, with port, that the client asked for.
@@ -88,6 +99,7 @@ impl Call {
                 "odata.maxpagesize" => preferences.page_size_max = value.parse().ok().filter(|size| *size > 0),
                 "odata.include-annotations" => preferences.annotations = Some((Annotations::parse(&value), value)),
                 "return" => preferences.representation = value == "representation",
+                "odata.continue-on-error" => preferences.continue_on_error = value != "false",
                 _ => {}
             }
         }
@@ -106,6 +118,8 @@ impl Call {
         match resource.split(['(', '/']).next().unwrap_or("") {
             "" | "$metadata" | "EntityDefinitions" => Route::Metadata,
             "WhoAmI" => Route::Whoami,
+            "$batch" => Route::Batch,
+            _ if !is_read && resource.ends_with("Multiple") => Route::Bulk,
             _ if !is_read => Route::Write,
             _ if self.option("$skiptoken").is_some() => Route::Page,
             _ if resource.contains('(') => Route::Record,

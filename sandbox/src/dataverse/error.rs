@@ -11,6 +11,8 @@ pub(crate) struct Error {
     pub(crate) code: String,
     /// Its text.
     pub(crate) message: String,
+    /// Value of a `Retry-After` header.
+    pub(crate) retry_after: Option<String>,
 }
 
 /// Codes that the platform documents or that its clients know.
@@ -33,6 +35,16 @@ pub(crate) mod code {
     pub(crate) const TOO_LONG: &str = "0x80044331";
     /// A choice that the list does not have.
     pub(crate) const CHOICE: &str = "0x8004431a";
+    /// A whole number outside its limits.
+    pub(crate) const INTEGER: &str = "0x80044330";
+    /// A number with places outside its limits.
+    pub(crate) const DECIMAL: &str = "0x80044332";
+    /// A date before 1753, or none.
+    pub(crate) const DATE: &str = "0x80040239";
+    /// A reason that does not belong to the state.
+    pub(crate) const STATE: &str = "0x80048408";
+    /// A duplicate-detection rule found another record.
+    pub(crate) const DUPLICATE: &str = "0x80040333";
     /// An argument that makes no sense.
     pub(crate) const ARGUMENT: &str = "0x80040203";
     /// A payload that does not fit the table.
@@ -48,7 +60,7 @@ pub(crate) mod code {
 impl Error {
     /// An error of this status.
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self { status, code: code.to_owned(), message: message.into() }
+        Self { status, code: code.to_owned(), message: message.into(), retry_after: None }
     }
 
     /// A query that cannot be answered: 400.
@@ -89,6 +101,10 @@ impl Error {
     /// The error on the wire.
     pub(crate) fn reply(&self) -> Reply {
         let body = serde_json::json!({"error": {"code": self.code, "message": self.message}});
-        Reply::json(self.status, &body).header("OData-Version", "4.0")
+        let reply = Reply::json(self.status, &body).header("OData-Version", "4.0");
+        match &self.retry_after {
+            Some(after) => reply.header("Retry-After", after),
+            None => reply,
+        }
     }
 }

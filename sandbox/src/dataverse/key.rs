@@ -2,8 +2,7 @@
 
 use super::{error::Error, model};
 use crate::{
-    data::{Fact, Record, Table, Value},
-    dataverse::filter,
+    data::{KeyStatus, Table, Value},
     guid::Guid,
 };
 
@@ -31,6 +30,9 @@ pub(crate) enum Target {
     /// By an alternate key: the record that has it, if there is one, and the values of its fields.
     Alternate(Option<Guid>, Vec<(usize, Value<'static>)>),
 }
+
+/// Characters with which a value cannot be addressed by an alternate key, as the documentation of keys lists them.
+const FORBIDDEN: &str = "/<>*%&:\\?+";
 
 impl Path {
     /// Takes a decoded path apart; slashes in quotes or parentheses do not end a segment.
@@ -112,36 +114,36 @@ pub(crate) fn target(table: &Table, key: &str) -> Result<Target, Error> {
     }
     let mut values = Vec::new();
     for (name, text) in pairs {
+        if let Some(forbidden) = text.chars().find(|char| FORBIDDEN.contains(*char)) {
+            return Err(Error::query(format!(
+                "A potentially dangerous Request.Path value was detected from the client ({forbidden}): the value of '{name}' cannot be used in a key."
+            )));
+        }
         let field = model::property(table, &name).map_err(|_| invalid())?;
         values.push((field, super::payload::key_value(table, field, &text).ok_or_else(invalid)?));
     }
-    let is_declared = table.keys.iter().any(|key| {
-        key.fields.len() == values.len()
+    let declared = table.keys.iter().find(|key| {
+        key.status == KeyStatus::Active
+            && key.fields.len() == values.len()
             && key.fields.iter().all(|field| values.iter().any(|(named, _)| named == field))
     });
-    if !is_declared {
-        return Err(invalid());
-    }
-    Ok(Target::Alternate(find(table, &values, None), values))
+    let declared = declared.ok_or_else(invalid)?;
+    // In the order of the key, whatever the order in the address.
+    values.sort_by_key(|(field, _)| declared.fields.iter().position(|own| own == field));
+    let wanted: Vec<_> = values.iter().map(|(_, value)| value.clone()).collect();
+    Ok(Target::Alternate(table.find(declared.index, &wanted, None), values))
 }
 
-/// The record other than `except` that has these values, as the database compares them. One with a null has no key.
-pub(crate) fn find(table: &Table, values: &[(usize, Value<'static>)], except: Option<Guid>) -> Option<Guid> {
-    if values.iter().any(|(_, value)| value.is_null()) {
-        return None;
-    }
-    let has_key = |record: Record<'_>| values.iter().all(|(field, value)| is_same(&table.value(record, *field), value));
-    let is_generated =
-        values.iter().all(|(field, _)| table.is_generated(*field) || table.fields[*field].fact == Some(Fact::Id));
-    let matching = |record: &Record<'_>| Some(table.id(*record)) != except && has_key(*record);
-    let found = if is_generated { table.all().find(matching) } else { table.written().find(matching) };
-    found.map(|record| table.id(record))
-}
-
-fn is_same(left: &Value<'_>, right: &Value<'_>) -> bool {
-    match (left, right) {
-        (Value::Text(left), Value::Text(right)) => filter::folded(left) == filter::folded(right),
-        (Value::Link(left), Value::Link(right)) => left.id == right.id,
-        _ => left == right,
+/// The table and the key that an address such as `/contacts(…)`, `contacts(…)` or `http://…/api/data/v9.2/contacts(…)` names.
+pub(crate) fn address(text: &str) -> Result<Segment, Error> {
+    let below = match text.split_once("/api/data/v") {
+        Some((_, rest)) => rest.split_once('/').map_or("", |(_, rest)| rest),
+        None => text,
+    };
+    let plain = percent_encoding::percent_decode_str(below.trim_start_matches('/')).decode_utf8_lossy();
+    let mut segments = Path::parse(&plain)?.segments;
+    match (segments.pop(), segments.is_empty()) {
+        (Some(segment), true) => Ok(segment),
+        _ => Err(Error::segment(text)),
     }
 }

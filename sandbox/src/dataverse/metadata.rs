@@ -254,7 +254,7 @@ fn alternate_key(table: &Table, key: &Key) -> Json {
         "SchemaName": key.name,
         "EntityLogicalName": table.shape.name,
         "KeyAttributes": fields,
-        "EntityKeyIndexStatus": "Active",
+        "EntityKeyIndexStatus": key.status,
         "DisplayName": label(&key.name),
     })
 }

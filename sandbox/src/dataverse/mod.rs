@@ -1,5 +1,7 @@
 //! Dataverse's Web API and the token endpoint before it, as Microsoft's Web API documentation describes them.
 
+mod batch;
+mod bulk;
 mod call;
 mod cursor;
 mod error;
@@ -9,9 +11,11 @@ mod metadata;
 mod metadata_filter;
 mod model;
 mod order;
+mod parts;
 mod payload;
 mod query;
 mod render;
+mod rules;
 mod single;
 mod tables;
 mod token;
@@ -78,31 +82,38 @@ fn route(state: &State, call: &Call, resource: &str) -> Result<Reply, Error> {
         ("$metadata", &Method::GET) => {
             Err(Error::new(501, error::code::UNEXPECTED, "CSDL is not part of this stand-in: read EntityDefinitions"))
         }
-        _ => records(state, call, &path),
+        ("$batch", &Method::POST) => batch::answer(state, call),
+        (_, &Method::GET) => read(&state.store(), call, &path),
+        _ => write(&mut state.store_mut(), state, call, &path),
     }
 }
 
-fn records(state: &State, call: &Call, path: &key::Path) -> Result<Reply, Error> {
-    let Some((first, rest)) = path.segments.split_first() else {
-        return Err(Error::segment(""));
-    };
-    let index = {
-        let store = state.store();
-        let index = store.tables.iter().position(|table| table.shape.set == first.name);
-        index.ok_or_else(|| Error::segment(&first.name))?
-    };
+fn read(store: &Store, call: &Call, path: &key::Path) -> Result<Reply, Error> {
+    let (index, first, rest) = table_of(store, path)?;
+    match (&first.key, rest) {
+        (None, []) => query::answer(store, &store.tables[index], call),
+        (None, [last]) if last.name == "$count" => query::count(&store.tables[index], call),
+        (Some(key), []) => single::read(store, index, key, call),
+        (_, [unknown, ..]) => Err(Error::segment(&unknown.name)),
+    }
+}
+
+/// Answers a request that writes.
+fn write(store: &mut Store, state: &State, call: &Call, path: &key::Path) -> Result<Reply, Error> {
+    let (index, first, rest) = table_of(store, path)?;
     match (&first.key, rest, &call.method) {
-        (None, [], &Method::GET) => {
-            let store = state.store();
-            query::answer(&store, &store.tables[index], call)
-        }
-        (None, [], &Method::POST) => single::create(state, index, call),
-        (None, [last], &Method::GET) if last.name == "$count" => query::count(&state.store().tables[index], call),
-        (Some(key), [], &Method::GET) => single::read(state, index, key, call),
-        (Some(key), [], &Method::PATCH) => single::update(state, index, key, call),
-        (Some(key), [], &Method::DELETE) => single::delete(state, index, key, call),
+        (None, [], &Method::POST) => single::create(store, state, index, call),
+        (None, [last], &Method::POST) => match bulk::Message::of_segment(&last.name) {
+            Some(message) => bulk::answer(store, state, index, message, call),
+            None => Err(Error::segment(&last.name)),
+        },
+        (Some(key), [], &Method::PATCH) => single::update(store, state, index, key, call),
+        (Some(key), [], &Method::DELETE) => single::delete(store, index, key, call),
         (Some(key), [property], &Method::PUT | &Method::DELETE) => {
-            single::property(state, index, key, &property.name, call)
+            single::property(store, index, key, &property.name, call)
+        }
+        (Some(key), [navigation, last], &Method::PUT | &Method::DELETE) if last.name == "$ref" => {
+            single::reference(store, index, key, &navigation.name, call)
         }
         (_, [unknown, ..], _) => Err(Error::segment(&unknown.name)),
         (_, [], method) => Err(Error::new(
@@ -111,6 +122,12 @@ fn records(state: &State, call: &Call, path: &key::Path) -> Result<Reply, Error>
             format!("The requested resource does not support http method '{method}'."),
         )),
     }
+}
+
+fn table_of<'a>(store: &Store, path: &'a key::Path) -> Result<(usize, &'a key::Segment, &'a [key::Segment]), Error> {
+    let (first, rest) = path.segments.split_first().ok_or_else(|| Error::segment(""))?;
+    let index = store.tables.iter().position(|table| table.shape.set == first.name);
+    Ok((index.ok_or_else(|| Error::segment(&first.name))?, first, rest))
 }
 
 fn service_document(store: &Store, call: &Call) -> Reply {

@@ -1,9 +1,8 @@
 //! `$orderby`: keys as bytes whose order is the order of the records, so that a position in a query is just such a key.
 
 use crate::{
-    data::{Fact, Record, Table, Value},
-    dataverse::{error::Error, filter::folded, model},
-    guid::Guid,
+    data::{Fact, Record, Table, write_id, write_value},
+    dataverse::{error::Error, model},
 };
 
 /// One part of an order.
@@ -48,7 +47,7 @@ pub(crate) fn key(table: &Table, record: Record<'_>, parts: &[OrderPart]) -> Vec
     let mut key = Vec::with_capacity(32 * (parts.len() + 1));
     for part in parts {
         let start = key.len();
-        write_part(&table.value(record, part.field), &mut key);
+        write_value(&table.value(record, part.field), &mut key);
         if part.descending {
             key[start..].iter_mut().for_each(|byte| *byte = !*byte);
         }
@@ -58,47 +57,4 @@ pub(crate) fn key(table: &Table, record: Record<'_>, parts: &[OrderPart]) -> Vec
     }
     write_id(table.id(record), &mut key);
     key
-}
-
-/// The key bytes of an id.
-pub(crate) fn write_id(id: Guid, key: &mut Vec<u8>) {
-    key.extend(id.sort_key().to_be_bytes());
-}
-
-fn write_part(value: &Value<'_>, key: &mut Vec<u8>) {
-    if value.is_null() {
-        return key.push(0);
-    }
-    key.push(1);
-    match value {
-        Value::Null => {}
-        Value::Text(text) => write_text(&folded(text), key),
-        Value::Choices(choices) => write_text(&crate::data::value::choice_text(choices), key),
-        Value::Integer(number) | Value::Instant(number) | Value::Date(number) => write_number(i128::from(*number), key),
-        Value::Decimal(number) => write_number(number.comparable(), key),
-        Value::Double(number) => {
-            let bits = number.to_bits();
-            // The sign bit set for positive, all bits turned for negative: then bytes compare as numbers do.
-            let ordered = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
-            key.extend(ordered.to_be_bytes());
-        }
-        Value::Boolean(flag) => key.push(u8::from(*flag)),
-        Value::Guid(id) => write_id(*id, key),
-        Value::Link(link) => write_id(link.id, key),
-    }
-}
-
-fn write_number(number: i128, key: &mut Vec<u8>) {
-    key.extend((number.cast_unsigned() ^ 1 << 127).to_be_bytes());
-}
-
-/// Text of any length, so that a shorter one comes before its continuations.
-fn write_text(text: &str, key: &mut Vec<u8>) {
-    for byte in text.bytes() {
-        key.push(byte);
-        if byte == 0 {
-            key.push(1);
-        }
-    }
-    key.extend([0, 0]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::{
     error::{Error, code},
@@ -23,28 +23,47 @@ pub(crate) enum Leniency {
     Admin,
 }
 
+/// 1753-01-01 in days since 1970.
+const FIRST_DAY: i64 = -79_258;
+
+/// Money and numbers with places, from minus to plus this.
+const NUMBER_MAX: i64 = 100_000_000_000;
+
 /// The values that a body writes, by field.
 pub(crate) type Patch = BTreeMap<usize, Value<'static>>;
 
 /// Reads the body of a create or an update.
 pub(crate) fn read(store: &Store, table: &Table, body: &[u8], creates: bool) -> Result<Patch, Error> {
+    read_object(store, table, &object(table, body)?, creates)
+}
+
+/// The properties in a body.
+pub(super) fn object(table: &Table, body: &[u8]) -> Result<Map<String, Json>, Error> {
     let json: Json = serde_json::from_slice(body).map_err(|error| {
         Error::payload(format!(
             "Error identified in Payload provided by the user for Entity :'{}', ----> InnerException : {error}",
             table.shape.set
         ))
     })?;
-    let Json::Object(properties) = json else {
-        return Err(Error::payload("An object was expected in the payload."));
-    };
+    match json {
+        Json::Object(properties) => Ok(properties),
+        _ => Err(Error::payload("An object was expected in the payload.")),
+    }
+}
+
+/// Reads the properties of a record to create or to update.
+pub(super) fn read_object(
+    store: &Store,
+    table: &Table,
+    properties: &Map<String, Json>,
+    creates: bool,
+) -> Result<Patch, Error> {
     let mut patch = Patch::new();
-    for (name, json) in &properties {
-        if name.starts_with('@') || name.contains("@odata.type") || name.contains("@OData.Community") {
-            continue;
-        }
-        let (field, value) = match name.strip_suffix("@odata.bind") {
-            Some(navigation) => bound(store, table, navigation, json)?,
+    for (name, json) in properties {
+        let (field, value) = match name.split_once('@') {
             None => named(table, name, json)?,
+            Some((navigation, "odata.bind")) => bound(store, table, navigation, json)?,
+            Some(_) => continue,
         };
         let column = &table.fields[field];
         let may = if creates { column.can_create } else { column.can_update };
@@ -76,7 +95,7 @@ fn named(table: &Table, name: &str, json: &Json) -> Result<(usize, Value<'static
 }
 
 /// A reference such as `"parentcustomerid_account@odata.bind": "/accounts(guid)"`.
-fn bound(store: &Store, table: &Table, name: &str, json: &Json) -> Result<(usize, Value<'static>), Error> {
+pub(super) fn bound(store: &Store, table: &Table, name: &str, json: &Json) -> Result<(usize, Value<'static>), Error> {
     let (field, target) = navigation(table, name).ok_or_else(|| unknown(table, name))?;
     let Some(text) = json.as_str() else {
         return if json.is_null() {
@@ -85,12 +104,7 @@ fn bound(store: &Store, table: &Table, name: &str, json: &Json) -> Result<(usize
             Err(Error::payload(format!("'{name}@odata.bind' takes the address of a record as text.")))
         };
     };
-    let address =
-        text.rsplit_once("/api/data/").map_or(text, |(_, rest)| rest.split_once('/').map_or("", |(_, rest)| rest));
-    let path = key::Path::parse(address.trim_start_matches('/'))?;
-    let (Some(segment), 1) = (path.segments.first(), path.segments.len()) else {
-        return Err(Error::segment(text));
-    };
+    let segment = key::address(text)?;
     let link = |table: &'static str, id| Ok((field, Value::Link(Link { table, id })));
     let FieldKind::Lookup { targets, .. } = &table.fields[field].kind else {
         return Err(unknown(table, name));
@@ -117,7 +131,7 @@ fn bound(store: &Store, table: &Table, name: &str, json: &Json) -> Result<(usize
 }
 
 /// The field behind a navigation property, and the table that it fixes: `parentcustomerid_account`, `ownerid`.
-fn navigation(table: &Table, name: &str) -> Option<(usize, Option<&'static str>)> {
+pub(super) fn navigation(table: &Table, name: &str) -> Option<(usize, Option<&'static str>)> {
     table.fields.iter().enumerate().find_map(|(index, field)| {
         let FieldKind::Lookup { targets, .. } = &field.kind else {
             return None;
@@ -130,7 +144,7 @@ fn navigation(table: &Table, name: &str) -> Option<(usize, Option<&'static str>)
     })
 }
 
-fn unknown(table: &Table, name: &str) -> Error {
+pub(super) fn unknown(table: &Table, name: &str) -> Error {
     Error::payload(format!(
         "Error identified in Payload provided by the user for Entity :'{}', For more information on this error please follow this help link https://go.microsoft.com/fwlink/?linkid=2195293  ----> InnerException : Microsoft.Crm.CrmException: Invalid property '{name}' was found in entity 'Microsoft.Dynamics.CRM.{}'. ---> Microsoft.OData.ODataException: The property '{name}' does not exist on type 'Microsoft.Dynamics.CRM.{}'. Make sure to only use property names that are defined by the type.",
         table.shape.set, table.shape.name, table.shape.name
@@ -161,7 +175,19 @@ pub(crate) fn field_value(
             if text.is_empty() && leniency == Leniency::Wire { Value::Null } else { Value::text(text) }
         }
         (FieldKind::Guid, Json::String(text)) => Value::Guid(Guid::parse(text).ok_or_else(wrong)?),
-        (FieldKind::DateTime(behavior), Json::String(text)) => date(*behavior, text).ok_or_else(wrong)?,
+        (FieldKind::DateTime(behavior), Json::String(text)) => {
+            let value = date(*behavior, text).ok_or_else(wrong)?;
+            if leniency == Leniency::Wire && is_too_early(&value) {
+                return Err(Error::new(
+                    400,
+                    code::DATE,
+                    format!(
+                        "DateTime is less than minumum value supported by CrmDateTime. Actual value: {text}, Minimum value supported: 01/01/1753 00:00:00"
+                    ),
+                ));
+            }
+            value
+        }
         (FieldKind::Boolean { .. }, Json::Bool(flag)) => Value::Boolean(*flag),
         (FieldKind::MultiPicklist(_), Json::String(text)) => choices(text).ok_or_else(wrong)?,
         (FieldKind::Double { .. }, Json::Number(number)) => Value::Double(number.as_f64().ok_or_else(wrong)?),
@@ -196,6 +222,15 @@ fn date(behavior: DateBehavior, text: &str) -> Option<Value<'static>> {
         DateBehavior::UserLocal | DateBehavior::TimeZoneIndependent => {
             time::parse_instant(text).or_else(|| Some(time::parse_date(text)? * time::DAY)).map(Value::Instant)
         }
+    }
+}
+
+/// Whether it lies before what the platform's database can hold.
+fn is_too_early(value: &Value<'_>) -> bool {
+    match value {
+        Value::Date(days) => *days < FIRST_DAY,
+        Value::Instant(seconds) => *seconds < FIRST_DAY * time::DAY,
+        _ => false,
     }
 }
 
@@ -241,11 +276,22 @@ fn check(table: &Table, field: &Field, value: &Value<'_>) -> Result<(), Error> {
         }
         (FieldKind::Integer { min, max }, Value::Integer(number)) if !(min..=max).contains(&number) => Err(Error::new(
             400,
-            code::CHOICE,
+            code::INTEGER,
             format!(
-                "A validation error occurred. The value {number} of '{name}' on record of type '{entity}' is outside the valid range."
+                "A validation error occurred. The value of '{name}' on record of type '{entity}' is outside the valid range."
             ),
         )),
+        (FieldKind::Decimal { .. }, Value::Decimal(number))
+            if number.comparable().abs() > Decimal::new(i128::from(NUMBER_MAX), 0).comparable() =>
+        {
+            Err(Error::new(
+                400,
+                code::DECIMAL,
+                format!(
+                    "A validation error occurred. The value of '{name}' on record of type '{entity}' is outside the valid range."
+                ),
+            ))
+        }
         (kind, Value::Integer(number)) if !kind.choices().is_empty() => check_choices(table, field, &[*number]),
         (FieldKind::MultiPicklist(_), Value::Choices(numbers)) => check_choices(table, field, numbers),
         _ => Ok(()),

@@ -1,5 +1,8 @@
 //! Single records: read, create, update, upsert, delete, with the conditions of `If-Match` and `If-None-Match`.
 
+use hyper::Method;
+use serde_json::json;
+
 use super::{
     call::Call,
     error::{Error, code},
@@ -7,9 +10,10 @@ use super::{
     payload::{self, Patch},
     query,
     render::{Annotations, Columns},
+    rules,
 };
 use crate::{
-    data::{By, Draft, Fact, FieldKind, Store, Table, Value},
+    data::{By, Draft, Fact, FieldKind, Link, Store, Table, Value},
     guid::Guid,
     reply::Reply,
     state::State,
@@ -62,73 +66,65 @@ impl Error {
     pub(super) fn missing(table: &str, id: Guid) -> Self {
         Self::new(404, code::MISSING, format!("{table} With Id = {id} Does Not Exist"))
     }
+
+    /// No record has such values in an alternate key: 404.
+    pub(super) fn no_such_key() -> Self {
+        Self::new(404, code::KEY_MISSING, "A record with the specified key values does not exist.")
+    }
 }
 
 /// Answers `GET /contacts(key)`.
-pub(super) fn read(state: &State, index: usize, key: &str, call: &Call) -> Result<Reply, Error> {
-    let store = state.store();
+pub(super) fn read(store: &Store, index: usize, key: &str, call: &Call) -> Result<Reply, Error> {
     let table = &store.tables[index];
     let id = existing(table, key)?;
     let record = table.get(id).ok_or_else(|| Error::missing(table.shape.name, id))?;
     let preferences = call.preferences();
     let is_same = call.header("if-none-match") == Some(etag(table.version(record)).as_str());
-    if is_same && preferences.annotations.is_none() {
+    if is_same && preferences.annotations.is_none() && call.option("$expand").is_none() {
         return Ok(Reply::empty(304).header("ETag", etag(table.version(record))));
     }
-    representation(&store, table, id, call, 200)
+    representation(store, table, id, call, 200)
 }
 
 /// Answers `POST /contacts`.
-pub(super) fn create(state: &State, index: usize, call: &Call) -> Result<Reply, Error> {
-    let mut store = state.store_mut();
-    let patch = payload::read(&store, &store.tables[index], &call.body, true)?;
+pub(super) fn create(store: &mut Store, state: &State, index: usize, call: &Call) -> Result<Reply, Error> {
+    let patch = payload::read(store, &store.tables[index], &call.body, true)?;
     let table = &store.tables[index];
-    let given = table.field(table.shape.id_field).and_then(|field| match patch.get(&field) {
-        Some(Value::Guid(id)) => Some(*id),
-        _ => None,
-    });
-    let id = given.unwrap_or_else(|| state.new_id());
+    let id = given_id(table, &patch).unwrap_or_else(|| state.new_id());
     Condition::Absent.check(table, id)?;
-    insert(&mut store, index, id, patch, state, call)
+    insert(store, state, index, id, patch, call)?;
+    written(store, index, id, call, true)
 }
 
 /// Answers `PATCH /contacts(key)`: an upsert, unless a condition forbids one half of it.
-pub(super) fn update(state: &State, index: usize, key: &str, call: &Call) -> Result<Reply, Error> {
-    let mut store = state.store_mut();
+pub(super) fn update(store: &mut Store, state: &State, index: usize, key: &str, call: &Call) -> Result<Reply, Error> {
     let table = &store.tables[index];
     let condition = Condition::of(call);
     let (id, named) = match key::target(table, key)? {
         Target::Id(id) => (id, Vec::new()),
         Target::Alternate(Some(id), named) => (id, named),
         Target::Alternate(None, _) if matches!(condition, Condition::Exists | Condition::Version(_)) => {
-            return Err(no_such_key());
+            return Err(Error::no_such_key());
         }
         Target::Alternate(None, named) => (state.new_id(), named),
     };
     condition.check(table, id)?;
     let is_new = table.get(id).is_none();
-    let mut patch = payload::read(&store, &store.tables[index], &call.body, is_new)?;
+    let mut patch = payload::read(store, table, &call.body, is_new)?;
     if is_new {
         // The values in the address are values of the new record.
         for (field, value) in named {
             patch.entry(field).or_insert(value);
         }
-        let reply = insert(&mut store, index, id, patch, state, call)?;
-        return Ok(reply);
+        insert(store, state, index, id, patch, call)?;
+    } else {
+        change(store, index, id, patch, call)?;
     }
-    if let Some(field) = store.tables[index].field(store.tables[index].shape.id_field) {
-        patch.remove(&field);
-    }
-    complete_state(&store.tables[index], &mut patch);
-    check_keys(&store.tables[index], id, &patch)?;
-    let draft = Draft { table: index, id, values: patch, created_on: None, modified_on: None, visible_from: None };
-    store.write(draft, call.now, By::Wire);
-    written(&store, &store.tables[index], id, call, false)
+    written(store, index, id, call, is_new)
 }
 
 /// Answers `DELETE /contacts(key)`.
-pub(super) fn delete(state: &State, index: usize, key: &str, call: &Call) -> Result<Reply, Error> {
-    let mut store = state.store_mut();
+pub(super) fn delete(store: &mut Store, index: usize, key: &str, call: &Call) -> Result<Reply, Error> {
     let id = existing(&store.tables[index], key)?;
     Condition::of(call).check(&store.tables[index], id)?;
     if store.delete(index, id, call.now, By::Wire) {
@@ -139,112 +135,96 @@ pub(super) fn delete(state: &State, index: usize, key: &str, call: &Call) -> Res
 }
 
 /// Answers `PUT /contacts(key)/firstname` and `DELETE` of it.
-pub(super) fn property(state: &State, index: usize, key: &str, name: &str, call: &Call) -> Result<Reply, Error> {
-    let mut store = state.store_mut();
+pub(super) fn property(store: &mut Store, index: usize, key: &str, name: &str, call: &Call) -> Result<Reply, Error> {
     let table = &store.tables[index];
     let id = existing(table, key)?;
     Condition::Exists.check(table, id)?;
     super::model::property(table, name)?;
-    let value = if call.method == hyper::Method::DELETE {
+    let value = if call.method == Method::DELETE {
         serde_json::Value::Null
     } else {
         let body: serde_json::Value =
             serde_json::from_slice(&call.body).map_err(|error| Error::payload(error.to_string()))?;
         body.get("value").cloned().ok_or_else(|| Error::payload("A property is written as {\"value\": …}."))?
     };
-    let body = serde_json::json!({ name: value }).to_string();
-    let patch = payload::read(&store, &store.tables[index], body.as_bytes(), false)?;
-    check_keys(&store.tables[index], id, &patch)?;
-    let draft = Draft { table: index, id, values: patch, created_on: None, modified_on: None, visible_from: None };
-    store.write(draft, call.now, By::Wire);
+    let body = json!({ name: value }).to_string();
+    let patch = payload::read(store, table, body.as_bytes(), false)?;
+    change(store, index, id, patch, call)?;
     Ok(Reply::empty(204).header("OData-Version", "4.0"))
 }
 
-fn existing(table: &Table, key: &str) -> Result<Guid, Error> {
+/// Answers `PUT /contacts(key)/parentcustomerid_account/$ref` and `DELETE` of it.
+pub(super) fn reference(store: &mut Store, index: usize, key: &str, name: &str, call: &Call) -> Result<Reply, Error> {
+    let table = &store.tables[index];
+    let id = existing(table, key)?;
+    Condition::Exists.check(table, id)?;
+    let target = if call.method == Method::DELETE {
+        serde_json::Value::Null
+    } else {
+        let body = payload::object(table, &call.body)?;
+        body.get("@odata.id").cloned().ok_or_else(|| Error::payload("A reference is written as {\"@odata.id\": …}."))?
+    };
+    let (field, value) = payload::bound(store, table, name, &target)?;
+    change(store, index, id, Patch::from([(field, value)]), call)?;
+    Ok(Reply::empty(204).header("OData-Version", "4.0"))
+}
+
+/// The record that a key means, which must have one if the key is an alternate one.
+pub(super) fn existing(table: &Table, key: &str) -> Result<Guid, Error> {
     match key::target(table, key)? {
         Target::Id(id) | Target::Alternate(Some(id), _) => Ok(id),
-        Target::Alternate(None, _) => Err(no_such_key()),
+        Target::Alternate(None, _) => Err(Error::no_such_key()),
     }
 }
 
-fn no_such_key() -> Error {
-    Error::new(404, code::KEY_MISSING, "A record with the specified key values does not exist.")
+/// The id that a new record's own values name.
+pub(super) fn given_id(table: &Table, patch: &Patch) -> Option<Guid> {
+    match patch.get(&table.field(table.shape.id_field)?)? {
+        Value::Guid(id) => Some(*id),
+        _ => None,
+    }
 }
 
-fn insert(
+/// Writes a new record, if keys and rules let it.
+pub(super) fn insert(
     store: &mut Store,
+    state: &State,
     index: usize,
     id: Guid,
     mut patch: Patch,
-    state: &State,
     call: &Call,
-) -> Result<Reply, Error> {
+) -> Result<(), Error> {
     let table = &store.tables[index];
-    complete_state(table, &mut patch);
-    check_keys(table, id, &patch)?;
+    rules::complete_state(table, id, &mut patch)?;
+    rules::check_keys(table, id, &patch)?;
+    rules::check_duplicates(table, id, &patch, call)?;
     // Whoever creates a record owns it, unless the payload names another.
     for (place, field) in table.fields.iter().enumerate() {
         let is_users = matches!(&field.kind, FieldKind::Lookup { targets, .. } if targets.contains(&"systemuser"));
         if is_users && field.fact == Some(Fact::Owner) {
-            patch
-                .entry(place)
-                .or_insert(Value::Link(crate::data::Link { table: "systemuser", id: state.organisation.user }));
+            patch.entry(place).or_insert(Value::Link(Link { table: "systemuser", id: state.organisation.user }));
         }
     }
-    let draft = Draft { table: index, id, values: patch, created_on: None, modified_on: None, visible_from: None };
-    store.write(draft, call.now, By::Wire);
-    written(store, &store.tables[index], id, call, true)
+    store.write(Draft::now(index, id, patch), call.now, By::Wire);
+    Ok(())
 }
 
-/// A state without its reason gets the first reason of that state, and the other way round.
-fn complete_state(table: &Table, patch: &mut Patch) {
-    let (Some(state), Some(status)) = (table.field_of(Fact::State), table.field_of(Fact::Status)) else {
-        return;
-    };
-    let reasons = table.fields[status].kind.choices();
-    match (patch.get(&state).cloned(), patch.get(&status).cloned()) {
-        (Some(Value::Integer(value)), None) => {
-            if let Some(reason) = reasons.iter().find(|reason| reason.state == Some(value)) {
-                patch.insert(status, Value::Integer(reason.value));
-            }
-        }
-        (None, Some(Value::Integer(value))) => {
-            if let Some(of) = reasons.iter().find(|reason| reason.value == value).and_then(|reason| reason.state) {
-                patch.insert(state, Value::Integer(of));
-            }
-        }
-        _ => {}
+/// Writes other values of a record that is there, if keys and rules let it.
+pub(super) fn change(store: &mut Store, index: usize, id: Guid, mut patch: Patch, call: &Call) -> Result<(), Error> {
+    let table = &store.tables[index];
+    if let Some(field) = table.field(table.shape.id_field) {
+        patch.remove(&field);
     }
-}
-
-/// Refuses values of an alternate key that another record has.
-fn check_keys(table: &Table, id: Guid, patch: &Patch) -> Result<(), Error> {
-    for declared in &table.keys {
-        if !declared.fields.iter().any(|field| patch.contains_key(field)) {
-            continue;
-        }
-        let present =
-            |field: &usize| table.get(id).map_or(Value::Null, |record| table.value(record, *field).into_owned());
-        let values: Vec<_> = declared
-            .fields
-            .iter()
-            .map(|field| (*field, patch.get(field).cloned().unwrap_or_else(|| present(field))))
-            .collect();
-        if key::find(table, &values, Some(id)).is_some() {
-            let names: Vec<&str> = declared.fields.iter().map(|field| table.fields[*field].label.as_str()).collect();
-            let message = format!(
-                "Entity Key {} violated. A record with the same value for {} already exists. A duplicate record cannot be created. Select one or more unique values and try again.",
-                declared.name,
-                names.join(", ")
-            );
-            return Err(Error::new(412, code::KEY_EXISTS, message));
-        }
-    }
+    rules::complete_state(table, id, &mut patch)?;
+    rules::check_keys(table, id, &patch)?;
+    rules::check_duplicates(table, id, &patch, call)?;
+    store.write(Draft::now(index, id, patch), call.now, By::Wire);
     Ok(())
 }
 
 /// The answer to a write: 204 with the address, or the record if the client prefers it.
-fn written(store: &Store, table: &Table, id: Guid, call: &Call, created: bool) -> Result<Reply, Error> {
+fn written(store: &Store, index: usize, id: Guid, call: &Call, created: bool) -> Result<Reply, Error> {
+    let table = &store.tables[index];
     if call.preferences().representation {
         let reply = representation(store, table, id, call, if created { 201 } else { 200 })?;
         return Ok(reply.header("Preference-Applied", "return=representation"));
@@ -264,7 +244,7 @@ fn representation(store: &Store, table: &Table, id: Guid, call: &Call, status: u
     let context = format!("{}$metadata#{}{select}/$entity", call.root(), table.shape.set);
     let mut body = Vec::with_capacity(4_096);
     Columns::new(store, table, &fields, annotations).write(record, Some(&context), &mut body);
-    let reply = Reply { status, headers: Vec::new(), body }
+    let reply = Reply { body, ..Reply::empty(status) }
         .header("Content-Type", "application/json; odata.metadata=minimal")
         .header("OData-Version", "4.0")
         .header("ETag", etag(table.version(record)));

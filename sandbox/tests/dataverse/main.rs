@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
+mod batch;
+mod bulk;
 mod client;
 mod faults;
 mod metadata;

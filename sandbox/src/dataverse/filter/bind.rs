@@ -7,7 +7,7 @@ use super::{
     like::{Pattern, is_like, pattern},
 };
 use crate::{
-    data::{DateIndex, Decimal, Fact, FieldKind, Place, Record, Table, Value},
+    data::{DateIndex, Decimal, Fact, FieldKind, Place, Record, Table, Value, folded},
     dataverse::{error::Error, model},
     guid::Guid,
     time,
@@ -214,11 +214,6 @@ fn known_of_text(text: &str, kind: &FieldKind) -> Option<Known> {
         }
         _ => Known::Number(Decimal::parse(text)?.comparable()),
     })
-}
-
-/// As the database compares texts: letters without their case, and blanks at the end do not count.
-pub(crate) fn folded(text: &str) -> String {
-    text.trim_end_matches(' ').chars().flat_map(char::to_lowercase).collect()
 }
 
 impl Test {

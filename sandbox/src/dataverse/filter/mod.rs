@@ -7,7 +7,7 @@ mod parser;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bind::{Bounds, Test, bind, folded};
+pub(crate) use bind::{Bounds, Test, bind};
 pub(crate) use parser::parse;
 
 use std::fmt;
