@@ -10,9 +10,7 @@
 //! the time and options that expressions read) is kept in the position before the first batch is written. So a batch that
 //! is sent again after a crash is the same batch, and the database's ledger answers for it.
 //!
-//! The ledger of a task must live until the end of the task is in the journal. Tasks of one activity run one after the
-//! other, so a task that begins forgets the ledger of the one before it, also in a run that never ends; the engine forgets
-//! what is left once the run is over.
+//! The ledger of a task must live until the end of the task is in the journal; the engine then forgets it.
 
 mod batch;
 mod plan;
@@ -149,7 +147,6 @@ impl Activity for DatabaseUpdate {
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let (population, columns) = rows::input(cx).await?;
-        forget_the_task_before(cx, &population).await?;
         let (plan, mut position) = match cx.position::<Position>()? {
             Some(position) => (Plan::new(self, cx, &columns, Some(&position.pinned)).await?, position),
             None => self.begin(cx, &population, &columns).await?,
@@ -225,25 +222,6 @@ fn unknown_column(pointer: &str, column: &str, table: &Table, cx: &mut FlowCx<'_
     let names: Vec<&str> = table.columns.fields().iter().map(|field| field.name().as_str()).collect();
     let message = format!("table {} has no column \"{column}\"", table.name);
     cx.problem(pointer, "unknown-column", message, suggestion(column, names));
-}
-
-/// Forgets the ledger of this activity's task before this one, which has ended.
-async fn forget_the_task_before(cx: &Cx, population: &Population) -> Result<(), Failure> {
-    // So that the next task sees this one.
-    cx.own_folder()?;
-    let folder = population.run_folder();
-    let entries = std::fs::read_dir(folder);
-    let entries = entries.map_err(|error| Failure::io(format!("cannot read {}", folder.display()), &error))?;
-    let tasks = entries.filter_map(|entry| {
-        let name = entry.ok()?.file_name();
-        let (task, activity) = name.to_str()?.split_once('-')?;
-        task.parse::<u32>().ok().filter(|task| activity == cx.activity && *task < cx.task)
-    });
-    let key = cx.task_key();
-    match (tasks.max(), key.rsplit_once('/')) {
-        (Some(task), Some((run, _))) => cx.database().forget(&format!("{run}/{task}")).await,
-        _ => Ok(()),
-    }
 }
 
 /// The update of one task.

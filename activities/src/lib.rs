@@ -4,6 +4,7 @@ pub mod automatic_index;
 pub mod conversion;
 mod convert;
 pub mod crm_import;
+pub mod database_query;
 pub mod database_update;
 pub mod dedupe;
 pub mod end;
@@ -31,6 +32,7 @@ pub static PALETTE: &[&Spec] = &[
     &crm_import::SPEC,
     &dedupe::SPEC,
     &enrich::SPEC,
+    &database_query::SPEC,
     &database_update::SPEC,
     &file_extract::SPEC,
 ];

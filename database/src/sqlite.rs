@@ -7,6 +7,7 @@ mod describe;
 mod error;
 mod find;
 mod lookup;
+mod scan;
 mod setup;
 mod sql;
 #[cfg(test)]
@@ -22,9 +23,10 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::{Class, Failure};
-use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Table, Write, Written};
+use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use error::failed;
@@ -133,6 +135,11 @@ impl Database for Sqlite {
     async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure> {
         let lookup = lookup.clone();
         self.call(move |session| lookup::lookup(session, &lookup, &keys)).await
+    }
+
+    async fn read(&self, scan: &Scan, from: Option<Value>) -> Result<Scanned, Failure> {
+        let scan = scan.clone();
+        self.call(move |session| scan::read(&session.connection, &scan, from.as_ref())).await
     }
 
     async fn write(&self, ledger: &LedgerKey, write: &Write, rows: RecordBatch) -> Result<Written, Failure> {

@@ -118,20 +118,26 @@ impl Driver {
         }
     }
 
-    /// Once a run is over, what its writing tasks kept in the database to go on after a crash is needed no more.
+    /// Once a run is over, so are its writing tasks: also those that failed, and one whose end was recorded just before a
+    /// crash.
     async fn forget_ledgers(&self) {
-        let keys: Vec<String> = {
+        let writers: Vec<TaskId> = {
             let run = self.journal.run();
             let writes = |activity: &str| {
                 self.workflow.activities.get(activity).is_some_and(|node| node.spec.effect == Effect::Writes)
             };
-            let writers = run.tasks.iter().filter(|task| writes(&task.activity));
-            writers.map(|task| format!("{}/{}", self.journal.id, task.id)).collect()
+            run.tasks.iter().filter(|task| writes(&task.activity)).map(|task| task.id).collect()
         };
-        for key in keys {
-            if let Err(failure) = self.environment.database.forget(&key).await {
-                tracing::warn!(task = key, %failure, "the database keeps the ledger of a task that is over");
-            }
+        for task in writers {
+            self.forget_ledger(task).await;
+        }
+    }
+
+    /// What a writing task kept in the database to go on after a crash is needed no more once its end is in the journal.
+    async fn forget_ledger(&self, task: TaskId) {
+        let key = format!("{}/{task}", self.journal.id);
+        if let Err(failure) = self.environment.database.forget(&key).await {
+            tracing::warn!(task = key, %failure, "the database keeps the ledger of a task that is over");
         }
     }
 
@@ -282,7 +288,11 @@ impl Driver {
         };
         let mut events = sealed;
         events.push(ended);
-        self.record(events, Ending { task: task.id, well: true, ports: &ports }).await
+        self.record(events, Ending { task: task.id, well: true, ports: &ports }).await?;
+        if node.spec.effect == Effect::Writes {
+            self.forget_ledger(task.id).await;
+        }
+        Ok(())
     }
 
     async fn record_failure(&self, task: &Task, node: Option<&Node>, failure: Failure) -> Result<(), Failure> {

@@ -7,7 +7,8 @@ use ::database::Sqlite;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::{Class, Failure};
-use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Table, Write, Written};
+use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 /// Whether a database that is not there yet is made.
@@ -63,6 +64,10 @@ impl Database for Lazy {
 
     async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure> {
         self.database().await?.lookup(lookup, keys).await
+    }
+
+    async fn read(&self, scan: &Scan, from: Option<Value>) -> Result<Scanned, Failure> {
+        self.database().await?.read(scan, from).await
     }
 
     async fn write(&self, ledger: &LedgerKey, write: &Write, rows: RecordBatch) -> Result<Written, Failure> {

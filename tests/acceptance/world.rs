@@ -16,7 +16,7 @@ use engine::event::{Event, Vars};
 use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
 use engine::outside::crm::{Account, Crm};
-use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Table, Write, Written};
+use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
 use engine::outside::store::{RunId, Store};
 use engine::population::Population;
 use engine::run::{Run, Status, Task};
@@ -274,6 +274,10 @@ impl Database for Refusable {
 
     async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure> {
         self.inner.lookup(lookup, keys).await
+    }
+
+    async fn read(&self, scan: &Scan, from: Option<Value>) -> Result<Scanned, Failure> {
+        self.inner.read(scan, from).await
     }
 
     async fn write(&self, ledger: &LedgerKey, write: &Write, rows: RecordBatch) -> Result<Written, Failure> {

@@ -47,6 +47,7 @@ pub(crate) static PALETTE: &[&Spec] = &[
     &RECORDS,
     &activities::dedupe::SPEC,
     &activities::enrich::SPEC,
+    &activities::database_query::SPEC,
     &activities::database_update::SPEC,
     &activities::file_extract::SPEC,
 ];

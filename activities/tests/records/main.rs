@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "test code")]
 
+mod database_query;
 mod database_update;
 mod dedupe;
 mod enrich;

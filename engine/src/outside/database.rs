@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::failure::Failure;
 
@@ -31,6 +32,13 @@ pub trait Database: Send + Sync {
     /// # Errors
     /// Where the database cannot be reached or refuses.
     async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure>;
+
+    /// Reads rows of a table, each once and at most so many, in an order of the database's own; from the place on that the
+    /// rows before gave, or from the beginning. Rows made meanwhile may be among them or not.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or refuses, or a value is not of its column's declared type.
+    async fn read(&self, scan: &Scan, from: Option<Value>) -> Result<Scanned, Failure>;
 
     /// Writes rows in one transaction, and in the same transaction what became of them to the ledger under
     /// `ledger.task` and `ledger.batch`. A batch that the ledger already has is not written again: what it holds is
@@ -59,6 +67,26 @@ pub struct Table {
     pub primary_key: Vec<String>,
     /// Other sets of columns that the database holds unique.
     pub unique: Vec<Vec<String>>,
+}
+
+/// A reading of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// The table.
+    pub table: String,
+    /// Its columns that are returned.
+    pub columns: Vec<String>,
+    /// The most rows at once.
+    pub rows_max: usize,
+}
+
+/// Rows that were read.
+#[derive(Debug, Clone)]
+pub struct Scanned {
+    /// The rows.
+    pub rows: RecordBatch,
+    /// Where the next rows begin; none after the last. Only the database understands it.
+    pub next: Option<Value>,
 }
 
 /// A search by keys.

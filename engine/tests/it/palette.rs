@@ -16,11 +16,12 @@ use engine::event::IndexWindow;
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::outside::clock::Clock;
-use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Table, Write, Written};
+use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
 use engine::outside::store::Store;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Brings the numbers below `count`, ten a batch, each with a place to go on from.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -200,6 +201,10 @@ impl Database for Nothing {
     }
 
     async fn lookup(&self, _: &Lookup, _: RecordBatch) -> Result<Matches, Failure> {
+        Err(Failure::new(Class::Config, "there is no database"))
+    }
+
+    async fn read(&self, _: &Scan, _: Option<Value>) -> Result<Scanned, Failure> {
         Err(Failure::new(Class::Config, "there is no database"))
     }
 

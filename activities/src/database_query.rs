@@ -1,0 +1,198 @@
+//! `database.query`: reads a table of the database.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use engine::activity::{Activity, Columns, Effect, Flow, Need, Port, Spec};
+use engine::context::Cx;
+use engine::expr::{Bound, Source, Values};
+use engine::failure::{Class, Failure};
+use engine::flow::FlowCx;
+use engine::outside::database::{Scan, Table};
+use engine::problem::suggestion;
+use engine::types::{Type, meta};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::rows;
+
+/// Rows that are read at once.
+const ROWS_AT_ONCE: usize = 10_000;
+
+/// Reads the records of a table of the database that a filter lets through.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DatabaseQuery {
+    /// The table.
+    table: String,
+    /// Its columns that come out; all where nothing is said.
+    #[serde(default)]
+    fields: Vec<String>,
+    /// Which records come out: a condition over the columns of the table, such as `is_empty(crm_id)`. Columns that only
+    /// the filter needs do not come out.
+    #[serde(default)]
+    filter: Option<Source>,
+}
+
+/// What the palette shows.
+pub static SPEC: Spec = Spec {
+    kind: "database.query",
+    effect: Effect::Reads,
+    ports: &[Port::always("ok")],
+    example: r#"{
+        "type": "database.query",
+        "table": "recipient",
+        "fields": ["email", "first_name", "last_name"],
+        "filter": "is_empty(crm_id) && !is_empty(email)",
+        "to": "next"
+    }"#,
+    ..Spec::of::<DatabaseQuery>()
+};
+
+/// Where a task goes on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Position {
+    /// Where the next rows begin; `None` before the first.
+    next: Option<Value>,
+    read: u64,
+    done: bool,
+}
+
+#[async_trait]
+impl Activity for DatabaseQuery {
+    fn flow(&self, input: &Columns, cx: &mut FlowCx<'_>) -> Flow {
+        if let Some(columns) = input.known() {
+            let message = format!("{} columns lead into this query, which does not use them", columns.fields().len());
+            cx.problem("", "population-not-used", message, Some("lead from an activity without records".to_owned()));
+        }
+        let Some(table) = cx.table("/table", &self.table) else {
+            if let Some(filter) = &self.filter {
+                cx.expression("/filter", filter, &Columns::Unknown, Some(&Type::Bool));
+            }
+            return Flow::from([("ok".to_owned(), Columns::Unknown)]);
+        };
+        let mut sound = true;
+        for (number, name) in self.fields.iter().enumerate() {
+            let pointer = format!("/fields/{number}");
+            if self.fields[..number].contains(name) {
+                cx.problem(&pointer, "chosen-twice", format!("{name} is chosen twice"), None);
+                sound = false;
+            }
+            if table.columns.field_with_name(name).is_err() {
+                let help = suggestion(name, table.columns.fields().iter().map(|field| field.name().as_str()));
+                cx.problem(&pointer, "unknown-column", format!("table {} has no column \"{name}\"", self.table), help);
+                sound = false;
+            }
+        }
+        if let Some(filter) = &self.filter {
+            let columns = Columns::Known(Arc::clone(&table.columns));
+            sound &= cx.expression("/filter", filter, &columns, Some(&Type::Bool)).is_some();
+        }
+        let columns = match sound {
+            true => Columns::Known(Arc::new(Schema::new(self.columns(&table)))),
+            false => Columns::Unknown,
+        };
+        Flow::from([("ok".to_owned(), columns)])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        let table = cx.database().table(&self.table).await?;
+        let plan = self.plan(&table, cx).await?;
+        let mut position: Position = cx.position()?.unwrap_or_default();
+        cx.open("ok", Arc::clone(&plan.out)).await;
+        while !position.done {
+            let scanned = cx.database().read(&plan.scan, position.next.take()).await?;
+            let rows = scanned.rows.num_rows() as u64;
+            cx.tally().added += rows;
+            let kept = plan.keep(&scanned.rows)?;
+            cx.dropped("filter", rows - kept.num_rows() as u64);
+            cx.write("ok", kept).await;
+            position.read += rows;
+            position.done = scanned.next.is_none();
+            position.next = scanned.next;
+            cx.progress(position.read, None);
+            cx.checkpoint(&position).await?;
+        }
+        Ok(())
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        vec![Need::Table(self.table.clone())]
+    }
+}
+
+/// What is read, and what is kept of it.
+struct Plan {
+    scan: Scan,
+    filter: Option<Bound>,
+    values: Values,
+    /// The first columns of the scan.
+    out: SchemaRef,
+}
+
+impl DatabaseQuery {
+    /// The columns that come out; those of the primary key say so, by which whoever exports the records knows them again.
+    fn columns(&self, table: &Table) -> Vec<FieldRef> {
+        let is_chosen = |name: &String| self.fields.is_empty() || self.fields.contains(name);
+        let chosen: Vec<&FieldRef> = match self.fields.is_empty() {
+            true => table.columns.fields().iter().collect(),
+            false => self
+                .fields
+                .iter()
+                .filter_map(|name| table.columns.fields().find(name))
+                .map(|(_, field)| field)
+                .collect(),
+        };
+        let whole_key = !table.primary_key.is_empty() && table.primary_key.iter().all(is_chosen);
+        let column = |field: &FieldRef| {
+            let mut metadata = field.metadata().clone();
+            metadata.remove(meta::KEY);
+            if whole_key && table.primary_key.contains(field.name()) {
+                metadata.insert(meta::KEY.to_owned(), "true".to_owned());
+            }
+            Arc::new(field.as_ref().clone().with_metadata(metadata))
+        };
+        chosen.into_iter().map(column).collect()
+    }
+
+    async fn plan(&self, table: &Table, cx: &Cx) -> Result<Plan, Failure> {
+        let out = Arc::new(Schema::new(self.columns(table)));
+        if out.fields().len() < self.fields.len() {
+            let message = format!("table {} lacks some of the columns {}", self.table, self.fields.join(", "));
+            return Err(Failure::new(Class::Config, message).help("run `campanile check` on the workflow"));
+        }
+        let filter = self.filter.as_ref().map(|filter| cx.bind(filter, &table.columns)).transpose()?;
+        let mut columns: Vec<String> = out.fields().iter().map(|field| field.name().clone()).collect();
+        for name in filter.iter().flat_map(|filter| filter.expr().fields()) {
+            if !columns.iter().any(|column| column == name) {
+                columns.push(name.to_owned());
+            }
+        }
+        let values = cx.values(&filter).await?;
+        let scan = Scan { table: self.table.clone(), columns, rows_max: ROWS_AT_ONCE };
+        Ok(Plan { scan, filter, values, out })
+    }
+}
+
+impl Plan {
+    fn keep(&self, rows: &RecordBatch) -> Result<RecordBatch, Failure> {
+        let kept = match &self.filter {
+            None => rows.clone(),
+            Some(filter) => {
+                let keep = filter.matches(rows, &self.values)?;
+                match keep.true_count() == keep.len() {
+                    true => rows.clone(),
+                    false => filter_record_batch(rows, &keep).map_err(rows::wrong)?,
+                }
+            }
+        };
+        let columns = kept.columns()[..self.out.fields().len()].to_vec();
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.out), columns, &options).map_err(rows::wrong)
+    }
+}

@@ -1,0 +1,54 @@
+use engine::run::Status;
+use serde_json::{Value, json};
+
+use crate::harness::World;
+
+const TABLE: &str = "CREATE TABLE person (id INTEGER PRIMARY KEY, email TEXT, crm_id TEXT);
+    INSERT INTO person VALUES (3, 'c@example.com', NULL), (1, 'a@example.com', 'x'), (2, '', NULL), (9, NULL, NULL);";
+
+fn query(table: &str, settings: &Value) -> Value {
+    let mut query = json!({ "type": "database.query", "table": table });
+    query.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    json!({ "people": query })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_records_that_the_filter_lets_through_come_out_and_the_others_are_counted() {
+    let world = World::new(TABLE);
+    let ran = world.run(&query("person", &json!({ "fields": ["email", "id"], "filter": "is_empty(crm_id)" }))).await;
+    assert_eq!(ran.status, Status::Finished);
+    assert_eq!(ran.port("people", "ok").await, ["|2", "c@example.com|3", "∅|9"]);
+    assert_eq!(ran.tally("people").added, 4);
+    assert_eq!(ran.tally("people").dropped["filter"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_table_is_read_to_its_end_whether_it_has_row_ids_or_not() {
+    for without_rowid in ["", "WITHOUT ROWID"] {
+        let world = World::new(&format!(
+            "CREATE TABLE big (a INTEGER, b TEXT, PRIMARY KEY (b, a)) {without_rowid};
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)
+             INSERT INTO big SELECT i, 'x' || (i % 7) FROM n;"
+        ));
+        let ran = world.run(&query("big", &json!({ "fields": ["a"] }))).await;
+        let mut rows = ran.port("people", "ok").await;
+        assert_eq!(rows.len(), 25_000);
+        rows.sort();
+        rows.dedup();
+        assert_eq!(rows.len(), 25_000, "each row once");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_told_before_the_run() {
+    let world = World::new(TABLE);
+    let settings = json!({ "fields": ["email", "emial", "email"], "filter": "crm_ide == 1" });
+    assert_eq!(
+        world.problems(&query("person", &settings)).await,
+        [
+            "people/fields/1: table person has no column \"emial\" (did you mean \"email\"?)",
+            "people/fields/2: email is chosen twice",
+            "people/filter: there is no column `crm_ide` (did you mean `crm_id`?)",
+        ]
+    );
+}
