@@ -1,5 +1,6 @@
 # make demo    the example, end to end, against a sandbox of its own
 # make test    everything that must hold before a change lands
+# make clients  other people's clients, which the sandbox is tested with; needs the network once
 # make audit   known vulnerabilities of dependencies; needs the network
 
 SHELL := /bin/bash
@@ -9,7 +10,7 @@ export PATH := $(TOOLS)/bin:$(PATH)
 NEXTEST_VERSION := 0.9.143
 DENY_VERSION := 0.20.2
 
-.PHONY: demo test audit tools bench docs
+.PHONY: demo test audit tools clients bench docs
 
 demo: .toolchain
 	@target=$$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
@@ -17,7 +18,7 @@ demo: .toolchain
 	  echo "Building Campanile. The first build takes about ten minutes on two cores; later ones take seconds."; fi; \
 	$(CARGO) build --release --locked && "$$target/release/campanile" demo
 
-test: .toolchain tools
+test: .toolchain tools clients
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) nextest run --workspace --locked
@@ -41,6 +42,20 @@ bench: .toolchain
 .toolchain:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is needed: install it from https://rustup.rs, then run this again." >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "A C compiler is needed: on Debian or Ubuntu, apt-get install build-essential." >&2; exit 1; }
+
+# Installed once, and again when a lock file changes.
+CLIENTS := $(or $(CAMPANILE_CLIENTS),$(HOME)/.cache/campanile/clients)
+NPM_CLIENTS := dynamics-web-api
+
+clients:
+	@command -v npm >/dev/null || { echo "Node.js with npm is needed for tests/clients: on Debian or Ubuntu, apt-get install nodejs npm." >&2; exit 1; }
+	@for client in $(NPM_CLIENTS); do \
+	  cmp -s tests/clients/$$client/package-lock.json $(CLIENTS)/$$client/installed.json && continue; \
+	  echo "Installing $$client"; \
+	  mkdir -p $(CLIENTS)/$$client && cp tests/clients/$$client/package*.json $(CLIENTS)/$$client/ && \
+	  (cd $(CLIENTS)/$$client && npm ci --no-audit --no-fund --ignore-scripts) && \
+	  cp tests/clients/$$client/package-lock.json $(CLIENTS)/$$client/installed.json || exit 1; \
+	done
 
 # What a fresh machine lacks is built once, into a folder of its own.
 tools:

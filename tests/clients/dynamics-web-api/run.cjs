@@ -1,0 +1,190 @@
+// DynamicsWebApi, unmodified, against the sandbox. One line a step; ends at the first surprise.
+"use strict";
+const assert = require("node:assert/strict");
+const { DynamicsWebApi } = require("dynamics-web-api");
+
+const sandbox = JSON.parse(process.env.SANDBOX);
+let tokens = 0;
+
+async function token() {
+  tokens += 1;
+  const form = new URLSearchParams({
+    grant_type: "client_credentials",
+    client_id: sandbox.clientId,
+    client_secret: sandbox.clientSecret,
+    scope: `${sandbox.dynamics}/.default`,
+  });
+  const response = await fetch(sandbox.tokenUrl, { method: "POST", body: form });
+  assert.equal(response.status, 200);
+  const body = await response.json();
+  assert.equal(body.token_type, "Bearer");
+  return body.access_token;
+}
+
+async function admin(method, path, body) {
+  const response = await fetch(`${sandbox.admin}${path}`, { method, body: JSON.stringify(body) });
+  assert.equal(response.status, 200, await response.clone().text());
+  return response.json();
+}
+
+const api = new DynamicsWebApi({ serverUrl: sandbox.dynamics, dataApi: { version: "9.2" }, onTokenRefresh: token });
+const id = (number) => `c0000000-0000-4000-8000-0000000000${String(number).padStart(2, "0")}`;
+
+// What the client throws for an error of the server.
+async function refused(promise, status, code) {
+  const error = await promise.then(() => assert.fail("the server should have refused"), (error) => error);
+  const found = Array.isArray(error) ? error[0] : error;
+  assert.equal(found.status, status, JSON.stringify(found));
+  if (code) assert.equal(found.code ?? found.error?.code, code, JSON.stringify(found));
+  return found;
+}
+
+const steps = {
+  async "asks who it is with a token of its own"() {
+    const me = await api.callFunction("WhoAmI");
+    assert.match(me.UserId, /^[0-9a-f-]{36}$/);
+    assert.equal(tokens, 1);
+  },
+
+  async "reads pages until there is no next link"() {
+    const request = { collection: "contacts", select: ["fullname", "modifiedon"], maxPageSize: 2500, orderBy: ["modifiedon", "contactid"] };
+    let page = await api.retrieveMultiple(request);
+    const seen = new Set(page.value.map((record) => record.contactid));
+    let pages = 1;
+    while (page.oDataNextLink) {
+      page = await api.retrieveMultiple(request, page.oDataNextLink);
+      page.value.forEach((record) => seen.add(record.contactid));
+      pages += 1;
+    }
+    assert.deepEqual([pages, seen.size], [5, 12000]);
+    const all = await api.retrieveAll({ collection: "contacts", select: ["fullname"] });
+    assert.equal(all.value.length, 12000);
+  },
+
+  async "counts, up to the platform's limit"() {
+    assert.equal(await api.count({ collection: "contacts" }), 5000);
+    assert.equal(await api.count({ collection: "contacts", filter: "address1_city eq 'london'" }) > 0, true);
+    assert.equal(await api.countAll({ collection: "accounts" }), 100);
+    const page = await api.retrieveMultiple({ collection: "accounts", select: ["name"], top: 3, count: true });
+    assert.deepEqual([page.oDataCount, page.value.length], [100, 3]);
+  },
+
+  async "creates with an id of its own, reads, updates and deletes"() {
+    const created = await api.create({ collection: "contacts", data: { contactid: id(1), firstname: "Ada", lastname: "O'Brien \u{1f33b}" } });
+    assert.equal(created, id(1));
+    await refused(api.create({ collection: "contacts", data: { contactid: id(1) } }), 412, "0x80040237");
+    const back = await api.create({ collection: "contacts", data: { lastname: "Back" }, returnRepresentation: true, select: ["lastname"] });
+    assert.deepEqual([back.lastname, typeof back.contactid, back.fullname], ["Back", "string", undefined]);
+    assert.equal(await api.update({ collection: "contacts", key: id(1), data: { jobtitle: "Analyst" } }), true);
+    await refused(api.update({ collection: "contacts", key: id(99), data: { jobtitle: "Ghost" } }), 404, "0x80040217");
+    await api.updateSingleProperty({ collection: "contacts", key: id(1), fieldValuePair: { department: "R&D" } });
+    const record = await api.retrieve({ collection: "contacts", key: id(1), select: ["lastname", "jobtitle", "department"] });
+    assert.deepEqual([record.lastname, record.jobtitle, record.department], ["O'Brien \u{1f33b}", "Analyst", "R&D"]);
+    assert.equal(await api.deleteRecord({ collection: "contacts", key: id(1), fieldName: "department" }), true);
+    assert.equal((await api.retrieve({ collection: "contacts", key: id(1), select: ["department"] })).department, null);
+    assert.equal(await api.deleteRecord({ collection: "contacts", key: id(1) }), true);
+    await refused(api.deleteRecord({ collection: "contacts", key: id(1) }), 404);
+  },
+
+  async "upserts by id and by alternate key"() {
+    await api.upsert({ collection: "contacts", key: id(2), data: { lastname: "Two" } });
+    const byKey = { collection: "contacts", key: "new_extid='A 1'" };
+    for (const lastname of ["first", "second"]) await api.upsert({ ...byKey, data: { lastname } });
+    const record = await api.retrieve({ ...byKey, select: ["lastname", "new_extid"] });
+    assert.deepEqual([record.lastname, record.new_extid], ["second", "A 1"]);
+    assert.equal(await api.upsert({ ...byKey, data: { lastname: "never" }, ifnonematch: "*" }), null);
+    assert.equal((await api.retrieve({ ...byKey, select: ["lastname"] })).lastname, "second");
+    await refused(api.retrieve({ collection: "contacts", key: "nickname='x'" }), 400);
+  },
+
+  async "guards with etags"() {
+    const record = await api.retrieve({ collection: "contacts", key: id(2), select: ["lastname"] });
+    const etag = record["@odata.etag"];
+    assert.equal(await api.retrieve({ collection: "contacts", key: id(2), select: ["lastname"], ifnonematch: etag }), undefined);
+    assert.equal(await api.update({ collection: "contacts", key: id(2), data: { lastname: "Three" }, ifmatch: etag }), true);
+    assert.equal(await api.update({ collection: "contacts", key: id(2), data: { lastname: "Four" }, ifmatch: etag }), false);
+    assert.equal(await api.deleteRecord({ collection: "contacts", key: id(2), ifmatch: etag }), false);
+  },
+
+  async "binds and reads references with their annotations"() {
+    const account = await api.create({ collection: "accounts", data: { name: "Contoso & Söhne" } });
+    await api.associateSingleValued({ collection: "contacts", primaryKey: id(2), navigationProperty: "parentcustomerid_account", relatedCollection: "accounts", relatedKey: account });
+    const record = await api.retrieve({ collection: "contacts", key: id(2), select: ["_parentcustomerid_value"], includeAnnotations: "*" });
+    assert.equal(record._parentcustomerid_value, account);
+    assert.equal(record._parentcustomerid_value_Formatted, "Contoso & Söhne");
+    assert.equal(record._parentcustomerid_value_LogicalName, "account");
+    await api.disassociateSingleValued({ collection: "contacts", primaryKey: id(2), navigationProperty: "parentcustomerid_account" });
+    assert.equal((await api.retrieve({ collection: "contacts", key: id(2), select: ["_parentcustomerid_value"] }))._parentcustomerid_value, null);
+  },
+
+  async "sends a batch of single operations"() {
+    api.startBatch();
+    api.create({ collection: "contacts", data: { contactid: id(10), lastname: "batched" } });
+    api.retrieveMultiple({ collection: "contacts", select: ["lastname"], filter: "lastname eq 'batched'" });
+    api.count({ collection: "accounts" });
+    api.deleteRecord({ collection: "contacts", key: id(10) });
+    const answers = await api.executeBatch({ inChangeSet: false });
+    assert.deepEqual([answers[0], answers[1].value.length, answers[2], answers[3]], [id(10), 1, 101, true]);
+  },
+
+  async "sends change sets that refer to themselves, and fails whole"() {
+    api.startBatch();
+    api.create({ collection: "accounts", data: { name: "in a set" }, contentId: "1" });
+    api.create({ collection: "contacts", data: { contactid: id(11), lastname: "set", "parentcustomerid_account@odata.bind": "$1" } });
+    const answers = await api.executeBatch();
+    const record = await api.retrieve({ collection: "contacts", key: id(11), select: ["_parentcustomerid_value"] });
+    assert.deepEqual([answers[1], record._parentcustomerid_value], [id(11), answers[0]]);
+    api.startBatch();
+    api.create({ collection: "contacts", data: { contactid: id(12), lastname: "kept?" } });
+    api.update({ collection: "contacts", key: id(98), data: { lastname: "Ghost" } });
+    await refused(api.executeBatch(), 404, "0x80040217");
+    await refused(api.retrieve({ collection: "contacts", key: id(12) }), 404);
+    api.startBatch();
+    api.update({ collection: "contacts", key: id(98), data: { lastname: "Ghost" } });
+    api.create({ collection: "contacts", data: { contactid: id(12), lastname: "kept" } });
+    const mixed = await api.executeBatch({ inChangeSet: false, continueOnError: true }).catch((errors) => errors);
+    assert.equal(mixed.length, 2);
+    assert.equal((await api.retrieve({ collection: "contacts", key: id(12), select: ["lastname"] })).lastname, "kept");
+  },
+
+  async "sends an address that is too long as part of a batch"() {
+    const names = Array.from({ length: 200 }, (_, number) => `lastname eq 'nobody number ${number}'`);
+    const page = await api.retrieveMultiple({ collection: "contacts", select: ["lastname"], filter: [...names, "lastname eq 'kept'"].join(" or ") });
+    assert.deepEqual(page.value.map((record) => record.lastname), ["kept"]);
+  },
+
+  async "reads the model"() {
+    const table = await api.retrieveEntity({ key: "LogicalName='contact'", select: ["LogicalName", "EntitySetName"] });
+    assert.equal(table.EntitySetName, "contacts");
+    const column = await api.retrieveAttribute({ entityKey: "LogicalName='contact'", attributeKey: "LogicalName='gendercode'", castType: "Microsoft.Dynamics.CRM.PicklistAttributeMetadata", expand: [{ property: "OptionSet" }] });
+    assert.deepEqual(column.OptionSet.Options.map((option) => option.Value), [1, 2]);
+    const named = new DynamicsWebApi({ serverUrl: sandbox.dynamics, dataApi: { version: "9.2" }, onTokenRefresh: token, useEntityNames: true });
+    assert.equal((await named.retrieveMultiple({ collection: "contact", select: ["lastname"], top: 1 })).value.length, 1);
+  },
+
+  async "is told of limits, duplicates and values that do not fit"() {
+    await admin("POST", "/faults", { route: "query", times: 1, status: 429, code: "0x80072326", retryAfter: 7 });
+    const limited = await refused(api.retrieveMultiple({ collection: "contacts", select: ["lastname"] }), 429, "0x80072326");
+    assert.equal(limited.headers["retry-after"], "7");
+    await admin("POST", "/duplicates/contact", { name: "same mail", attributes: ["emailaddress1"] });
+    const twin = { collection: "contacts", data: { lastname: "Twin", emailaddress1: "twin@example.com" } };
+    await api.create(twin);
+    await api.create(twin);
+    await refused(api.create({ ...twin, duplicateDetection: true }), 500, "0x80040333");
+    await refused(api.create({ collection: "contacts", data: { lastname: "x".repeat(51) } }), 400, "0x80044331");
+    await refused(api.retrieveMultiple({ collection: "contacts", filter: "nosuch eq 1" }), 400, "0x80060888");
+  },
+};
+
+(async () => {
+  for (const [name, step] of Object.entries(steps)) {
+    try {
+      await step();
+      console.log(`ok   ${name}`);
+    } catch (error) {
+      console.log(`FAIL ${name}\n${error.stack ?? JSON.stringify(error, null, 1)}`);
+      process.exitCode = 1;
+      if (!process.env.KEEP_GOING) return;
+    }
+  }
+})();
