@@ -1,4 +1,4 @@
-//! A JSON file with the place of everything in it.
+//! A file of settings with the place of everything in it: of a workflow in JSON here, of other forms by whoever reads them.
 
 use std::collections::HashMap;
 
@@ -12,13 +12,15 @@ use crate::problem::Problem;
 /// The largest workflow file, in bytes.
 pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Strict JSON, its value and where each part of it stands.
+/// What a file says, and where each part of it stands.
 #[derive(Debug, Clone)]
 pub struct Document {
     /// The file, as it was named.
     pub file: String,
     /// What it says; of a name given twice, the first.
     pub value: Value,
+    /// What its form calls names with values, for messages: an object, a table.
+    pub object_word: &'static str,
     text: String,
     places: HashMap<String, Place>,
     line_starts: Vec<usize>,
@@ -31,18 +33,29 @@ struct Place {
 }
 
 impl Document {
-    /// Reads a file's text. Names given twice are problems, but the document can be used.
+    /// A text of which nothing is known yet: its reader fills in `value` and tells each [`place`](Self::place).
+    pub fn new(file: &str, text: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            value: Value::Null,
+            object_word: "an object",
+            text: text.to_owned(),
+            places: HashMap::new(),
+            line_starts: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
+        }
+    }
+
+    /// Tells where what a pointer leads to stands, in bytes from the beginning: its name, and its value.
+    pub fn place(&mut self, pointer: String, key: usize, value: usize) {
+        self.places.insert(pointer, Place { key, value });
+    }
+
+    /// Reads a file's text as strict JSON. Names given twice are problems, but the document can be used.
     ///
     /// # Errors
     /// Where it is not JSON.
     pub fn parse(file: &str, text: &str) -> Result<(Self, Vec<Problem>), Box<Problem>> {
-        let mut document = Self {
-            file: file.to_owned(),
-            value: Value::Null,
-            text: text.to_owned(),
-            places: HashMap::new(),
-            line_starts: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
-        };
+        let mut document = Self::new(file, text);
         if text.len() > FILE_BYTES_MAX {
             let message = format!("the file has {} bytes; the most is {FILE_BYTES_MAX}", text.len());
             return Err(Box::new(document.problem_at(0, "", "file-too-large", message, None)));
@@ -79,7 +92,7 @@ impl Document {
         problems: &mut Vec<Problem>,
     ) -> Value {
         let start = node.range().start;
-        self.places.insert(pointer.clone(), Place { key: key.unwrap_or(start), value: start });
+        self.place(pointer.clone(), key.unwrap_or(start), start);
         match node {
             ast::Value::StringLit(text) => Value::String(text.value.to_string()),
             ast::Value::NumberLit(number) => number.value.parse::<Number>().map_or(Value::Null, Value::Number),
@@ -164,7 +177,8 @@ impl Document {
         }
     }
 
-    fn problem_at(
+    /// A problem at this byte of the text.
+    pub fn problem_at(
         &self,
         at: usize,
         pointer: &str,

@@ -71,6 +71,33 @@ fn activity(spec: &Spec, generator: &mut SchemaGenerator) -> Value {
     schema
 }
 
+/// The schema of a type with everything in it, so that a pointer into it follows no reference.
+pub fn schema_of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// What a schema finds wrong with the part of a document at a pointer; `what` names that part.
+pub fn check(document: &Document, schema: &Value, pointer: &str, what: &str) -> Vec<Problem> {
+    told(document, &(schema, &prepare(schema)), pointer, what)
+}
+
+fn prepare(schema: &Value) -> Validator {
+    // Our own schemas are sound: a test prepares them all.
+    #[expect(clippy::expect_used, reason = "tests prepare every schema that there is")]
+    jsonschema::options()
+        .with_format("expression", |text: &str| Expr::parse(text).is_ok())
+        .should_validate_formats(true)
+        .build(schema)
+        .expect("our own schema is sound")
+}
+
+fn told(document: &Document, (schema, validator): &(&Value, &Validator), pointer: &str, what: &str) -> Vec<Problem> {
+    let Some(value) = document.value.pointer(pointer) else { return Vec::new() };
+    let told = Told { document, pointer, what, schema };
+    validator.iter_errors(value).flat_map(|error| told.problems(&error)).collect()
+}
+
 /// Validates parts of a document; each schema is prepared once.
 #[derive(Debug, Default)]
 pub struct Schemas {
@@ -105,21 +132,13 @@ impl Schemas {
             let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
             let entry = prepared.entry(what).or_insert_with(|| {
                 let schema = schema();
-                // Our own schemas are sound: a test prepares them all.
-                #[expect(clippy::expect_used, reason = "a test prepares every schema of the palette")]
-                let validator = jsonschema::options()
-                    .with_format("expression", |text: &str| Expr::parse(text).is_ok())
-                    .should_validate_formats(true)
-                    .build(&schema)
-                    .expect("our own schema is sound");
+                let validator = prepare(&schema);
                 std::sync::Arc::new((schema, validator))
             });
             std::sync::Arc::clone(entry)
         };
         let (schema, validator) = &*prepared;
-        let Some(value) = document.value.pointer(pointer) else { return Vec::new() };
-        let told = Told { document, pointer, what, schema };
-        validator.iter_errors(value).flat_map(|error| told.problems(&error)).collect()
+        told(document, &(schema, validator), pointer, what)
     }
 }
 
@@ -148,7 +167,7 @@ impl Told<'_> {
                 self.forms(&at, context, error)
             }
             ValidationErrorKind::Type { kind } => {
-                let message = format!("this is {}, not {}", json_type(error.instance()), types(kind));
+                let message = format!("this is {}, not {}", self.json_type(error.instance()), self.types(kind));
                 problem("wrong-type", message, None)
             }
             ValidationErrorKind::Enum { options } => {
@@ -205,22 +224,29 @@ impl Told<'_> {
                 matches!(error.kind(), ValidationErrorKind::Type { .. }) && error.instance_path().as_str().len() == here
             })
         };
-        let nearest = context
-            .iter()
-            .filter(|errors| !misses_type(errors))
-            .max_by_key(|errors| errors.iter().map(|error| error.instance_path().as_str().len()).min());
-        if let Some(errors) = nearest {
-            return errors.iter().flat_map(|error| self.problems(error)).collect();
+        let depth = |errors: &Vec<ValidationError<'_>>| errors.iter().map(|e| e.instance_path().as_str().len()).min();
+        let possible: Vec<_> = context.iter().filter(|errors| !misses_type(errors)).collect();
+        let deepest = possible.iter().map(|errors| depth(errors)).max();
+        let nearest: Vec<_> = possible.into_iter().filter(|errors| Some(depth(errors)) == deepest).collect();
+        match nearest.as_slice() {
+            [] => {}
+            [errors] => return errors.iter().flat_map(|error| self.problems(error)).collect(),
+            // Which of them was meant cannot be told.
+            _ => {
+                let key = at.rsplit('/').next().unwrap_or_default();
+                let message = format!("this is not what \"{key}\" takes");
+                return vec![self.document.problem(at, "wrong-value", message, self.told_of(error))];
+            }
         }
         let types: Vec<String> = context
             .iter()
             .flatten()
             .filter_map(|error| match error.kind() {
-                ValidationErrorKind::Type { kind } => Some(types(kind)),
+                ValidationErrorKind::Type { kind } => Some(self.types(kind)),
                 _ => None,
             })
             .collect();
-        let message = format!("this is {}, not {}", json_type(error.instance()), types.join(" or "));
+        let message = format!("this is {}, not {}", self.json_type(error.instance()), types.join(" or "));
         vec![self.document.problem(at, "wrong-type", message, None)]
     }
 
@@ -228,7 +254,7 @@ impl Told<'_> {
     fn describe(&self, error: &ValidationError<'_>, property: &str) -> Option<String> {
         let around = error.schema_path().as_str().trim_end_matches("/required").to_owned();
         let told = self.schema.pointer(&format!("{around}/properties/{property}/description"))?;
-        Some(told.as_str()?.trim_end_matches('.').to_owned())
+        Some(told.as_str()?.replace('\n', " ").trim_end_matches('.').to_owned())
     }
 
     /// What the schema says of a value.
@@ -251,6 +277,37 @@ impl Told<'_> {
             _ => format!("{} is not one of the values there are", plain(value)),
         }
     }
+
+    fn json_type(&self, value: &Value) -> &'static str {
+        match value {
+            Value::Null => "null",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::String(_) => "text",
+            Value::Array(_) => "a list",
+            Value::Object(_) => self.document.object_word,
+        }
+    }
+
+    fn types(&self, kind: &TypeKind) -> String {
+        let name = |kind| match kind {
+            JsonType::Array => "a list",
+            JsonType::Boolean => "true or false",
+            JsonType::Integer => "a whole number",
+            JsonType::Null => "null",
+            JsonType::Number => "a number",
+            JsonType::Object => self.document.object_word,
+            JsonType::String => "text",
+        };
+        match kind {
+            TypeKind::Single(kind) => name(*kind).to_owned(),
+            // Optional settings may be null as well; an author need not be told.
+            TypeKind::Multiple(kinds) => {
+                let kinds = kinds.iter().filter(|kind| *kind != JsonType::Null);
+                kinds.map(name).collect::<Vec<_>>().join(" or ")
+            }
+        }
+    }
 }
 
 fn among(value: &Value, options: &[String]) -> Option<String> {
@@ -264,36 +321,5 @@ fn plain(value: &Value) -> String {
     match text.char_indices().nth(SHOWN_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
-    }
-}
-
-fn json_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-fn types(kind: &TypeKind) -> String {
-    let name = |kind| match kind {
-        JsonType::Array => "a list",
-        JsonType::Boolean => "true or false",
-        JsonType::Integer => "a whole number",
-        JsonType::Null => "null",
-        JsonType::Number => "a number",
-        JsonType::Object => "an object",
-        JsonType::String => "text",
-    };
-    match kind {
-        TypeKind::Single(kind) => name(*kind).to_owned(),
-        // Optional settings may be null as well; an author need not be told.
-        TypeKind::Multiple(kinds) => {
-            let kinds = kinds.iter().filter(|kind| *kind != JsonType::Null);
-            kinds.map(name).collect::<Vec<_>>().join(" or ")
-        }
     }
 }

@@ -2,19 +2,18 @@
 //!
 //! It is read as a workflow is: every problem at once, each with line, column, cause and cure.
 
-mod document;
-mod problems;
+mod toml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crm::dynamics::DynamicsAccount;
+use engine::document::Document;
 use engine::environment::Limits;
 use engine::problem::Problem;
+use engine::schema::{check, schema_of};
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use document::Document;
 
 /// The name of the file.
 pub const FILE_NAME: &str = "campanile.toml";
@@ -73,7 +72,7 @@ impl Account {
     /// The schema of an account of this kind, `kind` itself left out.
     pub(crate) fn schema(kind: &str) -> Option<serde_json::Value> {
         match kind {
-            "dynamics" => Some(problems::schema_of::<DynamicsAccount>()),
+            "dynamics" => Some(schema_of::<DynamicsAccount>()),
             _ => None,
         }
     }
@@ -85,16 +84,17 @@ impl Config {
     /// # Errors
     /// All that is wrong with it.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
-        let document = Document::parse(&file.display().to_string(), text)?;
-        let mut problems = problems::check(&document, &problems::schema_of::<Self>(), "", "the configuration");
-        for name in document.keys("/accounts") {
-            problems.extend(check_account(&document, &name));
+        let document = toml::parse(&file.display().to_string(), text)?;
+        let mut problems = check(&document, &schema_of::<Self>(), "", "the configuration");
+        let accounts = document.value.pointer("/accounts").and_then(serde_json::Value::as_object);
+        for name in accounts.into_iter().flat_map(serde_json::Map::keys) {
+            problems.extend(check_account(&document, name));
         }
         problems.extend(check_database(&document));
         if problems.is_empty() {
-            match toml::from_str::<Self>(text) {
+            match ::toml::from_str::<Self>(text) {
                 Ok(config) => return Ok(config),
-                Err(error) => problems.push(document.toml_error(&error)),
+                Err(error) => problems.push(toml::problem(&document, &error)),
             }
         }
         problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -132,7 +132,7 @@ fn check_account(document: &Document, name: &str) -> Vec<Problem> {
         return vec![document.problem(&format!("{pointer}/kind"), "wrong-value", message, help)];
     };
     schema["properties"]["kind"] = serde_json::json!({ "const": kind });
-    problems::check(document, &schema, &pointer, &format!("account \"{name}\""))
+    check(document, &schema, &pointer, &format!("account \"{name}\""))
 }
 
 #[cfg(test)]
