@@ -90,6 +90,22 @@ pub struct Fault {
     pub next_link_host: Option<String>,
     /// Let the next link lead to the page just sent.
     pub repeat_page: bool,
+    /// Change or delete these records right before the request is answered, such as between two pages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Edit>,
+}
+
+/// A record that somebody else changes or deletes at the worst of times.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// Its set, such as `contacts`.
+    pub set: String,
+    /// Its id.
+    pub id: String,
+    /// Fields to change, as for `PUT /admin/records`; without them the record is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<serde_json::Value>,
 }
 
 /// The value of a `Retry-After` header.
@@ -135,9 +151,10 @@ impl Fault {
             || self.delay_ms.is_some()
             || self.bytes_per_second.is_some()
             || self.next_link_host.is_some()
-            || self.repeat_page;
+            || self.repeat_page
+            || !self.before.is_empty();
         if !acts {
-            return Some("a fault needs one of status, body, cutAfterBytes, cutAfterCommit, delayMs, bytesPerSecond, nextLinkHost, repeatPage".into());
+            return Some("a fault needs one of status, body, cutAfterBytes, cutAfterCommit, delayMs, bytesPerSecond, nextLinkHost, repeatPage, before".into());
         }
         if self.status.is_some_and(|status| !(200..600).contains(&status)) {
             return Some("status must be from 200 to 599".into());

@@ -26,10 +26,13 @@ mod sandbox;
 mod server;
 mod state;
 mod time;
+mod tls;
 
 pub use admin::{Admin, Attribute, AttributeOption, ClockSetting, RecordCounts, Refused};
 pub use data::{By, KeyStatus};
-pub use faults::{Fault, FaultReport, RetryAfter, Route};
+pub use dataverse::Limits;
+pub use faults::{Edit, Fault, FaultReport, RetryAfter, Route};
 pub use guid::Guid;
 pub use log::{Change, ChangeKind, FieldChange, Request};
-pub use sandbox::{Error, Options, Sandbox};
+pub use sandbox::{Error, Options, Sandbox, Tls};
+pub use tls::TlsError;

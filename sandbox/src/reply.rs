@@ -1,5 +1,12 @@
 //! An answer before it is sent.
 
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+
+/// Shorter bodies go as they are, in bytes.
+const COMPRESSED_FROM: usize = 2_048;
+
 /// Status, headers and body.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reply {
@@ -23,6 +30,22 @@ impl Reply {
     pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
         let reply = Self { status, body: body.to_string().into_bytes(), ..Self::default() };
         reply.header("Content-Type", "application/json; odata.metadata=minimal")
+    }
+
+    /// The same compressed, if it is long enough to be worth it.
+    pub(crate) fn compressed(mut self) -> Self {
+        if self.body.len() < COMPRESSED_FROM {
+            return self;
+        }
+        let mut encoder = GzEncoder::new(Vec::with_capacity(self.body.len() / 8), Compression::fast());
+        let body = encoder.write_all(&self.body).and_then(|()| encoder.finish());
+        match body {
+            Ok(body) => {
+                self.body = body;
+                self.header("Content-Encoding", "gzip").header("Vary", "Accept-Encoding")
+            }
+            Err(_) => self,
+        }
     }
 
     /// The same with one more header.

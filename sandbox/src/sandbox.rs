@@ -2,13 +2,14 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
 };
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use tokio::{net::TcpListener, runtime, sync::watch};
+use tokio::{runtime, sync::watch};
 
 use crate::{
     admin::Admin,
@@ -19,6 +20,7 @@ use crate::{
     random::mix,
     server,
     state::{Organisation, State},
+    tls::{self, TlsError},
 };
 
 /// Generated records are from before 2026, so that the same seed gives the same records on any day.
@@ -44,6 +46,17 @@ pub struct Options {
     pub frozen: bool,
     /// The application's secret; without it, one made of the seed.
     pub client_secret: Option<String>,
+    /// Listens encrypted as well, on a port of its own.
+    pub tls: Option<Tls>,
+}
+
+/// How a stand-in listens encrypted.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Port on 127.0.0.1; 0 for any that is free.
+    pub port: u16,
+    /// Where the certificate of its authority is written, in PEM, for clients to trust. It is made anew at every start.
+    pub authority_file: PathBuf,
 }
 
 /// Why a stand-in did not start.
@@ -57,6 +70,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Encryption was asked for and cannot be had.
+    #[error("cannot listen encrypted with the authority's certificate in {file}")]
+    Tls {
+        /// Where the certificate was to be written.
+        file: String,
+        /// Why not.
+        source: TlsError,
+    },
     /// No thread or runtime could be made.
     #[error("cannot start the server's thread")]
     Thread(#[source] std::io::Error),
@@ -68,6 +89,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Sandbox {
     address: SocketAddr,
+    encrypted: Option<(SocketAddr, PathBuf)>,
     state: Arc<State>,
     admin: Admin,
     stop: watch::Sender<bool>,
@@ -76,40 +98,62 @@ pub struct Sandbox {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { port: 0, contacts: 0, accounts: 0, seed: 1, now: None, frozen: false, client_secret: None }
+        Self { port: 0, contacts: 0, accounts: 0, seed: 1, now: None, frozen: false, client_secret: None, tls: None }
     }
 }
 
 impl Sandbox {
     /// Starts a stand-in; it answers once this returns.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let listen = |source| Error::Listen { port: options.port, source };
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).map_err(listen)?;
-        listener.set_nonblocking(true).map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let (listener, address) = listen(options.port)?;
+        let (mut encrypted, mut acceptor) = (None, None);
+        if let Some(Tls { port, authority_file }) = &options.tls {
+            let source = |source| Error::Tls { file: authority_file.display().to_string(), source };
+            let (listener, address) = listen(*port)?;
+            acceptor = Some((listener, tls::acceptor(authority_file).map_err(source)?));
+            encrypted = Some((address, authority_file.clone()));
+        }
         let runtime =
             runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Error::Thread)?;
         let state = Arc::new(state(&options));
+        state.tokens().ports = [Some(address), encrypted.as_ref().map(|(address, _)| *address)]
+            .into_iter()
+            .flatten()
+            .map(|address| address.port())
+            .collect();
         let (stop, stopped) = watch::channel(false);
         let serving = state.clone();
         let serve = move || {
             runtime.block_on(async {
-                match TcpListener::from_std(listener) {
-                    Ok(listener) => server::serve(listener, serving, stopped).await,
-                    Err(error) => tracing::error!(%error, "cannot serve"),
-                }
+                let plain = server::serve(listener, None, serving.clone(), stopped.clone());
+                let encrypted = async {
+                    if let Some((listener, acceptor)) = acceptor {
+                        server::serve(listener, Some(acceptor), serving, stopped).await;
+                    }
+                };
+                tokio::join!(plain, encrypted);
             });
             // A slowed answer must not hold up whoever drops the stand-in.
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("sandbox".into()).spawn(serve).map_err(Error::Thread)?;
         let admin = Admin::new(state.clone());
-        Ok(Self { address, state, admin, stop, thread: Some(thread) })
+        Ok(Self { address, encrypted, state, admin, stop, thread: Some(thread) })
     }
 
     /// The organisation's root, such as `http://127.0.0.1:4000`; the Web API lies below it at `/api/data/v9.2/`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The organisation's root over TLS, such as `https://127.0.0.1:4001`, if it was asked for.
+    pub fn tls_url(&self) -> Option<String> {
+        self.encrypted.as_ref().map(|(address, _)| format!("https://{address}"))
+    }
+
+    /// The certificate of the authority that a client must trust for TLS, in PEM.
+    pub fn authority_file(&self) -> Option<&Path> {
+        self.encrypted.as_ref().map(|(_, file)| file.as_path())
     }
 
     /// The port.
@@ -148,16 +192,22 @@ impl Sandbox {
     }
 
     /// All that a client must be told, as one JSON object: `dynamics`, `tokenUrl`, `tenantId`, `clientId`, `clientSecret`,
-    /// `admin`.
+    /// `admin`; with TLS also `dynamicsTls`, `tokenUrlTls` and `authorityFile`.
     pub fn describe(&self) -> Json {
-        json!({
+        let mut description = json!({
             "dynamics": self.url(),
             "tokenUrl": self.token_url(),
             "tenantId": self.tenant_id(),
             "clientId": self.client_id(),
             "clientSecret": self.client_secret(),
             "admin": self.admin_url(),
-        })
+        });
+        if let (Some(url), Some(file)) = (self.tls_url(), self.authority_file()) {
+            description["tokenUrlTls"] = format!("{url}/{}/oauth2/v2.0/token", self.tenant_id()).into();
+            description["dynamicsTls"] = url.into();
+            description["authorityFile"] = file.display().to_string().into();
+        }
+        description
     }
 
     /// Waits until the server ends, which it does only by itself if something is badly wrong: for a program that does
@@ -180,6 +230,14 @@ impl Drop for Sandbox {
             tracing::error!("the server's thread ended early");
         }
     }
+}
+
+fn listen(port: u16) -> Result<(std::net::TcpListener, SocketAddr), Error> {
+    let source = |source| Error::Listen { port, source };
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(source)?;
+    listener.set_nonblocking(true).map_err(source)?;
+    let address = listener.local_addr().map_err(source)?;
+    Ok((listener, address))
 }
 
 fn state(options: &Options) -> State {

@@ -5,7 +5,7 @@
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, to_bytes},
     extract::{Request as HttpRequest, State as Shared},
     response::Response,
@@ -14,11 +14,17 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use hyper::{header::HeaderValue, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, sync::watch, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::watch,
+    time::Instant,
+};
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use crate::{
-    admin,
+    admin::{self, Admin},
     dataverse::{self, Call},
     faults::{Fault, RetryAfter, Route},
     log::{self, HEADERS_LOGGED},
@@ -38,8 +44,21 @@ const PIECES_PER_SECOND: u64 = 10;
 #[derive(Debug, Clone, Copy)]
 struct Cut;
 
-/// Serves until `stop` changes.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
+/// Mark on a request: it came encrypted.
+#[derive(Debug, Clone, Copy)]
+struct Encrypted;
+
+/// Serves until `stop` changes, encrypted if there is something to encrypt with.
+pub(crate) async fn serve(
+    listener: std::net::TcpListener,
+    encryption: Option<TlsAcceptor>,
+    state: Arc<State>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "cannot serve"),
+    };
     let router = Router::new().nest("/admin", admin::router()).fallback(protocol).with_state(state);
     loop {
         let accepted = tokio::select! {
@@ -53,14 +72,25 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: wa
         if connection.set_nodelay(true).is_err() {
             continue;
         }
-        let router = router.clone();
+        let (router, encryption) = (router.clone(), encryption.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(router.clone(), request));
-            let serving = http1::Builder::new().serve_connection(TokioIo::new(connection), service);
-            if let Err(error) = serving.await {
-                tracing::debug!(%error, "a connection ended early");
+            match encryption {
+                None => converse(connection, router).await,
+                Some(acceptor) => match acceptor.accept(connection).await {
+                    Ok(connection) => converse(connection, router.layer(Extension(Encrypted))).await,
+                    Err(error) => tracing::debug!(%error, "a client did not agree on an encryption"),
+                },
             }
         });
+    }
+}
+
+/// Answers the requests of one connection.
+async fn converse(connection: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
+    let service = service_fn(move |request| answer(router.clone(), request));
+    let serving = http1::Builder::new().serve_connection(TokioIo::new(connection), service);
+    if let Err(error) = serving.await {
+        tracing::debug!(%error, "a connection ended early");
     }
 }
 
@@ -92,6 +122,7 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
         headers: head.headers,
         body,
         now: state.clock.now(),
+        is_tls: head.extensions.get::<Encrypted>().is_some(),
         ..Call::default()
     };
     let route = call.route();
@@ -100,6 +131,7 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
     call.repeat_page = fired.iter().any(|(_, fault)| fault.repeat_page);
     let (state_there, faults) = (state.clone(), fired.clone());
     let work = tokio::task::spawn_blocking(move || {
+        edit(&state_there, &faults);
         let injected = faults.iter().find(|(_, fault)| fault.is_answer());
         let reply = match injected {
             Some((_, fault)) => injected_reply(&state_there, &call, route, fault),
@@ -123,7 +155,23 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
     }
     let cut_after = fired.iter().find_map(|(_, fault)| fault.cut_after_bytes);
     let per_second = fired.iter().find_map(|(_, fault)| fault.bytes_per_second);
+    let is_plain = cut_after.is_none() && per_second.is_none();
+    let accepts = call.header("accept-encoding").is_some_and(|accepted| accepted.contains("gzip"));
+    let reply = if is_plain && accepts && state.compresses() {
+        tokio::task::block_in_place(|| reply.compressed())
+    } else {
+        reply
+    };
     Ok(respond_slowly(reply, now, cut_after, per_second))
+}
+
+/// What faults want changed before the answer.
+fn edit(state: &Arc<State>, faults: &[(u64, Fault)]) {
+    for edit in faults.iter().flat_map(|(_, fault)| &fault.before) {
+        if let Err(error) = Admin::new(state.clone()).edit(edit) {
+            tracing::warn!(%error, "a fault's edit was not made");
+        }
+    }
 }
 
 fn contains(call: &Call, text: &str) -> bool {

@@ -1,14 +1,17 @@
 //! Everything that one stand-in knows, behind its locks.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use crate::{
     clock::Clock,
     data::Store,
-    dataverse::Tokens,
+    dataverse::{Protection, Tokens},
     faults::Faults,
     guid::Guid,
     log::{Numbered, REQUESTS_KEPT, Request},
@@ -26,6 +29,9 @@ pub(crate) struct State {
     tokens: Mutex<Tokens>,
     faults: Mutex<Faults>,
     requests: Mutex<Numbered<Request>>,
+    protection: Mutex<Protection>,
+    latency_ms: AtomicU64,
+    gzip: AtomicBool,
     seed: u64,
     ids_given: AtomicU64,
 }
@@ -51,6 +57,9 @@ impl State {
             tokens: Mutex::new(tokens),
             faults: Mutex::new(Faults::default()),
             requests: Mutex::new(Numbered::new(REQUESTS_KEPT)),
+            protection: Mutex::new(Protection::new()),
+            latency_ms: AtomicU64::new(0),
+            gzip: AtomicBool::new(true),
             seed,
             ids_given: AtomicU64::new(0),
         }
@@ -88,6 +97,31 @@ impl State {
     /// The log of requests.
     pub(crate) fn requests(&self) -> MutexGuard<'_, Numbered<Request>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The limits of users.
+    pub(crate) fn protection(&self) -> MutexGuard<'_, Protection> {
+        self.protection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What every answer of the Web API takes at least, in real time.
+    pub(crate) fn latency(&self) -> Duration {
+        Duration::from_millis(self.latency_ms.load(Ordering::Relaxed))
+    }
+
+    /// Sets what every answer takes at least.
+    pub(crate) fn set_latency(&self, milliseconds: u64) {
+        self.latency_ms.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Whether answers are compressed for clients that accept it.
+    pub(crate) fn compresses(&self) -> bool {
+        self.gzip.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether answers are compressed.
+    pub(crate) fn set_compression(&self, on: bool) {
+        self.gzip.store(on, Ordering::Relaxed);
     }
 
     /// An id for a record that the client gave none. Its last group ascends, as the platform's sequential ids do.

@@ -1,9 +1,10 @@
 //! `campanile sandbox`
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use engine::failure::{Class, Failure};
-use sandbox::{Options, Sandbox};
+use sandbox::{Options, Sandbox, Tls};
 
 use crate::fault::Fault;
 use crate::follow::interruptions;
@@ -14,7 +15,7 @@ use crate::terminal;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "With --json the first line on stdout is an object with dynamics, tokenUrl, tenantId, clientId, clientSecret \
-                        and admin.\nsandbox/README.md has the controls below admin: faults, clock, records, logs."
+                        and admin; with --tls also dynamicsTls, tokenUrlTls and authorityFile.\nsandbox/README.md has the controls below admin: faults, clock, records, logs."
 )]
 pub(crate) struct Args {
     /// The port on 127.0.0.1; 0 for any that is free.
@@ -26,15 +27,23 @@ pub(crate) struct Args {
     /// The seed: the same one makes the same people.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Listen encrypted as well, on another port, and write the certificate of its authority to this file, in PEM, for
+    /// clients to trust. It is made anew at every start.
+    #[arg(long, value_name = "FILE")]
+    tls: Option<PathBuf>,
 }
 
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let mut interrupted = interruptions()?;
-    let sandbox = start(Options { port: args.port, seed: args.seed, ..options(args.contacts) })?;
+    let tls = args.tls.clone().map(|authority_file| Tls { port: 0, authority_file });
+    let sandbox = start(Options { port: args.port, seed: args.seed, tls, ..options(args.contacts) })?;
     if global.json {
         terminal::json(&sandbox.describe());
     } else {
         terminal::line(&format!("Dynamics with {} contacts at {}", args.contacts, sandbox.url()));
+        if let (Some(url), Some(file)) = (sandbox.tls_url(), sandbox.authority_file()) {
+            terminal::line(&format!("encrypted at {url}, with the authority in {}", file.display()));
+        }
         terminal::line(&format!("controls at {}\n", sandbox.admin_url()));
         terminal::line("for campanile.toml:\n");
         terminal::line(&account(&sandbox, "dynamics"));

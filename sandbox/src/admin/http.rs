@@ -30,6 +30,9 @@ pub(crate) fn router() -> Router<Arc<State>> {
         .route("/keys/{table}", post(add_key))
         .route("/duplicates/{table}", post(add_rule).delete(clear_rules))
         .route("/faults", post(add_faults).get(faults).delete(clear_faults))
+        .route("/limits", get(limits).put(set_limits))
+        .route("/latency", put(set_latency))
+        .route("/compression", put(set_compression))
         .route("/tokens/revoke", post(revoke_tokens))
         .route("/tokens", put(set_tokens))
         .route("/credentials", put(set_credentials))
@@ -185,6 +188,45 @@ async fn faults(Shared(state): Shared<Arc<State>>) -> Response {
 async fn clear_faults(Shared(state): Shared<Arc<State>>) -> Response {
     answer(&state, |admin| {
         admin.clear_faults();
+        Ok(json!({}))
+    })
+}
+
+async fn limits(Shared(state): Shared<Arc<State>>) -> Response {
+    answer(&state, |admin| to_json(admin.limits()))
+}
+
+async fn set_limits(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    answer(&state, |admin| {
+        admin.set_limits(read(&body, r#"{"requests": 6000, "executionMs": 1200000, "concurrency": 52}"#)?);
+        to_json(admin.limits())
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Latency {
+    base_ms: u64,
+}
+
+async fn set_latency(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    answer(&state, |admin| {
+        let latency: Latency = read(&body, r#"{"baseMs": 40}"#)?;
+        admin.set_latency(latency.base_ms);
+        Ok(json!({}))
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Compression {
+    gzip: bool,
+}
+
+async fn set_compression(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    answer(&state, |admin| {
+        let compression: Compression = read(&body, r#"{"gzip": false}"#)?;
+        admin.set_compression(compression.gzip);
         Ok(json!({}))
     })
 }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    dataverse::Limits,
     faults::{Fault, FaultReport},
     log::{Change, Request},
     state::State,
@@ -76,6 +77,7 @@ impl Admin {
 
     /// Asks for a fault and returns its number.
     pub fn add_fault(&self, fault: Fault) -> Result<u64, Refused> {
+        fault.before.iter().try_for_each(|edit| self.check_edit(edit))?;
         self.state.faults().add(fault).map_err(Refused)
     }
 
@@ -87,6 +89,26 @@ impl Admin {
     /// Takes all faults back.
     pub fn clear_faults(&self) {
         self.state.faults().clear();
+    }
+
+    /// The limits of users, off unless set.
+    pub fn limits(&self) -> Limits {
+        self.state.protection().limits().clone()
+    }
+
+    /// Sets the limits of users; what they have used so far is forgotten.
+    pub fn set_limits(&self, limits: Limits) {
+        self.state.protection().set(limits);
+    }
+
+    /// Lets every answer of the Web API take so many real milliseconds at least.
+    pub fn set_latency(&self, milliseconds: u64) {
+        self.state.set_latency(milliseconds);
+    }
+
+    /// Whether answers are compressed for clients that accept gzip, which is so unless set otherwise.
+    pub fn set_compression(&self, on: bool) {
+        self.state.set_compression(on);
     }
 
     /// Refuses with 401 every token given so far.

@@ -8,6 +8,7 @@ use super::{Admin, Refused};
 use crate::{
     data::{self, By, Draft, Fact, FieldKind, Store, Table},
     dataverse::{Leniency, field_value},
+    faults::Edit,
     guid::Guid,
     time,
 };
@@ -96,6 +97,25 @@ impl Admin {
         let mut store = self.state.store_mut();
         let table = table_index(&store, set)?;
         Ok(store.delete(table, parse_id(id)?, now, By::Admin))
+    }
+
+    /// Whether an edit could be made.
+    pub(super) fn check_edit(&self, edit: &Edit) -> Result<(), Refused> {
+        let store = self.state.store();
+        let table = table_index(&store, &edit.set)?;
+        let id = parse_id(&edit.id)?;
+        match &edit.fields {
+            Some(fields) => draft(&store.tables[table], table, id, fields).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes an edit. A record to delete that is gone already is no error.
+    pub(crate) fn edit(&self, edit: &Edit) -> Result<(), Refused> {
+        match &edit.fields {
+            Some(fields) => self.put(&edit.set, &edit.id, fields),
+            None => self.delete(&edit.set, &edit.id).map(drop),
+        }
     }
 
     /// Empties a set, the generated records with it. Not logged record by record.

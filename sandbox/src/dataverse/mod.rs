@@ -13,6 +13,7 @@ mod model;
 mod order;
 mod parts;
 mod payload;
+mod protection;
 mod query;
 mod render;
 mod rules;
@@ -25,8 +26,12 @@ pub(crate) use call::Call;
 pub(crate) use error::Error;
 pub(crate) use metadata::TYPE_NAMES;
 pub(crate) use payload::{Leniency, field_value};
+pub use protection::Limits;
+pub(crate) use protection::Protection;
 pub(crate) use tables::tables;
 pub(crate) use token::{Tokens, refuse as refuse_token};
+
+use std::time::Instant;
 
 use hyper::Method;
 use serde_json::json;
@@ -43,22 +48,46 @@ pub(crate) fn answer(state: &State, call: &Call) -> Reply {
             Error::new(405, error::code::QUERY, "The endpoint only accepts POST.").reply()
         };
     }
-    let admission = state.tokens().check(call);
-    if let Err(refusal) = admission {
-        return unauthorized(state, call, refusal);
-    }
+    let user = state.tokens().check(call);
+    let user = match user {
+        Ok(user) => user,
+        Err(refusal) => return unauthorized(state, call, refusal),
+    };
     let Some((_, resource)) = call.resource() else {
         return Error::segment(call.path.trim_start_matches('/')).reply();
     };
-    route(state, call, &resource).unwrap_or_else(|error| error.reply())
+    let admission = state.protection().admit(&user, call.now);
+    if let Err(error) = admission {
+        return error.reply();
+    }
+    let running = Running { state, user: &user, since: Instant::now() };
+    let mut reply = route(state, call, &resource).unwrap_or_else(|error| error.reply());
+    std::thread::sleep(state.latency());
+    drop(running);
+    reply.headers.extend(state.protection().headers(&user));
+    reply
+}
+
+/// A request that counts against its user's limits, however it ends.
+struct Running<'a> {
+    state: &'a State,
+    user: &'a str,
+    since: Instant,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.state.protection().finish(self.user, self.since.elapsed());
+    }
 }
 
 /// 401 with an empty body: the useful part is the header.
 pub(crate) fn unauthorized(state: &State, call: &Call, refusal: Refusal) -> Reply {
     let tenant = state.tokens().tenant_id.clone();
     let host = call.host();
+    let scheme = if call.is_tls { "https" } else { "http" };
     let challenge =
-        format!("Bearer authorization_uri=http://{host}/{tenant}/oauth2/authorize, resource_id=http://{host}/");
+        format!("Bearer authorization_uri={scheme}://{host}/{tenant}/oauth2/authorize, resource_id={scheme}://{host}/");
     let reason = match refusal {
         Refusal::Missing => "",
         Refusal::Expired => ", error=\"invalid_token\", error_description=\"The access token expired\"",

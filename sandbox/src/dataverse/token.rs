@@ -27,8 +27,16 @@ pub(crate) struct Tokens {
     pub(crate) lifetime: i64,
     seed: u64,
     issued: u64,
-    /// Expiry by token.
-    valid: HashMap<String, i64>,
+    /// Ports of this machine that are the organisation.
+    pub(crate) ports: Vec<u16>,
+    valid: HashMap<String, Grant>,
+}
+
+/// What a token is good for.
+#[derive(Debug)]
+struct Grant {
+    expires: i64,
+    user: String,
 }
 
 /// Why a token is not accepted.
@@ -52,7 +60,16 @@ struct Failure {
 impl Tokens {
     /// An endpoint for one application.
     pub(crate) fn new(tenant_id: String, client_id: String, client_secret: String, seed: u64) -> Self {
-        Self { tenant_id, client_id, client_secret, lifetime: LIFETIME_SECONDS, seed, issued: 0, valid: HashMap::new() }
+        Self {
+            tenant_id,
+            client_id,
+            client_secret,
+            lifetime: LIFETIME_SECONDS,
+            seed,
+            issued: 0,
+            ports: Vec::new(),
+            valid: HashMap::new(),
+        }
     }
 
     /// Refuses every token given so far.
@@ -65,12 +82,12 @@ impl Tokens {
         self.valid.len()
     }
 
-    /// Whether the request carries a token that is good now.
-    pub(crate) fn check(&self, call: &Call) -> Result<(), Refusal> {
+    /// The user whose token the request carries, if it is good now.
+    pub(crate) fn check(&self, call: &Call) -> Result<String, Refusal> {
         let token =
             call.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).ok_or(Refusal::Missing)?;
         match self.valid.get(token.trim()) {
-            Some(expires) if *expires > call.now => Ok(()),
+            Some(grant) if grant.expires > call.now => Ok(grant.user.clone()),
             Some(_) => Err(Refusal::Expired),
             None => Err(Refusal::Unknown),
         }
@@ -120,18 +137,51 @@ impl Tokens {
             }
         }
         self.check_client(call, &form)?;
-        check_scope(call, form.get("scope").ok_or_else(|| parameter_missing("scope"))?)?;
+        self.check_scope(call, form.get("scope").ok_or_else(|| parameter_missing("scope"))?)?;
         self.issued += 1;
         if self.valid.len() >= TOKENS_MAX {
-            self.valid.retain(|_, expires| *expires > call.now);
+            self.valid.retain(|_, grant| grant.expires > call.now);
         }
         if self.valid.len() >= TOKENS_MAX {
             self.valid.clear();
         }
         let (left, right) = (mix(self.seed, self.issued * 2), mix(self.seed, self.issued * 2 + 1));
         let token = format!("eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0.{left:016x}{right:016x}.sandbox");
-        self.valid.insert(token.clone(), call.now + self.lifetime);
+        let user = self.client_id.clone();
+        self.valid.insert(token.clone(), Grant { expires: call.now + self.lifetime, user });
         Ok(token)
+    }
+
+    fn check_scope(&self, call: &Call, scope: &str) -> Result<(), Failure> {
+        let Some(resource) = scope.strip_suffix("/.default") else {
+            return Err(failure(
+                400,
+                "invalid_scope",
+                70_011,
+                format!(
+                    "The provided request must include a 'scope' input parameter. The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
+                ),
+            ));
+        };
+        let host = url::Url::parse(resource)
+            .ok()
+            .and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
+        // Both spellings of this machine are the organisation, whichever the client used for the token.
+        let is_ours = host.is_some_and(|host| {
+            let own = |port: &u16| [format!("127.0.0.1:{port}"), format!("localhost:{port}")].contains(&host);
+            self.ports.iter().any(own) || host == call.host()
+        });
+        if is_ours {
+            return Ok(());
+        }
+        Err(failure(
+            400,
+            "invalid_resource",
+            500_011,
+            format!(
+                "The resource principal named {resource} was not found in the tenant. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant."
+            ),
+        ))
     }
 
     fn check_client(&self, call: &Call, form: &HashMap<String, String>) -> Result<(), Failure> {
@@ -198,38 +248,6 @@ pub(crate) fn refuse(status: u16, error: &str, numbers: &[u32], text: &str, now:
 
 fn trace_id(chance: u64) -> String {
     crate::guid::Guid::from_u128(u128::from(mix(chance, 1)) << 64 | u128::from(mix(chance, 2))).to_string()
-}
-
-fn check_scope(call: &Call, scope: &str) -> Result<(), Failure> {
-    let Some(resource) = scope.strip_suffix("/.default") else {
-        return Err(failure(
-            400,
-            "invalid_scope",
-            70_011,
-            format!(
-                "The provided request must include a 'scope' input parameter. The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
-            ),
-        ));
-    };
-    let host = url::Url::parse(resource)
-        .ok()
-        .and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
-    let port = call.host().rsplit_once(':').map_or("80", |(_, port)| port);
-    // Both spellings of this machine are the organisation, whichever the client used for the token.
-    let is_ours = host.is_some_and(|host| {
-        [format!("127.0.0.1:{port}"), format!("localhost:{port}"), call.host().to_owned()].contains(&host)
-    });
-    if is_ours {
-        return Ok(());
-    }
-    Err(failure(
-        400,
-        "invalid_resource",
-        500_011,
-        format!(
-            "The resource principal named {resource} was not found in the tenant. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant."
-        ),
-    ))
 }
 
 fn basic_credentials(header: &str) -> Option<(String, String)> {
