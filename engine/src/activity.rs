@@ -19,9 +19,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::context::Cx;
+use crate::expr::Source;
 use crate::failure::Failure;
 use crate::flow::FlowCx;
 use crate::graph::Arrivals;
+use crate::plan::{Plan, PlanCx};
 
 /// One activity of a workflow, as its author set it.
 #[async_trait]
@@ -35,6 +37,20 @@ pub trait Activity: Send + Sync {
     /// # Errors
     /// Whatever keeps it from ending; what it sealed stays.
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure>;
+
+    /// What it would ask of a CRM if it worked now, for `campanile explain`. Nothing is written or recorded.
+    ///
+    /// # Errors
+    /// Where it could not begin, as its run would say.
+    async fn plan(&self, _: &PlanCx) -> Result<Option<Plan>, Failure> {
+        Ok(None)
+    }
+
+    /// Expressions over the columns that come in which together name a record, where the settings say them: a reject is
+    /// known by them, and closed once a record that they name the same passes.
+    fn record_key(&self) -> Vec<&Source> {
+        Vec::new()
+    }
 
     /// What must be known of the outside for [`flow`](Activity::flow).
     fn needs(&self) -> Vec<Need> {

@@ -214,18 +214,7 @@ impl Cx {
     /// # Errors
     /// Where the store cannot be read.
     pub async fn values<'a>(&self, bounds: impl IntoIterator<Item = &'a Bound>) -> Result<Values, Failure> {
-        let mut options = BTreeMap::new();
-        for bound in bounds {
-            for variable in bound.expr().variables() {
-                if let Variable::Option(name) = variable
-                    && let Some(value) = self.option(name).await?
-                {
-                    options.insert(name.clone(), value.value);
-                }
-            }
-        }
-        let now = self.clock().now();
-        Ok(Values::new(self.vars(), self.instance_vars(), Vars::new(), options, now, self.time_zone.clone()))
+        values(&self.environment, (self.vars(), self.instance_vars()), self.time_zone.clone(), bounds).await
     }
 
     /// An option.
@@ -445,6 +434,26 @@ impl std::fmt::Debug for Cx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cx").field("activity", &self.activity).field("task", &self.task).finish_non_exhaustive()
     }
+}
+
+/// What expressions read besides the record; `vars` are those of the event and those of the whole run.
+pub(crate) async fn values<'a>(
+    environment: &Environment,
+    vars: (Vars, Vars),
+    time_zone: TimeZone,
+    bounds: impl IntoIterator<Item = &'a Bound>,
+) -> Result<Values, Failure> {
+    let mut options = BTreeMap::new();
+    for bound in bounds {
+        for variable in bound.expr().variables() {
+            if let Variable::Option(name) = variable
+                && let Some(value) = environment.store.option(name).await?
+            {
+                options.insert(name.clone(), value.value);
+            }
+        }
+    }
+    Ok(Values::new(vars.0, vars.1, Vars::new(), options, environment.clock.now(), time_zone))
 }
 
 fn to_position(position: &impl Serialize) -> Result<Value, Failure> {

@@ -429,10 +429,9 @@ fn task_of(ready: &Ready) -> TaskId {
 
 fn inputs(environment: &Environment, journal: &Journal, run: &Run, task: &Task) -> Vec<Population> {
     let folder = environment.run_folder(&journal.id);
-    let segments = |from: &TaskId, port: &String| -> Vec<Segment> {
-        run.task(*from).and_then(|task| task.ports.get(port)).cloned().unwrap_or_default()
-    };
-    task.inputs.iter().map(|(from, port)| Population::new(&folder, segments(from, port))).collect()
+    let segments =
+        |from: TaskId, port: &str| -> Vec<Segment> { run.population(from, port).unwrap_or_default().to_vec() };
+    task.inputs.iter().map(|(from, port)| Population::new(&folder, segments(*from, port))).collect()
 }
 
 /// A loop has used up its attempts: what came in leaves by `exhausted`, if that leads on.
@@ -478,8 +477,7 @@ fn balance(run: &Run, task: &Task, done: &Done, out: &IndexMap<String, u64>) -> 
 }
 
 fn rows(run: &Run, from: TaskId, port: &str) -> u64 {
-    let segments = run.task(from).and_then(|task| task.ports.get(port));
-    segments.into_iter().flatten().map(|segment| segment.rows).sum()
+    run.population(from, port).unwrap_or_default().iter().map(|segment| segment.rows).sum()
 }
 
 /// Writes a warning of a task into its journal, for what is not worth failing.

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::check::{self, Findings, Workflow};
 use crate::describe::Ask;
 use crate::driver::{Board, Driver, Order, first_vars};
+use crate::enter::Entering;
 use crate::environment::Environment;
-use crate::event::{Event, Vars};
+use crate::event::{Event, Recorded, Vars};
 use crate::failure::{Class, Failure};
 use crate::flow::Known;
 use crate::journal::{AppendError, Journal};
@@ -26,6 +28,9 @@ const PINNED: &str = "workflow.json";
 /// How many orders of an operator wait at most.
 const ORDERS_MAX: usize = 16;
 
+/// How long an order to pause waits to be taken.
+const PAUSE_WAIT: Duration = Duration::from_secs(1);
+
 /// Starts runs, resumes them, and knows those that this process drives.
 pub struct Engine {
     /// The outside.
@@ -36,7 +41,7 @@ pub struct Engine {
     numbering: tokio::sync::Mutex<()>,
 }
 
-/// A run that this process drives or drove.
+/// A run that this process drives, or drove until now.
 #[derive(Clone)]
 pub struct Driven {
     /// Its journal, with the run as it is.
@@ -117,22 +122,57 @@ impl Engine {
     /// Where the workflow is not right, or the data folder does not take it.
     pub async fn start(self: &Arc<Self>, file: &str, text: &str, vars: Vars) -> Result<(RunId, Driven), NotStarted> {
         let name = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let workflow = self.ready(file, name, text).await?;
+        let vars = first_vars(&workflow, &vars);
+        self.begin(workflow, text, vars, None).await
+    }
+
+    /// Starts a run of the file that another run began with, at one of its activities, with records of its own: only
+    /// that activity and what follows it work.
+    ///
+    /// # Errors
+    /// Where there is no such run or its file is not what was written; else as [`start`](Self::start).
+    pub async fn enter(
+        self: &Arc<Self>,
+        origin: &RunId,
+        vars: Vars,
+        entering: Entering,
+    ) -> Result<(RunId, Driven), NotStarted> {
+        let text = self.text(origin).await?;
+        let workflow = self.ready(&self.pinned(origin).display().to_string(), origin.workflow(), &text).await?;
+        self.begin(workflow, &text, vars, Some(entering)).await
+    }
+
+    /// The workflow, where nothing is wrong with it as the outside is now.
+    async fn ready(&self, file: &str, name: &str, text: &str) -> Result<Workflow, NotStarted> {
         let (workflow, findings) = self.check(file, name, text, Ask::Refresh).await;
         for note in &findings.unchecked {
             tracing::warn!("not checked: {note}");
         }
-        let Some(workflow) = workflow.filter(|_| findings.problems.is_empty()) else {
-            return Err(NotStarted::Problems(findings.problems));
-        };
-        let vars = first_vars(&workflow, &vars);
-        let pinned = blake3::hash(text.as_bytes()).to_hex().to_string();
+        workflow.filter(|_| findings.problems.is_empty()).ok_or(NotStarted::Problems(findings.problems))
+    }
+
+    /// Gives a run its number, and drives it.
+    async fn begin(
+        self: &Arc<Self>,
+        workflow: Workflow,
+        text: &str,
+        vars: Vars,
+        entering: Option<Entering>,
+    ) -> Result<(RunId, Driven), NotStarted> {
+        let name = workflow.name.as_str();
+        let file = blake3::hash(text.as_bytes()).to_hex().to_string();
         let numbering = self.numbering.lock().await;
         let runs = self.environment.store.runs().await?;
         let numbers = runs.iter().filter(|(run, _)| run.workflow() == name);
         let id = RunId::new(name, 1 + numbers.filter_map(|(run, _)| run.number()).max().unwrap_or(0));
         self.pin(&id, text)?;
+        let entry = match entering {
+            Some(entering) => Some(entering.write(&self.environment.run_folder(&id)).await?),
+            None => None,
+        };
         let journal = self.journal(&id, Run::new(Arc::clone(&workflow.graph)));
-        let started = Event::Started { workflow: name.to_owned(), file: pinned, vars };
+        let started = Event::Started { workflow: name.to_owned(), file, vars, entry };
         journal.append(vec![started]).await.map_err(Failure::from)?;
         drop(numbering);
         Ok((id, self.drive(workflow, journal)))
@@ -171,15 +211,36 @@ impl Engine {
             return driven.wait().await;
         }
         let (_, run) = self.load(id).await?;
-        let journal = self.journal(id, run);
-        journal.append(vec![Event::Stopped]).await.map_err(|error| match error {
-            AppendError::Illegal(_) => Failure::new(Class::Config, format!("run {id} is over already")),
-            error => error.into(),
-        })?;
+        self.order(id, run, Event::Stopped).await?;
         Ok(Status::Stopped)
     }
 
-    /// A run that this process drives or drove.
+    /// Lets a run start nothing new, whether this process drives it or not.
+    ///
+    /// # Errors
+    /// Where there is no such run, or it is over.
+    pub async fn pause(&self, id: &RunId) -> Result<(), Failure> {
+        if let Some(driven) = self.driven(id).filter(Driven::is_driven) {
+            let mut changed = driven.journal.watch();
+            changed.mark_unchanged();
+            driven.order(Order::Pause).await;
+            // The order is taken between two tasks; where none ends soon, the run goes on as it is for a while.
+            tokio::time::timeout(PAUSE_WAIT, changed.changed()).await.ok();
+            return Ok(());
+        }
+        let (_, run) = self.load(id).await?;
+        self.order(id, run, Event::Paused).await
+    }
+
+    /// Records an operator's order to a run that nothing drives.
+    async fn order(&self, id: &RunId, run: Run, order: Event) -> Result<(), Failure> {
+        self.journal(id, run).append(vec![order]).await.map_err(|error| match error {
+            AppendError::Illegal(_) => Failure::new(Class::Config, format!("run {id} is over already")),
+            error @ AppendError::Store(_) => error.into(),
+        })
+    }
+
+    /// A run that this process drives; one that is over is known for a moment more.
     pub fn driven(&self, id: &RunId) -> Option<Driven> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
@@ -197,18 +258,8 @@ impl Engine {
     /// Where there is no such run, or its file or journal is not what was written.
     pub async fn load(&self, id: &RunId) -> Result<(Workflow, Run), Failure> {
         let events = self.environment.store.events(id, 0).await?;
-        let Some(Event::Started { file: pinned, .. }) = events.first().map(|recorded| &recorded.event) else {
-            let help = "`campanile runs` lists the runs of this data folder";
-            return Err(Failure::new(Class::Config, format!("there is no run {id}")).help(help));
-        };
-        let path = self.pinned(id);
-        let text = fs::read_to_string(&path)
-            .map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))?;
-        if blake3::hash(text.as_bytes()).to_hex().as_str() != pinned {
-            let message = format!("{} is not the file that run {id} began with", path.display());
-            return Err(Failure::new(Class::Storage, message).help("put the file back from a backup"));
-        }
-        let file = path.display().to_string();
+        let text = self.read_pinned(id, &events)?;
+        let file = self.pinned(id).display().to_string();
         let (workflow, problems) = check::read(self.environment.palette, &self.schemas, &file, id.workflow(), &text);
         let Some(workflow) = workflow.filter(|_| problems.is_empty()) else {
             let problem = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
@@ -219,6 +270,26 @@ impl Engine {
             Failure::new(Class::Storage, format!("run {id}: {illegal}")).help("put the data folder back from a backup")
         })?;
         Ok((workflow, run))
+    }
+
+    /// The text of the file that a run began with.
+    async fn text(&self, id: &RunId) -> Result<String, Failure> {
+        self.read_pinned(id, &self.environment.store.events(id, 0).await?)
+    }
+
+    fn read_pinned(&self, id: &RunId, journal: &[Recorded]) -> Result<String, Failure> {
+        let Some(Event::Started { file: pinned, .. }) = journal.first().map(|recorded| &recorded.event) else {
+            let help = "`campanile runs` lists the runs of this data folder";
+            return Err(Failure::new(Class::Config, format!("there is no run {id}")).help(help));
+        };
+        let path = self.pinned(id);
+        let text = fs::read_to_string(&path)
+            .map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))?;
+        if blake3::hash(text.as_bytes()).to_hex().as_str() != pinned {
+            let message = format!("{} is not the file that run {id} began with", path.display());
+            return Err(Failure::new(Class::Storage, message).help("put the file back from a backup"));
+        }
+        Ok(text)
     }
 
     fn journal(&self, id: &RunId, run: Run) -> Arc<Journal> {
@@ -241,11 +312,11 @@ impl Engine {
         let mut all = self.driven.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(journal.id.clone(), driven.clone());
         drop(all);
-        let environment = Arc::clone(&self.environment);
+        let engine = Arc::clone(self);
         tokio::spawn(async move {
             let ended = driver.drive().await;
             if matches!(&ended, Ok(status) if status.is_over())
-                && let Err(failure) = retention::remove_old(&environment, journal.id.workflow()).await
+                && let Err(failure) = retention::remove_old(&engine.environment, journal.id.workflow()).await
             {
                 tracing::warn!(%failure, "old populations stay");
             }
@@ -253,8 +324,17 @@ impl Engine {
                 tracing::error!(run = %journal.id, %failure, "the run cannot be driven on");
             }
             end.send_replace(Some(ended));
+            engine.forget(&journal);
         });
         driven
+    }
+
+    /// A run that nothing drives is what its journal says; meanwhile it may be driven anew.
+    fn forget(&self, journal: &Arc<Journal>) {
+        let mut all = self.driven.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.get(&journal.id).is_some_and(|driven| Arc::ptr_eq(&driven.journal, journal)) {
+            all.remove(&journal.id);
+        }
     }
 
     fn pinned(&self, id: &RunId) -> PathBuf {

@@ -44,6 +44,9 @@ pub enum Event {
         /// Variables given by who started it.
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         vars: Vars,
+        /// Where it begins instead of at its roots.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        entry: Option<Entry>,
     },
     /// A task began, or began again. Its first beginning takes the arrivals it works on.
     TaskStarted {
@@ -150,6 +153,16 @@ pub enum Event {
     Stopped,
     /// Nothing is left to do.
     Finished,
+}
+
+/// Where a run begins that does not begin at its roots: only this activity and what follows it work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// The activity.
+    pub activity: String,
+    /// The population that arrives there.
+    pub population: Vec<Segment>,
 }
 
 /// What follows a failure.

@@ -12,7 +12,8 @@
 //!
 //! The rules that the journal freezes:
 //!
-//! 1. A run begins with one arrival at each root of the graph.
+//! 1. A run begins with one arrival at each root of the graph; or, where it has an entry, with one arrival there, which
+//!    carries the entry's population.
 //! 2. A task that ends puts an event on the ports its `TaskEnded` names, and each transition from such a port makes one
 //!    arrival at its target. `ok` and `complement` are always named; `reject` and the like when they have records.
 //! 3. A task that failed puts one on `error` if that port leads on; it carries the population that came in.
@@ -34,10 +35,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::event::{ArrivalId, Event, IndexWindow, Recorded, Tally, TaskId, Then, Vars};
+use crate::event::{ArrivalId, Entry, Event, IndexWindow, Recorded, Segment, Tally, TaskId, Then, Vars};
 use crate::failure::Failure;
 use crate::graph::Graph;
 
@@ -57,6 +58,8 @@ pub struct Run {
     pub workflow: String,
     /// BLAKE3 of the file it runs.
     pub file: String,
+    /// Where it began instead of at its roots.
+    pub entry: Option<Entry>,
     /// When it began.
     pub started: Option<Timestamp>,
     /// When it ended.
@@ -157,6 +160,7 @@ impl Run {
             events: 0,
             workflow: String::new(),
             file: String::new(),
+            entry: None,
             started: None,
             ended: None,
             tasks: Vec::new(),
@@ -185,6 +189,14 @@ impl Run {
     /// What is at a number.
     pub fn task(&self, id: TaskId) -> Option<&Task> {
         self.tasks.get((id as usize).checked_sub(1)?)
+    }
+
+    /// The files of a population, by the task and port that made it; task 0 is the beginning of the run.
+    pub fn population(&self, from: TaskId, port: &str) -> Option<&[Segment]> {
+        match (from, &self.entry) {
+            (0, Some(entry)) => Some(&entry.population),
+            _ => self.task(from)?.ports.get(port).map(Vec::as_slice),
+        }
     }
 
     /// The graph that it runs.
@@ -237,6 +249,9 @@ impl Run {
             return Err("the run is over".to_owned());
         }
         match event {
+            Event::Started { entry: Some(entry), .. } if self.graph.get(&entry.activity).is_none() => {
+                Err(format!("there is no activity {}", entry.activity))
+            }
             Event::TaskStarted { task, activity, attempt, takes } => self.legal_start(*task, activity, *attempt, takes),
             Event::Sealed { task, .. }
             | Event::WindowOpened { task, .. }
@@ -276,7 +291,13 @@ impl Run {
     /// Takes in an event that is legal.
     fn step(&mut self, Recorded { at, event, .. }: &Recorded) {
         match event {
-            Event::Started { workflow, file, vars } => self.begin(*at, workflow, file, vars),
+            Event::Started { workflow, file, vars, entry } => {
+                workflow.clone_into(&mut self.workflow);
+                file.clone_into(&mut self.file);
+                self.started = Some(*at);
+                self.instance_vars = vars.clone();
+                self.begin(entry.clone());
+            }
             Event::TaskStarted { task, activity, attempt, takes } => {
                 self.start_task(*at, *task, activity, *attempt, takes);
             }
@@ -316,11 +337,13 @@ impl Run {
         }
     }
 
-    fn begin(&mut self, at: Timestamp, workflow: &str, file: &str, vars: &Vars) {
-        workflow.clone_into(&mut self.workflow);
-        file.clone_into(&mut self.file);
-        self.started = Some(at);
-        self.instance_vars = vars.clone();
+    fn begin(&mut self, entry: Option<Entry>) {
+        self.entry = entry;
+        if let Some(entry) = &self.entry {
+            let id = ArrivalId { from: 0, port: String::new(), to: entry.activity.clone() };
+            self.enqueue(id, Some((0, String::new())));
+            return;
+        }
         let roots: Vec<String> = self.graph.roots().into_iter().map(str::to_owned).collect();
         for to in roots {
             self.enqueue(ArrivalId { from: 0, port: String::new(), to }, None);
@@ -332,6 +355,9 @@ impl Run {
             if let Some(task) = self.task_mut(id) {
                 task.attempt = attempt;
                 task.status = TaskStatus::Running;
+                if let Some(stood) = task.ended.take() {
+                    task.stood += at.duration_since(stood);
+                }
             }
             return;
         }
@@ -364,6 +390,7 @@ impl Run {
             failure: None,
             started: at,
             ended: None,
+            stood: SignedDuration::ZERO,
             exhausted,
             forgiven: false,
         });

@@ -77,9 +77,9 @@ pub(crate) fn find(id: &RunId, run: &Run, wanted: &Wanted) -> Result<Found, Fail
     let port = &wanted.port;
     let came_in = || {
         let (from, port) = task.inputs.first().filter(|_| port == "error" && task.emitted.contains(port))?;
-        run.task(*from)?.ports.get(port)
+        run.population(*from, port)
     };
-    let segments = task.ports.get(port).or_else(came_in).cloned().ok_or_else(|| {
+    let segments = run.population(task.id, port).or_else(came_in).map(<[_]>::to_vec).ok_or_else(|| {
         let (activity, number) = (&task.activity, task.id);
         let message = format!("task {number} ({activity}) of run {id} has no population on port \"{port}\"");
         let ports: Vec<&str> = task.ports.keys().map(String::as_str).collect();

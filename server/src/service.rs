@@ -6,11 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine::driver::Order;
 use engine::engine::{Driven, Engine};
 use engine::event::{Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
-use engine::journal::{AppendError, Journal};
 use engine::outside::store::{Expect, OptionChange, OptionValue, RunId};
 use engine::run::{Run, Status};
 use serde::{Deserialize, Serialize};
@@ -201,21 +199,7 @@ impl Service {
 
     /// Lets a run start nothing new.
     pub(crate) async fn pause(&self, id: &RunId) -> Result<RunView, Refusal> {
-        if let Some(driven) = self.driven(id) {
-            let mut changed = driven.journal.watch();
-            changed.mark_unchanged();
-            driven.order(Order::Pause).await;
-            // The order is taken between two tasks; where none ends soon, the answer shows the run as it still is.
-            tokio::time::timeout(Duration::from_secs(1), changed.changed()).await.ok();
-        } else {
-            let environment = &self.engine.environment;
-            let (_, run) = self.engine.load(id).await?;
-            let journal = Journal::new(id.clone(), Arc::clone(&environment.store), Arc::clone(&environment.clock), run);
-            journal.append(vec![Event::Paused]).await.map_err(|error| match error {
-                AppendError::Illegal(_) => Failure::new(Class::Config, format!("run {id} is over already")),
-                error @ AppendError::Store(_) => error.into(),
-            })?;
-        }
+        self.engine.pause(id).await?;
         self.run(id).await
     }
 

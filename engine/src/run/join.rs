@@ -63,7 +63,9 @@ impl Run {
     /// The inbound transitions of a task that nothing came by, where the activity says that this is a failure.
     pub fn missing(&self, task: &Task) -> Vec<Inbound> {
         let Some(vertex) = self.graph.get(&task.activity) else { return Vec::new() };
-        if vertex.arrivals != Arrivals::All(WhenMissing::Fail) {
+        // What a run begins with is all that comes.
+        let is_entry = task.inputs.iter().any(|(from, _)| *from == 0);
+        if vertex.arrivals != Arrivals::All(WhenMissing::Fail) || is_entry {
             return Vec::new();
         }
         let came = |inbound: &Inbound| {

@@ -1,7 +1,7 @@
 //! One execution of an activity, as the journal tells it.
 
 use indexmap::IndexMap;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::event::{Segment, Tally, TaskId, Vars};
@@ -40,6 +40,8 @@ pub struct Task {
     pub started: Timestamp,
     /// When it ended, well or not.
     pub ended: Option<Timestamp>,
+    /// How long it stood between a failure and its next attempt.
+    pub stood: SignedDuration,
     /// Whether its attempt count is that of a loop that has used up its attempts.
     pub exhausted: bool,
     /// Whether an operator's resume began its count of a loop anew.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use engine::event::{EVENT_VERSION, Event, Recorded, Tally, TaskId, Then};
+use engine::event::{ArrivalId, EVENT_VERSION, Entry, Event, Recorded, Segment, Tally, TaskId, Then};
 use engine::failure::{Class, Failure};
 use engine::graph::{Arrivals, Graph, Vertex, WhenMissing};
 use engine::run::{Ready, Run, Status};
@@ -74,7 +74,10 @@ fn simulate(graph: &Arc<Graph>, choices: &[u8]) -> Option<(Vec<Recorded>, Run)> 
         journal.push(event);
         journal.len()
     };
-    record(&mut run, Event::Started { workflow: "w".into(), file: String::new(), vars: Default::default() });
+    record(
+        &mut run,
+        Event::Started { workflow: "w".into(), file: String::new(), vars: Default::default(), entry: None },
+    );
     let mut working: Vec<TaskId> = Vec::new();
     let mut choices = choices.iter().copied().cycle();
     while !run.status().is_over() {
@@ -228,7 +231,10 @@ fn a_join_goes_on_once_what_is_missing_can_no_longer_arrive() {
         number += 1;
         run.apply(&recorded(number, event)).unwrap();
     };
-    apply(&mut run, Event::Started { workflow: "w".into(), file: String::new(), vars: Default::default() });
+    apply(
+        &mut run,
+        Event::Started { workflow: "w".into(), file: String::new(), vars: Default::default(), entry: None },
+    );
     for ready in run.ready(Timestamp::MAX) {
         let Ready::Begin { task, activity, takes } = ready else { panic!("{ready:?}") };
         apply(&mut run, Event::TaskStarted { task, activity, attempt: 1, takes });
@@ -247,4 +253,55 @@ fn a_join_goes_on_once_what_is_missing_can_no_longer_arrive() {
     assert_eq!(begins(&run), 0, "right may still bring something");
     apply(&mut run, Event::TaskFailed { task: 2, failure: Failure::new(Class::Data, "no"), then: Then::Ignore });
     assert_eq!(begins(&run), 1, "right can bring nothing any more");
+}
+
+#[test]
+fn a_run_with_an_entry_begins_there_with_its_population_and_nothing_before_it_works() {
+    let vertex = |ok: &[&str]| {
+        let targets = ok.iter().map(|target| (*target).to_owned()).collect();
+        Vertex { to: IndexMap::from([("ok".to_owned(), targets)]), ..Vertex::default() }
+    };
+    let all = || Vertex { arrivals: Arrivals::All(WhenMissing::Fail), ..vertex(&["last"]) };
+    let vertices =
+        [("first", vertex(&["middle"])), ("other", vertex(&["middle"])), ("middle", all()), ("last", vertex(&[]))];
+    let graph = Arc::new(Graph::new(vertices.map(|(name, vertex)| (name.to_owned(), vertex)).into_iter().collect()));
+    let file = Segment { path: "entry/in/000001.arrow".into(), rows: 2, bytes: 7, checksum: "c".into() };
+    let started = |activity: &str| Event::Started {
+        workflow: "w".into(),
+        file: String::new(),
+        vars: Default::default(),
+        entry: Some(Entry { activity: activity.to_owned(), population: vec![file.clone()] }),
+    };
+    let mut run = Run::new(Arc::clone(&graph));
+    assert!(run.apply(&recorded(0, started("nowhere"))).is_err(), "the graph has no such activity");
+    run.apply(&recorded(0, started("middle"))).unwrap();
+    let ready = run.ready(Timestamp::MAX);
+    let [Ready::Begin { task: 1, activity, takes }] = ready.as_slice() else { panic!("{ready:?}") };
+    let start = Event::TaskStarted { task: 1, activity: activity.clone(), attempt: 1, takes: takes.clone() };
+    run.apply(&recorded(1, start)).unwrap();
+    let task = run.task(1).unwrap().clone();
+    assert_eq!(run.missing(&task), [], "what a run begins with is all that comes");
+    let (from, port) = &task.inputs[0];
+    assert_eq!(run.population(*from, port), Some([file.clone()].as_slice()));
+
+    // A journal that was written before there were entries.
+    let old: Event = serde_json::from_str(r#"{"event":"started","workflow":"w","file":""}"#).unwrap();
+    let mut run = Run::new(graph);
+    run.apply(&recorded(0, old)).unwrap();
+    assert_eq!(run.ready(Timestamp::MAX).len(), 2, "it begins at its roots");
+}
+
+#[test]
+fn the_time_that_a_task_stood_suspended_is_told_apart() {
+    let vertices = IndexMap::from([("only".to_owned(), Vertex::default())]);
+    let mut run = Run::new(Arc::new(Graph::new(vertices)));
+    let mut apply = |second: usize, event: Event| run.apply(&recorded(second, event)).unwrap();
+    apply(0, Event::Started { workflow: "w".into(), file: String::new(), vars: Default::default(), entry: None });
+    let takes = vec![ArrivalId { from: 0, port: String::new(), to: "only".to_owned() }];
+    apply(1, Event::TaskStarted { task: 1, activity: "only".into(), attempt: 1, takes });
+    apply(3, Event::TaskFailed { task: 1, failure: Failure::new(Class::Data, "no"), then: Then::Suspend });
+    apply(100, Event::Resumed);
+    apply(100, Event::TaskStarted { task: 1, activity: "only".into(), attempt: 2, takes: Vec::new() });
+    let task = run.task(1).unwrap();
+    assert_eq!((task.stood, task.ended), (SignedDuration::from_secs(97), None));
 }

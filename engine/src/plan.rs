@@ -1,0 +1,103 @@
+//! What an activity would ask of a CRM, told without asking.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use crate::context::values;
+use crate::environment::Environment;
+use crate::event::Vars;
+use crate::expr::{Bound, Values};
+use crate::failure::Failure;
+use crate::outside::clock::Clock;
+use crate::outside::crm::{Crm, Object, Read, Write};
+use crate::outside::store::OptionValue;
+
+/// What an activity would ask of a CRM.
+#[derive(Debug, Clone)]
+pub enum Plan {
+    /// It reads.
+    Read {
+        /// The account.
+        account: String,
+        /// What it would ask for, with the window that it would open now.
+        read: Box<Read>,
+        /// The author's filter, which is evaluated again here.
+        filter: Option<String>,
+        /// Other rules by which it lets go of what came, such as `alreadyImported`.
+        rules: Vec<&'static str>,
+    },
+    /// It reads the records whose ids come in.
+    Fetch {
+        /// The account.
+        account: String,
+        /// What it would ask for.
+        read: Box<Read>,
+    },
+    /// It writes the records that come in.
+    Write {
+        /// The account.
+        account: String,
+        /// How.
+        write: Box<Write>,
+    },
+}
+
+/// What planning may see of the outside: all that can be read.
+pub struct PlanCx {
+    /// The workflow's name.
+    pub workflow: String,
+    /// The activity's name.
+    pub activity: String,
+    /// The time zone of its dates.
+    pub time_zone: TimeZone,
+    /// Variables that a run begins with.
+    pub vars: Vars,
+    pub(crate) environment: Arc<Environment>,
+}
+
+impl PlanCx {
+    /// An account's CRM.
+    ///
+    /// # Errors
+    /// Where there is no such account, or its configuration is wrong.
+    pub fn crm(&self, account: &str) -> Result<Arc<dyn Crm>, Failure> {
+        self.environment.crm(account)
+    }
+
+    /// A description of the outside, kept or fetched.
+    ///
+    /// # Errors
+    /// Where the CRM cannot be asked and nothing is kept.
+    pub async fn object(&self, account: &str, object: &str) -> Result<Arc<Object>, Failure> {
+        self.environment.descriptions.object(&self.environment, account, object).await
+    }
+
+    /// An option.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn option(&self, name: &str) -> Result<Option<OptionValue>, Failure> {
+        Ok(self.environment.store.option(name).await?)
+    }
+
+    /// Time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.environment.clock
+    }
+
+    /// What an expression reads besides the record: variables, options, the time, the zone.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn values<'a>(&self, bounds: impl IntoIterator<Item = &'a Bound>) -> Result<Values, Failure> {
+        let vars = (self.vars.clone(), self.vars.clone());
+        values(&self.environment, vars, self.time_zone.clone(), bounds).await
+    }
+}
+
+impl std::fmt::Debug for PlanCx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlanCx").field("activity", &self.activity).finish_non_exhaustive()
+    }
+}
