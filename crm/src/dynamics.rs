@@ -3,7 +3,7 @@
 //! ```text
 //!   account   what the configuration says        session   one request with token, headers, error codes
 //!   metadata  describe()                         query     Read ─▶ the first request; odata renders the filter
-//!   read      pages, cursor, fetching ahead      page      bytes ─▶ Arrow; values converts each column
+//!   read      pages, cursor, fetching ahead      page      bytes ─▶ texts, which records makes Arrow
 //! ```
 //!
 //! A lookup such as `parentcustomerid` is two fields to a workflow: `parentcustomerid`, the id, which the wire calls
@@ -20,7 +20,6 @@ mod query;
 mod read;
 mod session;
 mod steps;
-mod values;
 
 use std::sync::Arc;
 

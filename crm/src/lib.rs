@@ -4,6 +4,7 @@
 //!   secret ─▶ oauth ─┐
 //!                    ├─▶ http ─▶ the CRM          shared by all systems
 //!   Limits ──────────┘
+//!   records, values, names                        from texts to Arrow
 //!   dynamics/  account, metadata, odata, read     one system
 //! ```
 //!
@@ -11,5 +12,8 @@
 
 pub mod dynamics;
 pub mod http;
+mod names;
 pub mod oauth;
+mod records;
 pub mod secret;
+mod values;

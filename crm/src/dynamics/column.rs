@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use engine::failure::{Class, Failure};
-use engine::outside::crm::{FieldKind, Object, ObjectField};
+use engine::outside::crm::{FieldKind, ObjectField};
+
+pub(super) use crate::names::{field, is_identifier, similar};
 
 /// The system type that we give to `<lookup>_type`, the companion of a lookup; Dataverse has no such attribute.
 pub(super) const LOOKUP_TYPE: &str = "LookupType";
@@ -42,33 +43,4 @@ pub(super) fn property(field: &ObjectField) -> Cow<'_, str> {
 /// The property by which the CRM can compare and order; `None` where it cannot.
 pub(super) fn comparable(field: &ObjectField) -> Option<Cow<'_, str>> {
     (field.readable && !is_lookup_type(field)).then(|| property(field))
-}
-
-/// Whether the name may stand in a query unquoted; names come from the CRM, but by way of a file.
-pub(super) fn is_identifier(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 200 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// A field that a request names.
-pub(super) fn field<'a>(object: &'a Object, name: &str, account: &str) -> Result<&'a ObjectField, Failure> {
-    object.fields.get(name).ok_or_else(|| {
-        let failure = Failure::new(Class::Config, format!("{account}: {} has no field `{name}`", object.name));
-        match similar(name, object.fields.keys().map(String::as_str)) {
-            Some(help) => failure.help(help),
-            None => failure.help("`discover` lists the fields of an object"),
-        }
-    })
-}
-
-/// "did you mean …?", with at most three names.
-pub(super) fn similar<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
-    let name = name.to_ascii_lowercase();
-    let mut near: Vec<(f64, &str)> = candidates
-        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .collect();
-    near.sort_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| x.cmp(y)));
-    near.dedup_by_key(|(_, candidate)| *candidate);
-    let names: Vec<String> = near.iter().take(3).map(|(_, candidate)| format!("`{candidate}`")).collect();
-    (!names.is_empty()).then(|| format!("did you mean {}?", names.join(", ")))
 }

@@ -14,21 +14,14 @@ mod loose;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, StringBuilder, StructArray,
-};
-use arrow::compute::{filter, filter_record_batch, take_record_batch};
+use arrow::array::{Array, AsArray, StringArray, StringBuilder, StructArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
-use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
-use engine::outside::crm::{Misfit, ReadField};
+use engine::outside::crm::ReadField;
 use memchr::{memchr2_iter, memmem};
 
 use super::column;
-use super::values::{self, Unfit};
-
-/// Rows of a batch; a page that has more becomes several.
-pub(super) const ROWS_MAX: usize = 5_000;
+use crate::records::{Layout, Part, Texts};
 
 const ETAG: &str = "@odata.etag";
 const NEXT_LINK: &str = "@odata.nextLink";
@@ -39,19 +32,11 @@ const DEPTH_MAX: usize = 32;
 /// Decodes pages of one query.
 #[derive(Debug)]
 pub struct PageDecoder {
-    columns: Vec<Column>,
-    schema: SchemaRef,
+    layout: Layout,
     /// Of the records, all of them text: the distinct keys of the columns, then the version.
     wire: Fields,
     /// Of the page.
     envelope: SchemaRef,
-}
-
-#[derive(Debug)]
-struct Column {
-    /// Its place in `wire`.
-    place: usize,
-    field: FieldRef,
 }
 
 /// What a page held.
@@ -61,25 +46,6 @@ pub struct Decoded {
     pub parts: Vec<Part>,
     /// Where the next page is.
     pub next_link: Option<String>,
-}
-
-/// Some of a page's records.
-#[derive(Debug)]
-pub struct Part {
-    /// Those that fit.
-    pub records: RecordBatch,
-    /// Their versions, without `W/` and quotes.
-    pub versions: Option<StringArray>,
-    /// Those that do not.
-    pub misfits: Vec<Misfit>,
-}
-
-/// Texts of the wanted columns, whichever way they were found.
-struct Texts {
-    columns: Vec<StringArray>,
-    rows: usize,
-    /// What is no single value: place in `wire`, and row.
-    unfit: Vec<(usize, Unfit)>,
 }
 
 impl PageDecoder {
@@ -94,7 +60,7 @@ impl PageDecoder {
                 wire.push(Arc::new(Field::new(key, DataType::Utf8, true)));
                 wire.len() - 1
             });
-            columns.push(Column { place, field: read.column() });
+            columns.push((place, read.column()));
         }
         wire.push(Arc::new(Field::new(ETAG, DataType::Utf8, true)));
         let wire = Fields::from(wire);
@@ -103,8 +69,7 @@ impl PageDecoder {
             Field::new(VALUE, DataType::List(Arc::new(record)), false),
             Field::new(NEXT_LINK, DataType::Utf8, true),
         ]);
-        let schema = Schema::new(columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>());
-        Self { columns, schema: Arc::new(schema), wire, envelope: Arc::new(envelope) }
+        Self { layout: Layout::new(columns), wire, envelope: Arc::new(envelope) }
     }
 
     /// Decodes a page.
@@ -118,11 +83,8 @@ impl PageDecoder {
             Some(found) => found,
             None => loose::read(&self.wire, body)?,
         };
-        let mut parts = Vec::with_capacity(texts.rows / ROWS_MAX + 1);
-        for from in (0..texts.rows.max(1)).step_by(ROWS_MAX) {
-            let rows = (texts.rows - from).min(ROWS_MAX);
-            parts.push(self.part(&texts.slice(from, rows)).map_err(|error| error.to_string())?);
-        }
+        let versions = versions(texts.columns.last());
+        let parts = self.layout.parts(&texts, versions.as_ref()).map_err(|error| error.to_string())?;
         Ok(Decoded { parts, next_link })
     }
 
@@ -142,59 +104,14 @@ impl PageDecoder {
         let records = page.column(0).as_list_opt::<i32>()?.values().as_struct_opt()?.clone();
         let link = page.column(1).as_string_opt::<i32>()?;
         let next_link = link.is_valid(0).then(|| link.value(0).to_owned());
-        Some((Texts::of(&records)?, next_link))
-    }
-
-    fn part(&self, texts: &Texts) -> Result<Part, ArrowError> {
-        let mut unfit: BTreeMap<usize, (usize, String)> = BTreeMap::new();
-        let mut note = |column: usize, found: Unfit| {
-            unfit.entry(found.row).or_insert((column, found.message));
-        };
-        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
-        let mut found = Vec::new();
-        for (place, column) in self.columns.iter().enumerate() {
-            for (_, structural) in texts.unfit.iter().filter(|(wire, _)| *wire == column.place) {
-                note(place, structural.clone());
-            }
-            arrays.push(values::convert(&texts.columns[column.place], column.field.data_type(), &mut found));
-            found.drain(..).for_each(|misfit| note(place, misfit));
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(texts.rows));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?;
-        let versions = versions(texts.columns.last());
-        if unfit.is_empty() {
-            return Ok(Part { records: batch, versions, misfits: Vec::new() });
-        }
-        let fits: BooleanArray = (0..texts.rows).map(|row| Some(!unfit.contains_key(&row))).collect();
-        let mut misfits = Vec::with_capacity(unfit.len());
-        for (row, (column, message)) in unfit {
-            let row = arrow::array::UInt64Array::from_value(row as u64, 1);
-            let record = take_record_batch(&batch, &row)?;
-            misfits.push(Misfit { record, field: self.schema.field(column).name().clone(), message });
-        }
-        let versions = match versions {
-            Some(versions) => Some(filter(&versions, &fits)?.as_string::<i32>().clone()),
-            None => None,
-        };
-        Ok(Part { records: filter_record_batch(&batch, &fits)?, versions, misfits })
+        Some((texts_of(&records)?, next_link))
     }
 }
 
-impl Texts {
-    fn of(records: &StructArray) -> Option<Self> {
-        let columns: Option<Vec<_>> =
-            records.columns().iter().map(|array| array.as_string_opt::<i32>().cloned()).collect();
-        Some(Self { columns: columns?, rows: records.len(), unfit: Vec::new() })
-    }
-
-    fn slice(&self, from: usize, rows: usize) -> Self {
-        let unfit = self.unfit.iter().filter(|(_, unfit)| (from..from + rows).contains(&unfit.row));
-        Self {
-            columns: self.columns.iter().map(|column| column.slice(from, rows)).collect(),
-            rows,
-            unfit: unfit.map(|(place, unfit)| (*place, Unfit { row: unfit.row - from, ..unfit.clone() })).collect(),
-        }
-    }
+/// `None` where a column is no text.
+fn texts_of(records: &StructArray) -> Option<Texts> {
+    let columns: Option<Vec<_>> = records.columns().iter().map(|array| array.as_string_opt::<i32>().cloned()).collect();
+    Some(Texts { columns: columns?, rows: records.len(), unfit: Vec::new() })
 }
 
 /// `W/"72201545"` is version 72201545.

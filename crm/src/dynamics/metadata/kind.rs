@@ -64,6 +64,8 @@ pub(super) fn field(attribute: &Attribute, id: &str) -> Option<ObjectField> {
         targets: Vec::new(),
         min: None,
         max: None,
+        incomparable: false,
+        case_sensitive: false,
     })
 }
 

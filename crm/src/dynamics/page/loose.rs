@@ -7,8 +7,8 @@ use arrow::datatypes::Fields;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::values::Unfit;
-use super::Texts;
+use crate::records::Texts;
+use crate::values::Unfit;
 
 #[derive(Deserialize)]
 struct Envelope<'a> {

@@ -88,6 +88,12 @@ pub struct ObjectField {
     /// The greatest number that it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
+    /// Whether the system can neither filter nor order by it.
+    #[serde(default)]
+    pub incomparable: bool,
+    /// Whether the system tells capitals from small letters when it compares it.
+    #[serde(default)]
+    pub case_sensitive: bool,
 }
 
 /// An object that a reference may point to.
@@ -133,6 +139,8 @@ impl ObjectField {
             targets: Vec::new(),
             min: None,
             max: None,
+            incomparable: false,
+            case_sensitive: false,
         }
     }
 

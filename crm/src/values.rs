@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder,
-    ListBuilder, PrimitiveBuilder, StringArray, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    ListBuilder, PrimitiveBuilder, StringArray, StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{ArrowPrimitiveType, DataType, TimeUnit};
 use jiff::{Timestamp, civil};
@@ -15,13 +15,14 @@ const SHOWN_CHARS_MAX: usize = 60;
 
 /// One value that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unfit {
-    pub(super) row: usize,
-    pub(super) message: String,
+pub(crate) struct Unfit {
+    pub(crate) row: usize,
+    pub(crate) message: String,
 }
 
-/// Converts a column; the texts are those of the JSON values, strings without quotes.
-pub(super) fn convert(texts: &StringArray, to: &DataType, unfit: &mut Vec<Unfit>) -> ArrayRef {
+/// Converts a column; the texts are those of the JSON values, strings without quotes. Lists of texts are written `a;b`, as
+/// Salesforce does, lists of numbers `1,2`, as Dataverse does.
+pub(crate) fn convert(texts: &StringArray, to: &DataType, unfit: &mut Vec<Unfit>) -> ArrayRef {
     let rows = texts.len();
     match to {
         DataType::Boolean => {
@@ -55,7 +56,17 @@ pub(super) fn convert(texts: &StringArray, to: &DataType, unfit: &mut Vec<Unfit>
             });
             Arc::new(builder.finish())
         }
-        // Text, and what Dataverse does not have.
+        DataType::List(item) if *item.data_type() == DataType::Utf8 => {
+            let mut builder = ListBuilder::new(StringBuilder::new()).with_field(item.clone());
+            for text in texts {
+                match text {
+                    Some(text) => builder.append_value(text.split(';').filter(|item| !item.is_empty()).map(Some)),
+                    None => builder.append_null(),
+                }
+            }
+            Arc::new(builder.finish())
+        }
+        // Text, and what no system has.
         _ => Arc::new(texts.clone()),
     }
 }
@@ -88,7 +99,7 @@ fn each<T>(
 }
 
 /// What a value held, and what was expected.
-pub(super) fn misfit(text: &str, to: &DataType) -> String {
+pub(crate) fn misfit(text: &str, to: &DataType) -> String {
     let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if shown.len() < text.len() {
         shown.push('…');
@@ -188,6 +199,11 @@ fn instant(text: &str) -> Option<i64> {
     if digits(bytes, "0000-00-00T00:00:00Z") {
         return seconds(bytes)?.checked_mul(1_000_000);
     }
+    // As Salesforce writes them.
+    let utc = bytes.strip_suffix(b"+0000").or(bytes.strip_suffix(b"Z"));
+    if utc.is_some_and(|bytes| digits(bytes, "0000-00-00T00:00:00.000")) {
+        return seconds(bytes)?.checked_mul(1_000_000)?.checked_add(number(bytes, 20, 23) * 1_000);
+    }
     Some(text.parse::<Timestamp>().ok()?.as_microsecond())
 }
 
@@ -206,8 +222,9 @@ fn local(text: &str) -> Option<i64> {
     Some(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond())
 }
 
+/// A time of day. Salesforce writes a `Z` that means nothing here.
 fn time(text: &str) -> Option<i64> {
-    let at: civil::Time = text.parse().ok()?;
+    let at: civil::Time = text.strip_suffix('Z').unwrap_or(text).parse().ok()?;
     civil::Time::midnight().until(at).ok()?.total(jiff::Unit::Microsecond).ok().map(|micros| {
         #[expect(clippy::cast_possible_truncation, reason = "less than a day")]
         let micros = micros as i64;
@@ -279,7 +296,14 @@ mod tests {
             assert_eq!(instant(wrong), None, "{wrong}");
         }
         let at = instant("2026-07-01T22:30:00Z");
-        for same in ["2026-07-02T00:30:00+02:00", "2026-07-01T22:30:00.000Z", "2026-07-01T22:30:00.0000000Z"] {
+        assert_eq!(instant("2026-07-01T22:30:00.250+0000"), at.map(|at| at + 250_000));
+        for same in [
+            "2026-07-01T22:30:00.000+0000",
+            "2026-07-02T00:30:00.000+0200",
+            "2026-07-02T00:30:00+02:00",
+            "2026-07-01T22:30:00.000Z",
+            "2026-07-01T22:30:00.0000000Z",
+        ] {
             assert_eq!(instant(same), at, "{same}");
         }
         for same in ["2026-07-01T22:30:00", "2026-07-01T22:30:00.000Z"] {
@@ -308,7 +332,7 @@ mod tests {
         assert_eq!(date("1980-05-31T00:00:00Z"), Some(3803));
         assert_eq!(date("1980-05-31T01:00:00Z"), None);
         assert_eq!(date("31/05/1980"), None);
-        assert_eq!(time("10:00:01.5"), Some(36_001_500_000));
+        assert_eq!((time("10:00:01.5"), time("10:00:01.500Z")), (Some(36_001_500_000), Some(36_001_500_000)));
         assert_eq!((numbers("1, 2,3"), numbers("1;2")), (Some(vec![1, 2, 3]), None));
     }
 }

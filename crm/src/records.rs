@@ -1,0 +1,103 @@
+//! From texts of columns to records, and to those that do not fit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, UInt64Array};
+use arrow::compute::{filter, filter_record_batch, take_record_batch};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use engine::outside::crm::Misfit;
+
+use crate::values::{self, Unfit};
+
+/// Rows of a batch; a page that has more becomes several.
+pub(crate) const ROWS_MAX: usize = 5_000;
+
+/// Texts of the wanted columns, whichever way they were found.
+pub(crate) struct Texts {
+    pub(crate) columns: Vec<StringArray>,
+    pub(crate) rows: usize,
+    /// What is no single value: place in `columns`, and row.
+    pub(crate) unfit: Vec<(usize, Unfit)>,
+}
+
+/// Some of a page's records.
+#[derive(Debug)]
+pub struct Part {
+    /// Those that fit.
+    pub records: RecordBatch,
+    /// Their versions.
+    pub versions: Option<StringArray>,
+    /// Those that do not.
+    pub misfits: Vec<Misfit>,
+}
+
+/// Which columns are made of which texts.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Place in the texts, and the column.
+    columns: Vec<(usize, FieldRef)>,
+    schema: SchemaRef,
+}
+
+impl Layout {
+    /// Of these columns, each with the place of its texts.
+    pub(crate) fn new(columns: Vec<(usize, FieldRef)>) -> Self {
+        let schema = Schema::new(columns.iter().map(|(_, field)| field.clone()).collect::<Vec<_>>());
+        Self { columns, schema: Arc::new(schema) }
+    }
+
+    /// A page's records, at most [`ROWS_MAX`] a part; always one part at least.
+    pub(crate) fn parts(&self, texts: &Texts, versions: Option<&StringArray>) -> Result<Vec<Part>, ArrowError> {
+        let mut parts = Vec::with_capacity(texts.rows / ROWS_MAX + 1);
+        for from in (0..texts.rows.max(1)).step_by(ROWS_MAX) {
+            let rows = (texts.rows - from).min(ROWS_MAX);
+            parts.push(self.part(&texts.slice(from, rows), versions.map(|versions| versions.slice(from, rows)))?);
+        }
+        Ok(parts)
+    }
+
+    fn part(&self, texts: &Texts, versions: Option<StringArray>) -> Result<Part, ArrowError> {
+        let mut unfit: BTreeMap<usize, (usize, String)> = BTreeMap::new();
+        let mut note = |column: usize, found: Unfit| {
+            unfit.entry(found.row).or_insert((column, found.message));
+        };
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        let mut found = Vec::new();
+        for (column, (place, field)) in self.columns.iter().enumerate() {
+            for (_, structural) in texts.unfit.iter().filter(|(wire, _)| wire == place) {
+                note(column, structural.clone());
+            }
+            arrays.push(values::convert(&texts.columns[*place], field.data_type(), &mut found));
+            found.drain(..).for_each(|misfit| note(column, misfit));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(texts.rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?;
+        if unfit.is_empty() {
+            return Ok(Part { records: batch, versions, misfits: Vec::new() });
+        }
+        let fits: BooleanArray = (0..texts.rows).map(|row| Some(!unfit.contains_key(&row))).collect();
+        let mut misfits = Vec::with_capacity(unfit.len());
+        for (row, (column, message)) in unfit {
+            let record = take_record_batch(&batch, &UInt64Array::from_value(row as u64, 1))?;
+            misfits.push(Misfit { record, field: self.schema.field(column).name().clone(), message });
+        }
+        let versions = match versions {
+            Some(versions) => Some(filter(&versions, &fits)?.as_string::<i32>().clone()),
+            None => None,
+        };
+        Ok(Part { records: filter_record_batch(&batch, &fits)?, versions, misfits })
+    }
+}
+
+impl Texts {
+    fn slice(&self, from: usize, rows: usize) -> Self {
+        let unfit = self.unfit.iter().filter(|(_, unfit)| (from..from + rows).contains(&unfit.row));
+        Self {
+            columns: self.columns.iter().map(|column| column.slice(from, rows)).collect(),
+            rows,
+            unfit: unfit.map(|(place, unfit)| (*place, Unfit { row: unfit.row - from, ..unfit.clone() })).collect(),
+        }
+    }
+}
