@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod accounts;
+mod backfill;
 mod check;
 mod demo;
 mod options;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Demo(demo::Args),
     Check(check::Args),
     Run(run::Args),
+    Backfill(backfill::Args),
     Resume(resume::Args),
     Stop(stop::Args),
     Pause(pause::Args),
@@ -57,6 +59,7 @@ pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fau
             Command::Demo(args) => Box::pin(demo::perform(&args, global)).await,
             Command::Check(args) => check::perform(&args, global).await,
             Command::Run(args) => Box::pin(run::perform(&args, global)).await,
+            Command::Backfill(args) => Box::pin(backfill::perform(&args, global)).await,
             Command::Resume(args) => Box::pin(resume::perform(&args, global)).await,
             Command::Stop(args) => stop::perform(&args, global).await,
             Command::Pause(args) => pause::perform(&args, global).await,

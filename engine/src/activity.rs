@@ -114,6 +114,15 @@ pub enum Need {
         /// The object.
         object: String,
     },
+    /// A field of a related record, by its path.
+    Field {
+        /// The account.
+        account: String,
+        /// The object that the path begins at.
+        object: String,
+        /// Such as `Account.AccountNumber`.
+        path: String,
+    },
     /// A table of the database.
     Table(String),
 }

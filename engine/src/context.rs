@@ -1,6 +1,7 @@
 //! The context: the one door through which an activity sees the outside.
 
 mod notes;
+mod position;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::environment::{Environment, Limits};
-use crate::event::{Event, IndexWindow, Level, Segment, Tally, TaskId, Vars};
+use crate::event::{Backfill, Event, IndexWindow, Level, Segment, Tally, TaskId, Vars};
 use crate::expr::{Bound, Source, Values, Variable};
 use crate::failure::{Class, Failure};
 use crate::journal::Journal;
@@ -31,11 +32,9 @@ use crate::population::{Population, Writer};
 use crate::progress::Progress;
 
 pub use notes::Notes;
+pub use position::{POSITION_BYTES_MAX, POSITION_FILE_BYTES_MAX};
 
 use notes::set_option;
-
-/// The longest position of a task, in bytes of JSON: it goes into the journal.
-pub const POSITION_BYTES_MAX: usize = 12 * 1024;
 
 /// How many files one event names at most, so that it stays below what the store takes.
 const SEGMENTS_PER_EVENT_MAX: usize = 40;
@@ -57,7 +56,9 @@ pub struct Cx {
     pub(crate) inputs: Vec<Population>,
     pub(crate) vars_in: Vars,
     pub(crate) instance_vars_in: Vars,
+    /// As the journal has it.
     pub(crate) position: Value,
+    pub(crate) backfill: Option<Backfill>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) folder: PathBuf,
@@ -150,6 +151,19 @@ impl Cx {
         &self.environment.library
     }
 
+    /// A field of a record related to those of an object, by its path.
+    ///
+    /// # Errors
+    /// Where the CRM says that there is none, or cannot be asked.
+    pub async fn field(
+        &self,
+        account: &str,
+        object: &crate::outside::crm::Object,
+        path: &str,
+    ) -> Result<crate::outside::crm::ObjectField, Failure> {
+        self.environment.descriptions.field(&self.environment, account, object, path).await
+    }
+
     /// A description of the outside, kept or fetched.
     ///
     /// # Errors
@@ -189,13 +203,17 @@ impl Cx {
     /// # Errors
     /// Where it was told by another version of the activity.
     pub fn position<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
-        if self.position.is_null() {
-            return Ok(None);
-        }
-        serde_json::from_value(self.position.clone()).map(Some).map_err(|error| {
-            Failure::new(Class::Internal, format!("the position of this task is not understood: {error}"))
-                .help("stop the run and start the workflow again")
-        })
+        position::read(&self.position, &self.journal_folder().join(&self.folder))
+    }
+
+    /// The window that this import has instead of that of its automatic index, where the run is a backfill of it.
+    pub fn backfill(&self) -> Option<&Backfill> {
+        self.backfill.as_ref().filter(|backfill| backfill.is_of(&self.activity))
+    }
+
+    /// What this task has put on a port and what is durable of it.
+    pub fn sealed(&self, port: &str) -> Population {
+        Population::new(&self.journal_folder(), self.sealed.get(port).cloned().unwrap_or_default())
     }
 
     /// Reads an expression over columns.
@@ -339,7 +357,7 @@ impl Cx {
         }
         let due = self.last_seal.elapsed() >= Duration::from_secs(limits.segment_seconds.into());
         if self.sealing.is_none() && (bytes >= limits.segment_bytes || due) {
-            self.begin_seal(to_position(position)?).await;
+            self.begin_seal(self.to_position(position)?).await;
         }
         Ok(())
     }
@@ -350,8 +368,12 @@ impl Cx {
     /// Where the disk or the store does not take it.
     pub async fn seal(&mut self, position: &(impl Serialize + Sync)) -> Result<(), Failure> {
         self.record_seal().await?;
-        self.begin_seal(to_position(position)?).await;
+        self.begin_seal(self.to_position(position)?).await;
         self.record_seal().await
+    }
+
+    fn to_position(&self, position: &impl Serialize) -> Result<Value, Failure> {
+        position::write(position, &self.position, &self.journal_folder().join(&self.folder))
     }
 
     pub(crate) fn journal_folder(&self) -> PathBuf {
@@ -384,7 +406,13 @@ impl Cx {
 
     async fn record_seal(&mut self) -> Result<(), Failure> {
         let sealed = self.await_seal().await?;
-        Ok(self.journal.append(sealed).await?)
+        let position = match sealed.last() {
+            Some(Event::Sealed { position, .. }) => position.clone(),
+            _ => return Ok(()),
+        };
+        self.journal.append(sealed).await?;
+        self.position = position;
+        Ok(())
     }
 
     /// The events of the files that are on their way, once they have arrived; several where one would be too large.
@@ -454,14 +482,4 @@ pub(crate) async fn values<'a>(
         }
     }
     Ok(Values::new(vars.0, vars.1, Vars::new(), options, environment.clock.now(), time_zone))
-}
-
-fn to_position(position: &impl Serialize) -> Result<Value, Failure> {
-    let position = serde_json::to_value(position).map_err(|error| Failure::internal(error.to_string()))?;
-    let bytes = position.to_string().len();
-    if bytes > POSITION_BYTES_MAX {
-        let message = format!("the place to go on from has {bytes} bytes; the most is {POSITION_BYTES_MAX}");
-        return Err(Failure::new(Class::Limit, message));
-    }
-    Ok(position)
 }

@@ -1,15 +1,19 @@
-//! Descriptions of what CRMs have, kept in the data folder between runs.
+//! Descriptions of what CRMs have, kept in the data folder between runs: objects as `contacts.json`, fields of related
+//! records as `contacts.Account.Name.json`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::activity::Need;
 use crate::environment::Environment;
 use crate::failure::{Class, Failure};
 use crate::flow::Known;
-use crate::outside::crm::Object;
+use crate::outside::crm::{Object, ObjectField};
 
 /// Objects of CRMs, kept as `descriptions/<account>/<object>.json`.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub struct Descriptions {
     folder: PathBuf,
     /// What this process fetched itself.
     fresh: Mutex<HashMap<(String, String), Arc<Object>>>,
+    /// Fields of related records, likewise, by account, object and path.
+    fresh_fields: Mutex<HashMap<(String, String, String), ObjectField>>,
 }
 
 /// Whether the outside is asked, or only what is kept of it.
@@ -31,7 +37,7 @@ pub enum Ask {
 impl Descriptions {
     /// Those of a data folder.
     pub fn new(data: &Path) -> Self {
-        Self { folder: data.join("descriptions"), fresh: Mutex::default() }
+        Self { folder: data.join("descriptions"), fresh: Mutex::default(), fresh_fields: Mutex::default() }
     }
 
     /// An object: what was fetched by this process, else what the CRM says now, else what is kept.
@@ -52,22 +58,56 @@ impl Descriptions {
 
     async fn fetch(&self, environment: &Environment, account: &str, name: &str) -> Result<Arc<Object>, Failure> {
         let object = Arc::new(environment.crm(account)?.describe(name).await?);
-        self.keep(account, name, &object)?;
+        self.keep(account, name, &*object)?;
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         fresh.insert((account.to_owned(), name.to_owned()), Arc::clone(&object));
         Ok(object)
     }
 
+    /// A field of a related record: what was fetched by this process, else what the CRM says now.
+    ///
+    /// # Errors
+    /// Where the CRM says that there is none, or cannot be asked.
+    pub async fn field(
+        &self,
+        environment: &Environment,
+        account: &str,
+        object: &Object,
+        path: &str,
+    ) -> Result<ObjectField, Failure> {
+        let key = (account.to_owned(), object.name.clone(), path.to_owned());
+        let known = self.fresh_fields.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        match known {
+            Some(field) => Ok(field),
+            None => self.fetch_field(environment, account, object, path).await,
+        }
+    }
+
+    async fn fetch_field(
+        &self,
+        environment: &Environment,
+        account: &str,
+        object: &Object,
+        path: &str,
+    ) -> Result<ObjectField, Failure> {
+        let field = environment.crm(account)?.describe_path(object, path).await?;
+        self.keep(account, &field_name(&object.name, path), &field)?;
+        let key = (account.to_owned(), object.name.clone(), path.to_owned());
+        self.fresh_fields.lock().unwrap_or_else(PoisonError::into_inner).insert(key, field.clone());
+        Ok(field)
+    }
+
     fn path(&self, account: &str, name: &str) -> Option<PathBuf> {
         let sound =
             |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-        (sound(account) && sound(name)).then(|| self.folder.join(account).join(format!("{name}.json")))
+        let is_sound = sound(account) && name.split('.').all(sound);
+        is_sound.then(|| self.folder.join(account).join(format!("{name}.json")))
     }
 
-    fn keep(&self, account: &str, name: &str, object: &Object) -> Result<(), Failure> {
+    fn keep(&self, account: &str, name: &str, description: &impl Serialize) -> Result<(), Failure> {
         let Some(path) = self.path(account, name) else { return Ok(()) };
-        let text = serde_json::to_vec_pretty(object).map_err(|error| Failure::internal(error.to_string()))?;
-        let part = path.with_extension("part");
+        let text = serde_json::to_vec_pretty(description).map_err(|error| Failure::internal(error.to_string()))?;
+        let part = path.with_extension("json.part");
         let write = || {
             fs::create_dir_all(self.folder.join(account))?;
             fs::write(&part, text)?;
@@ -76,10 +116,14 @@ impl Descriptions {
         write().map_err(|error| Failure::io(format!("cannot keep {}", path.display()), &error))
     }
 
-    fn kept(&self, account: &str, name: &str) -> Option<Arc<Object>> {
+    fn kept<T: DeserializeOwned>(&self, account: &str, name: &str) -> Option<T> {
         let text = fs::read(self.path(account, name)?).ok()?;
-        serde_json::from_slice(&text).ok().map(Arc::new)
+        serde_json::from_slice(&text).ok()
     }
+}
+
+fn field_name(object: &str, path: &str) -> String {
+    format!("{object}.{path}")
 }
 
 impl Known {
@@ -98,6 +142,14 @@ impl Known {
                     let table = environment.database.table(name).await.map(Arc::new);
                     known.tables.insert(name.clone(), table);
                 }
+                Need::Field { account, object, path } => {
+                    // Objects come before their fields.
+                    let key = (account.clone(), object.clone());
+                    let Some(Ok(described)) = known.objects.get(&key).cloned() else { continue };
+                    if let Some(field) = describe_field(environment, account, &described, path, ask).await {
+                        known.fields.insert((account.clone(), object.clone(), path.clone()), field);
+                    }
+                }
                 Need::Object { .. } | Need::Account(_) => {}
             }
         }
@@ -113,15 +165,34 @@ async fn describe(
     ask: Ask,
 ) -> Option<Result<Arc<Object>, Failure>> {
     let descriptions = &environment.descriptions;
-    let kept = descriptions.kept(account, object);
+    let kept = descriptions.kept(account, object).map(Arc::new);
     if ask == Ask::Kept {
         return kept.map(Ok);
     }
-    match descriptions.fetch(environment, account, object).await {
+    Some(or_kept(descriptions.fetch(environment, account, object).await, kept, account, object))
+}
+
+async fn describe_field(
+    environment: &Environment,
+    account: &str,
+    object: &Object,
+    path: &str,
+    ask: Ask,
+) -> Option<Result<ObjectField, Failure>> {
+    let descriptions = &environment.descriptions;
+    let kept = descriptions.kept(account, &field_name(&object.name, path));
+    if ask == Ask::Kept {
+        return kept.map(Ok);
+    }
+    Some(or_kept(descriptions.fetch_field(environment, account, object, path).await, kept, account, path))
+}
+
+fn or_kept<T>(fetched: Result<T, Failure>, kept: Option<T>, account: &str, what: &str) -> Result<T, Failure> {
+    match fetched {
         Err(failure) if failure.class != Class::Config => {
-            tracing::warn!(account, object, %failure, "the description could not be fetched");
-            Some(kept.ok_or(failure))
+            tracing::warn!(account, what, %failure, "the description could not be fetched");
+            kept.ok_or(failure)
         }
-        fetched => Some(fetched),
+        fetched => fetched,
     }
 }

@@ -186,6 +186,7 @@ impl Driver {
         let missing = run.missing(&task);
         let inputs = inputs(&self.environment, &self.journal, &run, &task);
         let instance_vars_in = run.instance_vars.clone();
+        let backfill = run.backfill.clone();
         drop(run);
         let cancelled = Arc::new(AtomicBool::new(false));
         let progress = Arc::new(Progress::default());
@@ -206,6 +207,7 @@ impl Driver {
             vars_in: task.vars_in.clone(),
             instance_vars_in,
             position: task.position.clone(),
+            backfill,
             progress,
             cancelled: Arc::clone(&cancelled),
             folder: format!("{id}-{}", task.activity).into(),

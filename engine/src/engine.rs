@@ -13,12 +13,12 @@ use crate::describe::Ask;
 use crate::driver::{Board, Driver, Order, first_vars};
 use crate::enter::Entering;
 use crate::environment::Environment;
-use crate::event::{Event, Recorded, Vars};
+use crate::event::{Backfill, Event, Recorded, Vars};
 use crate::failure::{Class, Failure};
 use crate::flow::Known;
 use crate::journal::{AppendError, Journal};
 use crate::outside::store::RunId;
-use crate::problem::Problem;
+use crate::problem::{Problem, suggestion};
 use crate::retention;
 use crate::run::{Run, Status};
 use crate::schema::Schemas;
@@ -121,10 +121,27 @@ impl Engine {
     /// # Errors
     /// Where the workflow is not right, or the data folder does not take it.
     pub async fn start(self: &Arc<Self>, file: &str, text: &str, vars: Vars) -> Result<(RunId, Driven), NotStarted> {
+        self.start_with(file, text, vars, None).await
+    }
+
+    /// Starts a run of a workflow whose imports have another window than that of their automatic index, and drives it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); and where the window is none, or no import has an automatic index.
+    pub async fn start_with(
+        self: &Arc<Self>,
+        file: &str,
+        text: &str,
+        vars: Vars,
+        backfill: Option<Backfill>,
+    ) -> Result<(RunId, Driven), NotStarted> {
         let name = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let workflow = self.ready(file, name, text).await?;
+        if let Some(backfill) = &backfill {
+            check_backfill(&workflow, backfill)?;
+        }
         let vars = first_vars(&workflow, &vars);
-        self.begin(workflow, text, vars, None).await
+        self.begin(workflow, text, vars, None, backfill).await
     }
 
     /// Starts a run of the file that another run began with, at one of its activities, with records of its own: only
@@ -140,7 +157,7 @@ impl Engine {
     ) -> Result<(RunId, Driven), NotStarted> {
         let text = self.text(origin).await?;
         let workflow = self.ready(&self.pinned(origin).display().to_string(), origin.workflow(), &text).await?;
-        self.begin(workflow, &text, vars, Some(entering)).await
+        self.begin(workflow, &text, vars, Some(entering), None).await
     }
 
     /// The workflow, where nothing is wrong with it as the outside is now.
@@ -159,6 +176,7 @@ impl Engine {
         text: &str,
         vars: Vars,
         entering: Option<Entering>,
+        backfill: Option<Backfill>,
     ) -> Result<(RunId, Driven), NotStarted> {
         let name = workflow.name.as_str();
         let file = blake3::hash(text.as_bytes()).to_hex().to_string();
@@ -172,7 +190,7 @@ impl Engine {
             None => None,
         };
         let journal = self.journal(&id, Run::new(Arc::clone(&workflow.graph)));
-        let started = Event::Started { workflow: name.to_owned(), file, vars, entry };
+        let started = Event::Started { workflow: name.to_owned(), file, vars, entry, backfill };
         journal.append(vec![started]).await.map_err(Failure::from)?;
         drop(numbering);
         Ok((id, self.drive(workflow, journal)))
@@ -353,6 +371,32 @@ impl Engine {
             fs::File::open(&folder)?.sync_all()
         };
         write().map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))
+    }
+}
+
+fn check_backfill(workflow: &Workflow, backfill: &Backfill) -> Result<(), Failure> {
+    let wrong = |message: String| Err(Failure::new(Class::Config, message));
+    if backfill.from >= backfill.to {
+        let message =
+            format!("the backfill ends at {}, which is not after its beginning, {}", backfill.to, backfill.from);
+        return wrong(message);
+    }
+    let is_indexed =
+        |name: &str| workflow.activities.get(name).is_some_and(|node| node.activity.index_option().is_some());
+    let mut indexed = workflow.activities.keys().map(String::as_str).filter(|name| is_indexed(name)).peekable();
+    match &backfill.activity {
+        None if indexed.peek().is_none() => {
+            wrong(format!("no import of {} has an automatic index, so there is no window to fill", workflow.name))
+        }
+        Some(activity) if !is_indexed(activity) => {
+            let names: Vec<&str> = indexed.collect();
+            let failure = Failure::new(Class::Config, format!("\"{activity}\" is no import with an automatic index"));
+            Err(match suggestion(activity, names.iter().copied()) {
+                Some(help) => failure.help(help),
+                None => failure,
+            })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -47,6 +47,9 @@ pub enum Event {
         /// Where it begins instead of at its roots.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         entry: Option<Entry>,
+        /// The window that imports have instead of that of their automatic index.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        backfill: Option<Backfill>,
     },
     /// A task began, or began again. Its first beginning takes the arrivals it works on.
     TaskStarted {
@@ -163,6 +166,26 @@ pub struct Entry {
     pub activity: String,
     /// The population that arrives there.
     pub population: Vec<Segment>,
+}
+
+/// A window of time that is imported again. The options of the automatic indexes stay where they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backfill {
+    /// The first instant that is imported.
+    pub from: Timestamp,
+    /// The first instant that is not.
+    pub to: Timestamp,
+    /// The import that it is for; all that have an automatic index where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<String>,
+}
+
+impl Backfill {
+    /// Whether it is for this activity.
+    pub fn is_of(&self, activity: &str) -> bool {
+        self.activity.as_deref().is_none_or(|only| only == activity)
+    }
 }
 
 /// What follows a failure.

@@ -10,7 +10,7 @@ use crate::activity::Columns;
 use crate::document::Document;
 use crate::expr::{Bound, ExprError, Source};
 use crate::failure::{Class, Failure};
-use crate::outside::crm::{Object, System};
+use crate::outside::crm::{Object, ObjectField, System};
 use crate::outside::database::Table;
 use crate::problem::{Problem, suggestion};
 use crate::types::Type;
@@ -22,6 +22,8 @@ pub struct Known {
     pub accounts: BTreeMap<String, &'static System>,
     /// Objects by account and name.
     pub objects: BTreeMap<(String, String), Result<Arc<Object>, Failure>>,
+    /// Fields of related records by account, object and path.
+    pub fields: BTreeMap<(String, String, String), Result<ObjectField, Failure>>,
     /// Tables by name.
     pub tables: BTreeMap<String, Result<Arc<Table>, Failure>>,
     /// Functions that scripts share, by file name.
@@ -73,6 +75,26 @@ impl FlowCx<'_> {
             None => {
                 self.unchecked.insert(format!(
                     "the fields of {object} in {account}: their description was not fetched yet; a run fetches it"
+                ));
+            }
+        }
+        None
+    }
+
+    /// A field of a related record, where it is known; else a problem, or a note that it could not be checked.
+    pub fn field(&mut self, pointer: &str, account: &str, object: &str, path: &str) -> Option<ObjectField> {
+        match self.known.fields.get(&(account.to_owned(), object.to_owned(), path.to_owned())) {
+            Some(Ok(field)) => return Some(field.clone()),
+            Some(Err(failure)) if failure.class == Class::Config => {
+                let failure = failure.clone();
+                self.problem(pointer, "unknown-field", failure.message, failure.help);
+            }
+            Some(Err(failure)) => {
+                self.unchecked.insert(format!("{path} of {object} in {account}: {failure}"));
+            }
+            None => {
+                self.unchecked.insert(format!(
+                    "{path} of {object} in {account}: its description was not fetched yet; a run fetches it"
                 ));
             }
         }

@@ -38,7 +38,7 @@ use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::event::{ArrivalId, Entry, Event, IndexWindow, Recorded, Segment, Tally, TaskId, Then, Vars};
+use crate::event::{ArrivalId, Backfill, Entry, Event, IndexWindow, Recorded, Segment, Tally, TaskId, Then, Vars};
 use crate::failure::Failure;
 use crate::graph::Graph;
 
@@ -60,6 +60,8 @@ pub struct Run {
     pub file: String,
     /// Where it began instead of at its roots.
     pub entry: Option<Entry>,
+    /// The window that its imports have instead of that of their automatic index.
+    pub backfill: Option<Backfill>,
     /// When it began.
     pub started: Option<Timestamp>,
     /// When it ended.
@@ -161,6 +163,7 @@ impl Run {
             workflow: String::new(),
             file: String::new(),
             entry: None,
+            backfill: None,
             started: None,
             ended: None,
             tasks: Vec::new(),
@@ -291,11 +294,12 @@ impl Run {
     /// Takes in an event that is legal.
     fn step(&mut self, Recorded { at, event, .. }: &Recorded) {
         match event {
-            Event::Started { workflow, file, vars, entry } => {
+            Event::Started { workflow, file, vars, entry, backfill } => {
                 workflow.clone_into(&mut self.workflow);
                 file.clone_into(&mut self.file);
                 self.started = Some(*at);
                 self.instance_vars = vars.clone();
+                self.backfill.clone_from(backfill);
                 self.begin(entry.clone());
             }
             Event::TaskStarted { task, activity, attempt, takes } => {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::engine::{Driven, Engine};
-use engine::event::{Event, Recorded, TaskId, Vars};
+use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
 use engine::outside::store::{Expect, OptionChange, OptionValue, RunId};
 use engine::run::{Run, Status};
@@ -50,6 +50,9 @@ pub struct Submission {
     /// Variables it begins with.
     #[serde(default)]
     pub vars: Vars,
+    /// The window that imports have instead of that of their automatic index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Backfill>,
 }
 
 /// A run that began.
@@ -102,7 +105,8 @@ impl Service {
         // Whoever asked may go away; a run that has begun is driven all the same.
         let start = tokio::spawn(async move {
             let file = submission.file.display().to_string();
-            let (run, _) = service.engine.start(&file, &submission.text, submission.vars).await?;
+            let (run, _) =
+                service.engine.start_with(&file, &submission.text, submission.vars, submission.backfill).await?;
             let origin = Origin { file: submission.file, config: submission.config };
             origin.keep(&service.engine.environment.run_folder(&run));
             Ok(Began { run, events: 0 })

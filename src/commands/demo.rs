@@ -111,7 +111,7 @@ fn what_next(args: &Args, sandbox: &Sandbox, folder: &Path, file: &Path, run: &R
 
 /// Runs the workflow and shows its counts; none where it did not finish, which was told.
 async fn one_run(file: &Path, project: &Arc<Project>, global: &Global) -> Result<Option<RunView>, Fault> {
-    let (run, view, follower) = run::start(file, project, Vars::new()).await?;
+    let (run, view, follower) = run::start(file, project, Vars::new(), None).await?;
     follower.end().await;
     show::transitions(&view.transitions).iter().for_each(|line| terminal::line(line));
     if view.status == Status::Finished {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use activities::PALETTE;
 use engine::check;
-use engine::event::Vars;
+use engine::event::{Backfill, Vars};
 use engine::failure::{Class, Failure};
 use engine::outside::store::RunId;
 use engine::run::Status;
@@ -45,7 +45,7 @@ pub(crate) struct Args {
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let project = global.project(Some(&args.file))?;
     let vars = args.vars.iter().cloned().collect();
-    let (run, view, follower) = start(&args.file, &project, vars).await?;
+    let (run, view, follower) = start(&args.file, &project, vars, None).await?;
     let code = ended(&run, &view, global);
     follower.end().await;
     Ok(code)
@@ -56,6 +56,7 @@ pub(super) async fn start(
     file: &Path,
     project: &Arc<Project>,
     vars: Vars,
+    backfill: Option<Backfill>,
 ) -> Result<(RunId, RunView, Follower), Fault> {
     let text = read(file)?;
     check_alone(file, &text, project).await?;
@@ -65,6 +66,7 @@ pub(super) async fn start(
         config: project.config_file.clone(),
         identity: project.identity.clone(),
         vars,
+        backfill,
     };
     let mut follower = Follower::new(Arc::clone(project)).await?;
     let began = follower.once(async |client| client.post::<Began>("/runs", &submission).await).await;

@@ -76,7 +76,13 @@ fn simulate(graph: &Arc<Graph>, choices: &[u8]) -> Option<(Vec<Recorded>, Run)> 
     };
     record(
         &mut run,
-        Event::Started { workflow: "w".into(), file: String::new(), vars: Default::default(), entry: None },
+        Event::Started {
+            workflow: "w".into(),
+            file: String::new(),
+            vars: Default::default(),
+            entry: None,
+            backfill: None,
+        },
     );
     let mut working: Vec<TaskId> = Vec::new();
     let mut choices = choices.iter().copied().cycle();
@@ -233,7 +239,13 @@ fn a_join_goes_on_once_what_is_missing_can_no_longer_arrive() {
     };
     apply(
         &mut run,
-        Event::Started { workflow: "w".into(), file: String::new(), vars: Default::default(), entry: None },
+        Event::Started {
+            workflow: "w".into(),
+            file: String::new(),
+            vars: Default::default(),
+            entry: None,
+            backfill: None,
+        },
     );
     for ready in run.ready(Timestamp::MAX) {
         let Ready::Begin { task, activity, takes } = ready else { panic!("{ready:?}") };
@@ -270,6 +282,7 @@ fn a_run_with_an_entry_begins_there_with_its_population_and_nothing_before_it_wo
         workflow: "w".into(),
         file: String::new(),
         vars: Default::default(),
+        backfill: None,
         entry: Some(Entry { activity: activity.to_owned(), population: vec![file.clone()] }),
     };
     let mut run = Run::new(Arc::clone(&graph));
@@ -296,7 +309,16 @@ fn the_time_that_a_task_stood_suspended_is_told_apart() {
     let vertices = IndexMap::from([("only".to_owned(), Vertex::default())]);
     let mut run = Run::new(Arc::new(Graph::new(vertices)));
     let mut apply = |second: usize, event: Event| run.apply(&recorded(second, event)).unwrap();
-    apply(0, Event::Started { workflow: "w".into(), file: String::new(), vars: Default::default(), entry: None });
+    apply(
+        0,
+        Event::Started {
+            workflow: "w".into(),
+            file: String::new(),
+            vars: Default::default(),
+            entry: None,
+            backfill: None,
+        },
+    );
     let takes = vec![ArrivalId { from: 0, port: String::new(), to: "only".to_owned() }];
     apply(1, Event::TaskStarted { task: 1, activity: "only".into(), attempt: 1, takes });
     apply(3, Event::TaskFailed { task: 1, failure: Failure::new(Class::Data, "no"), then: Then::Suspend });

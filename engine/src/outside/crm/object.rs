@@ -47,6 +47,14 @@ impl Object {
         self.keys.iter().find(same)
     }
 
+    /// The object with fields of related records, each named by its path.
+    #[must_use]
+    pub fn with_fields(&self, fields: impl IntoIterator<Item = ObjectField>) -> Self {
+        let mut object = self.clone();
+        object.fields.extend(fields.into_iter().map(|field| (field.name.clone(), field)));
+        object
+    }
+
     /// The field of the automatic index: the first of `candidates` that this object has as a date and time.
     pub fn index_field(&self, candidates: &[&str]) -> Option<&ObjectField> {
         candidates.iter().find_map(|name| self.fields.get(*name)).filter(|field| field.is_date_time())
