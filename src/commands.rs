@@ -12,6 +12,7 @@ mod run;
 mod runs;
 mod sandbox;
 mod schema;
+mod secrets;
 mod show;
 mod stop;
 
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     Preview(preview::Args),
     Options(options::Args),
     Accounts(accounts::Args),
+    Secrets(secrets::Args),
     Sandbox(sandbox::Args),
     Schema(schema::Args),
 }
@@ -68,6 +70,7 @@ pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fau
             Command::Preview(args) => preview::perform(&args, global).await,
             Command::Options(args) => options::perform(&args, global).await,
             Command::Accounts(args) => accounts::perform(&args, global).await,
+            Command::Secrets(args) => secrets::perform(&args, global),
             Command::Sandbox(args) => sandbox::perform(&args, global).await,
             Command::Schema(args) => Ok(schema::perform(&args)),
         }

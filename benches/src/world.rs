@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crm::dynamics::{Dynamics, DynamicsAccount};
-use crm::secret::SecretSource;
+use crm::secret::NoVault;
 use database::Sqlite;
 use engine::activity::Spec;
 use engine::describe::Descriptions;
@@ -76,7 +76,7 @@ fn palette() -> &'static [&'static Spec] {
 /// An account of Dynamics, as its configuration says.
 pub(crate) fn dynamics(account: Value) -> Fallible<Arc<dyn Crm>> {
     let account: DynamicsAccount = serde_json::from_value(account)?;
-    Ok(Arc::new(Dynamics::new("dynamics", account, SecretSource::resolve)?))
+    Ok(Arc::new(Dynamics::new("dynamics", account, |source| source.resolve(&NoVault))?))
 }
 
 /// Runs a workflow to its end.

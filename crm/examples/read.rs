@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crm::dynamics::{Dynamics, DynamicsAccount};
-use crm::secret::SecretSource;
+use crm::secret::NoVault;
 use engine::outside::crm::{Crm, Read, ReadField};
 use futures::StreamExt;
 use sandbox::{Options, Sandbox};
@@ -35,7 +35,7 @@ async fn main() {
         "clientId": sandbox.client_id(), "clientSecret": sandbox.client_secret(),
     }))
     .unwrap();
-    let crm = Dynamics::new("dynamics", account, SecretSource::resolve).unwrap();
+    let crm = Dynamics::new("dynamics", account, |source| source.resolve(&NoVault)).unwrap();
     let object = Arc::new(crm.describe("contacts").await.unwrap());
     let fields = FIELDS.iter().map(|name| ReadField { field: object.fields[*name].clone(), raw: false }).collect();
     let read = Arc::new(Read::new(object, fields));

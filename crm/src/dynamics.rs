@@ -49,7 +49,7 @@ pub struct Dynamics {
 impl Dynamics {
     /// An account of this name; nothing is sent yet.
     ///
-    /// `resolve` finds the secret, as [`SecretSource::resolve`] does where there is no encrypted store.
+    /// `resolve` finds the secret, as [`SecretSource::resolve`] does.
     ///
     /// # Errors
     /// `Class::Config` where an address is missing, malformed or not encrypted, where the secret stands in the

@@ -33,12 +33,14 @@ impl fmt::Debug for Secret {
 
 /// Where a secret comes from.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a secret is { \"env\": \"NAME\" } or { \"file\": \"path\" }")]
+#[serde(untagged, expecting = "a secret is { \"env\": \"NAME\" }, { \"file\": \"path\" } or { \"stored\": \"NAME\" }")]
 pub enum SecretSource {
     /// `{ "env": "NAME" }`: an environment variable of Campanile's process.
     Env(EnvSecret),
     /// `{ "file": "path" }`: a file's content, without the line end.
     File(FileSecret),
+    /// `{ "stored": "NAME" }`: in the encrypted store of the data folder, see `campanile secrets`.
+    Stored(StoredSecret),
     /// The secret itself, accepted only for loopback addresses.
     Literal(Secret),
 }
@@ -59,18 +61,59 @@ pub struct FileSecret {
     pub file: PathBuf,
 }
 
+/// A secret in the encrypted store.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoredSecret {
+    /// Its name there.
+    pub stored: String,
+}
+
+/// The encrypted store of secrets.
+pub trait Vault: Send + Sync {
+    /// A secret by its name.
+    ///
+    /// # Errors
+    /// `Class::Config` where there is none, or the key does not open it.
+    fn read(&self, name: &str) -> Result<Secret, Failure>;
+
+    /// Keeps a secret, such as a refresh token that replaces the one before.
+    ///
+    /// # Errors
+    /// Where the disk does not take it.
+    fn keep(&self, name: &str, secret: &Secret) -> Result<(), Failure>;
+}
+
+/// Where there is no store of secrets.
+#[derive(Debug, Clone, Copy)]
+pub struct NoVault;
+
+impl Vault for NoVault {
+    fn read(&self, name: &str) -> Result<Secret, Failure> {
+        Err(Failure::new(Class::Config, format!("there is no store of secrets to find {name} in")))
+    }
+
+    fn keep(&self, name: &str, _: &Secret) -> Result<(), Failure> {
+        Err(Failure::new(Class::Config, format!("there is no store of secrets to keep {name} in")))
+    }
+}
+
 impl SecretSource {
     /// Whether the secret stands in the configuration itself.
     pub fn is_literal(&self) -> bool {
         matches!(self, Self::Literal(_))
     }
 
-    /// Reads the secret from this process's environment or from its file.
+    /// Reads the secret from this process's environment, from its file, or from the store.
     ///
     /// # Errors
-    /// `Class::Config` where the variable or the file is missing, unreadable or empty; the message names it.
-    pub fn resolve(&self) -> Result<Secret, Failure> {
+    /// `Class::Config` where the variable, the file or the stored secret is missing, unreadable or empty; the message
+    /// names it.
+    pub fn resolve(&self, vault: &dyn Vault) -> Result<Secret, Failure> {
         let (place, text) = match self {
+            Self::Stored(StoredSecret { stored }) => {
+                (format!("the stored secret {stored}"), vault.read(stored)?.reveal().to_owned())
+            }
             Self::Literal(secret) => ("the secret in the configuration".to_owned(), secret.reveal().to_owned()),
             Self::Env(EnvSecret { env }) => {
                 let place = format!("the environment variable {env}");
@@ -104,12 +147,12 @@ mod tests {
     fn a_secret_is_not_in_any_debug_output_and_a_file_loses_its_line_end() {
         let source: SecretSource = serde_json::from_str(r#""canary-7f3a""#).unwrap();
         assert!(source.is_literal());
-        assert!(!format!("{source:?} {:?}", source.resolve().unwrap()).contains("canary"));
+        assert!(!format!("{source:?} {:?}", source.resolve(&NoVault).unwrap()).contains("canary"));
 
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "s3cret\n").unwrap();
         let source = SecretSource::File(FileSecret { file: file.path().to_owned() });
-        assert_eq!(source.resolve().unwrap().reveal(), "s3cret");
+        assert_eq!(source.resolve(&NoVault).unwrap().reveal(), "s3cret");
         assert!(serde_json::from_str::<SecretSource>(r#"{"env":"A","file":"b"}"#).is_err());
     }
 }

@@ -4,21 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crm::dynamics::{self, Dynamics};
-use crm::secret::SecretSource;
+use crm::secret::Vault;
 use engine::outside::crm::{Account, Crm};
 
 use crate::config;
 
 /// The accounts by name.
-pub(crate) fn open(accounts: &BTreeMap<String, config::Account>) -> BTreeMap<String, Account> {
-    accounts.iter().map(|(name, account)| (name.clone(), one(name.clone(), account.clone()))).collect()
+pub(crate) fn open(accounts: &BTreeMap<String, config::Account>, vault: &Arc<dyn Vault>) -> BTreeMap<String, Account> {
+    let account = |(name, account): (&String, &config::Account)| {
+        (name.clone(), one(name.clone(), account.clone(), Arc::clone(vault)))
+    };
+    accounts.iter().map(account).collect()
 }
 
 /// Each kind of CRM stands here once.
-fn one(name: String, account: config::Account) -> Account {
+fn one(name: String, account: config::Account, vault: Arc<dyn Vault>) -> Account {
     match account {
         config::Account::Dynamics(account) => Account::new(&dynamics::SYSTEM, move || {
-            let made = Dynamics::new(&name, account.clone(), SecretSource::resolve)?;
+            let made = Dynamics::new(&name, account.clone(), |source| source.resolve(&*vault))?;
             Ok(Arc::new(made) as Arc<dyn Crm>)
         }),
     }

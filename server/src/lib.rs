@@ -20,5 +20,6 @@ mod owner;
 pub mod preview;
 pub mod project;
 pub mod refusal;
+pub mod secrets;
 pub mod service;
 pub mod view;

@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crm::secret::Vault;
 use engine::activity::Palette;
 use engine::describe::Descriptions;
 use engine::engine::Engine;
@@ -17,6 +18,7 @@ use store::{Memory, OnDisk};
 use crate::accounts;
 use crate::database::{Lazy, Missing};
 use crate::project::Project;
+use crate::secrets::Secrets;
 
 /// The data folder holds people's records: only its owner may look into it.
 const FOLDER_MODE: u32 = 0o700;
@@ -69,7 +71,7 @@ fn engine(project: &Project, palette: Palette, store: Arc<dyn Store>, missing: M
         store,
         clock: Arc::new(SystemClock),
         database: Arc::new(Lazy::new(&project.database, missing)),
-        accounts: accounts::open(&project.config.accounts),
+        accounts: accounts::open(&project.config.accounts, &(Arc::new(Secrets::of(&project.data)) as Arc<dyn Vault>)),
         descriptions: Descriptions::new(&project.data),
         palette,
         folder: project.data.clone(),

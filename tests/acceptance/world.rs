@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use crm::dynamics::{Dynamics, DynamicsAccount};
+use crm::secret::NoVault;
 use database::Sqlite;
 use engine::describe::Descriptions;
 use engine::engine::{Driven, Engine, NotStarted};
@@ -81,7 +82,7 @@ impl World {
             "limits": { "retries": 0 },
         }))
         .unwrap();
-        let dynamics = Dynamics::new("dynamics", account, |secret| secret.resolve()).unwrap();
+        let dynamics = Dynamics::new("dynamics", account, |secret| secret.resolve(&NoVault)).unwrap();
         let accounts = BTreeMap::from([("dynamics".to_owned(), Account::from(Arc::new(dynamics) as Arc<dyn Crm>))]);
         let folder = self.folder.path();
         Arc::new(Engine::new(Arc::new(Environment {

@@ -6,4 +6,5 @@ mod bad_input;
 mod beside;
 mod command_line;
 mod kill;
+mod secrets;
 mod world;

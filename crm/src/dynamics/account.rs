@@ -103,6 +103,7 @@ fn address(name: &str, key: &str, text: &str) -> Result<Url, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::NoVault;
 
     fn account(url: &str, secret: &str) -> DynamicsAccount {
         let text = format!(r#"{{"url":"{url}","tenantId":"t-1","clientId":"c","clientSecret":{secret}}}"#);
@@ -136,14 +137,17 @@ mod tests {
     fn a_secret_in_the_configuration_is_accepted_for_loopback_addresses_only() {
         let remote = account("https://contoso.crm4.dynamics.com", "\"canary\"");
         let root = remote.root("dynamics").unwrap();
-        let failure = remote.credentials("dynamics", &root, SecretSource::resolve).unwrap_err();
+        let failure = remote.credentials("dynamics", &root, |source| source.resolve(&NoVault)).unwrap_err();
         assert!(failure.message.contains("in the configuration") && !format!("{failure:?}").contains("canary"));
 
         let mut local = account("http://127.0.0.1:8080", "\"canary\"");
         let root = local.root("dynamics").unwrap();
-        assert!(local.credentials("dynamics", &root, SecretSource::resolve).is_err(), "the token goes to Entra");
+        assert!(
+            local.credentials("dynamics", &root, |source| source.resolve(&NoVault)).is_err(),
+            "the token goes to Entra"
+        );
         local.token_url = Some("http://localhost:8080/t/oauth2/v2.0/token".to_owned());
-        let credentials = local.credentials("dynamics", &root, SecretSource::resolve).unwrap();
+        let credentials = local.credentials("dynamics", &root, |source| source.resolve(&NoVault)).unwrap();
         assert_eq!(credentials.scope, "http://127.0.0.1:8080/.default");
         assert!(!format!("{local:?} {credentials:?}").contains("canary"));
     }

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use crm::dynamics::{Dynamics, DynamicsAccount};
-use crm::secret::SecretSource;
+use crm::secret::NoVault;
 use engine::expr::Expr;
 use engine::failure::Failure;
 use engine::outside::crm::{Crm, Cursor, Object, OrderBy, Page, Read, ReadField, Window};
@@ -41,7 +41,7 @@ pub(crate) fn connect(sandbox: &Sandbox, secret: &str, limits: Value) -> Dynamic
         "clientId": sandbox.client_id(), "clientSecret": secret, "limits": limits,
     }))
     .unwrap();
-    Dynamics::new("dynamics", account, SecretSource::resolve).unwrap()
+    Dynamics::new("dynamics", account, |source| source.resolve(&NoVault)).unwrap()
 }
 
 impl World {
