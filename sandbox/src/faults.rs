@@ -14,6 +14,7 @@ pub enum Route {
     /// Who the caller is.
     Whoami,
     /// Descriptions of tables and columns.
+    #[serde(alias = "describe")]
     Metadata,
     /// The first page of a query, or a count.
     Query,
@@ -29,6 +30,8 @@ pub enum Route {
     Bulk,
     /// One operation of a batch, one record of a bulk operation. `any` does not mean these.
     Part,
+    /// What was changed or deleted in a span of time.
+    Replication,
     /// Something else in the CRM's protocol.
     Other,
     /// Every one of these (of a fault only).

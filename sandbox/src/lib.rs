@@ -8,6 +8,8 @@
 //!
 //! - **Dataverse** (`dataverse/`): token endpoint, `WhoAmI`, service document, `EntityDefinitions`, queries with paging, single
 //!   reads and writes, `$batch`, bulk messages. Not yet: change tracking, `$expand`, `$apply`, `FetchXML`, CSDL.
+//! - **Salesforce** (`salesforce/`): logins, describe, SOQL, single records, collections, composite, `getUpdated` and
+//!   `getDeleted`. Not yet: Bulk API 2.0.
 //! - **Records** (`data/`): any number of generated people and companies that are never stored, and an overlay of what was
 //!   written since.
 //! - **Clock** (`clock.rs`), **faults** (`faults.rs`), **logs** of requests and changes (`log.rs`), and the controls of all
@@ -19,9 +21,11 @@ mod data;
 mod dataverse;
 mod faults;
 mod guid;
+mod jwt;
 mod log;
 mod random;
 mod reply;
+mod salesforce;
 mod sandbox;
 mod server;
 mod state;
@@ -34,5 +38,8 @@ pub use dataverse::Limits;
 pub use faults::{Edit, Fault, FaultReport, RetryAfter, Route};
 pub use guid::Guid;
 pub use log::{Change, ChangeKind, FieldChange, Request};
+pub use salesforce::{
+    DuplicateRule, JobFailure, SalesforceAdmin, SalesforceField, SalesforceOptions, SalesforceSettings, ValidationRule,
+};
 pub use sandbox::{Error, Options, Sandbox, Tls};
 pub use tls::TlsError;

@@ -16,9 +16,13 @@ pub(crate) const HEADERS_LOGGED: &[&str] = &[
     "accept-encoding",
     "content-type",
     "if-match",
+    "if-modified-since",
     "if-none-match",
+    "if-unmodified-since",
     "odata-version",
     "prefer",
+    "sforce-duplicate-rule-header",
+    "sforce-query-options",
     "user-agent",
 ];
 

@@ -18,6 +18,7 @@ use crate::{
     dataverse::{self, Tokens},
     guid::Guid,
     random::mix,
+    salesforce::{self, SalesforceOptions},
     server,
     state::{Organisation, State},
     tls::{self, TlsError},
@@ -46,6 +47,8 @@ pub struct Options {
     pub frozen: bool,
     /// The application's secret; without it, one made of the seed.
     pub client_secret: Option<String>,
+    /// Generated records of the Salesforce organisation; they are not those of Dataverse.
+    pub salesforce: SalesforceOptions,
     /// Listens encrypted as well, on a port of its own.
     pub tls: Option<Tls>,
 }
@@ -98,7 +101,17 @@ pub struct Sandbox {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { port: 0, contacts: 0, accounts: 0, seed: 1, now: None, frozen: false, client_secret: None, tls: None }
+        Self {
+            port: 0,
+            contacts: 0,
+            accounts: 0,
+            seed: 1,
+            now: None,
+            frozen: false,
+            client_secret: None,
+            tls: None,
+            salesforce: SalesforceOptions::default(),
+        }
     }
 }
 
@@ -191,8 +204,25 @@ impl Sandbox {
         &self.admin
     }
 
+    /// What a client of the Salesforce organisation must be told: `url` (of the instance and of the login), `clientId`,
+    /// `clientSecret`, `username`, `password`, `securityToken`, `refreshToken`.
+    pub fn salesforce(&self) -> Json {
+        let sessions = self.state.salesforce.sessions();
+        let ids = &sessions.credentials;
+        json!({
+            "url": self.url(),
+            "clientId": ids.client_id,
+            "clientSecret": ids.client_secret,
+            "username": ids.username,
+            "password": ids.password,
+            "securityToken": ids.security_token,
+            "refreshToken": sessions.refresh_token(),
+        })
+    }
+
     /// All that a client must be told, as one JSON object: `dynamics`, `tokenUrl`, `tenantId`, `clientId`, `clientSecret`,
-    /// `admin`; with TLS also `dynamicsTls`, `tokenUrlTls` and `authorityFile`.
+    /// `admin`, and `salesforce` with what [`Sandbox::salesforce`] tells; with TLS also `dynamicsTls`, `tokenUrlTls` and
+    /// `authorityFile`.
     pub fn describe(&self) -> Json {
         let mut description = json!({
             "dynamics": self.url(),
@@ -201,6 +231,7 @@ impl Sandbox {
             "clientId": self.client_id(),
             "clientSecret": self.client_secret(),
             "admin": self.admin_url(),
+            "salesforce": self.salesforce(),
         });
         if let (Some(url), Some(file)) = (self.tls_url(), self.authority_file()) {
             description["tokenUrlTls"] = format!("{url}/{}/oauth2/v2.0/token", self.tenant_id()).into();
@@ -257,5 +288,6 @@ fn state(options: &Options) -> State {
     let secret = options.client_secret.clone().unwrap_or_else(|| format!("{:016x}~sandbox", mix(seed, 909)));
     let tokens = Tokens::new(id(905).to_string(), id(907).to_string(), secret, mix(seed, 911));
     let store = Store::new(dataverse::tables(others, until));
-    State::new(Clock::new(start, options.frozen), organisation, store, tokens, seed)
+    let salesforce = salesforce::Org::new(options.salesforce, seed, until);
+    State::new(Clock::new(start, options.frozen), (organisation, salesforce), store, tokens, seed)
 }

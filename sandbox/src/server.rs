@@ -30,12 +30,13 @@ use crate::{
     log::{self, HEADERS_LOGGED},
     random::mix,
     reply::Reply,
+    salesforce,
     state::State,
     time,
 };
 
 /// Longest request body in bytes.
-const BODY_MAX: usize = 64 * 1024 * 1024;
+const BODY_MAX: usize = 160 * 1024 * 1024;
 
 /// Pieces a second in which a slowed body is sent.
 const PIECES_PER_SECOND: u64 = 10;
@@ -125,7 +126,9 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
         is_tls: head.extensions.get::<Encrypted>().is_some(),
         ..Call::default()
     };
-    let route = call.route();
+    let is_salesforce = salesforce::owns(&call.path);
+    let running = is_salesforce.then(|| state.salesforce.usage.begin());
+    let route = if is_salesforce { salesforce::route(&call) } else { call.route() };
     let fired = state.faults().fire(route, call.now, |text| contains(&call, text));
     call.next_link_host = fired.iter().find_map(|(_, fault)| fault.next_link_host.clone());
     call.repeat_page = fired.iter().any(|(_, fault)| fault.repeat_page);
@@ -135,6 +138,7 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
         let injected = faults.iter().find(|(_, fault)| fault.is_answer());
         let reply = match injected {
             Some((_, fault)) => injected_reply(&state_there, &call, route, fault),
+            None if is_salesforce => salesforce::answer(&state_there, &call),
             None => dataverse::answer(&state_there, &call),
         };
         (call, reply)
@@ -147,6 +151,7 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
     for (_, fault) in &fired {
         tokio::time::sleep(Duration::from_millis(fault.delay_ms.unwrap_or(0))).await;
     }
+    drop(running);
     let now = state.clock.now();
     if is_cut {
         let mut response = respond(reply, now);
@@ -187,6 +192,13 @@ fn injected_reply(state: &State, call: &Call, route: Route, fault: &Fault) -> Re
         (Some(body), ..) => {
             let content_type = fault.content_type.as_deref().unwrap_or("text/html; charset=utf-8");
             Reply { body: body.clone().into_bytes(), ..Reply::empty(status) }.header("Content-Type", content_type)
+        }
+        (None, Route::Token, _) if salesforce::owns(&call.path) => {
+            let error = fault.code.as_deref().unwrap_or(if status < 500 { "invalid_grant" } else { "server_error" });
+            salesforce::refuse_token(status, error, fault.message.as_deref().unwrap_or("authentication failure"))
+        }
+        _ if fault.body.is_none() && salesforce::owns(&call.path) => {
+            salesforce::Error::usual(status).with(fault.code.as_deref(), fault.message.as_deref()).reply()
         }
         (None, Route::Token, _) => {
             let error = fault.code.as_deref().unwrap_or(if status < 500 {

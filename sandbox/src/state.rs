@@ -16,6 +16,7 @@ use crate::{
     guid::Guid,
     log::{Numbered, REQUESTS_KEPT, Request},
     random::mix,
+    salesforce,
 };
 
 /// The state of one stand-in.
@@ -25,6 +26,8 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     /// Its ids.
     pub(crate) organisation: Organisation,
+    /// The Salesforce organisation.
+    pub(crate) salesforce: salesforce::Org,
     store: RwLock<Store>,
     tokens: Mutex<Tokens>,
     faults: Mutex<Faults>,
@@ -49,10 +52,17 @@ pub(crate) struct Organisation {
 
 impl State {
     /// The state at the start.
-    pub(crate) fn new(clock: Clock, organisation: Organisation, store: Store, tokens: Tokens, seed: u64) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        (organisation, salesforce): (Organisation, salesforce::Org),
+        store: Store,
+        tokens: Tokens,
+        seed: u64,
+    ) -> Self {
         Self {
             clock,
             organisation,
+            salesforce,
             store: RwLock::new(store),
             tokens: Mutex::new(tokens),
             faults: Mutex::new(Faults::default()),

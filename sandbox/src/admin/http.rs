@@ -16,7 +16,7 @@ use super::{Admin, Attribute, ClockSetting, Refused};
 use crate::{data::KeyStatus, faults::Fault, reply::Reply, server::respond, state::State};
 
 /// What a request of the admin API comes to: a body, or a text that says what would be right.
-type Outcome = Result<Json, Refused>;
+pub(crate) type Outcome = Result<Json, Refused>;
 
 /// The routes below `/admin`.
 pub(crate) fn router() -> Router<Arc<State>> {
@@ -39,6 +39,7 @@ pub(crate) fn router() -> Router<Arc<State>> {
         .route("/requests", get(requests))
         .route("/changes", get(changes))
         .route("/log", axum::routing::delete(clear_log))
+        .nest("/salesforce", crate::salesforce::admin_router())
         .route("/state", get(state))
         .fallback(unknown)
 }
@@ -302,7 +303,7 @@ fn missing(state: &State, set: &str, id: &str) -> Response {
     respond(Reply::json(404, &json!({"error": format!("{set} has no record {id}")})), state.clock.now())
 }
 
-fn answer(state: &Arc<State>, act: impl FnOnce(&Admin) -> Outcome) -> Response {
+pub(crate) fn answer(state: &Arc<State>, act: impl FnOnce(&Admin) -> Outcome) -> Response {
     let reply = match act(&Admin::new(state.clone())) {
         Ok(body) => Reply::json(200, &body),
         Err(refused) => Reply::json(400, &json!({"error": refused.to_string()})),
@@ -310,22 +311,22 @@ fn answer(state: &Arc<State>, act: impl FnOnce(&Admin) -> Outcome) -> Response {
     respond(reply, state.clock.now())
 }
 
-fn to_json(value: impl serde::Serialize) -> Outcome {
+pub(crate) fn to_json(value: impl serde::Serialize) -> Outcome {
     serde_json::to_value(value).map_err(|error| Refused(error.to_string()))
 }
 
-fn read<T: DeserializeOwned>(body: &[u8], right: &str) -> Result<T, Refused> {
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8], right: &str) -> Result<T, Refused> {
     serde_json::from_slice(body).map_err(|error| Refused(format!("{error}; right would be: {right}")))
 }
 
-fn one_or_many<T: DeserializeOwned>(body: &[u8], right: &str) -> Result<Vec<T>, Refused> {
+pub(crate) fn one_or_many<T: DeserializeOwned>(body: &[u8], right: &str) -> Result<Vec<T>, Refused> {
     match read(body, right)? {
         Json::Array(items) => items.into_iter().map(|item| read(item.to_string().as_bytes(), right)).collect(),
         item => Ok(vec![read(item.to_string().as_bytes(), right)?]),
     }
 }
 
-fn from(query: &HashMap<String, String>) -> Result<u64, Refused> {
+pub(crate) fn from(query: &HashMap<String, String>) -> Result<u64, Refused> {
     match query.get("from") {
         None => Ok(1),
         Some(text) => text.parse().map_err(|_| Refused(format!("from={text} is no number of an entry"))),

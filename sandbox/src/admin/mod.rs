@@ -1,7 +1,7 @@
 //! What tests and people may do to a stand-in: the same as plain methods and over HTTP.
 
 mod attributes;
-mod http;
+pub(crate) mod http;
 mod records;
 
 pub use attributes::{Attribute, AttributeOption};
@@ -17,6 +17,7 @@ use crate::{
     dataverse::Limits,
     faults::{Fault, FaultReport},
     log::{Change, Request},
+    salesforce::{SalesforceAdmin, SalesforceSettings},
     state::State,
 };
 
@@ -49,6 +50,11 @@ impl Admin {
     /// The controls of this state.
     pub(crate) fn new(state: Arc<State>) -> Self {
         Self { state }
+    }
+
+    /// What is Salesforce's own. The methods here that name a set do for its objects too.
+    pub fn salesforce(&self) -> SalesforceAdmin<'_> {
+        SalesforceAdmin::new(&self.state)
     }
 
     /// What the clock shows.
@@ -114,11 +120,15 @@ impl Admin {
     /// Refuses with 401 every token given so far.
     pub fn revoke_tokens(&self) {
         self.state.tokens().revoke();
+        self.state.salesforce.sessions().revoke();
     }
 
     /// Sets the lifetime of tokens given from now on, in seconds.
     pub fn set_token_lifetime(&self, seconds: u32) {
         self.state.tokens().lifetime = i64::from(seconds);
+        let settings = self.salesforce().settings();
+        let session_seconds = i64::from(seconds);
+        self.salesforce().set_settings(SalesforceSettings { session_seconds, used_requests: None, ..settings });
     }
 
     /// Changes the application's secret; tokens given stay good.
@@ -139,6 +149,7 @@ impl Admin {
     /// Forgets both logs. Their numbers go on.
     pub fn clear_log(&self) {
         self.state.requests().clear();
+        self.salesforce().clear_changes();
         self.state.store_mut().clear_changes();
     }
 }

@@ -51,6 +51,9 @@ impl Admin {
     /// an id, or `{"table": "account", "id": …}` where it can point to several tables. Values are taken as they are, too
     /// long ones too.
     pub fn put(&self, set: &str, id: &str, fields: &Json) -> Result<(), Refused> {
+        if self.salesforce().has(set) {
+            return self.salesforce().put(set, id, fields);
+        }
         let now = self.state.clock.now();
         let mut store = self.state.store_mut();
         let table = table_index(&store, set)?;
@@ -61,6 +64,9 @@ impl Admin {
 
     /// Creates or changes many records, each with its id in its fields (`contactid`, or `id`). All or none.
     pub fn put_all(&self, set: &str, records: &[Json]) -> Result<(), Refused> {
+        if self.salesforce().has(set) {
+            return self.salesforce().create(set, records).map(|_| ());
+        }
         let now = self.state.clock.now();
         let mut store = self.state.store_mut();
         let index = table_index(&store, set)?;
@@ -81,6 +87,9 @@ impl Admin {
 
     /// A record with all its fields that are not null, and its `versionnumber`.
     pub fn record(&self, set: &str, id: &str) -> Result<Option<Json>, Refused> {
+        if self.salesforce().has(set) {
+            return self.salesforce().record(set, id);
+        }
         let store = self.state.store();
         let table = &store.tables[table_index(&store, set)?];
         let record = table.get(parse_id(id)?);
@@ -93,6 +102,9 @@ impl Admin {
 
     /// Deletes a record. False if there is none.
     pub fn delete(&self, set: &str, id: &str) -> Result<bool, Refused> {
+        if self.salesforce().has(set) {
+            return self.salesforce().delete(set, id);
+        }
         let now = self.state.clock.now();
         let mut store = self.state.store_mut();
         let table = table_index(&store, set)?;
@@ -120,6 +132,9 @@ impl Admin {
 
     /// Empties a set, the generated records with it. Not logged record by record.
     pub fn clear(&self, set: &str) -> Result<(), Refused> {
+        if self.salesforce().has(set) {
+            return self.salesforce().clear(set);
+        }
         let mut store = self.state.store_mut();
         let table = table_index(&store, set)?;
         store.clear(table);
@@ -132,6 +147,9 @@ impl Admin {
         if count > CHANGED_MAX {
             return Err(Refused(format!("at most {CHANGED_MAX} records can be changed at once")));
         }
+        if self.salesforce().has(set) {
+            return self.salesforce().change(set, count, seed);
+        }
         let now = self.state.clock.now();
         let mut store = self.state.store_mut();
         let table = table_index(&store, set)?;
@@ -143,9 +161,12 @@ impl Admin {
     pub fn state(&self) -> State {
         let store = self.state.store();
         let count = |table: &Table| SetCount { records: table.len(), written: table.written_count() };
+        let dataverse = store.tables.iter().map(|table| (table.shape.set.to_owned(), count(table)));
+        let salesforce = self.salesforce().counts().into_iter();
+        let salesforce = salesforce.map(|(set, (records, written))| (set, SetCount { records, written }));
         State {
-            sets: store.tables.iter().map(|table| (table.shape.set.to_owned(), count(table))).collect(),
-            hidden_changes: store.late_count(),
+            sets: dataverse.chain(salesforce).collect(),
+            hidden_changes: store.late_count() + self.salesforce().late_count(),
             requests: self.state.requests().next() - 1,
             changes: store.next_change() - 1,
             tokens: self.state.tokens().len(),

@@ -1,0 +1,83 @@
+//! Signed assertions (RFC 7523): whether a JSON Web Token was signed with the key that belongs to a public key.
+//!
+//! By hand over ring, which TLS brings along: the JWT crates need a second cryptography library.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use rustls_pki_types::{SubjectPublicKeyInfoDer, pem::PemObject};
+use serde_json::Value as Json;
+
+/// A public RSA key that assertions are checked with.
+#[derive(Debug, Clone)]
+pub(crate) struct PublicKey {
+    /// `RSAPublicKey` of PKCS #1, as ring wants it.
+    der: Vec<u8>,
+}
+
+/// What an assertion says, once its signature is good.
+#[derive(Debug, Clone)]
+pub(crate) struct Assertion {
+    /// Its claims.
+    pub(crate) claims: Json,
+}
+
+impl PublicKey {
+    /// Reads `-----BEGIN PUBLIC KEY-----`. The error says what would be right.
+    pub(crate) fn from_pem(pem: &str) -> Result<Self, String> {
+        let wrong = || "give an RSA key in PEM, as `openssl rsa -pubout` writes it (BEGIN PUBLIC KEY)".to_owned();
+        let info = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).map_err(|_| wrong())?;
+        let der = rsa_key_of(info.as_ref()).ok_or_else(wrong)?;
+        Ok(Self { der: der.to_vec() })
+    }
+}
+
+/// Checks the signature (RS256) and returns what was signed; `None` if it is not good or no assertion at all.
+pub(crate) fn verify(assertion: &str, key: &PublicKey) -> Option<Assertion> {
+    let (signed, signature) = assertion.rsplit_once('.')?;
+    let (header, claims) = signed.split_once('.')?;
+    let part = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
+    let header: Json = serde_json::from_slice(&part(header)?).ok()?;
+    if header.get("alg").and_then(Json::as_str) != Some("RS256") {
+        return None;
+    }
+    let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &key.der);
+    public.verify(signed.as_bytes(), &part(signature)?).ok()?;
+    Some(Assertion { claims: serde_json::from_slice(&part(claims)?).ok()? })
+}
+
+impl Assertion {
+    /// A claim that is text.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.claims.get(name).and_then(Json::as_str)
+    }
+
+    /// A claim that is a time in seconds since 1970; some clients write it as text.
+    pub(crate) fn seconds(&self, name: &str) -> Option<i64> {
+        let claim = self.claims.get(name)?;
+        claim.as_i64().or_else(|| claim.as_str()?.parse().ok())
+    }
+}
+
+/// `SEQUENCE { SEQUENCE { algorithm }, BIT STRING { key } }`: the key.
+fn rsa_key_of(info: &[u8]) -> Option<&[u8]> {
+    let (tag, inner, _) = element(info)?;
+    let (algorithm_tag, _, rest) = element(inner)?;
+    let (key_tag, bits, _) = element(rest)?;
+    let is_public_key = (tag, algorithm_tag, key_tag) == (0x30, 0x30, 0x03);
+    // The first byte of a bit string counts the unused bits.
+    bits.strip_prefix(&[0]).filter(|_| is_public_key)
+}
+
+/// Tag and content of the first DER element, and what follows it.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, rest) = der.split_first()?;
+    let (first, rest) = rest.split_first()?;
+    let (length, rest) = if *first < 0x80 {
+        (usize::from(*first), rest)
+    } else {
+        let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        (bytes.iter().try_fold(0_usize, |length, byte| Some(length.checked_mul(256)? + usize::from(*byte)))?, rest)
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((*tag, content, rest))
+}

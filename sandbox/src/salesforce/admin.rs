@@ -1,0 +1,555 @@
+//! What tests and people may do to an organisation past the protocol.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::{
+    Id, SalesforceSettings,
+    error::Error,
+    rules::{Duplicates, Validation},
+    schema::{Field, Kind, Source},
+    soql,
+    store::{Author, Stamp, Store},
+    validate::{Input, value},
+    value::{Value, parse_instant},
+};
+use crate::{
+    admin::Refused,
+    data::By,
+    jwt::PublicKey,
+    log::Change,
+    random::{below, mix},
+    state::State,
+};
+
+/// The greatest number of a record that can be put by its id.
+const NUMBER_MAX: u32 = 4_000_000_000;
+/// How often a record or a value is drawn anew when the one drawn does not do.
+const DRAWS_MAX: u64 = 50;
+
+/// The controls of a stand-in's Salesforce organisation.
+#[derive(Debug, Clone, Copy)]
+pub struct SalesforceAdmin<'a> {
+    state: &'a State,
+}
+
+/// A field to add, or what to change about one that is there.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SalesforceField {
+    /// API name; one's own end with `__c`.
+    pub name: String,
+    /// `string`, `textarea`, `email`, `phone`, `url`, `picklist`, `multipicklist`, `boolean`, `int`, `double`, `currency`,
+    /// `percent`, `date`, `datetime`, `time` or `reference`. Not to be given for a field that is there.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Name shown to people; without it, the API name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Longest text: 255 for `string`, 32,000 for `textarea` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<usize>,
+    /// Places after the point: 2 unless given. (16 digits stand before it.)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<u8>,
+    /// Words of a picklist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<String>>,
+    /// No other words are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restricted: Option<bool>,
+    /// Objects that a reference can point to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference_to: Option<Vec<String>>,
+    /// Null is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub required: Option<bool>,
+    /// Two records cannot have the same value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique: Option<bool>,
+    /// `unique` tells case apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case_sensitive: Option<bool>,
+    /// Records can be addressed by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<bool>,
+    /// May be given when a record is created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub createable: Option<bool>,
+    /// May be changed later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updateable: Option<bool>,
+    /// Generated records hold these letters and their number in seven digits, such as `C-0000042`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numbered: Option<String>,
+}
+
+/// A validation rule: records that fulfil the condition are refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ValidationRule {
+    /// Its name; a rule of the same name is replaced.
+    pub name: String,
+    /// What could stand behind `WHERE`, such as `LastName = 'Forbidden'`.
+    pub condition: String,
+    /// The error's message.
+    pub message: String,
+    /// The field that the error is about.
+    #[serde(default)]
+    pub field: Option<String>,
+}
+
+/// A duplicate rule: two records with the same values in these fields are doubles.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DuplicateRule {
+    /// Its name; a rule of the same name is replaced.
+    pub name: String,
+    /// The fields.
+    pub fields: Vec<String>,
+    /// It only warns: with `Sforce-Duplicate-Rule-Header: allowSave=true` the record is saved.
+    #[serde(default)]
+    pub allow_save: bool,
+}
+
+impl<'a> SalesforceAdmin<'a> {
+    /// The controls of this state's organisation.
+    pub(crate) fn new(state: &'a State) -> Self {
+        Self { state }
+    }
+
+    /// Whether it has an object of this very name; in small letters some are Dataverse's.
+    pub(crate) fn has(&self, object: &str) -> bool {
+        let store = self.state.salesforce.store(&self.state.clock);
+        store.tables.iter().any(|table| table.object.name == object)
+    }
+
+    /// What is set.
+    pub fn settings(&self) -> SalesforceSettings {
+        let used = self.state.salesforce.usage.used(self.state.clock.now());
+        SalesforceSettings { used_requests: Some(used), ..self.state.salesforce.settings() }
+    }
+
+    /// Sets all of it. Take [`SalesforceAdmin::settings`] and change what is to change.
+    pub fn set_settings(&self, settings: SalesforceSettings) {
+        if let Some(used) = settings.used_requests {
+            self.state.salesforce.usage.set(used, self.state.clock.now());
+        }
+        self.state.salesforce.set_settings(SalesforceSettings { used_requests: None, ..settings });
+    }
+
+    /// The id of the record with this number, from 0, of an object. Generated records have the numbers up to their count.
+    pub fn id(&self, object: &str, number: u32) -> Result<String, Refused> {
+        let store = self.state.salesforce.store(&self.state.clock);
+        Ok(store.tables[index(&store, object)?].id(number).to_string())
+    }
+
+    /// The public key (PEM, `BEGIN PUBLIC KEY`) that JSON Web Tokens are checked with.
+    pub fn set_public_key(&self, pem: &str) -> Result<(), Refused> {
+        let key = PublicKey::from_pem(pem).map_err(Refused)?;
+        self.state.salesforce.sessions().public_key = Some(key);
+        Ok(())
+    }
+
+    /// Whether the user is active, and has approved the connected app.
+    pub fn set_user(&self, is_active: bool, is_approved: bool) {
+        let mut sessions = self.state.salesforce.sessions();
+        (sessions.is_active, sessions.is_approved) = (is_active, is_approved);
+    }
+
+    /// Refuses every refresh token given so far.
+    pub fn revoke_refresh_tokens(&self) {
+        self.state.salesforce.sessions().revoke_refresh_tokens();
+    }
+
+    /// Loses every query locator.
+    pub fn lose_locators(&self) {
+        self.state.salesforce.cursors().clear();
+    }
+
+    /// Creates a record, or changes the fields of it that are named, past all checks; as [`crate::Admin::put`], with
+    /// `CreatedDate`, `SystemModstamp` (or `LastModifiedDate`) and `@visibleFrom`.
+    pub fn put(&self, object: &str, id: &str, fields: &Json) -> Result<(), Refused> {
+        let mut store = self.store_mut();
+        let table = index(&store, object)?;
+        let number = number(&store, table, id)?;
+        let (values, stamp) = draft(&store, table, fields)?;
+        store.write(table, number, values, stamp, self.author());
+        Ok(())
+    }
+
+    /// Creates many records past all checks and returns their ids; one with an `Id` is put there. All or none.
+    pub fn create(&self, object: &str, records: &[Json]) -> Result<Vec<String>, Refused> {
+        let mut store = self.store_mut();
+        let table = index(&store, object)?;
+        let mut drafts = Vec::with_capacity(records.len());
+        for (place, record) in records.iter().enumerate() {
+            let draft =
+                draft(&store, table, record).map_err(|refused| Refused(format!("record {place}: {refused}")))?;
+            let id = record.get("Id").or_else(|| record.get("id")).and_then(Json::as_str);
+            drafts.push((id.map(|id| number(&store, table, id)).transpose()?, draft));
+        }
+        let author = self.author();
+        let mut ids = Vec::with_capacity(drafts.len());
+        for (given, (values, stamp)) in drafts {
+            let number = match given {
+                Some(number) => {
+                    store.write(table, number, values, stamp, author);
+                    number
+                }
+                None => store.create(table, values, stamp, author),
+            };
+            ids.push(store.tables[table].id(number).to_string());
+        }
+        Ok(ids)
+    }
+
+    /// A record, live or in the bin, with all its fields that are not null.
+    pub fn record(&self, object: &str, id: &str) -> Result<Option<Json>, Refused> {
+        let store = self.state.salesforce.store(&self.state.clock);
+        let index = index(&store, object)?;
+        let table = &store.tables[index];
+        let record = table.get(number(&store, index, id)?);
+        Ok(record.map(|record| {
+            let fields = table.object.fields.iter().enumerate().filter(|(_, field)| !field.is_compound());
+            let values = fields.map(|(index, field)| (field.name.clone(), table.value(record, index).to_json()));
+            Json::Object(values.filter(|(_, value)| !value.is_null()).collect())
+        }))
+    }
+
+    /// Moves a record to the bin. False if it is not live.
+    pub fn delete(&self, object: &str, id: &str) -> Result<bool, Refused> {
+        let mut store = self.store_mut();
+        let table = index(&store, object)?;
+        let number = number(&store, table, id)?;
+        Ok(store.delete(table, number, self.author()))
+    }
+
+    /// Deletes a record for good, live or in the bin: only the delete log still knows it. False if there is none.
+    pub fn purge(&self, object: &str, id: &str) -> Result<bool, Refused> {
+        let mut store = self.store_mut();
+        let table = index(&store, object)?;
+        let number = number(&store, table, id)?;
+        Ok(store.erase(table, number, self.author()))
+    }
+
+    /// Empties the bin.
+    pub fn empty_bin(&self) {
+        let mut store = self.store_mut();
+        let author = self.author();
+        for table in 0..store.tables.len() {
+            for (number, _) in store.tables[table].bin() {
+                store.erase(table, number, author);
+            }
+        }
+    }
+
+    /// Takes a record out of the bin. False if it is not there.
+    pub fn undelete(&self, object: &str, id: &str) -> Result<bool, Refused> {
+        let mut store = self.store_mut();
+        let table = index(&store, object)?;
+        let number = number(&store, table, id)?;
+        Ok(store.restore(table, number, self.author()))
+    }
+
+    /// Merges records into a master: they go to the bin with `MasterRecordId`. All or none.
+    pub fn merge(&self, object: &str, master: &str, losers: &[String]) -> Result<(), Refused> {
+        let mut store = self.store_mut();
+        let table = index(&store, object)?;
+        let master = number(&store, table, master)?;
+        let losers: Vec<u32> = losers.iter().map(|id| number(&store, table, id)).collect::<Result<_, _>>()?;
+        let is_live = |number: &u32| store.tables[table].live(*number).is_some();
+        if !is_live(&master) || !losers.iter().all(is_live) || losers.contains(&master) {
+            return Err(Refused(
+                "the master and all losers must be live records, and the master none of the losers".into(),
+            ));
+        }
+        for loser in losers {
+            store.delete_merged(table, loser, master, self.author());
+        }
+        store.write(table, master, Vec::new(), Stamp::default(), self.author());
+        Ok(())
+    }
+
+    /// Empties an object, generated records, bin and delete log with it. Not logged record by record.
+    pub fn clear(&self, object: &str) -> Result<(), Refused> {
+        let mut store = self.store_mut();
+        let table = index(&store, object)?;
+        store.clear(table);
+        Ok(())
+    }
+
+    /// Changes that many live records as people do, drawn by the seed, and returns their ids.
+    pub fn change(&self, object: &str, count: usize, seed: u64) -> Result<Vec<String>, Refused> {
+        const WHAT_CHANGES: &[&str] = &["Phone", "MailingCity", "LastName", "Title", "BillingCity", "City"];
+        let mut store = self.store_mut();
+        let index = index(&store, object)?;
+        let live: Vec<u32> = store.tables[index].records(false).map(super::table::Record::number).collect();
+        let mut chosen: Vec<(u64, u32)> =
+            live.into_iter().map(|number| (mix(seed, u64::from(number)), number)).collect();
+        chosen.sort_unstable();
+        chosen.truncate(count);
+        let table = &store.tables[index];
+        let fields: Vec<usize> = WHAT_CHANGES.iter().filter_map(|name| table.object.field(name)).collect();
+        let mut changes = Vec::with_capacity(chosen.len());
+        for (chance, number) in chosen {
+            let (Some(record), Some(field)) = (table.get(number), fields.get(below(chance, fields.len()))) else {
+                continue;
+            };
+            let old = table.value(record, *field);
+            let draw = |draw| table.generator().other_value(mix(chance, draw), &table.object.fields[*field].source);
+            if let Some(new) = (0..DRAWS_MAX).map(draw).find(|new| !new.is_null() && *new != *old) {
+                changes.push((number, vec![(*field, new)]));
+            }
+        }
+        let author = self.author();
+        let write = |(number, values): (u32, Vec<(usize, Value)>)| {
+            store.write(index, number, values, Stamp::default(), author);
+            store.tables[index].id(number).to_string()
+        };
+        Ok(changes.into_iter().map(write).collect())
+    }
+
+    /// Adds a field to an object, or changes what is given about one that is there.
+    pub fn add_field(&self, object: &str, field: &SalesforceField) -> Result<(), Refused> {
+        let mut store = self.store_mut();
+        let table = index(&store, object)?;
+        let known = store.tables[table].object.field(&field.name);
+        let mut new = match (known, &field.kind) {
+            (Some(index), None) => store.tables[table].object.fields[index].clone(),
+            (Some(index), Some(_)) if !store.tables[table].object.fields[index].custom => {
+                return Err(Refused(format!("\"{}\" is a field of the product: its type cannot change", field.name)));
+            }
+            (_, Some(kind)) => new_field(&store, field, kind)?,
+            (None, None) => {
+                return Err(Refused(format!("{object} has no field \"{}\": give its type to add it", field.name)));
+            }
+        };
+        change(&mut new, field);
+        store.described_at = self.state.clock.now();
+        store.tables[table].add_field(new);
+        Ok(())
+    }
+
+    /// Adds a validation rule to an object.
+    pub fn add_validation_rule(&self, object: &str, rule: &ValidationRule) -> Result<(), Refused> {
+        let now = self.state.clock.now();
+        let mut store = self.store_mut();
+        let table = index(&store, object)?;
+        let test = soql::plan_condition(&store, table, &rule.condition, now).map_err(|error| Refused(error.message))?;
+        let validations = &mut store.tables[table].rules.validations;
+        validations.retain(|known| known.name != rule.name);
+        validations.push(Validation {
+            name: rule.name.clone(),
+            test,
+            message: rule.message.clone(),
+            field: rule.field.clone(),
+        });
+        Ok(())
+    }
+
+    /// Adds a duplicate rule to an object.
+    pub fn add_duplicate_rule(&self, object: &str, rule: &DuplicateRule) -> Result<(), Refused> {
+        let mut store = self.store_mut();
+        let table = index(&store, object)?;
+        let object = &store.tables[table].object;
+        let fields: Option<Vec<usize>> = rule.fields.iter().map(|name| object.field(name)).collect();
+        let fields = fields.filter(|fields| !fields.is_empty());
+        let fields = fields.ok_or_else(|| Refused("a duplicate rule is made of fields that the object has".into()))?;
+        let duplicates = &mut store.tables[table].rules.duplicates;
+        duplicates.retain(|known| known.name != rule.name);
+        duplicates.push(Duplicates { name: rule.name.clone(), fields, can_save: rule.allow_save });
+        Ok(())
+    }
+
+    /// Takes all rules of an object back.
+    pub fn clear_rules(&self, object: &str) -> Result<(), Refused> {
+        let mut store = self.store_mut();
+        let table = index(&store, object)?;
+        store.tables[table].rules = super::rules::Rules::default();
+        Ok(())
+    }
+
+    /// The changes logged, from this number on (1 for all): at most the last 500,000. Numbers count for this organisation
+    /// alone.
+    pub fn changes(&self, from: u64) -> Vec<Change> {
+        self.state.salesforce.store(&self.state.clock).changes(from)
+    }
+
+    /// The number of the next change.
+    pub(super) fn next_change(&self) -> u64 {
+        self.state.salesforce.store(&self.state.clock).next_change()
+    }
+
+    /// Forgets the log of changes. Numbers go on.
+    pub fn clear_changes(&self) {
+        self.store_mut().clear_changes();
+    }
+
+    /// Live records and written ones by object.
+    pub(crate) fn counts(&self) -> IndexMap<String, (usize, usize)> {
+        let store = self.state.salesforce.store(&self.state.clock);
+        let count = |table: &super::table::Table| (table.object.name.to_owned(), (table.len(), table.written_count()));
+        store.tables.iter().map(count).collect()
+    }
+
+    /// Changes that are not yet visible.
+    pub(crate) fn late_count(&self) -> usize {
+        self.state.salesforce.store(&self.state.clock).late_count()
+    }
+
+    fn store_mut(&self) -> std::sync::RwLockWriteGuard<'a, Store> {
+        self.state.salesforce.store_mut(&self.state.clock)
+    }
+
+    fn author(&self) -> Author {
+        Author { now: self.state.clock.now(), by: By::Admin }
+    }
+}
+
+fn index(store: &Store, object: &str) -> Result<usize, Refused> {
+    store.index(object).ok_or_else(|| {
+        let known: Vec<_> = store.tables.iter().map(|table| table.object.name).collect();
+        Refused(format!("there is no object \"{object}\": the objects are {}", known.join(", ")))
+    })
+}
+
+fn number(store: &Store, table: usize, id: &str) -> Result<u32, Refused> {
+    let table = &store.tables[table];
+    let number = Id::parse(id).and_then(|id| table.number(id)).filter(|number| *number <= NUMBER_MAX);
+    number.ok_or_else(|| {
+        Refused(format!("\"{id}\" is no id of {} here: write it as {}", table.object.name, table.id(41)))
+    })
+}
+
+fn draft(store: &Store, table: usize, fields: &Json) -> Result<(Vec<(usize, Value)>, Stamp), Refused> {
+    let Json::Object(fields) = fields else {
+        return Err(Refused("a record is a JSON object of field names and values".into()));
+    };
+    let object = &store.tables[table].object;
+    let modified = instant(fields, "SystemModstamp")?.or(instant(fields, "LastModifiedDate")?);
+    let stamp =
+        Stamp { created: instant(fields, "CreatedDate")?, modified, visible_from: instant(fields, "@visibleFrom")? };
+    let mut values = Vec::with_capacity(fields.len());
+    for (name, json) in fields {
+        if ["CreatedDate", "SystemModstamp", "LastModifiedDate", "@visibleFrom", "Id", "id", "attributes"]
+            .contains(&name.as_str())
+        {
+            continue;
+        }
+        let index = object.field(name).filter(|index| is_stored(&object.fields[*index])).ok_or_else(|| {
+            Refused(format!(
+                "\"{name}\" is no field of {} that can be put: add it with POST /admin/salesforce/fields/{}",
+                object.name, object.name
+            ))
+        })?;
+        let refused = |error: Error| Refused(format!("\"{name}\": {}", error.message));
+        values.push((index, value(store, &object.fields[index], Input::Admin(json)).map_err(refused)?));
+    }
+    Ok((values, stamp))
+}
+
+/// Whether a field has a value of its own.
+fn is_stored(field: &Field) -> bool {
+    !matches!(
+        field.source,
+        Source::Id
+            | Source::Created
+            | Source::Modified
+            | Source::IsDeleted
+            | Source::Master
+            | Source::User
+            | Source::FullName
+            | Source::Compound
+    )
+}
+
+fn instant(fields: &Map<String, Json>, name: &str) -> Result<Option<i64>, Refused> {
+    let Some(json) = fields.get(name) else {
+        return Ok(None);
+    };
+    let seconds = json.as_str().and_then(parse_instant);
+    seconds
+        .map(Some)
+        .ok_or_else(|| Refused(format!("{json} does not fit \"{name}\": give a time such as \"2026-03-03T10:00:00Z\"")))
+}
+
+fn new_field(store: &Store, field: &SalesforceField, kind: &str) -> Result<Field, Refused> {
+    let is_name = field.name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && field.name.ends_with("__c")
+        && field.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !is_name {
+        return Err(Refused(format!(
+            "\"{}\" is no name of a field of one's own: use letters, digits and _, and __c at the end",
+            field.name
+        )));
+    }
+    let words = field.values.clone().unwrap_or_default();
+    let restricted = field.restricted.unwrap_or(false);
+    let (digits, places) = (16, field.scale.unwrap_or(2));
+    let kind = match kind {
+        "string" => Kind::Text(field.length.unwrap_or(255)),
+        "textarea" => Kind::TextArea(field.length.unwrap_or(32_000)),
+        "email" => Kind::Email,
+        "phone" => Kind::Phone,
+        "url" => Kind::Url,
+        "picklist" => Kind::Picklist { words, restricted },
+        "multipicklist" => Kind::MultiPicklist { words, restricted },
+        "boolean" => Kind::Boolean,
+        "int" => Kind::Int(9),
+        "double" => Kind::Double { digits, places },
+        "currency" => Kind::Currency { digits, places },
+        "percent" => Kind::Percent { digits, places },
+        "date" => Kind::Date,
+        "datetime" => Kind::DateTime,
+        "time" => Kind::Time,
+        "reference" => {
+            let targets = field
+                .reference_to
+                .iter()
+                .flatten()
+                .map(|target| index(store, target).map(|index| store.tables[index].object.name));
+            let to = targets.collect::<Result<Vec<_>, _>>()?;
+            if to.is_empty() {
+                return Err(Refused("a reference needs \"referenceTo\": [\"Account\"]".into()));
+            }
+            Kind::Reference { to, relationship: field.name.strip_suffix("__c").map(|name| format!("{name}__r")) }
+        }
+        other => {
+            return Err(Refused(format!(
+                "type \"{other}\" is not one of string, textarea, email, phone, url, picklist, multipicklist, boolean, int, double, currency, percent, date, datetime, time, reference"
+            )));
+        }
+    };
+    let mut new = Field::new(&field.name, &field.name, kind);
+    new.custom = true;
+    Ok(new)
+}
+
+/// Changes what is given.
+fn change(field: &mut Field, given: &SalesforceField) {
+    let set = |flag: &mut bool, given: Option<bool>| *flag = given.unwrap_or(*flag);
+    set(&mut field.required, given.required);
+    set(&mut field.unique, given.unique);
+    set(&mut field.case_sensitive, given.case_sensitive);
+    set(&mut field.external_id, given.external_id);
+    set(&mut field.createable, given.createable);
+    set(&mut field.updateable, given.updateable);
+    if let Some(label) = &given.label {
+        field.label.clone_from(label);
+    }
+    if let Some(prefix) = &given.numbered {
+        field.source = Source::Numbered(prefix.clone());
+    }
+    match &mut field.kind {
+        Kind::Text(length) | Kind::TextArea(length) => *length = given.length.unwrap_or(*length),
+        Kind::Picklist { words, restricted } | Kind::MultiPicklist { words, restricted } => {
+            if let Some(given) = &given.values {
+                words.clone_from(given);
+            }
+            set(restricted, given.restricted);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,104 @@
+//! Calls a day, and long calls at once.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::{
+    Settings,
+    error::{Error, json_reply},
+};
+use crate::{reply::Reply, time::DAY};
+
+/// What was used of the limits.
+#[derive(Debug, Default)]
+pub(crate) struct Usage(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    day: i64,
+    used: u64,
+    /// When each call that is running began, by number.
+    running: Vec<(u64, Instant)>,
+    begun: u64,
+}
+
+/// A call while it runs.
+#[derive(Debug)]
+pub(crate) struct Running<'a> {
+    usage: &'a Usage,
+    number: u64,
+}
+
+impl Usage {
+    /// Counts a call; the value of `Sforce-Limit-Info`.
+    pub(super) fn count(&self, settings: &Settings, now: i64) -> Result<String, Error> {
+        let mut counts = self.counts(now);
+        let limit = |text: &str| Err(Error::new("REQUEST_LIMIT_EXCEEDED", text).status(403));
+        if counts.used >= settings.daily_requests {
+            return limit("TotalRequests Limit exceeded.");
+        }
+        let long = Duration::try_from_secs_f64(settings.long_call_seconds).unwrap_or(Duration::MAX);
+        let long_calls = counts.running.iter().filter(|(_, since)| since.elapsed() >= long).count();
+        if long_calls >= settings.long_calls_max {
+            return limit("ConcurrentRequests (Concurrent API Requests) Limit exceeded.");
+        }
+        counts.used += 1;
+        Ok(format!("api-usage={}/{}", counts.used, settings.daily_requests))
+    }
+
+    /// Lets so many calls be used up today.
+    pub(super) fn set(&self, used: u64, now: i64) {
+        self.counts(now).used = used;
+    }
+
+    /// Calls used up today.
+    pub(super) fn used(&self, now: i64) -> u64 {
+        self.counts(now).used
+    }
+
+    /// Marks a call as running until the mark is dropped.
+    pub(crate) fn begin(&self) -> Running<'_> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.begun += 1;
+        let number = counts.begun;
+        counts.running.push((number, Instant::now()));
+        Running { usage: self, number }
+    }
+
+    /// Answers `GET /limits`.
+    pub(super) fn limits(&self, settings: &Settings, now: i64) -> Reply {
+        let used = self.used(now);
+        let limit = |max: u64, used: u64| json!({"Max": max, "Remaining": max.saturating_sub(used)});
+        let body = json!({
+            "DailyApiRequests": limit(settings.daily_requests, used),
+            "DailyAsyncApexExecutions": limit(250_000, 0),
+            "DailyBulkApiBatches": limit(15_000, 0),
+            "DailyBulkV2QueryFileStorageMB": limit(976_562, 0),
+            "DailyBulkV2QueryJobs": limit(10_000, 0),
+            "ConcurrentAsyncGetReportInstances": limit(200, 0),
+            "DataStorageMB": limit(10_240, 0),
+            "FileStorageMB": limit(10_240, 0),
+        });
+        json_reply(200, &body)
+    }
+
+    fn counts(&self, now: i64) -> std::sync::MutexGuard<'_, Counts> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let day = now.div_euclid(DAY);
+        if counts.day != day {
+            (counts.day, counts.used) = (day, 0);
+        }
+        counts
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut counts = self.usage.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.running.retain(|(number, _)| *number != self.number);
+    }
+}

@@ -1,0 +1,10 @@
+//! The stand-in for Salesforce, asked through real HTTP.
+
+#![expect(clippy::unwrap_used, reason = "test code")]
+
+mod client;
+mod faults;
+mod login;
+mod query;
+mod replication;
+mod write;
