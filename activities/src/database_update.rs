@@ -168,6 +168,10 @@ impl Activity for DatabaseUpdate {
         position.rejects.warn(cx).await
     }
 
+    fn record_key(&self) -> Vec<&Source> {
+        self.key.iter().filter_map(|column| self.set.get(column)).collect()
+    }
+
     fn needs(&self) -> Vec<Need> {
         vec![Need::Table(self.table.clone())]
     }

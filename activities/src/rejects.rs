@@ -9,12 +9,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use engine::context::Cx;
 use engine::event::Level;
 use engine::failure::Failure;
-use engine::reject::Reject;
+use engine::reject::{COLUMNS, Reject};
 use engine::types::SEQ;
 use serde::{Deserialize, Serialize};
 
-/// The columns that say why, after those of the record.
-pub const COLUMNS: [&str; 5] = ["errorCode", "errorSymbol", "errorMessage", "errorField", "errorHelp"];
 /// How many kinds of rejects one task tells apart in its journal.
 const KINDS_MAX: usize = 16;
 /// The longest message of a kind, in characters; the record itself has the whole message.

@@ -14,6 +14,7 @@ use engine::environment::{Environment, Limits};
 use engine::event::Vars;
 use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Account, Crm};
+use engine::outside::desk::NoDesk;
 use engine::outside::store::Store;
 use engine::run::{Run, Status};
 use serde_json::Value;
@@ -54,6 +55,7 @@ impl World {
     pub(crate) fn engine(self) -> Arc<Engine> {
         Arc::new(Engine::new(Arc::new(Environment {
             store: self.store,
+            desk: Arc::new(NoDesk),
             clock: Arc::new(SystemClock),
             database: self.database,
             accounts: self.accounts,

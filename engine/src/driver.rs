@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::activity::{Effect, When};
 use crate::check::{Node, Workflow};
 use crate::context::{Cx, Done};
+use crate::desk;
 use crate::environment::Environment;
 use crate::event::{Event, Level, Segment, TaskId, Then, Vars};
 use crate::failure::{Class, Failure};
@@ -231,7 +232,7 @@ impl Driver {
                 Some(node) => node.activity.run(&mut cx).await,
             };
             match outcome {
-                Ok(()) => (id, cx.finish().await),
+                Ok(()) => (id, finish(&mut cx, workflow.activities.get(&task.activity), task.inputs.is_empty()).await),
                 Err(failure) => (id, Err(failure)),
             }
         };
@@ -421,6 +422,15 @@ impl std::fmt::Debug for Driver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Driver").field("run", &self.journal.id).finish_non_exhaustive()
     }
+}
+
+/// What a task leaves behind; its rejects are on the desk before its end is in the journal.
+async fn finish(cx: &mut Cx, node: Option<&Node>, comes_from_outside: bool) -> Outcome {
+    let done = cx.finish().await?;
+    if let Some(node) = node {
+        desk::file(cx, node.activity.as_ref(), comes_from_outside).await?;
+    }
+    Ok(done)
 }
 
 fn task_of(ready: &Ready) -> TaskId {

@@ -186,7 +186,11 @@ impl Engine {
         let id = RunId::new(name, 1 + numbers.filter_map(|(run, _)| run.number()).max().unwrap_or(0));
         self.pin(&id, text)?;
         let entry = match entering {
-            Some(entering) => Some(entering.write(&self.environment.run_folder(&id)).await?),
+            Some(entering) => {
+                // Told before the run can begin: a reject is never sent by two runs at once.
+                self.environment.desk.sending(&entering.rejects, &id).await?;
+                Some(entering.write(&self.environment.run_folder(&id)).await?)
+            }
             None => None,
         };
         let journal = self.journal(&id, Run::new(Arc::clone(&workflow.graph)));

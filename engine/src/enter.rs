@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use crate::event::Entry;
 use crate::failure::Failure;
+use crate::outside::desk::RejectId;
 use crate::population::Writer;
 
 /// The folder of the records within the run's.
@@ -21,6 +22,8 @@ pub struct Entering {
     pub activity: String,
     /// The records.
     pub records: Vec<RecordBatch>,
+    /// The rejects that they are, where they are sent again.
+    pub rejects: Vec<RejectId>,
 }
 
 impl Entering {

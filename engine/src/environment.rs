@@ -13,6 +13,7 @@ use crate::failure::{Class, Failure};
 use crate::outside::clock::Clock;
 use crate::outside::crm::{Account, Crm};
 use crate::outside::database::Database;
+use crate::outside::desk::Desk;
 use crate::outside::store::{RunId, Store};
 use crate::population::WriterLimits;
 use crate::problem::suggestion;
@@ -24,6 +25,8 @@ pub struct Environment {
     pub store: Arc<dyn Store>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Rejected records.
+    pub desk: Arc<dyn Desk>,
     /// The marketing database.
     pub database: Arc<dyn Database>,
     /// Accounts of CRMs, by name.
@@ -103,6 +106,8 @@ pub struct Limits {
     pub overlap_records: usize,
     /// How many of the latest runs of each workflow keep their populations; the journals of all stay.
     pub runs_kept: usize,
+    /// Rejected records that are kept beyond runs; beyond it the oldest are forgotten, closed ones first.
+    pub rejects_kept: usize,
     /// Limits of scripts.
     pub script: script::Limits,
 }
@@ -117,6 +122,7 @@ impl Default for Limits {
             rows_per_transaction: 10_000,
             overlap_records: 4_000_000,
             runs_kept: 10,
+            rejects_kept: 100_000,
             script: script::Limits::default(),
         }
     }

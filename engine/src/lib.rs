@@ -6,6 +6,7 @@ pub mod activity;
 pub mod check;
 pub mod context;
 pub mod describe;
+pub mod desk;
 pub mod document;
 pub mod driver;
 pub mod engine;

@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod crm;
 pub mod database;
+pub mod desk;
 pub mod store;

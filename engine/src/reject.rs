@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The columns of a reject that say why, after those of the record.
+pub const COLUMNS: [&str; 5] = ["errorCode", "errorSymbol", "errorMessage", "errorField", "errorHelp"];
+
 /// Why a record was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -13,7 +13,7 @@ use engine::environment::Environment;
 use engine::failure::Failure;
 use engine::outside::clock::SystemClock;
 use engine::outside::store::{Store, StoreError};
-use store::{Memory, OnDisk};
+use store::{Memory, OnDisk, SqliteDesk};
 
 use crate::accounts;
 use crate::database::{Lazy, Missing};
@@ -70,6 +70,7 @@ fn engine(project: &Project, palette: Palette, store: Arc<dyn Store>, missing: M
     let environment = Environment {
         store,
         clock: Arc::new(SystemClock),
+        desk: Arc::new(SqliteDesk::new(&project.data)),
         database: Arc::new(Lazy::new(&project.database, missing)),
         accounts: accounts::open(&project.config.accounts, &(Arc::new(Secrets::of(&project.data)) as Arc<dyn Vault>)),
         descriptions: Descriptions::new(&project.data),

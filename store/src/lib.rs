@@ -4,6 +4,8 @@
 //! find, how events are chained by checksum, and what is refused. A database underneath only gets, ranges and commits
 //! (the trait `Disk`).
 //!
+//! [`SqliteDesk`] is the engine's [`Desk`](engine::outside::desk::Desk), a file of its own beside the folder.
+//!
 //! # What lies in the folder
 //!
 //! | Name | What |
@@ -25,6 +27,7 @@
 //! Every value carries a BLAKE3 checksum over its key and content, and counts and sums say what must be there: a
 //! value that is missing, changed, cut or swapped is `StoreError::Damaged`, never a smaller answer.
 
+mod desk;
 mod disk;
 mod folder;
 mod memory;
@@ -35,6 +38,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+pub use desk::{REJECTS_FILE, SqliteDesk};
 pub use disk::Kind;
 pub use folder::RESERVE_BYTES;
 pub use memory::Memory;

@@ -18,6 +18,7 @@ use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
 use engine::outside::crm::{Account, Crm};
 use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
+use engine::outside::desk::NoDesk;
 use engine::outside::store::{RunId, Store};
 use engine::population::Population;
 use engine::run::{Run, Status, Task};
@@ -87,6 +88,7 @@ impl World {
         let folder = self.folder.path();
         Arc::new(Engine::new(Arc::new(Environment {
             store: Arc::new(store),
+            desk: Arc::new(NoDesk),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             database: Arc::clone(&self.database) as Arc<dyn Database>,
             accounts,

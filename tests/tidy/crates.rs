@@ -27,7 +27,7 @@ const DOORS: [(&str, &[&str]); 8] = [
     ("datafusion", &["activities/src/sets.rs", "activities/src/sets/"]),
     ("sled", &["store/src/disk.rs", "store/src/disk/"]),
     ("redb", &["store/src/disk.rs", "store/src/disk/"]),
-    ("rusqlite", &["database/src/"]),
+    ("rusqlite", &["database/src/", "store/src/desk.rs", "store/src/desk/"]),
     ("reqwest", &["crm/src/"]),
 ];
 

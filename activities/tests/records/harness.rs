@@ -20,6 +20,7 @@ use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::outside::clock::Clock;
 use engine::outside::database::Database;
+use engine::outside::desk::NoDesk;
 use engine::outside::store::{RunId, Store};
 use engine::population::Population;
 use engine::run::{Run, Status};
@@ -142,6 +143,7 @@ impl World {
         let folder = self.folder.path();
         Arc::new(Engine::new(Arc::new(Environment {
             store,
+            desk: Arc::new(NoDesk),
             clock: Arc::<Hand>::clone(&self.clock),
             database: Arc::clone(&self.database),
             accounts: BTreeMap::new(),

@@ -17,6 +17,7 @@ use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::outside::clock::Clock;
 use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
+use engine::outside::desk::NoDesk;
 use engine::outside::store::Store;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -220,6 +221,7 @@ impl Database for Nothing {
 pub(crate) fn environment(store: Arc<dyn Store>, folder: &Path) -> Arc<Environment> {
     Arc::new(Environment {
         store,
+        desk: Arc::new(NoDesk),
         clock: Arc::new(Jump(AtomicI64::new(1_000_000))),
         database: Arc::new(Nothing),
         accounts: BTreeMap::new(),

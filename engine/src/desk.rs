@@ -1,0 +1,435 @@
+//! What tasks tell the rejects desk, and how rejects are sent again.
+//!
+//! ```text
+//!   task ends well ─▶ its rejects are kept ─▶ what passed is closed ─▶ taskEnded is recorded
+//!        ▲                                        ▲
+//!        └── entry: rejects, `_seq` says which ───┘
+//! ```
+//!
+//! The desk hears of a task before its end is in the journal, so that no reject is lost in a crash between the two; a
+//! task that ends a second time tells the same again, and the desk knows it by run, task and place.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StringArray, new_null_array};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use serde_json::{Map, Value as Json};
+
+use crate::activity::Activity;
+use crate::context::Cx;
+use crate::engine::{Driven, Engine, NotStarted};
+use crate::enter::Entering;
+use crate::event::{Level, Segment};
+use crate::expr::{Bound, Value, Values};
+use crate::failure::{Class, Failure};
+use crate::outside::desk::{Filing, KeptReject, NewReject, RejectId, Settlement};
+use crate::outside::store::RunId;
+use crate::population::Population;
+use crate::reject::COLUMNS;
+use crate::types::{SEQ, Type};
+
+/// The port of rejects.
+const REJECT: &str = "reject";
+/// The port of records of which it is not known what became of them.
+const IN_DOUBT: &str = "inDoubt";
+/// Above every place of a population: what is sent again has its number on the desk, plus this, as its place.
+const SENT_AGAIN: i64 = 1 << 48;
+/// How many rejects go to the desk at once.
+const KEPT_AT_ONCE: usize = 1_000;
+
+/// Tells the desk what a task that ends well refused, and what passed.
+pub(crate) async fn file(cx: &Cx, activity: &dyn Activity, comes_from_outside: bool) -> Result<(), Failure> {
+    let desk = &cx.environment.desk;
+    let rejects = population(cx, REJECT);
+    let keys = match activity.record_key().is_empty() {
+        true => HashSet::new(),
+        false => desk.open_keys(&cx.workflow, &cx.activity).await?,
+    };
+    let sent = sent_again(cx).await?;
+    if rejects.segments().is_empty() && keys.is_empty() && sent.is_empty() {
+        return Ok(());
+    }
+    let mut filing = Filing {
+        run: cx.journal.id.clone(),
+        task: cx.task,
+        activity: cx.activity.clone(),
+        sendable: !comes_from_outside,
+        shape: Vec::new(),
+        at: cx.clock().now(),
+    };
+    let kept_max = cx.limits().rejects_kept.max(1);
+    let refused = keep(cx, activity, &mut filing, &rejects, kept_max).await?;
+    let mut end = Settlement { rejects: refused.rows, kept_max, ..Settlement::default() };
+    if refused.untold == 0 {
+        let doubtful = numbers(&population(cx, IN_DOUBT)).await?;
+        end.passed = sent.into_iter().filter(|id| !refused.again.contains(id) && !doubtful.contains(id)).collect();
+    }
+    if !keys.is_empty() {
+        end.passed_keys = passed_keys(cx, activity, &keys).await?;
+    }
+    desk.settle(&filing, end).await
+}
+
+fn population(cx: &Cx, port: &str) -> Population {
+    let segments: Vec<Segment> = cx.sealed.get(port).cloned().unwrap_or_default();
+    Population::new(&cx.journal_folder(), segments)
+}
+
+/// The rejects that this task was begun with, if it is the entry of a run that sends them again.
+async fn sent_again(cx: &Cx) -> Result<HashSet<RejectId>, Failure> {
+    let is_entry = {
+        let run = cx.journal.run();
+        run.entry.is_some() && run.task(cx.task).is_some_and(|task| task.inputs.iter().any(|(from, _)| *from == 0))
+    };
+    match cx.input().filter(|_| is_entry) {
+        Some(input) => numbers(input).await,
+        None => Ok(HashSet::new()),
+    }
+}
+
+/// The rejects among these records that were sent again.
+async fn numbers(population: &Population) -> Result<HashSet<RejectId>, Failure> {
+    let mut numbers = HashSet::new();
+    let mut batches = population.read();
+    while let Some(batch) = batches.next().await {
+        numbers.extend(sent_numbers(&batch?).into_iter().flatten());
+    }
+    Ok(numbers)
+}
+
+/// Which reject each record is, where it is one that was sent again.
+fn sent_numbers(batch: &RecordBatch) -> Vec<Option<RejectId>> {
+    let places = batch.column_by_name(SEQ).and_then(|places| places.as_primitive_opt::<Int64Type>());
+    let number = |row: usize| places.and_then(|places| places.value(row).checked_sub(SENT_AGAIN)).filter(|id| *id > 0);
+    (0..batch.num_rows()).map(number).collect()
+}
+
+/// What a task refused.
+#[derive(Default)]
+struct Refused {
+    rows: u64,
+    /// Rejects that were sent again.
+    again: HashSet<RejectId>,
+    /// Records of which it cannot be told whether they were sent again, in a run that sends rejects again.
+    untold: u64,
+}
+
+async fn keep(
+    cx: &Cx,
+    activity: &dyn Activity,
+    filing: &mut Filing,
+    rejects: &Population,
+    kept_max: usize,
+) -> Result<Refused, Failure> {
+    let is_entry = cx.journal.run().entry.is_some() && filing.sendable;
+    let mut refused = Refused::default();
+    let mut batches = rejects.read();
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        if filing.shape.is_empty() {
+            filing.shape = to_shape(&record_columns(&batch.schema()))?;
+        }
+        let keys = Keys::new(cx, activity, &batch.schema()).await.of(&batch);
+        let numbers = sent_numbers(&batch);
+        let mut new = Vec::new();
+        for (row, (again, key)) in numbers.into_iter().zip(keys).enumerate() {
+            refused.again.extend(again);
+            refused.untold += u64::from(is_entry && again.is_none());
+            let place = refused.rows + row as u64;
+            new.push(NewReject { place, again, key, reject: reason(&batch, row), record: record(&batch, row) });
+        }
+        refused.rows += batch.num_rows() as u64;
+        while !new.is_empty() {
+            let rest = new.split_off(new.len().min(KEPT_AT_ONCE));
+            cx.environment.desk.keep(filing, std::mem::replace(&mut new, rest)).await?;
+        }
+        if refused.rows >= kept_max as u64 && refused.rows < rejects.rows() {
+            let message = format!(
+                "{} rejects are more than the desk keeps (limit rejectsKept = {kept_max}); the rest is only on the port",
+                rejects.rows()
+            );
+            cx.log(Level::Warning, message).await?;
+            break;
+        }
+    }
+    Ok(refused)
+}
+
+/// The expressions that name a record, over the columns of a population.
+struct Keys(Option<(Vec<Bound>, Values)>);
+
+impl Keys {
+    /// Where they cannot be read over these columns, records have no key.
+    async fn new(cx: &Cx, activity: &dyn Activity, columns: &Schema) -> Self {
+        let sources = activity.record_key();
+        let bounds: Option<Vec<Bound>> = sources.into_iter().map(|source| source.bind(columns).ok()).collect();
+        let Some(bounds) = bounds.filter(|bounds| !bounds.is_empty()) else { return Self(None) };
+        let values = cx.values(&bounds).await.ok();
+        Self(values.map(|values| (bounds, values)))
+    }
+
+    fn of(&self, batch: &RecordBatch) -> Vec<Option<String>> {
+        let none = || vec![None; batch.num_rows()];
+        let Some((bounds, values)) = &self.0 else { return none() };
+        let columns: Option<Vec<ArrayRef>> = bounds.iter().map(|bound| bound.eval(batch, values).ok()).collect();
+        let Some(columns) = columns else { return none() };
+        (0..batch.num_rows()).map(|row| key(&columns, row)).collect()
+    }
+}
+
+/// One value as its text, several as a JSON list; none where one is empty.
+fn key(columns: &[ArrayRef], row: usize) -> Option<String> {
+    let part = |column: &ArrayRef| Some(Value::at(column.as_ref(), row).to_string()).filter(|text| !text.is_empty());
+    let parts: Option<Vec<String>> = columns.iter().map(part).collect();
+    match parts?.as_slice() {
+        [one] => Some(one.clone()),
+        several => serde_json::to_string(several).ok(),
+    }
+}
+
+/// Which of these keys left by another port than those of what did not pass.
+async fn passed_keys(cx: &Cx, activity: &dyn Activity, keys: &HashSet<String>) -> Result<Vec<String>, Failure> {
+    let mut passed = HashSet::new();
+    let ports = cx.sealed.keys().filter(|port| ![REJECT, IN_DOUBT, "error", "exhausted"].contains(&port.as_str()));
+    for port in ports {
+        let mut batches = population(cx, port).read();
+        while let Some(batch) = batches.next().await {
+            let batch = batch?;
+            let found = Keys::new(cx, activity, &batch.schema()).await.of(&batch);
+            passed.extend(found.into_iter().flatten().filter(|key| keys.contains(key)));
+        }
+    }
+    Ok(passed.into_iter().collect())
+}
+
+fn reason(batch: &RecordBatch, row: usize) -> crate::reject::Reject {
+    let text = |name: &str| {
+        let column = batch.column_by_name(name)?.as_string_opt::<i32>()?;
+        (!column.is_null(row)).then(|| column.value(row).to_owned())
+    };
+    let [code, symbol, message, field, help] = COLUMNS.map(text);
+    let code = code.unwrap_or_default();
+    let symbol = symbol.unwrap_or_else(|| code.clone());
+    crate::reject::Reject { code, symbol, message: message.unwrap_or_default(), field, help }
+}
+
+fn record_columns(schema: &Schema) -> SchemaRef {
+    let own = |field: &&FieldRef| field.name() != SEQ && !COLUMNS.contains(&field.name().as_str());
+    Arc::new(Schema::new(schema.fields().iter().filter(own).cloned().collect::<Vec<_>>()))
+}
+
+fn record(batch: &RecordBatch, row: usize) -> Map<String, Json> {
+    let columns = record_columns(&batch.schema());
+    let value = |field: &FieldRef| {
+        let column = batch.column_by_name(field.name())?;
+        Some((field.name().clone(), Value::at(column.as_ref(), row).to_json()))
+    };
+    columns.fields().iter().filter_map(value).collect()
+}
+
+fn to_shape(columns: &Schema) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let written = StreamWriter::try_new(&mut bytes, columns).and_then(|mut writer| writer.finish());
+    written.map_err(|error| Failure::internal(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn of_shape(bytes: &[u8]) -> Result<SchemaRef, Failure> {
+    let reader = StreamReader::try_new(bytes, None);
+    Ok(reader.map_err(|error| Failure::new(Class::Storage, format!("the rejects desk is damaged: {error}")))?.schema())
+}
+
+impl Engine {
+    /// Starts a run that sends rejects again: the file that the run began with that refused them last, at the activity
+    /// that refused them. All are of one workflow, activity and shape, and can be sent.
+    ///
+    /// # Errors
+    /// Where their records do not fit their columns any more; else as [`Engine::enter`].
+    pub async fn resend(self: &Arc<Self>, rejects: &[KeptReject]) -> Result<(RunId, Driven), NotStarted> {
+        let Some(last) = rejects.last() else { return Err(Failure::internal("there is nothing to send").into()) };
+        let (_, run) = self.load(&last.run).await?;
+        let mut vars = run.instance_vars.clone();
+        vars.extend(run.task(last.task).map(|task| task.vars_in.clone()).unwrap_or_default());
+        let columns = self.columns(last).await?;
+        let entering = Entering {
+            activity: last.activity.clone(),
+            records: vec![to_batch(&columns, rejects)?],
+            rejects: rejects.iter().map(|reject| reject.id).collect(),
+        };
+        self.enter(&last.run, vars, entering).await
+    }
+
+    /// Corrects a reject: the record as it would be sent now.
+    ///
+    /// # Errors
+    /// Where there is no such column, or a value is not of its type.
+    pub async fn correct(&self, reject: &KeptReject, values: &Map<String, Json>) -> Result<KeptReject, Failure> {
+        let columns = self.columns(reject).await?;
+        let mut corrected = reject.clone();
+        for (name, value) in values {
+            let Some((_, field)) = columns.column_with_name(name) else {
+                let names: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+                let failure = Failure::new(Class::Config, format!("the record has no column \"{name}\""));
+                return Err(match crate::problem::suggestion(name, names) {
+                    Some(help) => failure.help(help),
+                    None => failure,
+                });
+            };
+            to_column(field, &[value])?;
+            corrected.record.insert(name.clone(), value.clone());
+        }
+        corrected.corrected = true;
+        self.environment.desk.correct(reject.id, corrected.record.clone()).await?;
+        Ok(corrected)
+    }
+
+    async fn columns(&self, reject: &KeptReject) -> Result<SchemaRef, Failure> {
+        let shape = self.environment.desk.shape(&reject.shape).await?;
+        of_shape(&shape.ok_or_else(|| Failure::internal(format!("the columns of reject {} are gone", reject.id)))?)
+    }
+}
+
+/// The records as they go out again, each with its number.
+fn to_batch(columns: &Schema, rejects: &[KeptReject]) -> Result<RecordBatch, Failure> {
+    let mut fields: Vec<FieldRef> = columns.fields().iter().cloned().collect();
+    let mut arrays = Vec::new();
+    for field in &fields {
+        let value = |reject: &KeptReject| reject.record.get(field.name()).cloned().unwrap_or_default();
+        let values: Vec<Json> = rejects.iter().map(value).collect();
+        arrays.push(to_column(field, &values.iter().collect::<Vec<_>>())?);
+    }
+    fields.push(Arc::new(Field::new(SEQ, DataType::Int64, false)));
+    arrays.push(Arc::new(Int64Array::from_iter_values(rejects.iter().map(|reject| reject.id + SENT_AGAIN))));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|error| Failure::internal(error.to_string()))
+}
+
+/// Values as the column holds them.
+fn to_column(field: &Field, values: &[&Json]) -> Result<ArrayRef, Failure> {
+    if let DataType::List(item) = field.data_type() {
+        let lists: Vec<Option<&Vec<Json>>> = values.iter().map(|value| value.as_array()).collect();
+        let items: Vec<&Json> = lists.iter().copied().flatten().flatten().collect();
+        let offsets = OffsetBuffer::from_lengths(lists.iter().map(|list| list.map_or(0, Vec::len)));
+        let valid = NullBuffer::from_iter(lists.iter().map(Option::is_some));
+        if let Some(wrong) = values.iter().find(|value| !value.is_array() && !value.is_null()) {
+            return Err(misfit(field, &wrong.to_string()));
+        }
+        return Ok(Arc::new(ListArray::new(Arc::clone(item), offsets, to_column(item, &items)?, Some(valid))));
+    }
+    let text = |value: &&Json| match value {
+        Json::Null => None,
+        Json::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
+    let texts: StringArray = values.iter().map(text).collect();
+    if texts.null_count() == texts.len() {
+        return Ok(new_null_array(field.data_type(), texts.len()));
+    }
+    let options = CastOptions { safe: true, ..CastOptions::default() };
+    // Arrow's own parser knows zones by their distance only; all of ours are UTC.
+    let parsed = match field.data_type() {
+        DataType::Timestamp(unit, Some(_)) => &DataType::Timestamp(*unit, Some("+00:00".into())),
+        data => data,
+    };
+    let column = cast_with_options(&texts, parsed, &options).and_then(|column| cast(&column, field.data_type()));
+    let column = column.map_err(|error| Failure::internal(error.to_string()))?;
+    match (0..texts.len()).find(|row| column.is_null(*row) && !texts.is_null(*row)) {
+        Some(row) => Err(misfit(field, texts.value(row))),
+        None => Ok(column),
+    }
+}
+
+fn misfit(field: &Field, value: &str) -> Failure {
+    let kind = Type::of(field.data_type()).map_or_else(|| field.data_type().to_string(), |kind| kind.to_string());
+    Failure::new(Class::Config, format!("\"{value}\" is not {kind}, which column {} holds", field.name()))
+}
+
+/// Rejects that can go out together: of one workflow, activity, shape and file, in the order of their numbers.
+///
+/// # Errors
+/// Where a journal cannot be read.
+pub async fn together(engine: &Engine, rejects: Vec<KeptReject>) -> Result<Vec<Vec<KeptReject>>, Failure> {
+    let mut groups: BTreeMap<(String, String, String, String), Vec<KeptReject>> = BTreeMap::new();
+    let mut files: BTreeMap<RunId, String> = BTreeMap::new();
+    for reject in rejects {
+        let file = match files.get(&reject.run) {
+            Some(file) => file.clone(),
+            None => {
+                let file = engine.load(&reject.run).await?.1.file;
+                files.insert(reject.run.clone(), file.clone());
+                file
+            }
+        };
+        let group = (reject.workflow.clone(), reject.activity.clone(), reject.shape.clone(), file);
+        groups.entry(group).or_default().push(reject);
+    }
+    let mut groups: Vec<Vec<KeptReject>> = groups.into_values().collect();
+    for group in &mut groups {
+        group.sort_by_key(|reject| reject.id);
+    }
+    Ok(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Date32Array, Decimal128Array, TimestampMicrosecondArray};
+    use arrow::datatypes::TimeUnit;
+
+    /// Every type of a population, with a null in each: what is kept of it comes back the same.
+    #[test]
+    fn a_record_that_was_kept_comes_back_as_it_was() {
+        let list = Field::new_list_field(DataType::Int32, true);
+        let fields = [
+            ("text", DataType::Utf8),
+            ("bool", DataType::Boolean),
+            ("int", DataType::Int32),
+            ("big", DataType::Int64),
+            ("double", DataType::Float64),
+            ("money", crate::types::MONEY),
+            ("day", DataType::Date32),
+            ("instant", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+            ("local", DataType::Timestamp(TimeUnit::Microsecond, None)),
+            ("time", DataType::Time64(TimeUnit::Microsecond)),
+            ("several", DataType::List(Arc::new(list.clone()))),
+        ];
+        let schema = Arc::new(Schema::new(fields.map(|(name, data)| Field::new(name, data, true)).to_vec()));
+        let micros = |values: Vec<Option<i64>>| TimestampMicrosecondArray::from(values);
+        let several = ListArray::new(
+            Arc::new(list),
+            OffsetBuffer::from_lengths([2, 0, 0]),
+            Arc::new(arrow::array::Int32Array::from(vec![Some(3), None])),
+            Some(NullBuffer::from(vec![true, false, true])),
+        );
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(vec![Some("Zoë, \"q\""), None, Some("")])),
+            Arc::new(arrow::array::BooleanArray::from(vec![Some(true), None, Some(false)])),
+            Arc::new(arrow::array::Int32Array::from(vec![Some(-7), None, Some(0)])),
+            Arc::new(Int64Array::from(vec![Some(i64::MAX), None, Some(i64::MIN)])),
+            Arc::new(arrow::array::Float64Array::from(vec![Some(0.1), None, Some(-1e300)])),
+            Arc::new(
+                Decimal128Array::from(vec![Some(1_234_567_890_123_456_789), None, Some(-1)])
+                    .with_data_type(crate::types::MONEY),
+            ),
+            Arc::new(Date32Array::from(vec![Some(3_804), None, Some(-1)])),
+            Arc::new(micros(vec![Some(1_772_524_800_123_456), None, Some(-1)]).with_timezone("UTC")),
+            Arc::new(micros(vec![Some(1_772_524_800_000_000), None, Some(-1)])),
+            Arc::new(arrow::array::Time64MicrosecondArray::from(vec![Some(86_399_999_999), None, Some(0)])),
+            Arc::new(several),
+        ];
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+        let columns = of_shape(&to_shape(&schema).unwrap()).unwrap();
+        assert_eq!(columns, schema);
+        let records: Vec<Map<String, Json>> = (0..3).map(|row| record(&batch, row)).collect();
+        for (place, field) in schema.fields().iter().enumerate() {
+            let values: Vec<&Json> = records.iter().map(|record| &record[field.name()]).collect();
+            assert_eq!(&to_column(field, &values).unwrap(), batch.column(place), "{}", field.name());
+        }
+        let wrong = to_column(schema.field(6), &[&Json::from("31/05/1980")]).unwrap_err();
+        assert!(wrong.message.contains("31/05/1980") && wrong.message.contains("day"), "{wrong}");
+    }
+}

@@ -1,0 +1,268 @@
+//! The rejects desk: an SQLite file of its own beside the store, made when the first record is refused.
+
+mod sql;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use engine::failure::{Class, Failure};
+use engine::outside::desk::{Desk, Filing, Group, KeptReject, NewReject, RejectId, Settlement, Wanted};
+use engine::outside::store::RunId;
+use jiff::Timestamp;
+use rusqlite::{Connection, TransactionBehavior};
+use serde_json::{Map, Value};
+
+/// The desk's file in a data folder.
+pub const REJECTS_FILE: &str = "rejects.db";
+/// How long a call waits for another program that reads the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The form of the file that this build writes; newer ones are refused.
+const FORMAT: i64 = 1;
+
+/// The rejects desk in an SQLite file, opened when it is first used.
+#[derive(Debug, Clone)]
+pub struct SqliteDesk {
+    path: PathBuf,
+    opened: Arc<Mutex<Option<Connection>>>,
+}
+
+impl SqliteDesk {
+    /// The desk of a data folder.
+    pub fn new(data: &Path) -> Self {
+        Self { path: data.join(REJECTS_FILE), opened: Arc::default() }
+    }
+
+    /// Reads; of a file that is not there, what is empty.
+    async fn read<T: Default + Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        if !self.path.exists() {
+            return Ok(T::default());
+        }
+        self.call(move |connection| read(connection)).await
+    }
+
+    /// Writes in one transaction, durable before it returns.
+    async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.call(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let written = write(&transaction)?;
+            transaction.commit()?;
+            Ok(written)
+        })
+        .await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (path, opened) = (self.path.clone(), Arc::clone(&self.opened));
+        let work = move || {
+            let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+            let connection = match &mut *opened {
+                Some(connection) => connection,
+                closed => closed.insert(open(&path)?),
+            };
+            work(connection).map_err(|error| failed(&path, &error))
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| Failure::internal(error.to_string()))?
+    }
+}
+
+fn open(path: &Path) -> Result<Connection, Failure> {
+    let prepare = || {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if format == 0 {
+            connection.execute_batch(sql::SCHEMA)?;
+            connection.pragma_update(None, "user_version", FORMAT)?;
+        }
+        Ok((connection, format))
+    };
+    let (connection, format) = prepare().map_err(|error| failed(path, &error))?;
+    if format > FORMAT {
+        let message = format!("{} has format {format}; this version reads up to {FORMAT}", path.display());
+        let failure = Failure::new(Class::Storage, message);
+        return Err(failure.help("use the version of Campanile that wrote it, or a newer one"));
+    }
+    Ok(connection)
+}
+
+fn failed(path: &Path, error: &rusqlite::Error) -> Failure {
+    let failure = Failure::new(Class::Storage, format!("the rejects desk {}: {error}", path.display()));
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => failure.help("make room on this disk, then resume the run"),
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+            failure.help("put the file back from a backup, or move it away: a new one is made")
+        }
+        _ => failure,
+    }
+}
+
+#[async_trait]
+impl Desk for SqliteDesk {
+    async fn keep(&self, task: &Filing, rejects: Vec<NewReject>) -> Result<(), Failure> {
+        let task = task.clone();
+        self.write(move |connection| sql::keep(connection, &task, &rejects)).await
+    }
+
+    async fn settle(&self, task: &Filing, end: Settlement) -> Result<(), Failure> {
+        if !self.path.exists() {
+            return Ok(());
+        }
+        let task = task.clone();
+        self.write(move |connection| sql::settle(connection, &task, &end)).await
+    }
+
+    async fn open_keys(&self, workflow: &str, activity: &str) -> Result<HashSet<String>, Failure> {
+        let (workflow, activity) = (workflow.to_owned(), activity.to_owned());
+        self.read(move |connection| sql::open_keys(connection, &workflow, &activity)).await
+    }
+
+    async fn list(&self, wanted: &Wanted) -> Result<Vec<KeptReject>, Failure> {
+        let wanted = wanted.clone();
+        self.read(move |connection| sql::list(connection, &wanted)).await
+    }
+
+    async fn groups(&self, wanted: &Wanted) -> Result<Vec<Group>, Failure> {
+        let wanted = wanted.clone();
+        self.read(move |connection| sql::groups(connection, &wanted)).await
+    }
+
+    async fn shape(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let name = name.to_owned();
+        self.read(move |connection| sql::shape(connection, &name)).await
+    }
+
+    async fn correct(&self, id: RejectId, record: Map<String, Value>) -> Result<(), Failure> {
+        self.write(move |connection| sql::correct(connection, id, &record)).await
+    }
+
+    async fn ignore(&self, ids: &[RejectId], reason: &str, at: Timestamp) -> Result<u64, Failure> {
+        let (ids, reason) = (ids.to_vec(), reason.to_owned());
+        self.write(move |connection| sql::ignore(connection, &ids, &reason, at)).await
+    }
+
+    async fn sending(&self, ids: &[RejectId], run: &RunId) -> Result<(), Failure> {
+        let (ids, run) = (ids.to_vec(), run.clone());
+        self.write(move |connection| sql::sending(connection, &ids, &run)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::outside::desk::RejectState;
+    use engine::reject::Reject;
+
+    fn filing(run: &str, task: u32) -> Filing {
+        Filing {
+            run: RunId::parse(run).unwrap(),
+            task,
+            activity: "export".into(),
+            sendable: true,
+            shape: vec![1, 2],
+            at: "2026-03-03T10:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn reject(place: u64, key: &str, again: Option<RejectId>) -> NewReject {
+        let record = Map::from_iter([("email".to_owned(), Value::from(key))]);
+        NewReject { place, again, key: Some(key.to_owned()), reject: Reject::new("0x1", "no"), record }
+    }
+
+    fn end(rejects: u64) -> Settlement {
+        Settlement { rejects, kept_max: 100, ..Settlement::default() }
+    }
+
+    async fn open_ones(desk: &SqliteDesk) -> Vec<(RejectId, String, u32)> {
+        let all = desk.list(&Wanted::default()).await.unwrap();
+        let mut all: Vec<_> = all.into_iter().map(|kept| (kept.id, kept.key.unwrap(), kept.attempts)).collect();
+        all.sort();
+        all
+    }
+
+    #[tokio::test]
+    async fn a_task_that_tells_its_rejects_twice_is_kept_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = SqliteDesk::new(folder.path());
+        assert_eq!(open_ones(&desk).await, []);
+        assert!(!folder.path().join(REJECTS_FILE).exists(), "reading makes no file");
+        let task = filing("w-1", 2);
+        desk.keep(&task, vec![reject(0, "a", None), reject(1, "b", None), reject(2, "c", None)]).await.unwrap();
+        // It broke off before its end was recorded; the second attempt has fewer.
+        let desk = SqliteDesk::new(folder.path());
+        desk.keep(&task, vec![reject(0, "a", None), reject(1, "d", None)]).await.unwrap();
+        desk.settle(&task, end(2)).await.unwrap();
+        let keys: Vec<String> = open_ones(&desk).await.into_iter().map(|(_, key, _)| key).collect();
+        assert_eq!(keys, ["a", "d"]);
+        let kept = desk.list(&Wanted::default()).await.unwrap().remove(0);
+        assert_eq!(desk.shape(&kept.shape).await.unwrap(), Some(vec![1, 2]));
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_again_is_closed_by_the_run_or_stays_the_same_reject() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = SqliteDesk::new(folder.path());
+        let first = filing("w-1", 2);
+        desk.keep(&first, vec![reject(0, "a", None), reject(1, "b", None)]).await.unwrap();
+        desk.settle(&first, end(2)).await.unwrap();
+        let ids: Vec<RejectId> = open_ones(&desk).await.into_iter().map(|(id, ..)| id).collect();
+        let again = filing("w-2", 1);
+        desk.sending(&ids, &again.run).await.unwrap();
+        let settled = Settlement { passed: vec![ids[0]], ..end(1) };
+        for _ in 0..2 {
+            desk.keep(&again, vec![reject(0, "b", Some(ids[1]))]).await.unwrap();
+            desk.settle(&again, settled.clone()).await.unwrap();
+        }
+        assert_eq!(open_ones(&desk).await, [(ids[1], "b".to_owned(), 2)], "told twice, refused once more");
+        let wanted = Wanted { ids: vec![ids[0]], closed: true, ..Wanted::default() };
+        let closed = desk.list(&wanted).await.unwrap().remove(0);
+        assert_eq!(closed.state, RejectState::Passed { run: again.run.clone(), at: again.at });
+    }
+
+    #[tokio::test]
+    async fn a_key_that_passes_later_closes_what_other_tasks_refused_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = SqliteDesk::new(folder.path());
+        for (run, task) in [("w-1", 2), ("v-1", 2)] {
+            desk.keep(&filing(run, task), vec![reject(0, "a", None), reject(1, "b", None)]).await.unwrap();
+        }
+        let passed =
+            |keys: &[&str]| Settlement { passed_keys: keys.iter().map(|key| (*key).into()).collect(), ..end(2) };
+        desk.settle(&filing("w-1", 2), passed(&["a"])).await.unwrap();
+        assert_eq!(desk.open_keys("w", "export").await.unwrap().len(), 2, "a repeated key of the same task stays");
+        desk.settle(&filing("w-2", 1), passed(&["a"])).await.unwrap();
+        assert_eq!(desk.open_keys("w", "export").await.unwrap(), HashSet::from(["b".to_owned()]));
+        assert_eq!(desk.open_keys("v", "export").await.unwrap().len(), 2, "another workflow's are its own");
+    }
+
+    #[tokio::test]
+    async fn the_oldest_closed_ones_are_forgotten_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = SqliteDesk::new(folder.path());
+        let task = filing("w-1", 1);
+        desk.keep(&task, (0..6).map(|place| reject(place, &place.to_string(), None)).collect()).await.unwrap();
+        let ids: Vec<RejectId> = open_ones(&desk).await.into_iter().map(|(id, ..)| id).collect();
+        assert_eq!(desk.ignore(&ids[4..], "known", task.at).await.unwrap(), 2);
+        assert_eq!(desk.ignore(&ids[4..], "known", task.at).await.unwrap(), 0, "they are closed already");
+        desk.settle(&task, Settlement { kept_max: 3, ..end(6) }).await.unwrap();
+        let left = desk.list(&Wanted { closed: true, ..Wanted::default() }).await.unwrap();
+        let mut left: Vec<RejectId> = left.into_iter().map(|kept| kept.id).collect();
+        left.sort_unstable();
+        assert_eq!(left, ids[1..4], "both closed ones, then the oldest");
+        let groups = desk.groups(&Wanted::default()).await.unwrap();
+        assert_eq!((groups.len(), groups[0].rejects, groups[0].days["2026-03-03"]), (1, 3, 3));
+    }
+}

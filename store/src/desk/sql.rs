@@ -1,0 +1,270 @@
+//! What the desk asks of SQLite. Times are microseconds since 1970, in UTC.
+
+use std::collections::{BTreeMap, HashSet};
+
+use engine::outside::desk::{
+    DAYS_MAX, Filing, Group, KeptReject, NewReject, RejectId, RejectState, Settlement, Wanted,
+};
+use engine::outside::store::RunId;
+use engine::reject::Reject;
+use jiff::Timestamp;
+use rusqlite::types::{ToSql, Type};
+use rusqlite::{Connection, Result, Row, params, params_from_iter};
+use serde_json::{Map, Value};
+
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS shape(name TEXT PRIMARY KEY, columns BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS reject(
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        run TEXT NOT NULL, task INTEGER NOT NULL, place INTEGER NOT NULL,
+        workflow TEXT NOT NULL, activity TEXT NOT NULL,
+        shape TEXT NOT NULL, key TEXT, record TEXT NOT NULL,
+        code TEXT NOT NULL, symbol TEXT NOT NULL, message TEXT NOT NULL, field TEXT, help TEXT,
+        corrected INTEGER NOT NULL DEFAULT 0, sendable INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 1,
+        first_at INTEGER NOT NULL, at INTEGER NOT NULL,
+        state TEXT NOT NULL DEFAULT 'open', by_run TEXT, closed_at INTEGER, reason TEXT,
+        UNIQUE(run, task, place)
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS reject_key ON reject(workflow, activity, key);
+    CREATE INDEX IF NOT EXISTS reject_closed ON reject(closed_at);";
+
+/// Not closed.
+const OPEN: &str = "state IN ('open', 'sending')";
+
+pub(super) fn keep(connection: &Connection, task: &Filing, rejects: &[NewReject]) -> Result<()> {
+    let shape = blake3::hash(&task.shape).to_hex().to_string();
+    connection.execute("INSERT OR IGNORE INTO shape(name, columns) VALUES (?1, ?2)", params![shape, task.shape])?;
+    let mut again = connection.prepare_cached(
+        "UPDATE reject SET attempts = attempts + (run <> ?2 OR task <> ?3), run = ?2, task = ?3, place = ?4, at = ?5,
+           code = ?6, symbol = ?7, message = ?8, field = ?9, help = ?10, state = 'open', by_run = NULL
+         WHERE id = ?1",
+    )?;
+    let mut new = connection.prepare_cached(
+        "INSERT INTO reject(run, task, place, at, first_at, code, symbol, message, field, help,
+           workflow, activity, shape, key, record, sendable)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+         ON CONFLICT(run, task, place) DO UPDATE SET at = excluded.at, code = excluded.code, symbol = excluded.symbol,
+           message = excluded.message, field = excluded.field, help = excluded.help, shape = excluded.shape,
+           key = excluded.key, record = excluded.record, corrected = 0",
+    )?;
+    let (run, at) = (task.run.as_str(), task.at.as_microsecond());
+    for NewReject { place, again: known, key, reject, record } in rejects {
+        let Reject { code, symbol, message, field, help } = reject;
+        let place = place.cast_signed();
+        // A place that no new one has, whatever an earlier attempt of the task told.
+        if let Some(id) = known
+            && again.execute(params![id, run, task.task, -id, at, code, symbol, message, field, help])? > 0
+        {
+            continue;
+        }
+        let record = Value::Object(record.clone()).to_string();
+        new.execute(params![
+            run,
+            task.task,
+            place,
+            at,
+            code,
+            symbol,
+            message,
+            field,
+            help,
+            task.run.workflow(),
+            task.activity,
+            shape,
+            key,
+            record,
+            task.sendable
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) fn settle(connection: &Connection, task: &Filing, end: &Settlement) -> Result<()> {
+    let (run, at) = (task.run.as_str(), task.at.as_microsecond());
+    connection.execute(
+        "DELETE FROM reject WHERE run = ?1 AND task = ?2 AND place >= ?3 AND attempts = 1",
+        params![run, task.task, end.rejects.cast_signed()],
+    )?;
+    let closes = "SET state = 'passed', by_run = ?2, closed_at = ?3";
+    let mut passed = connection.prepare_cached(&format!("UPDATE reject {closes} WHERE id = ?1 AND {OPEN}"))?;
+    for id in &end.passed {
+        passed.execute(params![id, run, at])?;
+    }
+    let mut by_key = connection.prepare_cached(&format!(
+        "UPDATE reject {closes} WHERE key = ?1 AND workflow = ?4 AND activity = ?5 AND NOT (run = ?2 AND task = ?6) AND {OPEN}"
+    ))?;
+    for key in &end.passed_keys {
+        by_key.execute(params![key, run, at, task.run.workflow(), task.activity, task.task])?;
+    }
+    let count: i64 = connection.query_row("SELECT count(*) FROM reject", [], |row| row.get(0))?;
+    let too_many = count.saturating_sub(i64::try_from(end.kept_max).unwrap_or(i64::MAX));
+    if too_many > 0 {
+        connection.execute(
+            "DELETE FROM reject WHERE id IN (SELECT id FROM reject ORDER BY closed_at IS NULL, closed_at, id LIMIT ?1)",
+            [too_many],
+        )?;
+        connection.execute("DELETE FROM shape WHERE name NOT IN (SELECT shape FROM reject)", [])?;
+    }
+    Ok(())
+}
+
+pub(super) fn open_keys(connection: &Connection, workflow: &str, activity: &str) -> Result<HashSet<String>> {
+    let mut keys = connection.prepare_cached(&format!(
+        "SELECT DISTINCT key FROM reject WHERE workflow = ?1 AND activity = ?2 AND key IS NOT NULL AND {OPEN}"
+    ))?;
+    keys.query_map([workflow, activity], |row| row.get(0))?.collect()
+}
+
+/// What is wanted as a condition, and its parameters.
+fn condition(wanted: &Wanted) -> (String, Vec<Box<dyn ToSql>>) {
+    let mut terms = Vec::new();
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    for (column, value) in [("workflow", &wanted.workflow), ("activity", &wanted.activity), ("code", &wanted.code)] {
+        if let Some(value) = value {
+            values.push(Box::new(value.clone()));
+            terms.push(format!("{column} = ?{}", values.len()));
+        }
+    }
+    if !wanted.ids.is_empty() {
+        // As one parameter, since SQLite takes only so many.
+        values.push(Box::new(Value::from(wanted.ids.clone()).to_string()));
+        terms.push(format!("id IN (SELECT value FROM json_each(?{}))", values.len()));
+    }
+    if !wanted.closed {
+        terms.push(OPEN.to_owned());
+    }
+    let terms = if terms.is_empty() { "TRUE".to_owned() } else { terms.join(" AND ") };
+    (terms, values)
+}
+
+pub(super) fn list(connection: &Connection, wanted: &Wanted) -> Result<Vec<KeptReject>> {
+    let (condition, mut values) = condition(wanted);
+    values.push(Box::new(wanted.limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))));
+    let mut list = connection.prepare_cached(&format!(
+        "SELECT id, run, task, workflow, activity, key, code, symbol, message, field, help, record, corrected, sendable,
+           attempts, first_at, at, state, by_run, closed_at, reason, shape
+         FROM reject WHERE {condition} ORDER BY at DESC, id DESC LIMIT ?{}",
+        values.len()
+    ))?;
+    list.query_map(params_from_iter(values), reject)?.collect()
+}
+
+fn reject(row: &Row<'_>) -> Result<KeptReject> {
+    let (run, by_run): (String, Option<String>) = (row.get(1)?, row.get(18)?);
+    let closed_at = || time(row, 19);
+    let by = || run_id(18, &by_run.clone().unwrap_or_default());
+    let state = match row.get::<_, String>(17)?.as_str() {
+        "sending" => RejectState::Sending { run: by()? },
+        "passed" => RejectState::Passed { run: by()?, at: closed_at()? },
+        "ignored" => {
+            RejectState::Ignored { reason: row.get::<_, Option<String>>(20)?.unwrap_or_default(), at: closed_at()? }
+        }
+        _ => RejectState::Open,
+    };
+    let record: String = row.get(11)?;
+    let record: Map<String, Value> = serde_json::from_str(&record).map_err(|error| wrong(11, Type::Text, error))?;
+    Ok(KeptReject {
+        id: row.get(0)?,
+        run: run_id(1, &run)?,
+        task: row.get(2)?,
+        workflow: row.get(3)?,
+        activity: row.get(4)?,
+        key: row.get(5)?,
+        reject: Reject {
+            code: row.get(6)?,
+            symbol: row.get(7)?,
+            message: row.get(8)?,
+            field: row.get(9)?,
+            help: row.get(10)?,
+        },
+        record,
+        corrected: row.get(12)?,
+        sendable: row.get(13)?,
+        attempts: row.get(14)?,
+        first_at: time(row, 15)?,
+        at: time(row, 16)?,
+        state,
+        shape: row.get(21)?,
+    })
+}
+
+fn run_id(column: usize, text: &str) -> Result<RunId> {
+    RunId::parse(text).ok_or_else(|| wrong(column, Type::Text, std::io::Error::other("not the name of a run")))
+}
+
+fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
+    Timestamp::from_microsecond(row.get(column)?).map_err(|error| wrong(column, Type::Integer, error))
+}
+
+fn wrong(column: usize, kind: Type, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(error))
+}
+
+pub(super) fn groups(connection: &Connection, wanted: &Wanted) -> Result<Vec<Group>> {
+    let (condition, values) = condition(wanted);
+    // A bare column beside max() is that of the row which has it.
+    let mut groups = connection.prepare_cached(&format!(
+        "SELECT workflow, activity, code, symbol, message, count(*), min(first_at), max(at)
+         FROM reject WHERE {condition} GROUP BY workflow, activity, code ORDER BY 6 DESC, 1, 2, 3"
+    ))?;
+    let group = |row: &Row<'_>| {
+        Ok(Group {
+            workflow: row.get(0)?,
+            activity: row.get(1)?,
+            code: row.get(2)?,
+            symbol: row.get(3)?,
+            message: row.get(4)?,
+            rejects: row.get::<_, i64>(5)?.cast_unsigned(),
+            first_at: time(row, 6)?,
+            last_at: time(row, 7)?,
+            days: BTreeMap::new(),
+        })
+    };
+    let mut groups: Vec<Group> =
+        groups.query_map(params_from_iter(values.iter()), group)?.collect::<Result<Vec<Group>>>()?;
+    let place = values.len();
+    let mut days = connection.prepare_cached(&format!(
+        "SELECT date(at / 1000000, 'unixepoch'), count(*) FROM reject
+         WHERE {condition} AND workflow = ?{} AND activity = ?{} AND code = ?{} GROUP BY 1 ORDER BY 1 DESC LIMIT {DAYS_MAX}",
+        place + 1,
+        place + 2,
+        place + 3
+    ))?;
+    for group in &mut groups {
+        let own: [&dyn ToSql; 3] = [&group.workflow, &group.activity, &group.code];
+        let all = values.iter().map(|value| value.as_ref() as &dyn ToSql).chain(own);
+        let day = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()));
+        group.days = days.query_map(params_from_iter(all), day)?.collect::<Result<_>>()?;
+    }
+    Ok(groups)
+}
+
+pub(super) fn shape(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>> {
+    let mut shape = connection.prepare_cached("SELECT columns FROM shape WHERE name = ?1")?;
+    shape.query_map([name], |row| row.get(0))?.next().transpose()
+}
+
+pub(super) fn correct(connection: &Connection, id: RejectId, record: &Map<String, Value>) -> Result<()> {
+    let record = Value::Object(record.clone()).to_string();
+    connection.execute("UPDATE reject SET record = ?2, corrected = 1 WHERE id = ?1", params![id, record]).map(drop)
+}
+
+pub(super) fn ignore(connection: &Connection, ids: &[RejectId], reason: &str, at: Timestamp) -> Result<u64> {
+    let mut ignore = connection.prepare_cached(&format!(
+        "UPDATE reject SET state = 'ignored', closed_at = ?2, reason = ?3 WHERE id = ?1 AND {OPEN}"
+    ))?;
+    let mut closed = 0;
+    for id in ids {
+        closed += ignore.execute(params![id, at.as_microsecond(), reason])? as u64;
+    }
+    Ok(closed)
+}
+
+pub(super) fn sending(connection: &Connection, ids: &[RejectId], run: &RunId) -> Result<()> {
+    let mut sending = connection
+        .prepare_cached(&format!("UPDATE reject SET state = 'sending', by_run = ?2 WHERE id = ?1 AND {OPEN}"))?;
+    for id in ids {
+        sending.execute(params![id, run.as_str()])?;
+    }
+    Ok(())
+}
