@@ -6,8 +6,8 @@
 //!
 //! What is there:
 //!
-//! - **Dataverse** (`dataverse/`): token endpoint, `WhoAmI`, service document, `EntityDefinitions`, queries with paging, single
-//!   reads and writes, `$batch`, bulk messages. Not yet: change tracking, `$expand`, `$apply`, `FetchXML`, CSDL.
+//! - **Dataverse** (`dataverse/`): token endpoint, `WhoAmI`, service document, `EntityDefinitions`, CSDL, queries with paging and
+//!   related records, aggregates, change tracking, `FetchXML`, single reads and writes, `$batch`, bulk messages, limits of users.
 //! - **Salesforce** (`salesforce/`): logins, describe, SOQL, single records, collections, composite, `getUpdated` and
 //!   `getDeleted`. Not yet: Bulk API 2.0.
 //! - **Records** (`data/`): any number of generated people and companies that are never stored, and an overlay of what was
@@ -32,7 +32,7 @@ mod state;
 mod time;
 mod tls;
 
-pub use admin::{Admin, Attribute, AttributeOption, ClockSetting, RecordCounts, Refused};
+pub use admin::{Admin, Attribute, AttributeOption, ClockSetting, RecordCounts, Refused, Tracking};
 pub use data::{By, KeyStatus};
 pub use dataverse::Limits;
 pub use faults::{Edit, Fault, FaultReport, RetryAfter, Route};

@@ -287,7 +287,9 @@ fn state(options: &Options) -> State {
     };
     let secret = options.client_secret.clone().unwrap_or_else(|| format!("{:016x}~sandbox", mix(seed, 909)));
     let tokens = Tokens::new(id(905).to_string(), id(907).to_string(), secret, mix(seed, 911));
-    let store = Store::new(dataverse::tables(others, until));
+    let mut store = Store::new(dataverse::tables(others, until));
+    store.retention.user = organisation.user;
+    dataverse::describe_messages(&mut store, until);
     let salesforce = salesforce::Org::new(options.salesforce, seed, until);
     State::new(Clock::new(start, options.frozen), (organisation, salesforce), store, tokens, seed)
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 
-use super::{Admin, Attribute, ClockSetting, Refused};
+use super::{Admin, Attribute, ClockSetting, Refused, Tracking};
 use crate::{data::KeyStatus, faults::Fault, reply::Reply, server::respond, state::State};
 
 /// What a request of the admin API comes to: a body, or a text that says what would be right.
@@ -30,6 +30,7 @@ pub(crate) fn router() -> Router<Arc<State>> {
         .route("/keys/{table}", post(add_key))
         .route("/duplicates/{table}", post(add_rule).delete(clear_rules))
         .route("/faults", post(add_faults).get(faults).delete(clear_faults))
+        .route("/tracking", put(set_tracking))
         .route("/limits", get(limits).put(set_limits))
         .route("/latency", put(set_latency))
         .route("/compression", put(set_compression))
@@ -190,6 +191,13 @@ async fn clear_faults(Shared(state): Shared<Arc<State>>) -> Response {
     answer(&state, |admin| {
         admin.clear_faults();
         Ok(json!({}))
+    })
+}
+
+async fn set_tracking(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    answer(&state, |admin| {
+        let right = r#"{"tables": {"contact": true}, "deltaDays": 7, "recycleBinDays": 30, "audit": true}"#;
+        admin.set_tracking(&read::<Tracking>(&body, right)?).map(|()| json!({}))
     })
 }
 

@@ -10,6 +10,7 @@ pub use records::State as RecordCounts;
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,20 @@ pub struct ClockSetting {
     /// It stands still.
     #[serde(default)]
     pub frozen: bool,
+}
+
+/// What is remembered of changes and deletions; what is not given stays as it is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Tracking {
+    /// Change tracking by table: on for contacts, accounts and leads unless set otherwise.
+    pub tables: IndexMap<String, bool>,
+    /// Days for which a delta token is good: 7 unless set otherwise.
+    pub delta_days: Option<u32>,
+    /// Days for which a recycle bin keeps what is deleted from now on; 0, as at the start, for no bin.
+    pub recycle_bin_days: Option<u32>,
+    /// Whether deletions from now on go to the audit log; not so at the start.
+    pub audit: Option<bool>,
 }
 
 impl Admin {
@@ -95,6 +110,25 @@ impl Admin {
     /// Takes all faults back.
     pub fn clear_faults(&self) {
         self.state.faults().clear();
+    }
+
+    /// Sets what is remembered of changes and deletions.
+    pub fn set_tracking(&self, tracking: &Tracking) -> Result<(), Refused> {
+        let mut store = self.state.store_mut();
+        let tables = tracking.tables.iter().map(|(name, on)| Ok((records::table_index(&store, name)?, *on)));
+        for (table, on) in tables.collect::<Result<Vec<_>, Refused>>()? {
+            store.tables[table].tracks_changes = on;
+        }
+        if let Some(days) = tracking.delta_days {
+            store.retention.delta_days = days;
+        }
+        if let Some(days) = tracking.recycle_bin_days {
+            store.retention.bin_days = Some(days).filter(|days| *days > 0);
+        }
+        if let Some(audit) = tracking.audit {
+            store.retention.audit = audit;
+        }
+        Ok(())
     }
 
     /// The limits of users, off unless set.

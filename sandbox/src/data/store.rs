@@ -7,17 +7,27 @@ use serde::{Deserialize, Serialize};
 use super::{
     generate::FIRST_VERSION,
     table::{Deleted, Table},
-    value::Value,
+    value::{Link, Value},
     write::{Before, Stamp},
 };
 use crate::{
     guid::Guid,
     log::{Change, ChangeKind, FieldChange, Numbered},
+    random::mix,
     time,
 };
 
 /// Changes kept for `GET /admin/changes`; the oldest fall out.
 pub(crate) const CHANGES_KEPT: usize = 500_000;
+
+/// Days for which a delta token is good unless set otherwise, as on the platform.
+const DELTA_DAYS: u32 = 7;
+
+/// Logical name of the audit log.
+const AUDIT: &str = "audit";
+
+/// The audit log's number for a deletion.
+const AUDIT_DELETE: i64 = 3;
 
 /// The tables and what happened to them.
 #[derive(Debug)]
@@ -33,12 +43,16 @@ pub(crate) struct Store {
 }
 
 /// What is remembered of deleted records.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Retention {
+    /// Days for which a delta token is good.
+    pub(crate) delta_days: u32,
     /// Days for which a recycle bin keeps them; none without one.
     pub(crate) bin_days: Option<u32>,
     /// Deletions go to the audit log.
     pub(crate) audit: bool,
+    /// Who deletes, as the audit log says.
+    pub(crate) user: Guid,
 }
 
 /// Who changed a record.
@@ -111,7 +125,7 @@ impl Store {
         let generated: u64 = tables.iter().map(|table| u64::from(table.generated_count())).max().unwrap_or(0);
         Self {
             tables,
-            retention: Retention::default(),
+            retention: Retention { delta_days: DELTA_DAYS, bin_days: None, audit: false, user: Guid::from_u128(0) },
             changes: Numbered::new(CHANGES_KEPT),
             version: FIRST_VERSION + generated,
             late: Vec::new(),
@@ -159,7 +173,6 @@ impl Store {
     }
 
     /// The last version up to which everything is visible: whoever reads on from here misses nothing, late commits neither.
-    #[expect(dead_code, reason = "change tracking comes next")]
     pub(crate) fn settled_version(&self) -> u64 {
         self.late.iter().map(|late| late.stamp.version - 1).min().unwrap_or(self.version)
     }
@@ -191,12 +204,41 @@ impl Store {
         };
         self.version += 1;
         let row = self.retention.bin_days.and_then(|_| self.tables[table].row_before(id, &before));
-        self.tables[table].bury(self.version, Deleted { id, at: now, row, audited: self.retention.audit });
+        self.tables[table].bury(self.version, Deleted { id, at: now, row });
         if let Some(transaction) = &mut self.transaction {
             transaction.undo.push((table, id, before));
         }
         self.changes.push(|_| Logged { at: now, by, kind: ChangeKind::Deleted, table, id, fields: Vec::new() });
+        if self.retention.audit {
+            self.audit(table, id, now);
+        }
         true
+    }
+
+    /// Writes a deletion into the audit log, which is a table as well.
+    fn audit(&mut self, table: usize, id: Guid, now: i64) {
+        let of = &self.tables[table].shape;
+        let (name, is_log) = (of.name, of.name == AUDIT);
+        let Some(log) = self.table_index(AUDIT).filter(|_| !is_log) else {
+            return;
+        };
+        let values = [
+            ("operation", Value::Integer(AUDIT_DELETE)),
+            ("action", Value::Integer(AUDIT_DELETE)),
+            ("objecttypecode", Value::literal(name)),
+            ("objectid", Value::Link(Link { table: name, id })),
+            ("userid", Value::Link(Link { table: "systemuser", id: self.retention.user })),
+        ];
+        let fields = &self.tables[log];
+        let values = values.into_iter().filter_map(|(name, value)| Some((fields.field(name)?, value))).collect();
+        self.version += 1;
+        let chance = u128::from(mix(self.version, 1)) << 64 | u128::from(mix(self.version, 2));
+        let entry = Guid::from_u128(chance & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62);
+        let stamp = Stamp { created_on: None, modified_on: now, version: self.version };
+        let before = self.tables[log].put(entry, values, stamp, false);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.undo.push((log, entry, before));
+        }
     }
 
     /// From here on, writes can be taken back together.
@@ -251,6 +293,11 @@ impl Store {
     /// Forgets the changes logged; numbers go on.
     pub(crate) fn clear_changes(&mut self) {
         self.changes.clear();
+    }
+
+    /// What has been written so far was there from the start: nobody changed it.
+    pub(crate) fn settle_history(&mut self) {
+        self.changes.forget_from(1);
     }
 
     fn change(&self, number: u64, logged: &Logged) -> Change {

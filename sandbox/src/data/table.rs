@@ -26,6 +26,8 @@ pub(crate) struct Table {
     pub(crate) keys: Vec<Key>,
     /// Its duplicate-detection rules.
     pub(crate) rules: Vec<Rule>,
+    /// Whether clients can ask what has changed.
+    pub(crate) tracks_changes: bool,
     by_name: HashMap<String, usize>,
     pub(super) population: Population,
     /// Bit `i` is set if generated record `i` was changed or deleted: the overlay then speaks for it.
@@ -44,7 +46,6 @@ pub(crate) struct Table {
 
 /// A record that is gone.
 #[derive(Debug, Clone)]
-#[expect(dead_code, reason = "change tracking comes next")]
 pub(crate) struct Deleted {
     /// Its id.
     pub(crate) id: Guid,
@@ -52,8 +53,6 @@ pub(crate) struct Deleted {
     pub(crate) at: i64,
     /// What it was, as long as there is a recycle bin.
     pub(crate) row: Option<Row>,
-    /// The deletion is in the audit log.
-    pub(crate) audited: bool,
 }
 
 /// A written record.
@@ -110,6 +109,7 @@ impl Table {
             fields,
             keys: Vec::new(),
             rules: Vec::new(),
+            tracks_changes: false,
             by_name,
             population,
             touched: vec![0; words],
@@ -291,14 +291,12 @@ impl Table {
     }
 
     /// Records written after a version, oldest first.
-    #[expect(dead_code, reason = "change tracking comes next")]
     pub(crate) fn written_since(&self, version: u64) -> impl Iterator<Item = Record<'_>> {
         let newer = self.versions.range((Bound::Excluded(version), Bound::Unbounded));
         newer.filter_map(|(_, id)| self.rows.get(id)).map(Record::Written)
     }
 
     /// Records deleted after a version, with the version of the deletion, oldest first.
-    #[expect(dead_code, reason = "change tracking comes next")]
     pub(crate) fn deleted_since(&self, version: u64) -> impl Iterator<Item = (u64, &Deleted)> {
         self.deleted.range((Bound::Excluded(version), Bound::Unbounded)).map(|(version, deleted)| (*version, deleted))
     }

@@ -154,6 +154,11 @@ impl Decimal {
         (self.units % divisor == 0).then(|| i64::try_from(self.units / divisor).ok()).flatten()
     }
 
+    /// The number that [`Decimal::comparable`] made of it.
+    pub(crate) fn of_comparable(units: i128) -> Self {
+        Self { units, scale: SCALE_MAX }
+    }
+
     /// The number times ten to the power of twelve, so that all of them compare.
     pub(crate) fn comparable(self) -> i128 {
         self.rescaled(SCALE_MAX).units

@@ -41,6 +41,8 @@ pub(crate) struct Preferences {
     pub(crate) annotations: Option<(Annotations, String)>,
     /// Return what was written.
     pub(crate) representation: bool,
+    /// Tell at the end how to read on from here.
+    pub(crate) track_changes: bool,
     /// Let a batch go on after an operation that failed.
     pub(crate) continue_on_error: bool,
 }
@@ -90,6 +92,18 @@ impl Call {
         url::form_urlencoded::parse(self.query.as_bytes()).into_owned().collect()
     }
 
+    /// An option with its parameter aliases, such as `@name`, replaced by the values that other options give them.
+    pub(crate) fn with_aliases(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        let mut aliases: Vec<_> = self.options().into_iter().filter(|(name, _)| name.starts_with('@')).collect();
+        // The longer first: `@a` must not be found in `@ab`.
+        aliases.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+        for (name, value) in aliases {
+            text = text.replace(&name, &value);
+        }
+        text
+    }
+
     /// The preferences of all `Prefer` headers.
     pub(crate) fn preferences(&self) -> Preferences {
         let mut preferences = Preferences::default();
@@ -99,6 +113,7 @@ impl Call {
                 "odata.maxpagesize" => preferences.page_size_max = value.parse().ok().filter(|size| *size > 0),
                 "odata.include-annotations" => preferences.annotations = Some((Annotations::parse(&value), value)),
                 "return" => preferences.representation = value == "representation",
+                "odata.track-changes" => preferences.track_changes = true,
                 "odata.continue-on-error" => preferences.continue_on_error = value != "false",
                 _ => {}
             }

@@ -16,6 +16,8 @@ pub(crate) struct Cursor {
     pub(crate) key: Vec<u8>,
     /// That record's id.
     pub(crate) last: Guid,
+    /// While changes are tracked, the token for the end of the read.
+    pub(crate) token: Option<String>,
 }
 
 /// Characters of a cookie that stay as they are when it is put into a URL.
@@ -29,12 +31,17 @@ impl Cursor {
     pub(crate) fn encode(&self, id_field: &str) -> String {
         let hex: String = self.key.iter().map(|byte| format!("{byte:02x}")).collect();
         let inner = format!(
-            "<cookie page=\"{}\"><{id_field} last=\"{{{}}}\" key=\"{hex}\" /></cookie>",
+            "<cookie page=\"{}\"><{id_field} last=\"{{{}}}\" key=\"{hex}\"{} /></cookie>",
             self.page - 1,
-            self.last.to_string().to_uppercase()
+            self.last.to_string().to_uppercase(),
+            self.token.as_ref().map(|token| format!(" token=\"{token}\"")).unwrap_or_default()
         );
         let inner = utf8_percent_encode(&inner, NON_ALPHANUMERIC);
-        let outer = format!("<cookie pagenumber=\"{}\" pagingcookie=\"{inner}\" istracking=\"False\" />", self.page);
+        let outer = format!(
+            "<cookie pagenumber=\"{}\" pagingcookie=\"{inner}\" istracking=\"{}\" />",
+            self.page,
+            if self.token.is_some() { "True" } else { "False" }
+        );
         utf8_percent_encode(&outer, KEPT).to_string()
     }
 
@@ -50,6 +57,28 @@ impl Cursor {
         Self::read(&text).ok_or_else(|| Error::new(400, "0x80041129", "Malformed XML in the Paging Cookie."))
     }
 
+    /// The paging cookie of a FetchXML answer: the inner cookie encoded twice within the outer one.
+    pub(crate) fn fetch_cookie(&self, id_field: &str) -> String {
+        let encoded = self.encode(id_field);
+        let once = percent_decode_str(&encoded).decode_utf8_lossy().into_owned();
+        // The outer cookie is plain here, and its inner one encoded once more.
+        let inner = attribute(&once, "pagingcookie").unwrap_or_default();
+        once.replace(inner, &utf8_percent_encode(inner, NON_ALPHANUMERIC).to_string())
+    }
+
+    /// Reads the cookie that a FetchXML query hands back for a page: the inner one, or both.
+    pub(crate) fn of_fetch_cookie(cookie: &str, page: u64) -> Result<Self, Error> {
+        let mut text = cookie.to_owned();
+        for _ in 0..ENCODINGS_MAX {
+            if !text.contains('%') {
+                break;
+            }
+            text = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        }
+        Self::read(&format!(" pagenumber=\"{page}\" {text}"))
+            .ok_or_else(|| Error::new(400, "0x80041129", "Malformed XML in the Paging Cookie."))
+    }
+
     fn read(text: &str) -> Option<Self> {
         let page = attribute(text, "pagenumber")?.parse().ok()?;
         let last = Guid::parse(attribute(text, "last")?)?;
@@ -58,7 +87,8 @@ impl Cursor {
             return None;
         }
         let bytes = (0..hex.len() / 2).map(|place| u8::from_str_radix(&hex[2 * place..2 * place + 2], 16).ok());
-        Some(Self { page, key: bytes.collect::<Option<_>>()?, last })
+        let token = attribute(text, "token").map(str::to_owned);
+        Some(Self { page, key: bytes.collect::<Option<_>>()?, last, token })
     }
 }
 
@@ -74,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_token_survives_being_encoded_anew() {
-        let cursor = Cursor { page: 7, key: vec![0, 1, 255, 37], last: Guid::from_u128(42) };
+        let token = Some("12!08/22/2017 08:10:44".to_owned());
+        let cursor = Cursor { page: 7, key: vec![0, 1, 255, 37], last: Guid::from_u128(42), token };
         let token = cursor.encode("contactid");
         assert!(token.contains("%253Ccookie"), "{token}");
         let once = percent_decode_str(&token).decode_utf8_lossy().into_owned();

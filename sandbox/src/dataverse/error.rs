@@ -45,6 +45,8 @@ pub(crate) mod code {
     pub(crate) const STATE: &str = "0x80048408";
     /// A duplicate-detection rule found another record.
     pub(crate) const DUPLICATE: &str = "0x80040333";
+    /// A delta token is older than the window of change tracking.
+    pub(crate) const EXPIRED_TOKEN: &str = "0x80044352";
     /// An argument that makes no sense.
     pub(crate) const ARGUMENT: &str = "0x80040203";
     /// A payload that does not fit the table.

@@ -9,7 +9,7 @@ use super::{
     types::{TypeName, type_name},
 };
 use crate::{
-    data::{Choice, DateBehavior, Fact, Field, FieldKind, Key, Required, Store, Table},
+    data::{Choice, DateBehavior, Fact, Field, FieldKind, Key, LookupRole, Required, Store, Table},
     guid::Guid,
     random::mix,
     reply::Reply,
@@ -51,6 +51,9 @@ pub(super) fn answer(store: &Store, call: &Call, path: &Path) -> Result<Reply, E
         [] => one(entity(table, call), call, &format!("{root}/$entity")),
         [part] if part.name == "Keys" && part.key.is_none() => {
             list(table.keys.iter().map(|key| alternate_key(table, key)).collect(), call, &format!("{root}/Keys"))
+        }
+        [part] if part.name == "ManyToOneRelationships" && part.key.is_none() => {
+            list(many_to_one(table), call, &format!("{root}/ManyToOneRelationships"))
         }
         [part, rest @ ..] if part.name == "Attributes" => {
             attributes(table, part, rest, call, &format!("{root}/Attributes"))
@@ -121,7 +124,7 @@ fn entity(table: &Table, call: &Call) -> Json {
         "IsActivity": false,
         "IsIntersect": false,
         "IsOptimisticConcurrencyEnabled": true,
-        "ChangeTrackingEnabled": false,
+        "ChangeTrackingEnabled": table.tracks_changes,
         "CanChangeTrackingBeEnabled": {"Value": true, "CanBeChanged": true, "ManagedPropertyLogicalName": "canchangetrackingbeenabled"},
         "IsAuditEnabled": {"Value": false, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyauditsettings"},
         "IsDuplicateDetectionEnabled": {"Value": false, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyduplicatedetectionsettings"},
@@ -129,6 +132,7 @@ fn entity(table: &Table, call: &Call) -> Json {
     for expansion in expansions(call) {
         let parts: Option<Vec<Json>> = match expansion.name.as_str() {
             "Attributes" => Some(table.fields.iter().map(|field| attribute(table, field, call)).collect()),
+            "ManyToOneRelationships" => Some(many_to_one(table)),
             "Keys" => Some(table.keys.iter().map(|key| alternate_key(table, key)).collect()),
             _ => None,
         };
@@ -246,6 +250,36 @@ fn option(choice: &Choice) -> Json {
     json
 }
 
+/// A relationship for every table that a reference can lead to, with the name of its navigation property.
+pub(super) fn many_to_one(table: &Table) -> Vec<Json> {
+    let mut relationships = Vec::new();
+    for field in &table.fields {
+        let FieldKind::Lookup { targets, role } = &field.kind else {
+            continue;
+        };
+        for target in targets {
+            let navigation = if targets.len() == 1 || *role == LookupRole::Owner {
+                field.name.clone()
+            } else {
+                format!("{}_{target}", field.name)
+            };
+            let name = format!("{}_{}_{target}", table.shape.name, field.name);
+            relationships.push(json!({
+                "MetadataId": metadata_id(table.shape.name, &name).to_string(),
+                "SchemaName": name,
+                "RelationshipType": "OneToManyRelationship",
+                "IsCustomRelationship": field.custom,
+                "ReferencedEntity": target,
+                "ReferencedAttribute": format!("{target}id"),
+                "ReferencingEntity": table.shape.name,
+                "ReferencingAttribute": field.name,
+                "ReferencingEntityNavigationPropertyName": navigation,
+            }));
+        }
+    }
+    relationships
+}
+
 fn alternate_key(table: &Table, key: &Key) -> Json {
     let fields: Vec<&str> = key.fields.iter().map(|field| table.fields[*field].name.as_str()).collect();
     json!({
@@ -290,19 +324,7 @@ struct Expansion {
 /// `$expand=Attributes($select=LogicalName,AttributeType),Keys`
 fn expansions(call: &Call) -> Vec<Expansion> {
     let text = call.option("$expand").unwrap_or_default();
-    let mut parts = vec![String::new()];
-    let mut depth = 0_usize;
-    for char in text.chars() {
-        match char {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        match parts.last_mut() {
-            Some(part) if char != ',' || depth > 0 => part.push(char),
-            _ => parts.push(String::new()),
-        }
-    }
+    let parts = super::expand::split(&text, ',');
     parts
         .iter()
         .filter(|part| !part.is_empty())

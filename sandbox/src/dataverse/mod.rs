@@ -1,10 +1,15 @@
 //! Dataverse's Web API and the token endpoint before it, as Microsoft's Web API documentation describes them.
 
+mod apply;
 mod batch;
 mod bulk;
 mod call;
+mod csdl;
 mod cursor;
+mod delta;
 mod error;
+mod expand;
+mod fetch;
 mod filter;
 mod key;
 mod metadata;
@@ -28,7 +33,7 @@ pub(crate) use metadata::TYPE_NAMES;
 pub(crate) use payload::{Leniency, field_value};
 pub use protection::Limits;
 pub(crate) use protection::Protection;
-pub(crate) use tables::tables;
+pub(crate) use tables::{describe_messages, tables};
 pub(crate) use token::{Tokens, refuse as refuse_token};
 
 use std::time::Instant;
@@ -37,6 +42,7 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::{data::Store, reply::Reply, state::State};
+use model::Scope;
 use token::Refusal;
 
 /// Answers one request of the protocol.
@@ -108,9 +114,8 @@ fn route(state: &State, call: &Call, resource: &str) -> Result<Reply, Error> {
         ("", &Method::GET) => Ok(service_document(&state.store(), call)),
         ("WhoAmI" | "WhoAmI()", &Method::GET) => Ok(who_am_i(state, call)),
         ("EntityDefinitions", &Method::GET) => metadata::answer(&state.store(), call, &path),
-        ("$metadata", &Method::GET) => {
-            Err(Error::new(501, error::code::UNEXPECTED, "CSDL is not part of this stand-in: read EntityDefinitions"))
-        }
+        ("$metadata", &Method::GET) => Ok(csdl::answer(&state.store(), call)),
+        ("RetrieveTotalRecordCount", &Method::GET) => total_counts(&state.store(), call, &path),
         ("$batch", &Method::POST) => batch::answer(state, call),
         (_, &Method::GET) => read(&state.store(), call, &path),
         _ => write(&mut state.store_mut(), state, call, &path),
@@ -119,10 +124,19 @@ fn route(state: &State, call: &Call, resource: &str) -> Result<Reply, Error> {
 
 fn read(store: &Store, call: &Call, path: &key::Path) -> Result<Reply, Error> {
     let (index, first, rest) = table_of(store, path)?;
+    let scope = Scope { store, table: &store.tables[index] };
     match (&first.key, rest) {
-        (None, []) => query::answer(store, &store.tables[index], call),
-        (None, [last]) if last.name == "$count" => query::count(&store.tables[index], call),
+        (None, []) => match (call.option("fetchXml"), call.option("$apply")) {
+            (Some(text), _) => fetch::answer(scope, call, &text),
+            (None, Some(text)) => apply::answer(scope, call, &text),
+            (None, None) => query::answer(scope, call),
+        },
+        (None, [last]) if last.name == "$count" => query::count(scope, call),
         (Some(key), []) => single::read(store, index, key, call),
+        (Some(key), [part]) if part.key.is_none() => single::part(scope, key, &part.name, None, call),
+        (Some(key), [part, last]) if matches!(last.name.as_str(), "$ref" | "$value") => {
+            single::part(scope, key, &part.name, Some(&last.name), call)
+        }
         (_, [unknown, ..]) => Err(Error::segment(&unknown.name)),
     }
 }
@@ -167,6 +181,28 @@ fn service_document(store: &Store, call: &Call) -> Reply {
         .collect();
     let body = json!({"@odata.context": format!("{}$metadata", call.root()), "value": sets});
     Reply::json(200, &body).header("OData-Version", "4.0")
+}
+
+/// Answers `GET /RetrieveTotalRecordCount(EntityNames=['contact','account'])`.
+fn total_counts(store: &Store, call: &Call, path: &key::Path) -> Result<Reply, Error> {
+    let names = path.segments.first().and_then(|segment| segment.key.as_deref()).unwrap_or("");
+    let names = call.with_aliases(names);
+    let names = names.strip_prefix("EntityNames=").and_then(|list| list.trim().strip_prefix('[')?.strip_suffix(']'));
+    let names = names.ok_or_else(|| Error::query("The parameter 'EntityNames' must be a list of table names."))?;
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    for name in names.split(',').map(|name| name.trim().trim_matches(['\'', '"'])) {
+        let table = store.table(name).ok_or_else(|| {
+            let message = format!("The entity with a name = '{name}' was not found in the MetadataCache.");
+            Error::new(404, error::code::MISSING, message)
+        })?;
+        keys.push(name.to_owned());
+        values.push(table.len());
+    }
+    let body = json!({
+        "@odata.context": format!("{}$metadata#Microsoft.Dynamics.CRM.RetrieveTotalRecordCountResponse", call.root()),
+        "EntityRecordCountCollection": {"Count": keys.len(), "IsReadOnly": false, "Keys": keys, "Values": values},
+    });
+    Ok(Reply::json(200, &body).header("OData-Version", "4.0"))
 }
 
 fn who_am_i(state: &State, call: &Call) -> Reply {

@@ -1,18 +1,20 @@
-//! Reading many records: `$select`, `$filter`, `$orderby`, `$top`, `$count` and paging.
+//! Reading many records: `$select`, `$expand`, `$filter`, `$orderby`, `$top`, `$count` and paging.
 
 use std::{collections::BinaryHeap, ops::Bound};
 
 use super::{
     call::Call,
     cursor::Cursor,
+    delta::{self, DeltaToken, News},
     error::Error,
+    expand::{self, Expansion},
     filter::{self, Bounds, Test},
-    model,
+    model::{self, Scope},
     order::{self, OrderPart},
-    render::{Annotations, Columns},
+    render::{Annotations, Columns, write_text},
 };
 use crate::{
-    data::{DateIndex, Fact, Record, Store, Table, Walk},
+    data::{DateIndex, Fact, Record, Table, Walk},
     guid::Guid,
     reply::Reply,
 };
@@ -21,14 +23,17 @@ use crate::{
 pub(crate) const PAGE_MAX: usize = 5_000;
 
 /// Options that a query of a set can have.
-const OPTIONS: &[&str] = &["$select", "$filter", "$orderby", "$top", "$count", "$skiptoken"];
+const OPTIONS: &[&str] = &["$select", "$expand", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$deltatoken"];
 
-struct Query {
+/// A query, checked against its table.
+#[derive(Default)]
+pub(super) struct Query {
     select: Vec<usize>,
     select_text: Option<String>,
-    test: Option<Test>,
-    bounds: Bounds,
-    order: Vec<OrderPart>,
+    expansions: Vec<Expansion>,
+    pub(super) test: Option<Test>,
+    pub(super) bounds: Bounds,
+    pub(super) order: Vec<OrderPart>,
     limit: usize,
     is_paged: bool,
     count: bool,
@@ -36,39 +41,29 @@ struct Query {
 }
 
 /// Answers `GET /contacts?…`.
-pub(crate) fn answer(store: &Store, table: &Table, call: &Call) -> Result<Reply, Error> {
+pub(crate) fn answer(scope: Scope<'_>, call: &Call) -> Result<Reply, Error> {
     let preferences = call.preferences();
-    let query = read(table, call, preferences.page_size_max)?;
+    let query = read(scope, call, preferences.page_size_max)?;
+    let since = call.option("$deltatoken").map(|text| DeltaToken::read(&text, scope.store, call.now)).transpose()?;
+    let token = query.cursor.as_ref().and_then(|cursor| cursor.token.as_deref());
+    let token = token.map(|text| DeltaToken::read(text, scope.store, call.now)).transpose()?;
+    let tracks = preferences.track_changes || since.is_some() || token.is_some();
+    if tracks {
+        delta::check(scope, call)?;
+    }
+    let token = tracks.then(|| token.unwrap_or_else(|| DeltaToken::now(scope.store, call)));
     let annotations =
         preferences.annotations.as_ref().map_or_else(Annotations::default, |(annotations, _)| *annotations);
-    let after = query.cursor.as_ref().map(|cursor| cursor.key.as_slice()).filter(|key| !key.is_empty());
-    let mut page = query.page(table, after, query.limit + usize::from(query.is_paged));
-    let has_more = query.is_paged && page.len() > query.limit;
-    page.truncate(query.limit);
-
-    let mut out = Vec::with_capacity(256 + page.len() * (64 + query.select.len() * 40));
-    let select = query.select_text.as_deref().map_or_else(String::new, |select| format!("({select})"));
-    let context = format!("{}$metadata#{}{select}", call.root(), table.shape.set);
-    out.extend_from_slice(format!("{{\"@odata.context\":{}", serde_json::Value::from(context)).as_bytes());
-    write_counts(&query, table, annotations, &mut out);
-    out.extend_from_slice(b",\"value\":[");
-    let columns = Columns::new(store, table, &query.select, annotations);
-    for (place, record) in page.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        columns.write(*record, None, &mut out);
-    }
-    out.push(b']');
-    if let Some(last) = page.last().filter(|_| has_more) {
-        let link = next_link(&query, table, call, *last);
-        out.extend_from_slice(format!(",\"@odata.nextLink\":{}", serde_json::Value::from(link)).as_bytes());
-    }
-    out.push(b'}');
-
-    let mut reply = Reply { body: out, ..Reply::empty(200) }
+    let body = match (since, token) {
+        (Some(since), Some(token)) => query.news(scope, call, since, token, annotations),
+        _ => query.records(scope, call, token, annotations),
+    };
+    let mut reply = Reply { body, ..Reply::empty(200) }
         .header("Content-Type", "application/json; odata.metadata=minimal")
         .header("OData-Version", "4.0");
+    if preferences.track_changes {
+        reply = reply.header("Preference-Applied", "odata.track-changes");
+    }
     if let Some(size) = preferences.page_size_max {
         reply = reply.header("Preference-Applied", format!("odata.maxpagesize={size}"));
     }
@@ -79,12 +74,135 @@ pub(crate) fn answer(store: &Store, table: &Table, call: &Call) -> Result<Reply,
 }
 
 /// Answers `GET /contacts/$count`: a bare number.
-pub(crate) fn count(table: &Table, call: &Call) -> Result<Reply, Error> {
-    let query = read(table, call, None)?;
-    let count = query.page(table, None, PAGE_MAX).len();
+pub(crate) fn count(scope: Scope<'_>, call: &Call) -> Result<Reply, Error> {
+    let count = match call.option("$deltatoken") {
+        Some(text) => {
+            delta::check(scope, call)?;
+            delta::count(scope, DeltaToken::read(&text, scope.store, call.now)?)
+        }
+        None => read(scope, call, None)?.page(scope, None, PAGE_MAX).len(),
+    };
     // The real system begins the text with a byte order mark; clients that read a number must cope.
     let reply = Reply { body: format!("\u{feff}{count}").into_bytes(), ..Reply::empty(200) };
     Ok(reply.header("Content-Type", "text/plain").header("OData-Version", "4.0"))
+}
+
+impl Query {
+    /// A query of all fields in one answer.
+    pub(super) fn plain(table: &Table, test: Option<Test>, order: Vec<OrderPart>) -> Self {
+        let bounds = test.as_ref().map(|test| test.bounds(table)).unwrap_or_default();
+        Self { test, bounds, order, ..Self::default() }
+    }
+
+    /// All records that match, in no order that counts.
+    pub(super) fn matching<'a>(&'a self, scope: Scope<'a>) -> impl Iterator<Item = Record<'a>> + 'a {
+        self.candidates(scope.table).filter(move |record| self.matches(scope, *record))
+    }
+
+    /// A page of records.
+    fn records(&self, scope: Scope<'_>, call: &Call, token: Option<DeltaToken>, annotations: Annotations) -> Vec<u8> {
+        let after = self.cursor.as_ref().map(|cursor| cursor.key.as_slice()).filter(|key| !key.is_empty());
+        let mut page = self.page(scope, after, self.limit + usize::from(self.is_paged));
+        let has_more = self.is_paged && page.len() > self.limit;
+        page.truncate(self.limit);
+        let mut out = Vec::with_capacity(256 + page.len() * (64 + self.select.len() * 40));
+        self.begin(scope, call, "", &mut out);
+        self.write_counts(scope, annotations, &mut out);
+        if let Some(token) = token.filter(|_| !has_more) {
+            property("@odata.deltaLink", &token.link(scope, call), &mut out);
+        }
+        out.extend_from_slice(b",\"value\":[");
+        let columns = Columns::new(scope, &self.select, &self.expansions, annotations);
+        for (place, record) in page.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            columns.write(*record, None, &mut out);
+        }
+        out.push(b']');
+        if let Some(last) = page.last().filter(|_| has_more) {
+            let cursor = self.next_cursor(scope, call, *last, token);
+            property("@odata.nextLink", &next_link(scope, call, &cursor), &mut out);
+        }
+        out.push(b'}');
+        out
+    }
+
+    /// A page of what has changed since a token; `token` is for the news after it.
+    fn news(
+        &self,
+        scope: Scope<'_>,
+        call: &Call,
+        since: DeltaToken,
+        token: DeltaToken,
+        annotations: Annotations,
+    ) -> Vec<u8> {
+        let page = delta::page(scope, since, self.cursor.as_ref(), self.limit);
+        let mut out = Vec::with_capacity(256 + page.news.len() * (64 + self.select.len() * 40));
+        self.begin(scope, call, "/$delta", &mut out);
+        if page.next.is_none() {
+            property("@odata.deltaLink", &token.link(scope, call), &mut out);
+        }
+        out.extend_from_slice(b",\"value\":[");
+        let columns = Columns::new(scope, &self.select, &[], annotations);
+        let gone = format!("{}$metadata#{}/$deletedEntity", call.root(), scope.table.shape.set);
+        for (place, news) in page.news.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            match news {
+                News::Written(record) => columns.write(*record, None, &mut out),
+                News::Deleted(id) => {
+                    let gone = serde_json::json!({"@odata.context": gone, "id": id.to_string(), "reason": "deleted"});
+                    out.extend_from_slice(gone.to_string().as_bytes());
+                }
+            }
+        }
+        out.push(b']');
+        if let Some(next) = page.next {
+            let number = self.cursor.as_ref().map_or(2, |cursor| cursor.page + 1);
+            property("@odata.nextLink", &next_link(scope, call, &next.cursor(token, number)), &mut out);
+        }
+        out.push(b'}');
+        out
+    }
+
+    fn begin(&self, scope: Scope<'_>, call: &Call, end: &str, out: &mut Vec<u8>) {
+        let selection = expand::selection(self.select_text.as_deref(), &self.expansions);
+        let selection = if selection.is_empty() { selection } else { format!("({selection})") };
+        out.extend_from_slice(b"{\"@odata.context\":");
+        write_text(&format!("{}$metadata#{}{selection}{end}", call.root(), scope.table.shape.set), out);
+    }
+
+    fn write_counts(&self, scope: Scope<'_>, annotations: Annotations, out: &mut Vec<u8>) {
+        let (mut total, mut is_over) = (-1, false);
+        if self.count {
+            let found = self.page(scope, None, PAGE_MAX + 1).len();
+            is_over = found > PAGE_MAX;
+            total = i64::try_from(found.min(PAGE_MAX)).unwrap_or(0);
+            out.extend_from_slice(format!(",\"@odata.count\":{total}").as_bytes());
+        }
+        if annotations.total {
+            out.extend_from_slice(
+                format!(",\"@Microsoft.Dynamics.CRM.totalrecordcount\":{total},\"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded\":{is_over}").as_bytes(),
+            );
+        }
+    }
+
+    fn next_cursor(&self, scope: Scope<'_>, call: &Call, last: Record<'_>, token: Option<DeltaToken>) -> Cursor {
+        let token = token.map(DeltaToken::text);
+        if call.repeat_page {
+            let start = Cursor { page: 1, key: Vec::new(), last: Guid::from_u128(0), token };
+            return self.cursor.clone().unwrap_or(start);
+        }
+        let page = self.cursor.as_ref().map_or(2, |cursor| cursor.page + 1);
+        Cursor { page, key: order::key(scope, last, &self.order), last: scope.table.id(last), token }
+    }
+}
+
+fn property(name: &str, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!(",\"{name}\":").as_bytes());
+    write_text(text, out);
 }
 
 /// The fields that `$select` names, in its order; all readable ones without it.
@@ -104,7 +222,7 @@ pub(crate) fn select(table: &Table, text: Option<&str>) -> Result<Vec<usize>, Er
     }
 }
 
-fn read(table: &Table, call: &Call, page_size_max: Option<usize>) -> Result<Query, Error> {
+fn read(scope: Scope<'_>, call: &Call, page_size_max: Option<usize>) -> Result<Query, Error> {
     for (name, _) in call.options() {
         if name == "$skip" {
             return Err(Error::query("Skip Clause is not supported in CRM"));
@@ -119,11 +237,11 @@ fn read(table: &Table, call: &Call, page_size_max: Option<usize>) -> Result<Quer
     }
     let select_text = call.option("$select").filter(|text| !text.trim().is_empty());
     let test = match call.option("$filter") {
-        Some(text) => Some(filter::bind(&filter::parse(&text)?, table)?),
+        Some(text) => Some(filter::bind(&filter::parse(&call.with_aliases(&text))?, scope)?),
         None => None,
     };
     let order = match call.option("$orderby") {
-        Some(text) => order::parse(&text, table)?,
+        Some(text) => order::parse(&text, scope)?,
         None => Vec::new(),
     };
     let top = match call.option("$top") {
@@ -138,51 +256,30 @@ fn read(table: &Table, call: &Call, page_size_max: Option<usize>) -> Result<Quer
         (None, Some(top)) => (top.min(PAGE_MAX), false),
         (None, None) => (PAGE_MAX, true),
     };
-    let cursor = call.option("$skiptoken").map(|token| Cursor::decode(&token)).transpose()?;
     Ok(Query {
-        select: select(table, select_text.as_deref())?,
+        select: select(scope.table, select_text.as_deref())?,
         select_text,
-        bounds: test.as_ref().map(|test| test.bounds(table)).unwrap_or_default(),
+        expansions: expand::parse(call.option("$expand").as_deref(), scope)?,
+        bounds: test.as_ref().map(|test| test.bounds(scope.table)).unwrap_or_default(),
         test,
         order,
         limit,
         is_paged,
         count: call.option("$count").is_some_and(|value| value == "true"),
-        cursor,
+        cursor: call.option("$skiptoken").map(|token| Cursor::decode(&token)).transpose()?,
     })
 }
 
-fn write_counts(query: &Query, table: &Table, annotations: Annotations, out: &mut Vec<u8>) {
-    let (mut total, mut is_over) = (-1, false);
-    if query.count {
-        let found = query.page(table, None, PAGE_MAX + 1).len();
-        is_over = found > PAGE_MAX;
-        total = i64::try_from(found.min(PAGE_MAX)).unwrap_or(0);
-        out.extend_from_slice(format!(",\"@odata.count\":{total}").as_bytes());
-    }
-    if annotations.total {
-        out.extend_from_slice(
-            format!(",\"@Microsoft.Dynamics.CRM.totalrecordcount\":{total},\"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded\":{is_over}").as_bytes(),
-        );
-    }
-}
-
 /// The address of the next page: the same query with the position after the last record.
-fn next_link(query: &Query, table: &Table, call: &Call, last: Record<'_>) -> String {
-    let page = query.cursor.as_ref().map_or(2, |cursor| cursor.page + 1);
-    let cursor = if call.repeat_page {
-        query.cursor.clone().unwrap_or(Cursor { page: 1, key: Vec::new(), last: Guid::from_u128(0) })
-    } else {
-        Cursor { page, key: order::key(table, last, &query.order), last: table.id(last) }
-    };
-    let token = cursor.encode(table.shape.id_field);
+fn next_link(scope: Scope<'_>, call: &Call, cursor: &Cursor) -> String {
+    let token = cursor.encode(scope.table.shape.id_field);
     let kept: Vec<&str> = call.query.split('&').filter(|part| !part.is_empty() && !is_skip_token(part)).collect();
     let root = match &call.next_link_host {
         Some(host) => call.root().replacen(call.host(), host, 1),
         None => call.root(),
     };
     let before = if kept.is_empty() { String::new() } else { format!("{}&", kept.join("&")) };
-    format!("{root}{}?{before}$skiptoken={token}", table.shape.set)
+    format!("{root}{}?{before}$skiptoken={token}", scope.table.shape.set)
 }
 
 fn is_skip_token(part: &str) -> bool {
@@ -192,19 +289,25 @@ fn is_skip_token(part: &str) -> bool {
 
 impl Query {
     /// At most `limit` matching records after a position, in order.
-    fn page<'a>(&'a self, table: &'a Table, after: Option<&[u8]>, limit: usize) -> Vec<Record<'a>> {
-        if let Some(walk) = self.ordered_walk(table, after) {
-            return walk.filter(|record| self.matches(table, *record)).take(limit).collect();
+    pub(super) fn page<'a>(&'a self, scope: Scope<'a>, after: Option<&[u8]>, limit: usize) -> Vec<Record<'a>> {
+        if let Some(walk) = self.ordered_walk(scope.table, after) {
+            return walk.filter(|record| self.matches(scope, *record)).take(limit).collect();
         }
         // No index has this order: keep the best `limit` of all that can match.
+        self.best(scope, self.candidates(scope.table), after, limit)
+    }
+
+    /// The first `limit` matching records of some after a position, in order.
+    pub(super) fn best<'a>(
+        &self,
+        scope: Scope<'a>,
+        records: impl Iterator<Item = Record<'a>>,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Vec<Record<'a>> {
         let mut best: BinaryHeap<Ranked<'_>> = BinaryHeap::new();
-        for record in self.candidates(table) {
-            let is_candidate = self.matches(table, record);
-            let key = if is_candidate {
-                order::key(table, record, &self.order)
-            } else {
-                continue;
-            };
+        for record in records.filter(|record| self.matches(scope, *record)) {
+            let key = order::key(scope, record, &self.order);
             if after.is_some_and(|after| key.as_slice() <= after) {
                 continue;
             }
@@ -218,8 +321,8 @@ impl Query {
         best.into_sorted_vec().into_iter().map(|ranked| ranked.record).collect()
     }
 
-    fn matches(&self, table: &Table, record: Record<'_>) -> bool {
-        self.test.as_ref().is_none_or(|test| test.holds(table, record) == Some(true))
+    fn matches(&self, scope: Scope<'_>, record: Record<'_>) -> bool {
+        self.test.as_ref().is_none_or(|test| test.holds(scope, record) == Some(true))
     }
 
     /// A walk that is in the order asked for already, from the position on.
@@ -227,7 +330,7 @@ impl Query {
         if self.bounds.ids.is_some() {
             return None;
         }
-        let facts: Vec<_> = self.order.iter().map(|part| table.fields[part.field].fact).collect();
+        let facts: Vec<_> = self.order.iter().map(|part| part.field.fact(table)).collect();
         let descending = self.order.first().is_some_and(|part| part.descending);
         let index = match facts.as_slice() {
             [] | [Some(Fact::Id), ..] => {

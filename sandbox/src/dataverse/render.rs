@@ -3,8 +3,11 @@
 use std::io::Write;
 
 use crate::{
-    data::{DateBehavior, FieldKind, LookupRole, Record, Store, Table, Value},
-    dataverse::model,
+    data::{DateBehavior, FieldKind, LookupRole, Record, Store, Value},
+    dataverse::{
+        expand::Expansion,
+        model::{self, Scope},
+    },
     time,
 };
 
@@ -50,10 +53,19 @@ impl Annotations {
 
 /// The columns of an answer, prepared once for all its records.
 pub(crate) struct Columns<'a> {
-    store: &'a Store,
-    table: &'a Table,
+    scope: Scope<'a>,
     columns: Vec<Column>,
+    expanded: Vec<Expanded<'a>>,
     annotations: Annotations,
+}
+
+/// The columns of the records behind a reference.
+struct Expanded<'a> {
+    /// `,"name":`
+    start: Vec<u8>,
+    link: usize,
+    table: usize,
+    columns: Columns<'a>,
 }
 
 struct Column {
@@ -64,18 +76,26 @@ struct Column {
 }
 
 impl<'a> Columns<'a> {
-    /// The columns of these fields; the id is added if it is not among them.
-    pub(crate) fn new(store: &'a Store, table: &'a Table, fields: &[usize], annotations: Annotations) -> Self {
+    /// The columns of these fields and of the records that are referred to; the id is added if it is not among them.
+    pub(crate) fn new(scope: Scope<'a>, fields: &[usize], expansions: &[Expansion], annotations: Annotations) -> Self {
+        let table = scope.table;
         let id = table.field(table.shape.id_field).filter(|id| !fields.contains(id));
         let columns = fields.iter().copied().chain(id).map(|field| {
             let name = model::property_name(table, field);
             Column { field, start: format!(",\"{name}\":").into_bytes(), name }
         });
-        Self { store, table, columns: columns.collect(), annotations }
+        let expanded = expansions.iter().map(|expansion| Expanded {
+            start: format!(",\"{}\":", expansion.name).into_bytes(),
+            link: expansion.link,
+            table: expansion.table,
+            columns: expansion.columns(scope, annotations),
+        });
+        Self { scope, columns: columns.collect(), expanded: expanded.collect(), annotations }
     }
 
     /// Appends one record as an object; `context` is its `@odata.context`, if it stands alone.
-    pub(crate) fn write(&self, record: Record<'_>, context: Option<&str>, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, record: Record<'a>, context: Option<&str>, out: &mut Vec<u8>) {
+        let table = self.scope.table;
         out.extend_from_slice(b"{");
         if let Some(context) = context {
             out.extend_from_slice(b"\"@odata.context\":");
@@ -83,21 +103,28 @@ impl<'a> Columns<'a> {
             out.push(b',');
         }
         out.extend_from_slice(b"\"@odata.etag\":\"W/\\\"");
-        write_integer(i128::from(self.table.version(record)), out);
+        write_integer(i128::from(table.version(record)), out);
         out.extend_from_slice(b"\\\"\"");
         for column in &self.columns {
-            let value = self.table.value(record, column.field);
+            let value = table.value(record, column.field);
             if !value.is_null() {
                 self.annotate(column, &value, out);
             }
             out.extend_from_slice(&column.start);
-            write_value(&value, &self.table.fields[column.field].kind, out);
+            write_value(&value, &table.fields[column.field].kind, out);
+        }
+        for expanded in &self.expanded {
+            out.extend_from_slice(&expanded.start);
+            match self.scope.related(record, expanded.link, expanded.table) {
+                Some(related) => expanded.columns.write(related, None, out),
+                None => out.extend_from_slice(b"null"),
+            }
         }
         out.push(b'}');
     }
 
     fn annotate(&self, column: &Column, value: &Value<'_>, out: &mut Vec<u8>) {
-        let field = &self.table.fields[column.field];
+        let field = &self.scope.table.fields[column.field];
         let mut note = |annotation: &str, text: &str| {
             out.extend_from_slice(b",\"");
             out.extend_from_slice(column.name.as_bytes());
@@ -107,7 +134,7 @@ impl<'a> Columns<'a> {
             write_text(text, out);
         };
         if self.annotations.formatted
-            && let Some(text) = formatted(self.store, value, &field.kind)
+            && let Some(text) = formatted(self.scope.store, value, &field.kind)
         {
             note(FORMATTED, &text);
         }
@@ -124,7 +151,7 @@ impl<'a> Columns<'a> {
 }
 
 /// Appends a value in its form on the wire.
-fn write_value(value: &Value<'_>, kind: &FieldKind, out: &mut Vec<u8>) {
+pub(super) fn write_value(value: &Value<'_>, kind: &FieldKind, out: &mut Vec<u8>) {
     let quoted = |out: &mut Vec<u8>, write: &dyn Fn(&mut Vec<u8>)| {
         out.push(b'"');
         write(out);
@@ -154,7 +181,7 @@ fn write_integer(number: i128, out: &mut Vec<u8>) {
 }
 
 /// Appends a JSON string.
-fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut plain_from = 0;

@@ -6,13 +6,13 @@ use super::{
     payload::Patch,
 };
 use crate::{
-    data::{Fact, KeyStatus, Table, Value},
+    data::{KeyStatus, Table, Value},
     guid::Guid,
 };
 
 /// A state without its reason gets the first reason of that state, and the other way round; both must fit each other.
 pub(super) fn complete_state(table: &Table, id: Guid, patch: &mut Patch) -> Result<(), Error> {
-    let (Some(state), Some(status)) = (table.field_of(Fact::State), table.field_of(Fact::Status)) else {
+    let (Some(state), Some(status)) = (table.field("statecode"), table.field("statuscode")) else {
         return Ok(());
     };
     let reasons = table.fields[status].kind.choices();

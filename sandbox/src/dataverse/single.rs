@@ -6,10 +6,12 @@ use serde_json::json;
 use super::{
     call::Call,
     error::{Error, code},
+    expand,
     key::{self, Target},
+    model::Scope,
     payload::{self, Patch},
     query,
-    render::{Annotations, Columns},
+    render::{Annotations, Columns, write_value},
     rules,
 };
 use crate::{
@@ -169,6 +171,42 @@ pub(super) fn reference(store: &mut Store, index: usize, key: &str, name: &str, 
     Ok(Reply::empty(204).header("OData-Version", "4.0"))
 }
 
+/// Answers `GET /contacts(key)/lastname`, with `/$value` too, and `GET /contacts(key)/parentcustomerid_account`, with `/$ref` too.
+pub(super) fn part(scope: Scope<'_>, key: &str, name: &str, last: Option<&str>, call: &Call) -> Result<Reply, Error> {
+    let table = scope.table;
+    let id = existing(table, key)?;
+    let record = table.get(id).ok_or_else(|| Error::missing(table.shape.name, id))?;
+    if let Ok((link, index)) = scope.navigation(name) {
+        let other = &scope.store.tables[index];
+        let Some(related) = scope.related(record, link, index).map(|related| other.id(related)) else {
+            return Ok(Reply::empty(204).header("OData-Version", "4.0"));
+        };
+        if last.is_none() {
+            return representation(scope.store, other, related, call, 200);
+        }
+        let address = format!("{}{}({related})", call.root(), other.shape.set);
+        let body = json!({"@odata.context": format!("{}$metadata#$ref", call.root()), "@odata.id": address});
+        return Ok(Reply::json(200, &body).header("OData-Version", "4.0"));
+    }
+    let field = super::model::property(table, name).map_err(|_| Error::segment(name))?;
+    let value = table.value(record, field);
+    if value.is_null() {
+        return Ok(Reply::empty(204).header("OData-Version", "4.0"));
+    }
+    let mut text = Vec::new();
+    write_value(&value, &table.fields[field].kind, &mut text);
+    if last.is_some() {
+        let raw = serde_json::from_slice(&text).unwrap_or_default();
+        let body = if let serde_json::Value::String(text) = raw { text.into_bytes() } else { text };
+        return Ok(Reply { body, ..Reply::empty(200) }.header("Content-Type", "text/plain"));
+    }
+    let context = format!("{}$metadata#{}({id})/{name}", call.root(), table.shape.set);
+    let head = format!("{{\"@odata.context\":{},\"value\":", serde_json::Value::from(context));
+    let body = [head.as_bytes(), &text, b"}"].concat();
+    let reply = Reply { body, ..Reply::empty(200) };
+    Ok(reply.header("Content-Type", "application/json; odata.metadata=minimal").header("OData-Version", "4.0"))
+}
+
 /// The record that a key means, which must have one if the key is an alternate one.
 pub(super) fn existing(table: &Table, key: &str) -> Result<Guid, Error> {
     match key::target(table, key)? {
@@ -240,10 +278,13 @@ fn representation(store: &Store, table: &Table, id: Guid, call: &Call, status: u
     let preferences = call.preferences();
     let annotations =
         preferences.annotations.as_ref().map_or_else(Annotations::default, |(annotations, _)| *annotations);
-    let select = select_text.map_or_else(String::new, |select| format!("({select})"));
-    let context = format!("{}$metadata#{}{select}/$entity", call.root(), table.shape.set);
+    let scope = Scope { store, table };
+    let expansions = expand::parse(call.option("$expand").as_deref(), scope)?;
+    let selection = expand::selection(select_text.as_deref(), &expansions);
+    let selection = if selection.is_empty() { selection } else { format!("({selection})") };
+    let context = format!("{}$metadata#{}{selection}/$entity", call.root(), table.shape.set);
     let mut body = Vec::with_capacity(4_096);
-    Columns::new(store, table, &fields, annotations).write(record, Some(&context), &mut body);
+    Columns::new(scope, &fields, &expansions, annotations).write(record, Some(&context), &mut body);
     let reply = Reply { body, ..Reply::empty(status) }
         .header("Content-Type", "application/json; odata.metadata=minimal")
         .header("OData-Version", "4.0")

@@ -160,7 +160,7 @@ async fn a_senseless_admin_request_is_told_what_would_be_right() {
     let sandbox = start(0);
     let cases = [
         (Method::PUT, "/clock", json!({"now": "yesterday"}), "2026-03-03T10:00:00Z"),
-        (Method::PUT, "/records/people/x", json!({}), "the sets are contacts, accounts, systemusers"),
+        (Method::PUT, "/records/people/x", json!({}), "the sets are contacts, accounts, leads, systemusers"),
         (Method::PUT, "/records/contacts/x", json!({}), "is no id"),
         (
             Method::PUT,

@@ -10,6 +10,8 @@ mod limits;
 mod metadata;
 mod paging;
 mod records;
+mod related;
 mod tls;
 mod tokens;
+mod tracking;
 mod values;

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     data::{DateIndex, Decimal, Fact, FieldKind, Place, Record, Table, Value, folded},
-    dataverse::{error::Error, model},
+    dataverse::{
+        error::Error,
+        model::{Reach, Scope},
+    },
     guid::Guid,
     time,
 };
@@ -23,15 +26,15 @@ pub(crate) enum Test {
     /// It does not hold.
     Not(Box<Test>),
     /// The field is null, or (`false`) is not.
-    Null(usize, bool),
+    Null(Reach, bool),
     /// A field compared with a value.
-    Compare(usize, Operator, Known),
+    Compare(Reach, Operator, Known),
     /// A field compared with another.
-    Fields(usize, Operator, usize),
+    Fields(Reach, Operator, Reach),
     /// A text is found in a field.
-    Like(usize, Vec<Pattern>),
+    Like(Reach, Vec<Pattern>),
     /// A field has one of these values.
-    OneOf(usize, Vec<Known>),
+    OneOf(Reach, Vec<Known>),
 }
 
 /// A value that a field is compared with.
@@ -94,15 +97,15 @@ impl Window {
 }
 
 /// Checks a filter against a table: properties must exist, and values must fit them.
-pub(crate) fn bind(filter: &Filter, table: &Table) -> Result<Test, Error> {
+pub(crate) fn bind(filter: &Filter, scope: Scope<'_>) -> Result<Test, Error> {
     Ok(match filter {
-        Filter::All(parts) => Test::All(parts.iter().map(|part| bind(part, table)).collect::<Result<_, _>>()?),
-        Filter::Any(parts) => Test::Any(parts.iter().map(|part| bind(part, table)).collect::<Result<_, _>>()?),
-        Filter::Not(inner) => Test::Not(Box::new(bind(inner, table)?)),
-        Filter::Compare { property, operator, operand } => compare(property, *operator, operand, table)?,
+        Filter::All(parts) => Test::All(parts.iter().map(|part| bind(part, scope)).collect::<Result<_, _>>()?),
+        Filter::Any(parts) => Test::Any(parts.iter().map(|part| bind(part, scope)).collect::<Result<_, _>>()?),
+        Filter::Not(inner) => Test::Not(Box::new(bind(inner, scope)?)),
+        Filter::Compare { property, operator, operand } => compare(property, *operator, operand, scope)?,
         Filter::Text { function, property, text } => {
-            let field = model::property(table, property)?;
-            if !matches!(table.fields[field].kind, FieldKind::Text { .. } | FieldKind::Memo { .. }) {
+            let field = scope.reach(property)?;
+            if !matches!(scope.field(field).kind, FieldKind::Text { .. } | FieldKind::Memo { .. }) {
                 return Err(Error::query(format!(
                     "No function signature for the function with name '{}' matches the specified arguments.",
                     function.word()
@@ -111,13 +114,13 @@ pub(crate) fn bind(filter: &Filter, table: &Table) -> Result<Test, Error> {
             Test::Like(field, pattern(*function, text))
         }
         Filter::OneOf { property, values, negated } => {
-            let field = model::property(table, property)?;
+            let field = scope.reach(property)?;
             let known = values.iter().map(|value| {
-                known_of_text(value, &table.fields[field].kind).ok_or_else(|| {
+                known_of_text(value, &scope.field(field).kind).ok_or_else(|| {
                     Error::new(
                         400,
                         crate::dataverse::error::code::ARGUMENT,
-                        format!("The value '{value}' is not valid for the attribute '{}'.", table.fields[field].name),
+                        format!("The value '{value}' is not valid for the attribute '{}'.", scope.field(field).name),
                     )
                 })
             });
@@ -127,13 +130,13 @@ pub(crate) fn bind(filter: &Filter, table: &Table) -> Result<Test, Error> {
     })
 }
 
-fn compare(property: &str, operator: Operator, operand: &Operand, table: &Table) -> Result<Test, Error> {
-    let field = model::property(table, property)?;
-    let kind = &table.fields[field].kind;
+fn compare(property: &str, operator: Operator, operand: &Operand, scope: Scope<'_>) -> Result<Test, Error> {
+    let field = scope.reach(property)?;
+    let kind = &scope.field(field).kind;
     let literal = match operand {
         Operand::Property(other) => {
-            let other = model::property(table, other)?;
-            let (left, right) = (edm(kind), edm(&table.fields[other].kind));
+            let other = scope.reach(other)?;
+            let (left, right) = (edm(kind), edm(&scope.field(other).kind));
             return if left == right {
                 Ok(Test::Fields(field, operator, other))
             } else {
@@ -190,7 +193,7 @@ fn is_numeric(kind: &FieldKind) -> bool {
 }
 
 /// The type of a column in OData's entity data model.
-fn edm(kind: &FieldKind) -> &'static str {
+pub(crate) fn edm(kind: &FieldKind) -> &'static str {
     match kind {
         FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_) => "Edm.String",
         FieldKind::Guid | FieldKind::Lookup { .. } => "Edm.Guid",
@@ -204,7 +207,8 @@ fn edm(kind: &FieldKind) -> &'static str {
     }
 }
 
-fn known_of_text(text: &str, kind: &FieldKind) -> Option<Known> {
+/// The value that a text stands for in comparisons with a column of this type.
+pub(crate) fn known_of_text(text: &str, kind: &FieldKind) -> Option<Known> {
     Some(match kind {
         FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_) => Known::Text(folded(text)),
         FieldKind::Guid | FieldKind::Lookup { .. } => Known::Guid(Guid::parse(text)?),
@@ -218,20 +222,20 @@ fn known_of_text(text: &str, kind: &FieldKind) -> Option<Known> {
 
 impl Test {
     /// Whether it holds for a record; `None` if a null keeps it unknown.
-    pub(crate) fn holds(&self, table: &Table, record: Record<'_>) -> Option<bool> {
+    pub(crate) fn holds(&self, scope: Scope<'_>, record: Record<'_>) -> Option<bool> {
         match self {
-            Self::All(parts) => together(parts, table, record, false),
-            Self::Any(parts) => together(parts, table, record, true),
-            Self::Not(inner) => inner.holds(table, record).map(|holds| !holds),
-            Self::Null(field, wanted) => Some(table.value(record, *field).is_null() == *wanted),
+            Self::All(parts) => together(parts, scope, record, false),
+            Self::Any(parts) => together(parts, scope, record, true),
+            Self::Not(inner) => inner.holds(scope, record).map(|holds| !holds),
+            Self::Null(field, wanted) => Some(scope.value(record, *field).is_null() == *wanted),
             Self::Compare(field, operator, known) => {
-                ordering(&table.value(record, *field), known).map(|ordering| decides(*operator, ordering))
+                ordering(&scope.value(record, *field), known).map(|ordering| decides(*operator, ordering))
             }
             Self::Fields(left, operator, right) => {
-                let known = known_of(&table.value(record, *right));
-                ordering(&table.value(record, *left), &known).map(|ordering| decides(*operator, ordering))
+                let known = known_of(&scope.value(record, *right));
+                ordering(&scope.value(record, *left), &known).map(|ordering| decides(*operator, ordering))
             }
-            Self::Like(field, pattern) => match table.value(record, *field) {
+            Self::Like(field, pattern) => match scope.value(record, *field) {
                 Value::Text(text) => {
                     let chars: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
                     Some(is_like(&chars, pattern))
@@ -239,7 +243,7 @@ impl Test {
                 _ => None,
             },
             Self::OneOf(field, values) => {
-                let value = table.value(record, *field);
+                let value = scope.value(record, *field);
                 (!value.is_null()).then(|| values.iter().any(|known| ordering(&value, known) == Some(Ordering::Equal)))
             }
         }
@@ -259,7 +263,7 @@ impl Test {
         if bounds.ids.is_none() {
             bounds.ids = self.ids(table);
         }
-        if let Self::Compare(field, operator, Known::Instant(at)) = self {
+        if let Self::Compare(Reach::Own(field), operator, Known::Instant(at)) = self {
             let window = match table.fields[*field].fact {
                 Some(Fact::CreatedOn) => &mut bounds.created,
                 Some(Fact::ModifiedOn) => &mut bounds.modified,
@@ -279,7 +283,7 @@ impl Test {
 
     /// The only ids that can match, if it names them.
     fn ids(&self, table: &Table) -> Option<Vec<Guid>> {
-        let is_id = |field: &usize| table.fields[*field].fact == Some(Fact::Id);
+        let is_id = |field: &Reach| matches!(field, Reach::Own(own) if table.fields[*own].fact == Some(Fact::Id));
         match self {
             Self::Compare(field, Operator::Eq, Known::Guid(id)) if is_id(field) => Some(vec![*id]),
             Self::OneOf(field, values) if is_id(field) => {
@@ -305,10 +309,10 @@ impl Bounds {
 }
 
 /// And (`decisive` false) and or (`decisive` true) with three values.
-fn together(parts: &[Test], table: &Table, record: Record<'_>, decisive: bool) -> Option<bool> {
+fn together(parts: &[Test], scope: Scope<'_>, record: Record<'_>, decisive: bool) -> Option<bool> {
     let mut unknown = false;
     for part in parts {
-        match part.holds(table, record) {
+        match part.holds(scope, record) {
             Some(holds) if holds == decisive => return Some(decisive),
             Some(_) => {}
             None => unknown = true,

@@ -17,10 +17,19 @@ pub(crate) enum Pattern {
 
 /// The pattern of a text function: the text itself, open on the sides that the function leaves open.
 pub(super) fn pattern(function: TextFunction, text: &str) -> Vec<Pattern> {
-    let mut pieces = Vec::new();
+    let mut pieces = exact(text);
     if function != TextFunction::StartsWith {
+        pieces.insert(0, Pattern::Anything);
+    }
+    if function != TextFunction::EndsWith {
         pieces.push(Pattern::Anything);
     }
+    pieces
+}
+
+/// The pattern that a text is by itself.
+pub(crate) fn exact(text: &str) -> Vec<Pattern> {
+    let mut pieces = Vec::new();
     let chars: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
     let mut place = 0;
     while place < chars.len() {
@@ -39,9 +48,6 @@ pub(super) fn pattern(function: TextFunction, text: &str) -> Vec<Pattern> {
         };
         pieces.push(piece);
         place += 1;
-    }
-    if function != TextFunction::EndsWith {
-        pieces.push(Pattern::Anything);
     }
     pieces
 }

@@ -7,7 +7,8 @@ mod parser;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bind::{Bounds, Test, bind};
+pub(crate) use bind::{Bounds, Known, Test, bind, edm, known_of_text};
+pub(crate) use like::exact as like_pattern;
 pub(crate) use parser::parse;
 
 use std::fmt;

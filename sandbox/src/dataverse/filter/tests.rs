@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    data::{By, Draft, Record, Store, Table, Value, generate::Others},
-    dataverse::tables,
+    data::{By, Draft, Record, Store, Value, generate::Others},
+    dataverse::{model::Scope, tables},
 };
 
 /// One record of the model: a text, a number and a day.
@@ -55,7 +55,7 @@ fn people() -> impl Strategy<Value = Vec<Person>> {
     proptest::collection::vec(person, 1..8)
 }
 
-fn table_of(people: &[Person]) -> Table {
+fn store_of(people: &[Person]) -> Store {
     let others = Others { seed: 0, people: 0, companies: 0, users: 0 };
     let mut store = Store::new(tables(others, 0));
     for (number, (name, children, birth)) in (0_u64..).zip(people) {
@@ -67,11 +67,15 @@ fn table_of(people: &[Person]) -> Table {
             .collect();
         store.write(Draft::now(0, Guid::from_u128(u128::from(number) + 1), patch), 0, By::Admin);
     }
-    store.tables.remove(0)
+    store
 }
 
-fn all(table: &Table) -> impl Iterator<Item = Record<'_>> {
-    table.by_id(std::ops::Bound::Unbounded, std::ops::Bound::Unbounded, false)
+fn scope(store: &Store) -> Scope<'_> {
+    Scope { store, table: &store.tables[0] }
+}
+
+fn all(store: &Store) -> impl Iterator<Item = Record<'_>> {
+    store.tables[0].by_id(std::ops::Bound::Unbounded, std::ops::Bound::Unbounded, false)
 }
 
 /// The rules of the wire, spelled out without any of the code under test.
@@ -149,9 +153,9 @@ proptest! {
 
     #[test]
     fn a_filter_finds_what_its_words_say(filter in filters(), people in people()) {
-        let table = table_of(&people);
-        let test = bind(&filter, &table).unwrap();
-        let found: Vec<_> = all(&table).map(|record| test.holds(&table, record)).collect();
+        let store = store_of(&people);
+        let test = bind(&filter, scope(&store)).unwrap();
+        let found: Vec<_> = all(&store).map(|record| test.holds(scope(&store), record)).collect();
         let expected: Vec<_> = people.iter().map(|person| naive(&filter, person)).collect();
         prop_assert_eq!(found, expected, "{}", filter);
     }
@@ -163,8 +167,8 @@ proptest! {
 }
 
 fn check(text: &str, expected: &str) {
-    let table = table_of(&[]);
-    let outcome = parse(text).and_then(|filter| bind(&filter, &table));
+    let store = store_of(&[]);
+    let outcome = parse(text).and_then(|filter| bind(&filter, scope(&store)));
     assert_eq!(outcome.map(|_| ()).unwrap_err().message, expected, "{text}");
 }
 
@@ -195,10 +199,10 @@ fn errors_name_the_place_and_the_cause_as_the_platform_does() {
 fn wildcards_are_live_inside_the_text_functions() {
     let names = ["Ann", "Anna", "A%a", "Zoë", "Bob"];
     let people: Vec<Person> = names.iter().map(|name| (Some((*name).to_owned()), None, None)).collect();
-    let table = table_of(&people);
+    let store = store_of(&people);
     let found = |text: &str| {
-        let test = bind(&parse(text).unwrap(), &table).unwrap();
-        let holds = all(&table).map(|record| test.holds(&table, record) == Some(true));
+        let test = bind(&parse(text).unwrap(), scope(&store)).unwrap();
+        let holds = all(&store).map(|record| test.holds(scope(&store), record) == Some(true));
         holds.zip(names).filter_map(|(holds, name)| holds.then_some(name)).collect::<Vec<_>>()
     };
     assert_eq!(found("startswith(firstname,'A%a')"), ["Anna", "A%a"]);

@@ -24,6 +24,8 @@ pub(super) enum Spec {
     List(&'static [&'static str]),
     State,
     Status,
+    LeadState,
+    LeadStatus,
     Lookup(&'static [&'static str]),
     Customer,
     Owner,
@@ -32,8 +34,8 @@ pub(super) enum Spec {
 }
 
 use Spec::{
-    BigInt, Customer, Day, Decimal, Double, EntityName, Flag, Format, Guid, Id, Instant, Integer, List, Lookup, Memo,
-    Money, Owner, State, Status, Text, Virtual,
+    BigInt, Customer, Day, Decimal, Double, EntityName, Flag, Format, Guid, Id, Instant, Integer, LeadState,
+    LeadStatus, List, Lookup, Memo, Money, Owner, State, Status, Text, Virtual,
 };
 
 /// Columns that the system itself keeps on every table.
@@ -162,6 +164,73 @@ pub(super) const ACCOUNT: &[Column] = &[
     ("TickerSymbol", "Ticker Symbol", Text(10), None),
     ("PrimaryContactId", "Primary Contact", Lookup(&["contact"]), Some(Fact::MainContact)),
     ("ParentAccountId", "Parent Account", Lookup(&["account"]), None),
+];
+
+pub(super) const LEAD: &[Column] = &[
+    ("LeadId", "Lead", Id, Some(Fact::Id)),
+    ("Subject", "Topic", Text(300), None),
+    ("FirstName", "First Name", Text(50), Some(Fact::FirstName)),
+    ("MiddleName", "Middle Name", Text(50), Some(Fact::MiddleName)),
+    ("LastName", "Last Name", Text(50), Some(Fact::LastName)),
+    ("FullName", "Name", Text(160), Some(Fact::FullName)),
+    ("Salutation", "Salutation", Text(100), Some(Fact::Salutation)),
+    ("CompanyName", "Company Name", Text(100), None),
+    ("JobTitle", "Job Title", Text(100), Some(Fact::JobTitle)),
+    ("MobilePhone", "Mobile Phone", Format(50, "Phone"), Some(Fact::Mobile)),
+    ("Telephone1", "Business Phone", Format(50, "Phone"), Some(Fact::Phone)),
+    ("WebSiteUrl", "Website", Format(200, "Url"), Some(Fact::Website)),
+    ("EMailAddress1", "Email", Format(100, "Email"), Some(Fact::Email)),
+    ("EMailAddress2", "Email Address 2", Format(100, "Email"), Some(Fact::SecondEmail)),
+    ("Address1_Line1", "Street 1", Text(250), Some(Fact::Street)),
+    ("Address1_City", "City", Text(80), Some(Fact::City)),
+    ("Address1_StateOrProvince", "State/Province", Text(50), Some(Fact::Region)),
+    ("Address1_PostalCode", "ZIP/Postal Code", Text(20), Some(Fact::PostalCode)),
+    ("Address1_Country", "Country/Region", Text(80), Some(Fact::Country)),
+    ("Description", "Description", Memo(2_000), Some(Fact::Description)),
+    ("DoNotEMail", "Do not allow Emails", Flag("Do Not Allow", "Allow", false), Some(Fact::NoMail)),
+    ("DoNotBulkEMail", "Do not allow Bulk Emails", Flag("Do Not Allow", "Allow", false), Some(Fact::NoMail)),
+    ("DoNotPhone", "Do not allow Phone Calls", Flag("Do Not Allow", "Allow", false), Some(Fact::NoPhone)),
+    ("Revenue", "Annual Revenue", Money, None),
+    ("NumberOfEmployees", "No. of Employees", Integer(0, 1_000_000), None),
+    ("LeadQualityCode", "Rating", List(&["Hot", "Warm", "Cold"]), None),
+    ("LeadSourceCode", "Lead Source", List(&["Advertisement", "Employee Referral", "Partner", "Seminar", "Web"]), None),
+    ("ParentContactId", "Parent Contact for lead", Lookup(&["contact"]), None),
+    ("ParentAccountId", "Parent Account for lead", Lookup(&["account"]), None),
+    ("StateCode", "Status", LeadState, None),
+    ("StatusCode", "Status Reason", LeadStatus, None),
+    ("CreatedOn", "Created On", Instant, Some(Fact::CreatedOn)),
+    ("ModifiedOn", "Modified On", Instant, Some(Fact::ModifiedOn)),
+    ("CreatedBy", "Created By", Lookup(&["systemuser"]), Some(Fact::Owner)),
+    ("ModifiedBy", "Modified By", Lookup(&["systemuser"]), Some(Fact::Owner)),
+    ("VersionNumber", "Version Number", BigInt, Some(Fact::Version)),
+    ("OwnerId", "Owner", Owner, Some(Fact::Owner)),
+    ("OwningUser", "Owning User", Lookup(&["systemuser"]), Some(Fact::Owner)),
+];
+
+/// The log of deletions, if auditing is on. Nobody writes it.
+pub(super) const AUDIT: &[Column] = &[
+    ("AuditId", "Record Id", Id, Some(Fact::Id)),
+    ("CreatedOn", "Changed Date", Instant, Some(Fact::CreatedOn)),
+    ("Operation", "Operation", List(&["Create", "Update", "Delete", "Access"]), None),
+    ("Action", "Event", List(&["Create", "Update", "Delete"]), None),
+    ("ObjectTypeCode", "Entity", Text(64), None),
+    ("ObjectId", "Record", Lookup(&["contact", "account", "lead", "systemuser"]), None),
+    ("UserId", "Changed By", Lookup(&["systemuser"]), None),
+    ("VersionNumber", "Version Number", BigInt, Some(Fact::Version)),
+];
+
+pub(super) const MESSAGE: &[Column] = &[
+    ("SdkMessageId", "SDK Message", Id, Some(Fact::Id)),
+    ("Name", "Name", Text(256), None),
+    ("VersionNumber", "Version Number", BigInt, Some(Fact::Version)),
+];
+
+pub(super) const MESSAGE_FILTER: &[Column] = &[
+    ("SdkMessageFilterId", "SDK Message Filter", Id, Some(Fact::Id)),
+    ("Name", "Name", Text(256), None),
+    ("PrimaryObjectTypeCode", "Primary Object Type Code", Text(64), None),
+    ("SdkMessageId", "SDK Message", Lookup(&["sdkmessage"]), None),
+    ("VersionNumber", "Version Number", BigInt, Some(Fact::Version)),
 ];
 
 pub(super) const USER: &[Column] = &[

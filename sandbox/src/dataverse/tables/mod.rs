@@ -2,62 +2,95 @@
 
 mod columns;
 
+use std::collections::BTreeMap;
+
 use crate::data::{
-    Choice, DateBehavior, Field, FieldKind, LookupRole, Population, PopulationKind, Required, Table, TableShape, Value,
+    By, Choice, DateBehavior, Draft, Field, FieldKind, Link, LookupRole, Population, PopulationKind, Required, Store,
+    Table, TableShape, Value,
     generate::{Others, seed_of},
 };
 use Spec::{
-    BigInt, Customer, Day, Decimal, Double, EntityName, Flag, Format, Guid, Id, Instant, Integer, List, Lookup, Memo,
-    Money, Owner, State, Status, Text, Virtual,
+    BigInt, Customer, Day, Decimal, Double, EntityName, Flag, Format, Guid, Id, Instant, Integer, LeadState,
+    LeadStatus, List, Lookup, Memo, Money, Owner, State, Status, Text, Virtual,
 };
-use columns::{ACCOUNT, CONTACT, Column, READ_ONLY, SHARED, SYSTEM, Spec, USER};
+use columns::{ACCOUNT, AUDIT, CONTACT, Column, LEAD, MESSAGE, MESSAGE_FILTER, READ_ONLY, SHARED, SYSTEM, Spec, USER};
+
+/// Messages that can be sent to a table, as `sdkmessagefilters` tells.
+const MESSAGES: [&str; 8] =
+    ["Create", "Update", "Upsert", "Delete", "CreateMultiple", "UpdateMultiple", "UpsertMultiple", "RetrieveMultiple"];
+
+/// Tables whose changes are tracked unless set otherwise, and which take all messages.
+const TRACKED: [&str; 3] = ["contact", "account", "lead"];
+
+const SHAPES: [TableShape; 7] = [
+    shape(["contact", "contacts", "Contact", "Contacts", "contactid", "fullname"], 2),
+    shape(["account", "accounts", "Account", "Accounts", "accountid", "name"], 1),
+    shape(["lead", "leads", "Lead", "Leads", "leadid", "fullname"], 4),
+    shape(["systemuser", "systemusers", "User", "Users", "systemuserid", "fullname"], 8),
+    shape(["audit", "audits", "Audit", "Audits", "auditid", "objecttypecode"], 4_567),
+    shape(["sdkmessage", "sdkmessages", "SdkMessage", "SdkMessages", "sdkmessageid", "name"], 4_606),
+    shape(
+        [
+            "sdkmessagefilter",
+            "sdkmessagefilters",
+            "SdkMessageFilter",
+            "SdkMessageFilters",
+            "sdkmessagefilterid",
+            "name",
+        ],
+        4_607,
+    ),
+];
+
+const fn shape(names: [&'static str; 6], type_code: i64) -> TableShape {
+    let [name, set, label, plural, id_field, name_field] = names;
+    let schema_name = if type_code == 8 { "SystemUser" } else { label };
+    TableShape { name, set, schema_name, label, plural, type_code, id_field, name_field }
+}
 
 /// All tables, with so many generated people, companies and users.
 pub(crate) fn tables(others: Others, until: i64) -> Vec<Table> {
-    let population = |kind, count| Population { kind, count, seed: seed_of(kind, others.seed), until, others };
-    let contact = TableShape {
-        name: "contact",
-        set: "contacts",
-        schema_name: "Contact",
-        label: "Contact",
-        plural: "Contacts",
-        type_code: 2,
-        id_field: "contactid",
-        name_field: "fullname",
+    let table = |shape: TableShape| {
+        let (columns, kind, count): (&[&[Column]], _, _) = match shape.name {
+            "contact" => (&[CONTACT, SHARED, SYSTEM], PopulationKind::People, others.people),
+            "account" => (&[ACCOUNT, SHARED, SYSTEM], PopulationKind::Companies, others.companies),
+            "lead" => (&[LEAD], PopulationKind::People, 0),
+            "systemuser" => (&[USER], PopulationKind::Users, others.users),
+            "audit" => (&[AUDIT], PopulationKind::Users, 0),
+            "sdkmessage" => (&[MESSAGE], PopulationKind::Users, 0),
+            _ => (&[MESSAGE_FILTER], PopulationKind::Users, 0),
+        };
+        let fields = fields(columns, shape.name);
+        let mut table =
+            Table::new(shape, fields, Population { kind, count, seed: seed_of(kind, others.seed), until, others });
+        table.tracks_changes = TRACKED.contains(&table.shape.name);
+        table
     };
-    let account = TableShape {
-        name: "account",
-        set: "accounts",
-        schema_name: "Account",
-        label: "Account",
-        plural: "Accounts",
-        type_code: 1,
-        id_field: "accountid",
-        name_field: "name",
-    };
-    let user = TableShape {
-        name: "systemuser",
-        set: "systemusers",
-        schema_name: "SystemUser",
-        label: "User",
-        plural: "Users",
-        type_code: 8,
-        id_field: "systemuserid",
-        name_field: "fullname",
-    };
-    vec![
-        Table::new(
-            contact,
-            fields(&[CONTACT, SHARED, SYSTEM], "contact"),
-            population(PopulationKind::People, others.people),
-        ),
-        Table::new(
-            account,
-            fields(&[ACCOUNT, SHARED, SYSTEM], "account"),
-            population(PopulationKind::Companies, others.companies),
-        ),
-        Table::new(user, fields(&[USER], "systemuser"), population(PopulationKind::Users, others.users)),
-    ]
+    SHAPES.into_iter().map(table).collect()
+}
+
+/// Fills the tables that tell which messages each table takes.
+pub(crate) fn describe_messages(store: &mut Store, now: i64) {
+    let index = |name: &str| store.table_index(name).unwrap_or(0);
+    let (messages, filters) = (index("sdkmessage"), index("sdkmessagefilter"));
+    let field = |table: usize, name: &str| store.tables[table].field(name).unwrap_or(0);
+    let (name, of_table, message) =
+        (field(messages, "name"), field(filters, "primaryobjecttypecode"), field(filters, "sdkmessageid"));
+    let mut drafts = Vec::new();
+    for (number, text) in (1_u128..).zip(MESSAGES) {
+        let id = crate::guid::Guid::from_u128(0x5d00_0000_0000_4000_8000_0000_0000_0000 | number << 64 | number);
+        drafts.push(Draft::now(messages, id, BTreeMap::from([(name, Value::literal(text))])));
+        for (place, table) in (1_u128..).zip(TRACKED) {
+            let filter = crate::guid::Guid::from_u128(id.as_u128() | place << 96);
+            let link = Value::Link(Link { table: "sdkmessage", id });
+            let values = BTreeMap::from([(of_table, Value::literal(table)), (message, link)]);
+            drafts.push(Draft::now(filters, filter, values));
+        }
+    }
+    for draft in drafts {
+        store.write(draft, now, By::Admin);
+    }
+    store.settle_history();
 }
 
 fn fields(lists: &[&[Column]], table: &str) -> Vec<Field> {
@@ -70,7 +103,7 @@ fn field((schema_name, label, spec, fact): &Column, table: &str) -> Field {
     let is_read_only = READ_ONLY.contains(&name.as_str()) || !kind.is_readable();
     // Accounts demand a name in forms, contacts a last name; the API demands neither.
     let required = match (table, name.as_str()) {
-        ("contact", "lastname") | ("account", "name") => Required::Application,
+        ("contact" | "lead", "lastname") | ("account", "name") => Required::Application,
         (_, "firstname") => Required::Recommended,
         (_, "statecode" | "ownerid") => Required::System,
         _ if matches!(spec, Id) => Required::System,
@@ -78,8 +111,8 @@ fn field((schema_name, label, spec, fact): &Column, table: &str) -> Field {
     };
     let default = match (spec, fact) {
         (Flag(_, _, default), _) => Value::Boolean(*default),
-        (State, _) => Value::Integer(0),
-        (Status, _) => Value::Integer(1),
+        (State | LeadState, _) => Value::Integer(0),
+        (Status | LeadStatus, _) => Value::Integer(1),
         (List(_), _)
             if name.starts_with("preferred")
                 || name == "customertypecode" && table == "contact"
@@ -125,6 +158,22 @@ fn kind(spec: Spec) -> FieldKind {
             Choice { state: Some(0), ..Choice::new(1, "Active") },
             Choice { state: Some(1), ..Choice::new(2, "Inactive") },
         ]),
+        LeadState => {
+            FieldKind::State(vec![Choice::new(0, "Open"), Choice::new(1, "Qualified"), Choice::new(2, "Disqualified")])
+        }
+        LeadStatus => FieldKind::Status(
+            [
+                (1, "New", 0),
+                (2, "Contacted", 0),
+                (3, "Qualified", 1),
+                (4, "Lost", 2),
+                (5, "Cannot Contact", 2),
+                (6, "No Longer Interested", 2),
+                (7, "Canceled", 2),
+            ]
+            .map(|(value, label, state)| Choice { state: Some(state), ..Choice::new(value, label) })
+            .to_vec(),
+        ),
         Lookup(targets) => FieldKind::Lookup { targets: targets.to_vec(), role: LookupRole::Plain },
         Customer => FieldKind::Lookup { targets: vec!["account", "contact"], role: LookupRole::Customer },
         Owner => FieldKind::Lookup { targets: vec!["systemuser", "team"], role: LookupRole::Owner },
