@@ -264,13 +264,24 @@ async fn set_tokens(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Credentials {
-    client_secret: String,
+    client_secret: Option<String>,
+    certificate: Option<String>,
+    client_id: Option<String>,
 }
 
 async fn set_credentials(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
     answer(&state, |admin| {
-        let credentials: Credentials = read(&body, r#"{"clientSecret": "…"}"#)?;
-        admin.set_client_secret(&credentials.client_secret);
+        let right = r#"{"clientSecret": "…"}, {"certificate": "-----BEGIN CERTIFICATE-----…"} or {"clientId": "…", "clientSecret": "…"} for another application"#;
+        let Credentials { client_secret, certificate, client_id } = read(&body, right)?;
+        if let Some(pem) = &certificate {
+            admin.add_certificate(pem)?;
+        }
+        match (&client_id, &client_secret) {
+            (Some(client), Some(secret)) => admin.add_application(client, secret),
+            (None, Some(secret)) => admin.set_client_secret(secret),
+            (Some(_), None) => return Err(Refused(format!("another application needs its secret: {right}"))),
+            (None, None) => {}
+        }
         Ok(json!({}))
     })
 }

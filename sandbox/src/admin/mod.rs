@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dataverse::Limits,
     faults::{Fault, FaultReport},
+    jwt::PublicKey,
     log::{Change, Request},
     salesforce::{SalesforceAdmin, SalesforceSettings},
     state::State,
@@ -168,6 +169,18 @@ impl Admin {
     /// Changes the application's secret; tokens given stay good.
     pub fn set_client_secret(&self, secret: &str) {
         secret.clone_into(&mut self.state.tokens().client_secret);
+    }
+
+    /// Registers a certificate of the application, in PEM (a public key will do): it can then sign for its tokens.
+    pub fn add_certificate(&self, pem: &str) -> Result<(), Refused> {
+        let key = PublicKey::from_pem(pem).map_err(Refused)?;
+        self.state.tokens().certificates.push(key);
+        Ok(())
+    }
+
+    /// Registers another application with its secret: a user of its own, with limits of its own.
+    pub fn add_application(&self, client_id: &str, secret: &str) {
+        self.state.tokens().others.insert(client_id.to_owned(), secret.to_owned());
     }
 
     /// The requests logged, from this number on (1 for all): at most the last 100,000.

@@ -1,6 +1,7 @@
 //! Dataverse's Web API and the token endpoint before it, as Microsoft's Web API documentation describes them.
 
 mod apply;
+mod assertion;
 mod batch;
 mod bulk;
 mod call;

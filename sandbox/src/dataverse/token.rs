@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
-use super::call::Call;
-use crate::{random::mix, reply::Reply, time};
+use super::{assertion, call::Call};
+use crate::{jwt::PublicKey, random::mix, reply::Reply, time};
 
 /// Lifetime of a token unless a test sets another: what Entra gives.
 const LIFETIME_SECONDS: i64 = 3_599;
@@ -23,6 +23,10 @@ pub(crate) struct Tokens {
     pub(crate) client_id: String,
     /// Its secret.
     pub(crate) client_secret: String,
+    /// The keys of its certificates.
+    pub(crate) certificates: Vec<PublicKey>,
+    /// Other applications, each a user of its own, by their secrets.
+    pub(crate) others: HashMap<String, String>,
     /// Lifetime of new tokens in seconds.
     pub(crate) lifetime: i64,
     seed: u64,
@@ -50,7 +54,7 @@ pub(crate) enum Refusal {
     Unknown,
 }
 
-struct Failure {
+pub(super) struct Failure {
     status: u16,
     error: &'static str,
     number: u32,
@@ -64,6 +68,8 @@ impl Tokens {
             tenant_id,
             client_id,
             client_secret,
+            certificates: Vec::new(),
+            others: HashMap::new(),
             lifetime: LIFETIME_SECONDS,
             seed,
             issued: 0,
@@ -136,7 +142,7 @@ impl Tokens {
                 ));
             }
         }
-        self.check_client(call, &form)?;
+        let user = self.check_client(call, &form)?;
         self.check_scope(call, form.get("scope").ok_or_else(|| parameter_missing("scope"))?)?;
         self.issued += 1;
         if self.valid.len() >= TOKENS_MAX {
@@ -147,7 +153,6 @@ impl Tokens {
         }
         let (left, right) = (mix(self.seed, self.issued * 2), mix(self.seed, self.issued * 2 + 1));
         let token = format!("eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0.{left:016x}{right:016x}.sandbox");
-        let user = self.client_id.clone();
         self.valid.insert(token.clone(), Grant { expires: call.now + self.lifetime, user });
         Ok(token)
     }
@@ -163,14 +168,8 @@ impl Tokens {
                 ),
             ));
         };
-        let host = url::Url::parse(resource)
-            .ok()
-            .and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
-        // Both spellings of this machine are the organisation, whichever the client used for the token.
-        let is_ours = host.is_some_and(|host| {
-            let own = |port: &u16| [format!("127.0.0.1:{port}"), format!("localhost:{port}")].contains(&host);
-            self.ports.iter().any(own) || host == call.host()
-        });
+        let is_ours = url::Url::parse(resource)
+            .is_ok_and(|url| self.is_here(&url) || host_of(&url).as_deref() == Some(call.host()));
         if is_ours {
             return Ok(());
         }
@@ -184,14 +183,30 @@ impl Tokens {
         ))
     }
 
-    fn check_client(&self, call: &Call, form: &HashMap<String, String>) -> Result<(), Failure> {
+    /// Both spellings of this machine are the organisation, whichever the client used for the token.
+    fn is_here(&self, url: &url::Url) -> bool {
+        let own = |port: &u16| [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
+        let host = host_of(url);
+        self.ports.iter().flat_map(own).any(|own| host.as_ref() == Some(&own))
+    }
+
+    /// Whether an address is that of this endpoint.
+    fn is_endpoint(&self, address: &str) -> bool {
+        url::Url::parse(address)
+            .is_ok_and(|url| self.is_here(&url) && url.path() == format!("/{}/oauth2/v2.0/token", self.tenant_id))
+    }
+
+    /// The application that asks, if it proves to be it.
+    fn check_client(&self, call: &Call, form: &HashMap<String, String>) -> Result<String, Failure> {
         let basic = call.header("authorization").and_then(basic_credentials);
         let (client, secret) = match &basic {
             Some((client, secret)) => (Some(client), Some(secret)),
             None => (form.get("client_id"), form.get("client_secret")),
         };
         let client = client.ok_or_else(|| parameter_missing("client_id"))?;
-        if *client != self.client_id {
+        let is_main = *client == self.client_id;
+        let expected = if is_main { Some(&self.client_secret) } else { self.others.get(client) };
+        let Some(expected) = expected else {
             return Err(failure(
                 400,
                 "unauthorized_client",
@@ -201,9 +216,16 @@ impl Tokens {
                     self.tenant_id
                 ),
             ));
+        };
+        if let (Some(assertion), Some(assertion::KIND)) =
+            (form.get("client_assertion"), form.get("client_assertion_type").map(String::as_str))
+        {
+            let keys = if is_main { self.certificates.as_slice() } else { &[] };
+            let is_own = |address: &str| self.is_endpoint(address);
+            return assertion::check(assertion, client, keys, call.now, is_own).map(|()| client.clone());
         }
         match secret {
-            Some(secret) if *secret == self.client_secret => Ok(()),
+            Some(secret) if secret == expected => Ok(client.clone()),
             Some(_) => Err(failure(
                 401,
                 "invalid_client",
@@ -250,6 +272,11 @@ fn trace_id(chance: u64) -> String {
     crate::guid::Guid::from_u128(u128::from(mix(chance, 1)) << 64 | u128::from(mix(chance, 2))).to_string()
 }
 
+/// Host and port of an address.
+fn host_of(url: &url::Url) -> Option<String> {
+    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+}
+
 fn basic_credentials(header: &str) -> Option<(String, String)> {
     let decoded = STANDARD.decode(header.strip_prefix("Basic ")?.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
@@ -259,7 +286,7 @@ fn basic_credentials(header: &str) -> Option<(String, String)> {
     Some((plain(client), plain(secret)))
 }
 
-fn failure(status: u16, error: &'static str, number: u32, text: String) -> Failure {
+pub(super) fn failure(status: u16, error: &'static str, number: u32, text: String) -> Failure {
     Failure { status, error, number, text }
 }
 

@@ -1,0 +1,136 @@
+//! How fast the stand-in writes when it answers at once: batches of single upserts, change sets, bulk messages.
+//!
+//! `cargo run --release -p sandbox --example writes [contacts]`; it fails where a limit is broken.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::expect_used, reason = "a measurement")]
+
+use std::fmt::Write;
+
+use sandbox::{Attribute, Options, Sandbox};
+
+/// Records a second that the server must write at least, its own time counted.
+const RECORDS_PER_SECOND_MIN: f64 = 100_000.0;
+/// Requests of each kind; the median counts.
+const REQUESTS: usize = 30;
+
+struct Client {
+    http: reqwest::Client,
+    root: String,
+    token: String,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let contacts = std::env::args().nth(1).map_or(1_000_000, |count| count.parse().expect("a number of contacts"));
+    let sandbox = Sandbox::start(Options { contacts, accounts: contacts / 20, ..Options::default() }).unwrap();
+    let attribute = Attribute { name: "new_extid".into(), kind: "String".into(), ..Attribute::default() };
+    sandbox.admin().add_attribute("contact", &attribute).unwrap();
+    sandbox.admin().add_key("contact", "new_extid_key", &["new_extid".into()]).unwrap();
+    let client = Client::new(&sandbox).await;
+    for (name, size) in [("single operations", 100), ("single operations", 1_000), ("a change set", 1_000)] {
+        for pass in ["created", "updated"] {
+            let kind = "multipart/mixed; boundary=b";
+            let body = |first: usize| batch(first, size, name == "a change set");
+            client.measure(&sandbox, &format!("batch of {size}, {name}, {pass}"), "$batch", kind, size, body).await;
+        }
+    }
+    for (message, keyed) in
+        [("CreateMultiple", false), ("UpdateMultiple", false), ("UpsertMultiple", true), ("UpsertMultiple", true)]
+    {
+        let path = format!("contacts/Microsoft.Dynamics.CRM.{message}");
+        let body = |first: usize| bulk(first, 1_000, keyed);
+        client
+            .measure(&sandbox, &format!("{message} of 1,000, by key: {keyed}"), &path, "application/json", 1_000, body)
+            .await;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: 0 kB");
+    println!("{line}, with {} records written", sandbox.admin().state().sets["contacts"].written);
+}
+
+/// The fields of a record, about as many as an export has.
+fn fields(number: usize) -> String {
+    format!(
+        r#""firstname":"First {number}","lastname":"Last {number}","emailaddress1":"person{number}@example.com","telephone1":"+44 20 {number:07}","jobtitle":"Analyst","address1_city":"London","address1_country":"GB","donotemail":false,"numberofchildren":2,"birthdate":"1980-05-31""#
+    )
+}
+
+fn id(number: usize) -> String {
+    format!("ba5e0000-0000-4000-8000-{number:012x}")
+}
+
+fn batch(first: usize, size: usize, together: bool) -> String {
+    let mut body = String::new();
+    let mark = if together { "s" } else { "b" };
+    if together {
+        body.push_str("--b\nContent-Type: multipart/mixed; boundary=s\n\n");
+    }
+    for number in first..first + size {
+        write!(body, "--{mark}\nContent-Type: application/http\nContent-Transfer-Encoding: binary\nContent-ID: {number}\n\nPATCH /api/data/v9.2/contacts({}) HTTP/1.1\nContent-Type: application/json\nIf-None-Match: null\n\n{{{}}}\n", id(number), fields(number)).unwrap();
+    }
+    if together {
+        body.push_str("--s--\n");
+    }
+    body.push_str("--b--\n");
+    body
+}
+
+fn bulk(first: usize, size: usize, keyed: bool) -> String {
+    let target = |number: usize| {
+        let key = if keyed {
+            format!(r#""@odata.id":"contacts(new_extid='x{number}')""#)
+        } else {
+            format!(r#""contactid":"{}""#, id(number + 1_000_000))
+        };
+        format!(r#"{{"@odata.type":"Microsoft.Dynamics.CRM.contact",{key},{}}}"#, fields(number))
+    };
+    let targets: Vec<String> = (first..first + size).map(target).collect();
+    format!("{{\"Targets\":[{}]}}", targets.join(","))
+}
+
+impl Client {
+    async fn new(sandbox: &Sandbox) -> Self {
+        rustls::crypto::ring::default_provider().install_default().expect("no other provider is installed");
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &sandbox.client_id()),
+            ("client_secret", &sandbox.client_secret()),
+            ("scope", &format!("{}/.default", sandbox.url())),
+        ];
+        let body: serde_json::Value =
+            http.post(sandbox.token_url()).form(&form).send().await.unwrap().json().await.unwrap();
+        let token = body["access_token"].as_str().unwrap().to_owned();
+        Self { http, root: format!("{}/api/data/v9.2/", sandbox.url()), token }
+    }
+
+    async fn measure(
+        &self,
+        sandbox: &Sandbox,
+        name: &str,
+        path: &str,
+        content_type: &str,
+        size: usize,
+        body: impl Fn(usize) -> String,
+    ) {
+        let from = sandbox.admin().state().requests + 1;
+        for number in 0..REQUESTS {
+            let request = self.http.post(format!("{}{path}", self.root)).bearer_auth(&self.token);
+            let request = request.header("Content-Type", content_type).body(body(number * size));
+            let response = request.send().await.unwrap();
+            let status = response.status();
+            let text = response.text().await.unwrap();
+            assert!(
+                status.is_success() && !text.contains("HTTP/1.1 4"),
+                "{name}: {}",
+                text.get(..2_000).unwrap_or(&text)
+            );
+        }
+        let mut times: Vec<f64> = sandbox.admin().requests(from).iter().map(|request| request.duration_ms).collect();
+        times.sort_by(f64::total_cmp);
+        let median = times[times.len() / 2];
+        let rate = f64::from(u32::try_from(size).unwrap()) / median * 1_000.0;
+        println!("{name}: {median:.2} ms a request, {rate:.0} records a second");
+        assert!(rate > RECORDS_PER_SECOND_MIN, "{name} is too slow");
+    }
+}
