@@ -9,7 +9,7 @@
 //! - **Dataverse** (`dataverse/`): token endpoint, `WhoAmI`, service document, `EntityDefinitions`, CSDL, queries with paging and
 //!   related records, aggregates, change tracking, `FetchXML`, single reads and writes, `$batch`, bulk messages, limits of users.
 //! - **Salesforce** (`salesforce/`): logins, describe, SOQL, single records, collections, composite, `getUpdated` and
-//!   `getDeleted`. Not yet: Bulk API 2.0.
+//!   `getDeleted`, Bulk API 2.0.
 //! - **Records** (`data/`): any number of generated people and companies that are never stored, and an overlay of what was
 //!   written since.
 //! - **Clock** (`clock.rs`), **faults** (`faults.rs`), **logs** of requests and changes (`log.rs`), and the controls of all

@@ -94,6 +94,11 @@ impl Error {
         json!({"statusCode": self.code, "message": self.message, "fields": self.fields})
     }
 
+    /// As `sf__Error` in a bulk result.
+    pub(super) fn to_bulk_text(&self) -> String {
+        format!("{}:{}:{} --", self.code, self.message, self.fields.join(","))
+    }
+
     /// The whole answer.
     pub(crate) fn reply(&self) -> Reply {
         json_reply(self.status, &json!([self.to_json()]))

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admin_http;
+mod bulk;
 mod collections;
 mod composite;
 mod cursor;
@@ -37,7 +38,7 @@ pub(crate) use session::{Credentials, Sessions};
 use settings::SalesforceSettings as Settings;
 pub use settings::{JobFailure, SalesforceSettings};
 
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hyper::Method;
 use serde_json::json;
@@ -74,6 +75,7 @@ pub(crate) struct Org {
     sessions: Mutex<Sessions>,
     settings: RwLock<Settings>,
     cursors: Mutex<cursor::Cursors>,
+    jobs: Mutex<bulk::Jobs>,
     /// What it counts.
     pub(crate) usage: limits::Usage,
 }
@@ -104,6 +106,7 @@ impl Org {
             sessions: Mutex::new(Sessions::new(credentials, chance(8))),
             settings: RwLock::default(),
             cursors: Mutex::default(),
+            jobs: Mutex::default(),
             usage: limits::Usage::default(),
         }
     }
@@ -124,6 +127,18 @@ impl Org {
 
     fn cursors(&self) -> MutexGuard<'_, cursor::Cursors> {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, bulk::Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the next bulk job fails, if it is to.
+    fn take_job_failure(&self) -> Option<JobFailure> {
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        let failure = settings.fail_jobs.as_mut().filter(|failure| failure.times > 0)?;
+        failure.times -= 1;
+        Some(failure.clone())
     }
 
     /// The records as they are visible now, to read.
@@ -151,7 +166,7 @@ impl Org {
 /// A request of the data API, past its login.
 #[derive(Debug)]
 struct Request<'a> {
-    state: &'a State,
+    state: &'a Arc<State>,
     call: &'a Call,
     /// The version in the path, such as `67.0`.
     version: &'a str,
@@ -189,7 +204,7 @@ impl Request<'_> {
 }
 
 /// Answers one request.
-pub(crate) fn answer(state: &State, call: &Call) -> Reply {
+pub(crate) fn answer(state: &Arc<State>, call: &Call) -> Reply {
     let head: usize = call.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let url = call.path.len() + call.query.len();
     if url > HEAD_MAX {
@@ -257,6 +272,7 @@ fn dispatch(request: &Request<'_>) -> Result<Reply, Error> {
         (["query" | "queryAll", locator], "GET") => query::next(request, locator),
         (["sobjects", rest @ ..], _) => single::dispatch(request, rest),
         (["composite", "sobjects", rest @ ..], _) => collections::dispatch(request, rest),
+        (["jobs", rest @ ..], _) => bulk::dispatch(request, rest),
         (["composite", rest @ ..], "POST") => composite::dispatch(request, rest),
         _ => Err(Error::not_found()),
     }

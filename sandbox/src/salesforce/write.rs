@@ -11,7 +11,7 @@ use super::{
     validate::{Input, value},
     value::Value,
 };
-use crate::{data::By, faults::Route};
+use crate::{data::By, faults::Route, state::State};
 
 /// Whether a record is made or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,25 +42,36 @@ impl Request<'_> {
                 name.trim().eq_ignore_ascii_case("allowSave") && value.trim().eq_ignore_ascii_case("true")
             })
         });
-        let author = Author { now: self.call.now, by: By::Wire };
-        Terms { author, saves_doubles, has_row_faults: self.state.faults().any_of(Route::Part) }
+        Terms::new(self.state, Author { now: self.call.now, by: By::Wire }, saves_doubles)
     }
 
     /// The error that a fault has for a row, if one fires on its text.
     pub(super) fn row_fault(&self, terms: &Terms, text: impl Fn() -> String) -> Result<(), Error> {
-        if !terms.has_row_faults {
-            return Ok(());
+        row_fault(self.state, terms, text)
+    }
+}
+
+impl Terms {
+    /// Who writes, and whether doubles are saved where a rule only warns.
+    pub(super) fn new(state: &State, author: Author, saves_doubles: bool) -> Self {
+        Self { author, saves_doubles, has_row_faults: state.faults().any_of(Route::Part) }
+    }
+}
+
+/// The error that a fault has for a row, if one fires on its text.
+pub(super) fn row_fault(state: &State, terms: &Terms, text: impl Fn() -> String) -> Result<(), Error> {
+    if !terms.has_row_faults {
+        return Ok(());
+    }
+    let text = text();
+    let fired = state.faults().fire(Route::Part, terms.author.now, |part| text.contains(part));
+    match fired.into_iter().find(|(_, fault)| fault.is_answer()) {
+        Some((_, fault)) => {
+            let code = fault.code.as_deref().unwrap_or("UNABLE_TO_LOCK_ROW");
+            let message = fault.message.as_deref().unwrap_or("unable to obtain exclusive access to this record");
+            Err(Error::new(code, message).status(fault.status.unwrap_or(400)))
         }
-        let text = text();
-        let fired = self.state.faults().fire(Route::Part, self.call.now, |part| text.contains(part));
-        match fired.into_iter().find(|(_, fault)| fault.is_answer()) {
-            Some((_, fault)) => {
-                let code = fault.code.as_deref().unwrap_or("UNABLE_TO_LOCK_ROW");
-                let message = fault.message.as_deref().unwrap_or("unable to obtain exclusive access to this record");
-                Err(Error::new(code, message).status(fault.status.unwrap_or(400)))
-            }
-            None => Ok(()),
-        }
+        None => Ok(()),
     }
 }
 

@@ -293,6 +293,11 @@ fn located(query: &str, at: usize, text: &str) -> String {
 
 /// Index of the table of a plan, and the table.
 impl Plan {
+    /// Whether it leaves records out at the beginning.
+    pub(in crate::salesforce) fn has_offset(&self) -> bool {
+        self.offset > 0
+    }
+
     /// The table that it reads.
     pub(in crate::salesforce) fn table<'a>(&self, store: &'a Store) -> &'a Table {
         &store.tables[self.table]
