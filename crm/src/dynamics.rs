@@ -13,19 +13,31 @@
 mod account;
 mod column;
 mod error;
+mod fetch;
+mod key;
 mod metadata;
+mod multipart;
 mod odata;
 mod page;
+mod path;
+mod progress;
 mod query;
+mod ranges;
 mod read;
 mod session;
 mod steps;
+mod write;
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::Failure;
-use engine::outside::crm::{Crm, Cursor, Object, ObjectName, Page, Query, Read, Step, System};
+use engine::outside::crm::{
+    Batch, Crm, Cursor, Object, ObjectField, ObjectName, Outcome, Page, Payload, Query, Range, Read, Step, System,
+    Write, WritePlan,
+};
+use engine::reject::Reject;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
@@ -79,6 +91,43 @@ impl Crm for Dynamics {
 
     async fn describe(&self, object: &str) -> Result<Object, Failure> {
         metadata::describe(&self.session, object).await
+    }
+
+    async fn describe_path(&self, object: &Object, path: &str) -> Result<ObjectField, Failure> {
+        path::describe(&self.session, object, path).await
+    }
+
+    async fn count(&self, read: &Read) -> Result<Option<u64>, Failure> {
+        ranges::count(&self.session, read).await
+    }
+
+    async fn ranges(&self, read: &Read, at_most: usize) -> Result<Vec<Range>, Failure> {
+        ranges::ranges(&self.session, read, at_most).await
+    }
+
+    async fn fetch(&self, read: &Read, key: &str, values: &[String]) -> Result<Page, Failure> {
+        fetch::fetch(&self.session, read, key, values).await
+    }
+
+    fn key(&self, object: &Object, field: &str, value: &str) -> Result<String, String> {
+        key::normal(object, field, value)
+    }
+
+    fn write_plan(&self, write: &Write, records: u64) -> Result<WritePlan, Failure> {
+        write::plan(&self.session, write, records)
+    }
+
+    fn encode(
+        &self,
+        write: &Write,
+        _plan: &WritePlan,
+        records: &RecordBatch,
+    ) -> Result<Vec<Result<Payload, Reject>>, Failure> {
+        write::encode(write, records)
+    }
+
+    async fn send(&self, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
+        write::send(&self.session, batch).await
     }
 
     fn query(&self, read: &Read) -> Result<Query, Failure> {

@@ -20,9 +20,9 @@ use url::{Host, Url};
 pub use limits::{Limits, Span};
 pub use retry::RETRY_AFTER_S_MAX;
 
-pub(crate) use retry::date;
+pub(crate) use retry::{Waits, date, retry_after_s};
 
-use retry::{Lanes, Waits, retry_after_s};
+use retry::Lanes;
 
 /// How much of an answer that makes no sense is shown in a message, in characters.
 const EXCERPT_CHARS_MAX: usize = 120;

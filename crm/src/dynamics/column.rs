@@ -1,9 +1,9 @@
 //! How a field is called on the wire.
 
-use std::borrow::Cow;
+use engine::failure::Failure;
+use engine::outside::crm::{FieldKind, Object, ObjectField, Read, ReadField};
 
-use engine::outside::crm::{FieldKind, ObjectField};
-
+use super::path;
 pub(super) use crate::names::{field, is_identifier, similar};
 
 /// The system type that we give to `<lookup>_type`, the companion of a lookup; Dataverse has no such attribute.
@@ -20,27 +20,83 @@ pub(super) fn is_lookup_type(field: &ObjectField) -> bool {
     field.system_type == LOOKUP_TYPE
 }
 
-/// The key under which a record carries the field.
-pub(super) fn key(field: &ObjectField) -> Cow<'_, str> {
-    if is_lookup_type(field) {
-        return Cow::Owned(format!("{}@{LOOKUP_ANNOTATION}", property(field)));
-    }
-    property(field)
+/// Where a record carries a field, and how a query names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wire {
+    /// The navigation property that leads to the related record which has it; none for the record's own.
+    pub(super) way: Option<String>,
+    /// The property that `$select` must name for it.
+    pub(super) property: String,
+    /// The key under which the record carries it.
+    pub(super) key: String,
 }
 
-/// The property that `$select` must name for it.
-pub(super) fn property(field: &ObjectField) -> Cow<'_, str> {
-    if is_lookup_type(field) {
-        let lookup = field.name.strip_suffix(LOOKUP_TYPE_SUFFIX).unwrap_or(&field.name);
-        return Cow::Owned(format!("_{lookup}_value"));
+/// Where records of this object carry a field, its own or that of a related record.
+///
+/// # Errors
+/// `Class::Config` where the way to a related record is not known.
+pub(super) fn wire(object: &Object, field: &ObjectField) -> Result<Wire, Failure> {
+    if !path::is_path(&field.name) {
+        return Ok(own(field, &field.name, None));
     }
-    match field.kind {
-        FieldKind::Lookup => Cow::Owned(format!("_{}_value", field.name)),
-        _ => Cow::Borrowed(&field.name),
+    let way = path::way(object, &field.name)?;
+    Ok(own(field, way.field, Some(way.target.path.clone())))
+}
+
+/// The key under which a record carries a field of its own.
+pub(super) fn own_key(field: &ObjectField) -> String {
+    own(field, &field.name, None).key
+}
+
+fn own(field: &ObjectField, name: &str, way: Option<String>) -> Wire {
+    if is_lookup_type(field) {
+        let lookup = name.strip_suffix(LOOKUP_TYPE_SUFFIX).unwrap_or(name);
+        let property = format!("_{lookup}_value");
+        return Wire { way, key: format!("{property}@{LOOKUP_ANNOTATION}"), property };
+    }
+    let property = match field.kind {
+        FieldKind::Lookup => format!("_{name}_value"),
+        _ => name.to_owned(),
+    };
+    Wire { way, key: property.clone(), property }
+}
+
+impl Wire {
+    /// As filters and orders name it.
+    pub(super) fn in_query(&self) -> String {
+        match &self.way {
+            Some(way) => format!("{way}/{}", self.property),
+            None => self.property.clone(),
+        }
+    }
+
+    /// Whether its names may stand in a query.
+    pub(super) fn is_safe(&self) -> bool {
+        is_identifier(&self.property) && self.way.as_deref().is_none_or(is_identifier)
     }
 }
 
-/// The property by which the CRM can compare and order; `None` where it cannot.
-pub(super) fn comparable(field: &ObjectField) -> Option<Cow<'_, str>> {
-    (field.readable && !is_lookup_type(field)).then(|| property(field))
+/// What a request knows of fields: those of its object, and the related ones that it reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) object: &'a Object,
+    pub(super) fields: &'a [ReadField],
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn of(read: &'a Read) -> Self {
+        Self { object: &read.object, fields: &read.fields }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&'a ObjectField> {
+        let related = || self.fields.iter().map(|read| &read.field).find(|field| field.name == name);
+        self.object.fields.get(name).or_else(related)
+    }
+
+    /// A field with the name by which the CRM can compare and order; `None` where it cannot.
+    pub(super) fn comparable(&self, name: &str) -> Option<(&'a ObjectField, String)> {
+        let field = self.get(name).filter(|field| field.readable && !is_lookup_type(field))?;
+        let wire = wire(self.object, field).ok().filter(Wire::is_safe)?;
+        Some((field, wire.in_query()))
+    }
 }

@@ -6,6 +6,10 @@ use serde::Deserialize;
 
 use crate::http::{Refusal, Reply};
 
+mod cures;
+
+pub(super) use cures::{EXISTS, MISSING, cure_of};
+
 /// The longest part of a system's own message that is kept, in characters.
 const MESSAGE_CHARS_MAX: usize = 600;
 
@@ -26,14 +30,24 @@ const NOT_A_MEMBER: &str = "0x80072560";
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Body {
-    error: Inner,
+    error: Said,
 }
 
+/// What the CRM says of an error.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Inner {
-    code: String,
-    message: String,
+pub(super) struct Said {
+    /// As it is spelled; empty where there is none.
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+/// What the CRM says of an error, as far as it says anything.
+pub(super) fn said(reply: &Reply) -> Said {
+    let Said { code, message } = serde_json::from_slice::<Body>(&reply.body).unwrap_or_default().error;
+    let code = code.trim();
+    let code = if code.starts_with("0x") && code != "0x0" { code } else { "" };
+    Said { code: code.to_owned(), message: clip(&message) }
 }
 
 /// What this answer means; `Ok` for success.
@@ -47,14 +61,70 @@ pub(super) fn judge(account: &str, what: &str, reply: &Reply) -> Result<(), Refu
     if status.is_redirection() {
         return Err(redirected(account, what, reply).into());
     }
-    let Inner { code, message } = serde_json::from_slice::<Body>(&reply.body).unwrap_or_default().error;
-    let code = code.trim().to_ascii_lowercase();
-    let class = classify(&code, status, &message);
-    let said = if message.is_empty() { excerpt(status, reply) } else { clip(&message) };
+    let said = said(reply);
+    let class = classify(&said.code.to_ascii_lowercase(), status, &said.message);
+    Err(refusal(account, what, reply, class, said))
+}
+
+/// What this answer to a write means: `Ok` for success, and also where the CRM refuses what was sent for its content,
+/// so that it is to be looked at record by record.
+pub(super) fn judge_write(account: &str, what: &str, reply: &Reply) -> Result<(), Refusal> {
+    let status = reply.status;
+    if status.is_success() {
+        return Ok(());
+    }
+    if status.is_redirection() {
+        return Err(redirected(account, what, reply).into());
+    }
+    let said = said(reply);
+    match classify_write(&said.code.to_ascii_lowercase(), status, &said.message) {
+        Class::Data => Ok(()),
+        class => Err(refusal(account, what, reply, class, said)),
+    }
+}
+
+fn refusal(account: &str, what: &str, reply: &Reply, class: Class, Said { code, message }: Said) -> Refusal {
+    let status = reply.status;
+    let said = if message.is_empty() { excerpt(status, reply) } else { message };
     let mut failure = Failure::new(class, format!("{account}: {what}: {said}"));
-    failure.code = Some(if code.starts_with("0x") { code.clone() } else { status.as_u16().to_string() });
-    failure.help = help(&code, status).map(str::to_owned);
-    Err(Refusal { failure, status: Some(status), crowded: code == CONCURRENCY, doubtful: false })
+    let small = code.to_ascii_lowercase();
+    failure.help = help(&small, status).map(str::to_owned);
+    failure.code = Some(if code.is_empty() { status.as_u16().to_string() } else { code });
+    Refusal { failure, status: Some(status), crowded: small == CONCURRENCY, doubtful: false }
+}
+
+/// `Class::Data` where a record itself is the reason: Dataverse answers a rule against duplicates with 500.
+fn classify_write(code: &str, status: StatusCode, message: &str) -> Class {
+    match code {
+        UNEXPECTED | GENERIC_SQL if !status.is_server_error() => return Class::Data,
+        // A right on this one record, which others may have.
+        NO_ACCESS => return Class::Data,
+        _ => {}
+    }
+    match (classify(code, status, message), status.as_u16()) {
+        (Class::Transient, 500) if !code.is_empty() && !matches!(code, UNEXPECTED | GENERIC_SQL) => Class::Data,
+        (Class::Config, 413) => Class::Limit,
+        (Class::Config, 400 | 404) if is_about_model(message) => Class::Config,
+        (Class::Config | Class::CursorLost, 400 | 403 | 404 | 409 | 412)
+            if code != PRIVILEGE_DENIED && code != NOT_A_MEMBER =>
+        {
+            Class::Data
+        }
+        (class, _) => class,
+    }
+}
+
+/// Whether the message is about names that the CRM does not have: then every record is refused alike.
+fn is_about_model(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    [
+        "could not find a property named",
+        "resource not found for the segment",
+        "does not exist on type",
+        "undeclared property",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
 }
 
 fn classify(code: &str, status: StatusCode, message: &str) -> Class {
@@ -88,7 +158,8 @@ fn help(code: &str, status: StatusCode) -> Option<&'static str> {
              Users + permissions, Application users"
         }
         (PRIVILEGE_DENIED | NO_ACCESS, _) | (_, 403) => {
-            "give the application user a security role that may read this table, in all business units"
+            "give the application user a security role that may read this table, and write it where it is written, in all \
+             business units"
         }
         (_, 401) => {
             "the environment does not accept the token: check that `url` and `tenantId` belong together and that \

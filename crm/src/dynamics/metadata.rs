@@ -1,22 +1,37 @@
 //! What the environment says of its tables and columns.
 //!
 //! Describing an object takes one request for the names of all tables (kept for the life of the account), one for the
-//! table with all its columns, and one for each kind of column that has option sets; those are sent at once.
+//! table with all its columns, alternate keys and references, and one for each kind of column that has option sets;
+//! those are sent at once.
 //! `Attributes` without `$select` carry the properties of their own type; where a server leaves them out, they are
 //! asked for by a typed cast as well.
 
 mod kind;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Object, ObjectName};
+use engine::outside::crm::{Object, ObjectKey, ObjectName, Target};
 use futures::future::try_join_all;
 use indexmap::IndexMap;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::column;
 use super::session::Session;
+
+/// The state of an alternate key's index in which the key finds records, and keeps them apart.
+const KEY_ACTIVE: &str = "Active";
+
+/// How long the description of a related object is good for: several paths of one workflow lead to it.
+const RELATED_KEPT: Duration = Duration::from_secs(60);
+
+/// What is asked of a table.
+const TABLE: &str = "$select=LogicalName,EntitySetName,PrimaryIdAttribute,DisplayName,ChangeTrackingEnabled\
+    &$expand=Attributes,Keys($select=LogicalName,KeyAttributes,EntityKeyIndexStatus),\
+    ManyToOneRelationships($select=ReferencingAttribute,ReferencedEntity,ReferencingEntityNavigationPropertyName)";
 
 /// Column types of which more must be known than `Attributes` surely says: what, and by which cast.
 const CASTS: &[(&str, &str, Detail)] = &[
@@ -24,6 +39,9 @@ const CASTS: &[(&str, &str, Detail)] = &[
     ("Memo", "MemoAttributeMetadata", Detail::MaxLength),
     ("DateTime", "DateTimeAttributeMetadata", Detail::DateTimeBehavior),
     ("Decimal", "DecimalAttributeMetadata", Detail::Precision),
+    ("Integer", "IntegerAttributeMetadata", Detail::Range),
+    ("Double", "DoubleAttributeMetadata", Detail::Range),
+    ("Money", "MoneyAttributeMetadata", Detail::Range),
     ("Lookup", "LookupAttributeMetadata", Detail::Targets),
     ("Customer", "LookupAttributeMetadata", Detail::Targets),
     ("Owner", "LookupAttributeMetadata", Detail::Targets),
@@ -38,6 +56,7 @@ enum Detail {
     MaxLength,
     DateTimeBehavior,
     Precision,
+    Range,
     Targets,
     OptionSet,
 }
@@ -47,7 +66,8 @@ impl Detail {
         match self {
             Self::MaxLength => "$select=LogicalName,MaxLength",
             Self::DateTimeBehavior => "$select=LogicalName,DateTimeBehavior",
-            Self::Precision => "$select=LogicalName,Precision",
+            Self::Precision => "$select=LogicalName,Precision,MinValue,MaxValue",
+            Self::Range => "$select=LogicalName,MinValue,MaxValue",
             Self::Targets => "$select=LogicalName,Targets",
             Self::OptionSet => "$select=LogicalName&$expand=OptionSet($select=Options)",
         }
@@ -58,6 +78,7 @@ impl Detail {
             Self::MaxLength => attribute.max_length.is_some(),
             Self::DateTimeBehavior => attribute.date_time_behavior.is_some(),
             Self::Precision => attribute.precision.is_some(),
+            Self::Range => attribute.max_value.is_some(),
             Self::Targets => attribute.targets.is_some(),
             Self::OptionSet => attribute.option_set.is_some(),
         }
@@ -90,6 +111,31 @@ struct Entity {
     primary_id_attribute: Option<String>,
     #[serde(default)]
     attributes: Vec<Attribute>,
+    #[serde(default)]
+    change_tracking_enabled: Option<bool>,
+    #[serde(default)]
+    keys: Vec<Key>,
+    #[serde(default)]
+    many_to_one_relationships: Vec<Relationship>,
+}
+
+/// An alternate key.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Key {
+    logical_name: Option<String>,
+    #[serde(default)]
+    key_attributes: Vec<String>,
+    entity_key_index_status: Option<String>,
+}
+
+/// A reference from this table to another one.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Relationship {
+    referencing_attribute: Option<String>,
+    referenced_entity: Option<String>,
+    referencing_entity_navigation_property_name: Option<String>,
 }
 
 /// A column; what only some types have is absent from the others.
@@ -109,6 +155,8 @@ struct Attribute {
     required_level: Option<Text>,
     max_length: Option<i64>,
     precision: Option<i64>,
+    min_value: Option<f64>,
+    max_value: Option<f64>,
     date_time_behavior: Option<Text>,
     targets: Option<Vec<String>>,
     option_set: Option<OptionSet>,
@@ -168,8 +216,7 @@ pub(super) async fn describe(session: &Session, object: &str) -> Result<Object, 
     let (logical, names) = find(session, object).await?;
     let what = format!("describing {object}");
     let path = format!("EntityDefinitions(LogicalName='{logical}')");
-    let select = "$select=LogicalName,EntitySetName,PrimaryIdAttribute,DisplayName&$expand=Attributes";
-    let mut entity: Entity = session.get_json(&format!("{path}?{select}"), &what).await?;
+    let mut entity: Entity = session.get_json(&format!("{path}?{TABLE}"), &what).await?;
     add_details(session, &path, &what, &mut entity.attributes).await?;
 
     let no_name =
@@ -178,7 +225,8 @@ pub(super) async fn describe(session: &Session, object: &str) -> Result<Object, 
     let mut fields = IndexMap::new();
     entity.attributes.sort_by(|a, b| a.logical_name.cmp(&b.logical_name));
     for attribute in &entity.attributes {
-        if let Some(field) = kind::field(attribute, &id) {
+        if let Some(mut field) = kind::field(attribute, &id) {
+            field.targets = targets(attribute, &entity.many_to_one_relationships, &names);
             fields.insert(field.name.clone(), field);
         }
     }
@@ -196,9 +244,61 @@ pub(super) async fn describe(session: &Session, object: &str) -> Result<Object, 
         internal_name: entity.logical_name,
         id,
         fields,
-        keys: Vec::new(),
-        feed: false,
+        keys: entity.keys.into_iter().filter_map(key).collect(),
+        feed: entity.change_tracking_enabled.unwrap_or(false),
     })
+}
+
+fn key(key: Key) -> Option<ObjectKey> {
+    let name = key.logical_name?;
+    let unusable = match key.entity_key_index_status.as_deref() {
+        Some(KEY_ACTIVE) => None,
+        Some(status) => Some(format!("its index is {status}, not {KEY_ACTIVE}")),
+        None => Some("the CRM does not tell the state of its index".to_owned()),
+    };
+    (!key.key_attributes.is_empty()).then_some(ObjectKey { name, fields: key.key_attributes, unusable })
+}
+
+/// What a lookup may point to, and by which navigation property.
+///
+/// An owner is a user or a team, but there is only one way, to `owner`. Where nothing is said of a way it has the
+/// lookup's own name, with that of the other table behind it where there are several.
+fn targets(attribute: &Attribute, relationships: &[Relationship], names: &Names) -> Vec<Target> {
+    let lookup = attribute.logical_name.as_str();
+    let ways: Vec<&Relationship> =
+        relationships.iter().filter(|way| way.referencing_attribute.as_deref() == Some(lookup)).collect();
+    let tables: Vec<&str> = attribute.targets.iter().flatten().map(String::as_str).collect();
+    let guess = |table: &str| match tables.len() {
+        0 | 1 => lookup.to_owned(),
+        _ => format!("{lookup}_{table}"),
+    };
+    let target = |table: &&str| {
+        let own = ways.iter().find(|way| way.referenced_entity.as_deref() == Some(*table));
+        let way = own.or(ways.first().filter(|_| ways.len() == 1));
+        let path = way.and_then(|way| way.referencing_entity_navigation_property_name.clone());
+        Target {
+            object: (*table).to_owned(),
+            name: names.set(table),
+            path: path.filter(|path| column::is_identifier(path)).unwrap_or_else(|| guess(table)),
+        }
+    };
+    tables.iter().map(target).collect()
+}
+
+/// Objects that fields of others lead to, by internal name, with the time at which they were described.
+pub(super) type Related = HashMap<String, (Instant, Arc<Object>)>;
+
+/// An object that a field of another one leads to; one that was described a short while ago is not asked for again.
+pub(super) async fn related(session: &Session, logical: &str) -> Result<Arc<Object>, Failure> {
+    let mut known = session.related.lock().await;
+    if let Some((at, object)) = known.get(logical)
+        && at.elapsed() < RELATED_KEPT
+    {
+        return Ok(object.clone());
+    }
+    let object = Arc::new(describe(session, logical).await?);
+    known.insert(logical.to_owned(), (Instant::now(), object.clone()));
+    Ok(object)
 }
 
 /// The internal name of a table, from what is known or after asking anew.
@@ -245,6 +345,11 @@ impl Names {
         Some(found.logical.clone())
     }
 
+    fn set(&self, logical: &str) -> String {
+        let found = self.0.iter().find(|name| name.logical == logical);
+        found.map_or_else(|| logical.to_owned(), |name| name.set.clone())
+    }
+
     fn label(&self, logical: &str) -> String {
         let found = self.0.iter().find(|name| name.logical == logical);
         found.map_or_else(|| logical.to_owned(), |name| name.label.clone())
@@ -271,6 +376,8 @@ async fn add_details(session: &Session, path: &str, what: &str, attributes: &mut
         let attribute = &mut attributes[*place];
         attribute.max_length = attribute.max_length.or(detailed.max_length);
         attribute.precision = attribute.precision.or(detailed.precision);
+        attribute.min_value = attribute.min_value.or(detailed.min_value);
+        attribute.max_value = attribute.max_value.or(detailed.max_value);
         attribute.date_time_behavior = attribute.date_time_behavior.take().or(detailed.date_time_behavior);
         attribute.targets = attribute.targets.take().or(detailed.targets);
         attribute.option_set = attribute.option_set.take().or(detailed.option_set);

@@ -8,9 +8,10 @@
 mod literal;
 
 use engine::expr::{Comparison, Expr, Literal};
-use engine::outside::crm::{FieldKind, Object, ObjectField};
+use engine::outside::crm::{FieldKind, ObjectField};
 
-use super::column;
+use super::column::{self, Known};
+use super::path;
 
 /// The longest filter that is sent, in bytes before encoding; address and resume cursor must keep room for the rest.
 const FILTER_BYTES_MAX: usize = 2_000;
@@ -42,25 +43,31 @@ impl Pushed {
 }
 
 /// What of `filter` can be sent; `None` where all records must be asked for.
-pub(super) fn render(object: &Object, filter: &Expr) -> Option<Pushed> {
-    condition(object, filter, false).filter(|pushed| pushed.text.len() <= FILTER_BYTES_MAX)
+pub(super) fn render(known: Known<'_>, filter: &Expr) -> Option<Pushed> {
+    condition(known, filter, false).filter(|pushed| pushed.text.len() <= FILTER_BYTES_MAX)
+}
+
+/// That a field has this value, written as a text; at least as wide. `None` where no value of its type is written so.
+pub(super) fn is_value(field: &ObjectField, property: &str, value: &str) -> Option<String> {
+    literal::values(field, value)
+        .map(|values| values.iter().map(|value| format!("{property} eq {value}")).collect::<Vec<_>>().join(" or "))
 }
 
 /// Something at least as wide as `expr`, or as its negation.
-fn condition(object: &Object, expr: &Expr, negated: bool) -> Option<Pushed> {
+fn condition(known: Known<'_>, expr: &Expr, negated: bool) -> Option<Pushed> {
     match expr {
-        Expr::Not(inner) => condition(object, inner, !negated),
-        Expr::And(all) if negated => one_of(all.iter().map(|part| condition(object, part, true))),
-        Expr::And(all) => all_of(all.iter().map(|part| condition(object, part, false))),
-        Expr::Or(all) if negated => all_of(all.iter().map(|part| condition(object, part, true))),
-        Expr::Or(all) => one_of(all.iter().map(|part| condition(object, part, false))),
-        Expr::Compare(comparison, a, b) => compare(object, *comparison, a, b, negated),
+        Expr::Not(inner) => condition(known, inner, !negated),
+        Expr::And(all) if negated => one_of(all.iter().map(|part| condition(known, part, true))),
+        Expr::And(all) => all_of(all.iter().map(|part| condition(known, part, false))),
+        Expr::Or(all) if negated => all_of(all.iter().map(|part| condition(known, part, true))),
+        Expr::Or(all) => one_of(all.iter().map(|part| condition(known, part, false))),
+        Expr::Compare(comparison, a, b) => compare(known, *comparison, a, b, negated),
         Expr::In(value, items) => {
-            let item = |item| compare(object, Comparison::Eq, value, item, negated);
+            let item = |item| compare(known, Comparison::Eq, value, item, negated);
             if negated { all_of(items.iter().map(item)) } else { one_of(items.iter().map(item)) }
         }
-        Expr::Field(name) => truth(object, name, negated),
-        Expr::Call(function, args) => call(object, function.name, args, negated),
+        Expr::Field(name) => truth(known, name, negated),
+        Expr::Call(function, args) => call(known, function.name, args, negated),
         _ => None,
     }
 }
@@ -111,15 +118,15 @@ fn one_of(parts: impl Iterator<Item = Option<Pushed>>) -> Option<Pushed> {
 }
 
 /// A comparison of a field with a constant, in either order.
-fn compare(object: &Object, comparison: Comparison, a: &Expr, b: &Expr, negated: bool) -> Option<Pushed> {
+fn compare(known: Known<'_>, comparison: Comparison, a: &Expr, b: &Expr, negated: bool) -> Option<Pushed> {
     if let (Some(literal), None) = (constant(a), constant(b)) {
-        return compare_sides(object, flip(comparison), b, &literal, negated);
+        return compare_sides(known, flip(comparison), b, &literal, negated);
     }
-    compare_sides(object, comparison, a, &constant(b)?, negated)
+    compare_sides(known, comparison, a, &constant(b)?, negated)
 }
 
 fn compare_sides(
-    object: &Object,
+    known: Known<'_>,
     comparison: Comparison,
     side: &Expr,
     literal: &Literal,
@@ -128,8 +135,11 @@ fn compare_sides(
     let equal = matches!((comparison, negated), (Comparison::Eq, false) | (Comparison::Ne, true));
     match side {
         Expr::Field(name) => {
-            let field = object.fields.get(name)?;
-            let property = column::comparable(field).filter(|name| column::is_identifier(name))?;
+            let (field, property) = known.comparable(name)?;
+            // Of a record without the related one the CRM need not say that its field is null.
+            if path::is_path(name) && (*literal == Literal::Null || is_with_null(comparison, negated)) {
+                return None;
+            }
             match comparison {
                 Comparison::Eq | Comparison::Ne => equality(field, &property, literal, equal),
                 _ => order(field, &property, comparison, literal, negated),
@@ -138,7 +148,7 @@ fn compare_sides(
         // Dataverse compares without case, so a change of case on this side takes nothing away.
         Expr::Call(function, args) if equal && matches!(function.name, "lower" | "upper") => {
             match (args.as_slice(), literal) {
-                ([Expr::Field(name)], Literal::Text(text)) => caseless(object, name, text),
+                ([Expr::Field(name)], Literal::Text(text)) => caseless(known, name, text),
                 _ => None,
             }
         }
@@ -181,26 +191,29 @@ fn order(
 }
 
 /// A field by itself, which must be true or false. Null is let in where it could count.
-fn truth(object: &Object, name: &str, negated: bool) -> Option<Pushed> {
-    let field = object.fields.get(name).filter(|field| field.kind == FieldKind::Bool)?;
-    let property = column::comparable(field).filter(|name| column::is_identifier(name))?;
+fn truth(known: Known<'_>, name: &str, negated: bool) -> Option<Pushed> {
+    let (_, property) = known.comparable(name).filter(|(field, _)| field.kind == FieldKind::Bool)?;
+    if negated && path::is_path(name) {
+        return None;
+    }
     if negated {
         return Some(Pushed { text: format!("{property} eq false or {property} eq null"), exact: false, is_or: true });
     }
     Pushed::wider(format!("{property} eq true"))
 }
 
-fn call(object: &Object, name: &str, args: &[Expr], negated: bool) -> Option<Pushed> {
+fn call(known: Known<'_>, name: &str, args: &[Expr], negated: bool) -> Option<Pushed> {
     match (name, args) {
         ("is_empty", [Expr::Field(name)]) => {
-            let field = object.fields.get(name).filter(|field| field.kind != FieldKind::MultiPicklist)?;
-            let property = column::comparable(field).filter(|name| column::is_identifier(name))?;
+            let (_, property) = known.comparable(name).filter(|(field, _)| field.kind != FieldKind::MultiPicklist)?;
+            if path::is_path(name) && !negated {
+                return None;
+            }
             // Dataverse stores empty text as null, so there is no other empty value.
             Pushed::exact(format!("{property} {} null", if negated { "ne" } else { "eq" }))
         }
         ("contains" | "starts_with" | "ends_with", [Expr::Field(field), part]) if !negated => {
-            let field = object.fields.get(field).filter(|field| is_text(field))?;
-            let property = column::comparable(field).filter(|name| column::is_identifier(name))?;
+            let (_, property) = known.comparable(field).filter(|(field, _)| is_text(field))?;
             let Literal::Text(text) = constant(part)? else { return None };
             let function = match name {
                 "contains" => "contains",
@@ -210,7 +223,7 @@ fn call(object: &Object, name: &str, args: &[Expr], negated: bool) -> Option<Pus
             Pushed::wider(format!("{function}({property},{})", literal::text(&text)?))
         }
         ("eq_ci", [Expr::Field(name), other] | [other, Expr::Field(name)]) if !negated => match constant(other)? {
-            Literal::Text(text) => caseless(object, name, &text),
+            Literal::Text(text) => caseless(known, name, &text),
             _ => None,
         },
         _ => None,
@@ -218,9 +231,8 @@ fn call(object: &Object, name: &str, args: &[Expr], negated: bool) -> Option<Pus
 }
 
 /// A comparison without case. Only for ASCII: case beyond it is not the same everywhere.
-fn caseless(object: &Object, name: &str, text: &str) -> Option<Pushed> {
-    let field = object.fields.get(name).filter(|field| is_text(field) && text.is_ascii())?;
-    let property = column::comparable(field).filter(|name| column::is_identifier(name))?;
+fn caseless(known: Known<'_>, name: &str, text: &str) -> Option<Pushed> {
+    let (_, property) = known.comparable(name).filter(|(field, _)| is_text(field) && text.is_ascii())?;
     Pushed::wider(format!("{property} eq {}", literal::text(text)?))
 }
 
@@ -241,6 +253,11 @@ fn constant(expr: &Expr) -> Option<Literal> {
         },
         _ => None,
     }
+}
+
+/// Whether a null makes the comparison true.
+fn is_with_null(comparison: Comparison, negated: bool) -> bool {
+    (comparison == Comparison::Ne) != negated
 }
 
 fn flip(comparison: Comparison) -> Comparison {

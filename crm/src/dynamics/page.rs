@@ -14,10 +14,13 @@ mod loose;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, StringArray, StringBuilder, StructArray};
+use arrow::array::{Array, AsArray, BooleanArray, StringArray, StringBuilder, StructArray};
+use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
-use engine::outside::crm::ReadField;
+use engine::failure::Failure;
+use engine::outside::crm::{Read, ReadField};
 use memchr::{memchr2_iter, memmem};
 
 use super::column;
@@ -26,6 +29,12 @@ use crate::records::{Layout, Part, Texts};
 const ETAG: &str = "@odata.etag";
 const NEXT_LINK: &str = "@odata.nextLink";
 const VALUE: &str = "value";
+const DELTA_LINK: &str = "@odata.deltaLink";
+/// Of a record of a feed of changes: what kind of entry it is.
+const CONTEXT: &str = "@odata.context";
+/// How the context of an entry ends that says that a record was deleted; its id is in [`DELETED_ID`].
+const DELETED: &str = "/$deletedEntity";
+const DELETED_ID: &str = "id";
 /// How deep a page may nest and still be given to arrow-json, which shows what it does not take by recursion.
 const DEPTH_MAX: usize = 32;
 
@@ -33,10 +42,19 @@ const DEPTH_MAX: usize = 32;
 #[derive(Debug)]
 pub struct PageDecoder {
     layout: Layout,
-    /// Of the records, all of them text: the distinct keys of the columns, then the version.
-    wire: Fields,
+    /// Where the texts are within a record, each once; the version comes last.
+    places: Vec<Place>,
     /// Of the page.
     envelope: SchemaRef,
+    /// Of `places` those of context and id, where a feed of changes is read.
+    feed: Option<(usize, usize)>,
+}
+
+/// Where a text is: under this key of the record, or of the record at the end of this way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    way: Option<String>,
+    key: String,
 }
 
 /// What a page held.
@@ -46,30 +64,58 @@ pub struct Decoded {
     pub parts: Vec<Part>,
     /// Where the next page is.
     pub next_link: Option<String>,
+    /// Ids of records that a feed of changes reports as deleted.
+    pub deleted: Vec<String>,
+    /// Of a feed of changes, on its last page: where the next reading begins.
+    pub delta_link: Option<String>,
+}
+
+/// The links at the end of a page.
+#[derive(Debug, Default)]
+struct Links {
+    next: Option<String>,
+    delta: Option<String>,
 }
 
 impl PageDecoder {
-    /// For these columns.
+    /// For these columns of records of their own.
     pub fn new(fields: &[ReadField]) -> Self {
-        let mut places: BTreeMap<String, usize> = BTreeMap::new();
-        let mut wire: Vec<FieldRef> = Vec::with_capacity(fields.len() + 1);
-        let mut columns = Vec::with_capacity(fields.len());
-        for read in fields {
-            let key = column::key(&read.field).into_owned();
-            let place = *places.entry(key).or_insert_with_key(|key| {
-                wire.push(Arc::new(Field::new(key, DataType::Utf8, true)));
-                wire.len() - 1
-            });
-            columns.push((place, read.column()));
-        }
-        wire.push(Arc::new(Field::new(ETAG, DataType::Utf8, true)));
-        let wire = Fields::from(wire);
-        let record = Field::new_list_field(DataType::Struct(wire.clone()), false);
+        let place = |field: &ReadField| Place { way: None, key: column::own_key(&field.field) };
+        Self::with(fields, fields.iter().map(place).collect(), false)
+    }
+
+    /// For this reading.
+    ///
+    /// # Errors
+    /// `Class::Config` where the way to a related record is not known.
+    pub fn of(read: &Read) -> Result<Self, Failure> {
+        let place = |field: &ReadField| {
+            column::wire(&read.object, &field.field).map(|wire| Place { way: wire.way, key: wire.key })
+        };
+        let places = read.fields.iter().map(place).collect::<Result<_, _>>()?;
+        Ok(Self::with(&read.fields, places, read.feed.is_some()))
+    }
+
+    fn with(fields: &[ReadField], wanted: Vec<Place>, is_feed: bool) -> Self {
+        let mut places: Vec<Place> = Vec::with_capacity(wanted.len() + 3);
+        let mut at = |place: Place| {
+            places.iter().position(|known| *known == place).unwrap_or_else(|| {
+                places.push(place);
+                places.len() - 1
+            })
+        };
+        let columns = fields.iter().zip(wanted).map(|(field, place)| (at(place), field.column())).collect();
+        let own = |key: &str| Place { way: None, key: key.to_owned() };
+        let feed = is_feed.then(|| (at(own(CONTEXT)), at(own(DELETED_ID))));
+        places.push(own(ETAG));
+        let record = Field::new_list_field(DataType::Struct(record(&places)), false);
+        let text = |name: &str| Field::new(name, DataType::Utf8, true);
         let envelope = Schema::new(vec![
             Field::new(VALUE, DataType::List(Arc::new(record)), false),
-            Field::new(NEXT_LINK, DataType::Utf8, true),
+            text(NEXT_LINK),
+            text(DELTA_LINK),
         ]);
-        Self { layout: Layout::new(columns), wire, envelope: Arc::new(envelope) }
+        Self { layout: Layout::new(columns), places, envelope: Arc::new(envelope), feed }
     }
 
     /// Decodes a page.
@@ -79,17 +125,18 @@ impl PageDecoder {
     pub fn decode(&self, body: &[u8]) -> Result<Decoded, String> {
         // A byte order mark is not JSON, but some servers write one.
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
-        let (texts, next_link) = match self.fast(body) {
+        let (mut texts, links) = match self.fast(body) {
             Some(found) => found,
-            None => loose::read(&self.wire, body)?,
+            None => loose::read(&self.places, body)?,
         };
+        let deleted = self.take_deleted(&mut texts).map_err(|error| error.to_string())?;
         let versions = versions(texts.columns.last());
         let parts = self.layout.parts(&texts, versions.as_ref()).map_err(|error| error.to_string())?;
-        Ok(Decoded { parts, next_link })
+        Ok(Decoded { parts, next_link: links.next, deleted, delta_link: links.delta })
     }
 
     /// `None` where arrow-json does not take the page; the slow way then finds out why.
-    fn fast(&self, body: &[u8]) -> Option<(Texts, Option<String>)> {
+    fn fast(&self, body: &[u8]) -> Option<(Texts, Links)> {
         if is_too_deep(body) {
             return None;
         }
@@ -102,16 +149,64 @@ impl PageDecoder {
         }
         let page = decoder.flush().ok()??;
         let records = page.column(0).as_list_opt::<i32>()?.values().as_struct_opt()?.clone();
-        let link = page.column(1).as_string_opt::<i32>()?;
-        let next_link = link.is_valid(0).then(|| link.value(0).to_owned());
-        Some((texts_of(&records)?, next_link))
+        let link = |column: usize| {
+            let link = page.column(column).as_string_opt::<i32>()?;
+            link.is_valid(0).then(|| link.value(0).to_owned())
+        };
+        Some((self.texts(&records)?, Links { next: link(1), delta: link(2) }))
+    }
+
+    /// `None` where a column is no text.
+    fn texts(&self, records: &StructArray) -> Option<Texts> {
+        let column = |place: &Place| {
+            let text = |of: &StructArray| of.column_by_name(&place.key)?.as_string_opt::<i32>().cloned();
+            match &place.way {
+                None => text(records),
+                // Without the related record its fields are null too.
+                Some(way) => text(records.column_by_name(way)?.as_struct_opt()?),
+            }
+        };
+        let columns: Option<Vec<_>> = self.places.iter().map(column).collect();
+        Some(Texts { columns: columns?, rows: records.len(), unfit: Vec::new() })
+    }
+
+    /// Takes the entries out that say that a record was deleted, and gives their ids.
+    fn take_deleted(&self, texts: &mut Texts) -> Result<Vec<String>, ArrowError> {
+        let Some((contexts, ids)) = self.feed.map(|(context, id)| (&texts.columns[context], &texts.columns[id])) else {
+            return Ok(Vec::new());
+        };
+        let is_deleted = |row: usize| contexts.is_valid(row) && contexts.value(row).ends_with(DELETED);
+        let rows: Vec<usize> = (0..texts.rows).filter(|row| is_deleted(*row) && ids.is_valid(*row)).collect();
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deleted = rows.iter().map(|row| ids.value(*row).to_ascii_lowercase()).collect();
+        let keep: BooleanArray = (0..texts.rows).map(|row| Some(!is_deleted(row))).collect();
+        // Where a record now stands among those that are kept.
+        let place = |row: usize| row - rows.partition_point(|deleted| *deleted < row);
+        texts.unfit.retain(|(_, unfit)| keep.value(unfit.row));
+        texts.unfit.iter_mut().for_each(|(_, unfit)| unfit.row = place(unfit.row));
+        for column in &mut texts.columns {
+            *column = filter(column, &keep)?.as_string::<i32>().clone();
+        }
+        texts.rows = keep.true_count();
+        Ok(deleted)
     }
 }
 
-/// `None` where a column is no text.
-fn texts_of(records: &StructArray) -> Option<Texts> {
-    let columns: Option<Vec<_>> = records.columns().iter().map(|array| array.as_string_opt::<i32>().cloned()).collect();
-    Some(Texts { columns: columns?, rows: records.len(), unfit: Vec::new() })
+/// What arrow-json is to read of a record: its own texts, and a structure for each related record.
+fn record(places: &[Place]) -> Fields {
+    let text = |place: &Place| Arc::new(Field::new(&place.key, DataType::Utf8, true));
+    let mut fields: Vec<FieldRef> = Vec::with_capacity(places.len());
+    let mut related: BTreeMap<&str, Vec<FieldRef>> = BTreeMap::new();
+    for place in places {
+        match &place.way {
+            None => fields.push(text(place)),
+            Some(way) => related.entry(way).or_default().push(text(place)),
+        }
+    }
+    let related = related.into_iter().map(|(way, texts)| Arc::new(Field::new_struct(way, texts, true)));
+    fields.into_iter().chain(related).collect()
 }
 
 /// `W/"72201545"` is version 72201545.

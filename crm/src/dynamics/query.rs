@@ -1,14 +1,20 @@
 //! From a [`Read`] to the first request, and to the cursor by which it goes on.
 
+use std::collections::BTreeMap;
+
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{CURSOR_BYTES_MAX, Cursor, FieldKind, Object, OrderBy, Query, Read, Window};
+use engine::outside::crm::{
+    CURSOR_BYTES_MAX, Cursor, FieldKind, Object, ObjectField, OrderBy, Query, Range, Read, Window,
+};
+use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::column::{self, LOOKUP_ANNOTATION};
+use super::column::{self, Known, LOOKUP_ANNOTATION, Wire};
 use super::odata::{self, Pushed};
+use super::path;
 use super::session::Session;
 
 /// What stays readable in an address.
@@ -20,7 +26,11 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b',')
     .remove(b'(')
     .remove(b')')
+    .remove(b'/')
     .remove(b':');
+
+/// The most ids that a cursor keeps of the records that share the last one's time.
+const MARK_IDS_MAX: usize = 50;
 
 /// What a reading asks for.
 #[derive(Debug, Clone)]
@@ -34,6 +44,9 @@ pub(super) struct Plan {
     pushed: Option<Pushed>,
     is_filtered: bool,
     wants_lookup_types: bool,
+    tracks_changes: bool,
+    /// The reading was begun anew at this time of its window, because the CRM had lost the place.
+    since: Option<Timestamp>,
     /// Tells this query of this account from any other.
     hash: String,
 }
@@ -46,6 +59,21 @@ pub(super) struct Place {
     pub(super) parts: usize,
     /// Records asked for at a time; the same on all pages of a reading.
     pub(super) size: u32,
+}
+
+/// How far a reading in the order of time has come: the last record's time, and the ids of those that share it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    pub(super) at: Timestamp,
+    pub(super) ids: Vec<String>,
+}
+
+/// Where a cursor says that a reading goes on.
+#[derive(Debug)]
+pub(super) struct Resumed {
+    pub(super) plan: Plan,
+    pub(super) place: Place,
+    pub(super) mark: Option<Mark>,
 }
 
 /// What a cursor holds.
@@ -63,6 +91,10 @@ struct Position {
     /// The whole next link below the service root, where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     link: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mark: Option<Mark>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -81,22 +113,19 @@ impl Plan {
                 format!("{account}: `{}` is not the name of an object", object.name),
             ));
         }
-        let select = select(read, account)?;
-        let pushed = read.filter.as_ref().and_then(|filter| odata::render(object, filter));
-        let window = read.window.as_ref().map(|window| conditions(object, window, account)).transpose()?;
-        let filter: Vec<String> = match (window.unwrap_or_default(), &pushed) {
-            (window, None) => window,
-            (window, Some(pushed)) if window.is_empty() => vec![pushed.text.clone()],
-            (window, Some(pushed)) => window.into_iter().chain([pushed.in_conjunction()]).collect(),
-        };
-        let order = order(read, account)?;
-        let encode = |text: &str| utf8_percent_encode(text, KEPT).to_string();
-        let mut relative = format!("{}?$select={}", object.name, encode(&select.join(",")));
-        if !filter.is_empty() {
-            relative += &format!("&$filter={}", encode(&filter.join(" and ")));
-        }
-        if !order.is_empty() {
-            relative += &format!("&$orderby={}", encode(&order.join(",")));
+        let pushed = read.filter.as_ref().and_then(|filter| odata::render(Known::of(read), filter));
+        let mut relative = format!("{}?{}", object.name, select(read, account)?);
+        if read.feed.is_some() {
+            check_feed(read, account)?;
+        } else {
+            let filter = conditions(read, pushed.as_ref(), account)?;
+            if !filter.is_empty() {
+                relative += &format!("&$filter={}", encode(&filter));
+            }
+            let order = order(read, account)?;
+            if !order.is_empty() {
+                relative += &format!("&$orderby={}", encode(&order.join(",")));
+            }
         }
         let mut hasher = blake3::Hasher::new();
         hasher.update(session.root.as_str().as_bytes()).update(relative.as_bytes());
@@ -107,8 +136,10 @@ impl Plan {
             set: object.name.clone(),
             relative,
             root_path: session.root.path().to_owned(),
-            pushed,
+            pushed: pushed.filter(|_| read.feed.is_none()),
             is_filtered: read.filter.is_some(),
+            tracks_changes: read.feed.is_some(),
+            since: None,
             wants_lookup_types: read.fields.iter().any(|field| column::is_lookup_type(&field.field)),
             hash: hasher.finalize().to_hex()[..16].to_owned(),
         })
@@ -127,18 +158,40 @@ impl Plan {
     pub(super) fn prefer(&self, size: u32) -> Result<HeaderValue, Failure> {
         let annotations = format!(",odata.include-annotations=\"{LOOKUP_ANNOTATION}\"");
         let annotations = if self.wants_lookup_types { annotations.as_str() } else { "" };
-        let text = format!("odata.maxpagesize={size}{annotations}");
+        let track = if self.tracks_changes { "odata.track-changes," } else { "" };
+        let text = format!("{track}odata.maxpagesize={size}{annotations}");
         HeaderValue::try_from(text).map_err(|error| Failure::internal(error.to_string()))
     }
 
+    /// The whole address of the first request.
+    pub(super) fn address(&self, session: &Session) -> Result<String, Failure> {
+        Ok(session.address(&self.relative)?.into())
+    }
+
+    /// The preferences of a query that is no page of a reading.
+    pub(super) fn prefer_plain(&self) -> Option<String> {
+        self.wants_lookup_types.then(|| format!("odata.include-annotations=\"{LOOKUP_ANNOTATION}\""))
+    }
+
     /// Where the reading begins.
-    pub(super) fn first(&self, session: &Session) -> Result<Place, Failure> {
+    pub(super) fn first(&self, session: &Session, read: &Read) -> Result<Place, Failure> {
         let size = session.http.limits().records_per_page.max(1);
-        Ok(Place { url: session.address(&self.relative)?, parts: 0, size })
+        let url = match read.feed.as_ref().and_then(|feed| feed.since.as_deref()) {
+            Some(link) => session.address(self.feed_link(session, link)?)?,
+            None => session.address(&self.relative)?,
+        };
+        Ok(Place { url, parts: 0, size })
+    }
+
+    /// The same reading, begun anew from this time of its window on.
+    pub(super) fn anew(&self, session: &Session, read: &Read, since: Timestamp) -> Result<Self, Failure> {
+        let window = read.window.as_ref().map(|window| Window { from: Some(since), ..window.clone() });
+        let plan = Self::new(session, &Read { window, ..read.clone() })?;
+        Ok(Self { since: Some(since), hash: self.hash.clone(), ..plan })
     }
 
     /// Where a cursor says that it goes on.
-    pub(super) fn resume(&self, session: &Session, cursor: Cursor) -> Result<Place, Failure> {
+    pub(super) fn resume(self, session: &Session, read: &Read, cursor: Cursor) -> Result<Resumed, Failure> {
         let what = || format!("{}: reading {}", session.account(), self.set);
         let position: Position = serde_json::from_value(cursor.0).map_err(|error| {
             Failure::new(Class::Config, format!("{}: the place kept from before cannot be read: {error}", what()))
@@ -151,38 +204,70 @@ impl Plan {
             )
             .help("restart the activity to read from the beginning"));
         }
+        let plan = match position.since {
+            Some(since) => self.anew(session, read, since)?,
+            None => self,
+        };
         let relative = match (position.link, position.token) {
             (Some(link), _) => link,
-            (None, Some(token)) => format!("{}&$skiptoken={token}", self.relative),
-            (None, None) => self.relative.clone(),
+            (None, Some(token)) => format!("{}&$skiptoken={token}", plan.relative),
+            (None, None) => plan.relative.clone(),
         };
-        Ok(Place { url: session.address(&relative)?, parts: position.parts, size: position.size.max(1) })
+        let place = Place { url: session.address(&relative)?, parts: position.parts, size: position.size.max(1) };
+        Ok(Resumed { plan, place, mark: position.mark })
     }
 
     /// The cursor for a place.
-    pub(super) fn cursor(&self, session: &Session, place: &Place) -> Result<Cursor, Failure> {
-        if !session.owns(&place.url) {
-            return Err(session.foreign(&place.url));
-        }
-        let relative = &place.url.as_str()[session.root.as_str().len()..];
+    pub(super) fn cursor(&self, session: &Session, place: &Place, mark: Option<&Mark>) -> Result<Cursor, Failure> {
+        let relative = session.relative(&place.url)?;
         let (token, link) = match self.token(relative) {
             Some(token) => (token, None),
             None => (None, Some(relative.to_owned())),
         };
-        let position = Position { query: self.hash.clone(), size: place.size, parts: place.parts, token, link };
-        let value = serde_json::to_value(position).map_err(|error| Failure::internal(error.to_string()))?;
-        let bytes = value.to_string().len();
-        if bytes > CURSOR_BYTES_MAX {
-            return Err(Failure::new(
-                Class::Limit,
+        let mut position = Position {
+            query: self.hash.clone(),
+            size: place.size,
+            parts: place.parts,
+            token,
+            link,
+            since: self.since,
+            mark: mark.filter(|mark| mark.ids.len() <= MARK_IDS_MAX).cloned(),
+        };
+        let mut bytes = 0;
+        // The mark is worth having, but not worth more than the place itself.
+        for has_mark in [true, false] {
+            position.mark = position.mark.filter(|_| has_mark);
+            let value = serde_json::to_value(&position).map_err(|error| Failure::internal(error.to_string()))?;
+            bytes = value.to_string().len();
+            if bytes <= CURSOR_BYTES_MAX {
+                return Ok(Cursor(value));
+            }
+        }
+        let account = session.account();
+        let message =
+            format!("{account}: the CRM's link to the next page has {bytes} bytes, {CURSOR_BYTES_MAX} are kept");
+        Err(Failure::new(Class::Limit, message).help("read fewer fields"))
+    }
+
+    /// A link into the feed of changes, kept from before, which must be for the same fields.
+    fn feed_link<'a>(&self, session: &Session, link: &'a str) -> Result<&'a str, Failure> {
+        let selected = |link: &str| {
+            let (path, query) = link.split_once('?')?;
+            let select = query.split('&').map(plain).find(|option| option.starts_with("$select="))?;
+            Some((path.to_owned(), select))
+        };
+        match (selected(link), selected(&self.relative)) {
+            (Some(kept), Some(own)) if kept != own => Err(Failure::new(
+                Class::CursorLost,
                 format!(
-                    "{}: the CRM's link to the next page has {bytes} bytes, {CURSOR_BYTES_MAX} are kept",
-                    session.account()
+                    "{}: the feed of changes of {} was begun with other fields than are read now",
+                    session.account(),
+                    self.set
                 ),
             )
-            .help("read fewer fields"));
+            .help("read everything once more, so that a new feed begins")),
+            _ => Ok(link),
         }
-        Ok(Cursor(value))
     }
 
     /// `Some` where the link is our own query, with its skip token if it has one.
@@ -209,36 +294,93 @@ fn plain(option: &str) -> String {
     percent_decode_str(&option.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
-/// The properties to ask for, each once.
-fn select(read: &Read, account: &str) -> Result<Vec<String>, Failure> {
+pub(super) fn encode(text: &str) -> String {
+    utf8_percent_encode(text, KEPT).to_string()
+}
+
+/// The properties to ask for, each once, and those of related records.
+fn select(read: &Read, account: &str) -> Result<String, Failure> {
     let object = read.object.as_ref();
     let mut select: Vec<String> = Vec::with_capacity(read.fields.len());
+    let mut related: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for wanted in &read.fields {
-        let field = column::field(object, &wanted.field.name, account)?;
-        if !field.readable {
-            return Err(Failure::new(
-                Class::Config,
-                format!("{account}: {}.{} may not be read", object.name, field.name),
-            )
-            .help("choose another field, or have it opened for reading in the CRM"));
-        }
-        if !column::is_identifier(&field.name) {
-            return Err(Failure::new(Class::Config, format!("{account}: `{}` is not the name of a field", field.name)));
-        }
-        let property = column::property(field).into_owned();
-        if !select.contains(&property) {
-            select.push(property);
+        let wire = readable(object, &wanted.field, account)?;
+        let select = match wire.way {
+            None => &mut select,
+            Some(way) => related.entry(way).or_default(),
+        };
+        if !select.contains(&wire.property) {
+            select.push(wire.property);
         }
     }
     if select.is_empty() {
         // Without `$select` the CRM would send every column.
         select.push(object.id.clone());
     }
-    Ok(select)
+    let mut options = format!("$select={}", select.join(","));
+    if !related.is_empty() {
+        let part = |(way, select): (&String, &Vec<String>)| format!("{way}($select={})", select.join(","));
+        options += &format!("&$expand={}", related.iter().map(part).collect::<Vec<_>>().join(","));
+    }
+    Ok(options)
+}
+
+/// Where the CRM has a field that is to be read.
+fn readable(object: &Object, wanted: &ObjectField, account: &str) -> Result<Wire, Failure> {
+    let field = if path::is_path(&wanted.name) { wanted } else { column::field(object, &wanted.name, account)? };
+    if !field.readable {
+        return Err(Failure::new(Class::Config, format!("{account}: {}.{} may not be read", object.name, field.name))
+            .help("choose another field, or have it opened for reading in the CRM"));
+    }
+    let wire = column::wire(object, field)?;
+    if !wire.is_safe() {
+        return Err(Failure::new(Class::Config, format!("{account}: `{}` is not the name of a field", field.name)));
+    }
+    Ok(wire)
+}
+
+/// What the CRM cannot do while it reports changes.
+fn check_feed(read: &Read, account: &str) -> Result<(), Failure> {
+    let name = &read.object.name;
+    let refuse = |message: String, help: &str| Err(Failure::new(Class::Config, message).help(help));
+    if let Some(related) = read.fields.iter().find(|read| path::is_path(&read.field.name)) {
+        let message =
+            format!("{account}: {name}: the feed of changes has no related fields such as {}", related.field.name);
+        return refuse(message, "leave these fields out, or import by the date of change");
+    }
+    if !read.order.is_empty() {
+        return refuse(
+            format!("{account}: {name}: the feed of changes comes in its own order"),
+            "leave `orderBy` out, or import by the date of change",
+        );
+    }
+    if !read.object.feed {
+        return refuse(
+            format!("{account}: {name} has no feed of changes"),
+            "switch on `Track changes` for this table in the CRM, then describe it anew with `discover`",
+        );
+    }
+    Ok(())
+}
+
+/// All conditions of a reading.
+pub(super) fn conditions(read: &Read, pushed: Option<&Pushed>, account: &str) -> Result<String, Failure> {
+    let object = read.object.as_ref();
+    let mut all = match &read.window {
+        Some(window) => in_window(object, window, account)?,
+        None => Vec::new(),
+    };
+    if let Some(range) = &read.range {
+        all.extend(in_range(object, range, account)?);
+    }
+    Ok(match pushed {
+        Some(pushed) if all.is_empty() => pushed.text.clone(),
+        pushed => all.into_iter().chain(pushed.map(Pushed::in_conjunction)).collect::<Vec<_>>().join(" and "),
+    })
 }
 
 /// The window, half open.
-fn conditions(object: &Object, window: &Window, account: &str) -> Result<Vec<String>, Failure> {
+fn in_window(object: &Object, window: &Window, account: &str) -> Result<Vec<String>, Failure> {
     let field = column::field(object, &window.field, account)?;
     if !matches!(field.kind, FieldKind::DateTime) || !field.readable || !column::is_identifier(&field.name) {
         return Err(Failure::new(
@@ -251,19 +393,46 @@ fn conditions(object: &Object, window: &Window, account: &str) -> Result<Vec<Str
     Ok(from.into_iter().chain([format!("{} lt {}", field.name, window.to)]).collect())
 }
 
+/// The part of a reading that side by side readings share out.
+fn in_range(object: &Object, range: &Range, account: &str) -> Result<Vec<String>, Failure> {
+    let field = column::field(object, &range.field, account)?;
+    let wrong = |value: &str| {
+        Failure::new(Class::Config, format!("{account}: {value} of {} is no border of a part", range.field))
+            .help("restart the activity to read from the beginning")
+    };
+    if !column::is_identifier(&field.name) {
+        return Err(wrong(&range.field));
+    }
+    // The borders come back from a file.
+    let at = |text: &String| text.parse::<Timestamp>().map_err(|_| wrong(text));
+    let (from, to) = (range.from.as_ref().map(at).transpose()?, range.to.as_ref().map(at).transpose()?);
+    let name = &field.name;
+    Ok(match (from, to) {
+        (None, None) => Vec::new(),
+        (None, Some(to)) => vec![format!("({name} lt {to} or {name} eq null)")],
+        (Some(from), to) => {
+            let from = format!("{name} ge {from}");
+            std::iter::once(from).chain(to.map(|to| format!("{name} lt {to}"))).collect()
+        }
+    })
+}
+
 /// The order; the id comes last, so that no two records share a place and none is lost between two pages.
 fn order(read: &Read, account: &str) -> Result<Vec<String>, Failure> {
     let object = read.object.as_ref();
+    let known = Known::of(read);
     let by_window = read.window.iter().map(|window| OrderBy { field: window.field.clone(), descending: false });
     let by: Vec<OrderBy> = if read.order.is_empty() { by_window.collect() } else { read.order.clone() };
     let mut order = Vec::with_capacity(by.len() + 1);
     let mut has_id = false;
     for OrderBy { field, descending } in &by {
-        let field = column::field(object, field, account)?;
-        let Some(property) = column::comparable(field).filter(|property| column::is_identifier(property)) else {
+        if known.get(field).is_none() {
+            column::field(object, field, account)?;
+        }
+        let Some((field, property)) = known.comparable(field) else {
             return Err(Failure::new(
                 Class::Config,
-                format!("{account}: {} cannot be ordered by {}", object.name, field.name),
+                format!("{account}: {} cannot be ordered by {field}", object.name),
             )
             .help("choose a field that the CRM can order by"));
         };

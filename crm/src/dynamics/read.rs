@@ -16,12 +16,17 @@ use tokio::task::{AbortHandle, JoinHandle};
 use url::Url;
 
 use super::page::{self, Decoded, PageDecoder};
-use super::query::{Place, Plan};
+use super::progress::Progress;
+use super::query::{Place, Plan, Resumed};
 use super::session::Session;
 use crate::http::{Refusal, Reply};
 
 /// Pages that are fetched but not yet asked for, beside the one that is on its way.
 const PAGES_AHEAD: usize = 1;
+
+/// What now where a feed of changes goes back no further.
+const FEED_LOST: &str = "the CRM keeps changes for some days only (7 by default): read everything once more, which begins \
+    a new feed, and compare all ids to find what was deleted since (`crm.importDeleted` with `ids`)";
 
 /// The pages of a reading, from the beginning or from a cursor.
 pub(super) fn pages(
@@ -30,11 +35,17 @@ pub(super) fn pages(
     from: Option<Cursor>,
 ) -> BoxStream<'static, Result<Page, Failure>> {
     let begin = Plan::new(&session, &read).and_then(|plan| {
-        let place = match from {
-            Some(cursor) => plan.resume(&session, cursor)?,
-            None => plan.first(&session)?,
+        let (plan, place, mark) = match from {
+            Some(cursor) => {
+                let Resumed { plan, place, mark } = plan.resume(&session, &read, cursor)?;
+                (plan, place, mark)
+            }
+            None => {
+                let place = plan.first(&session, &read)?;
+                (plan, place, None)
+            }
         };
-        let decoder = Arc::new(PageDecoder::new(&read.fields));
+        let decoder = Arc::new(PageDecoder::of(&read)?);
         Ok(Reader {
             session,
             plan: Arc::new(plan),
@@ -44,6 +55,8 @@ pub(super) fn pages(
             ready: VecDeque::new(),
             seen: HashSet::new(),
             attempts: 0,
+            progress: Progress::new(&read, mark),
+            read,
         })
     });
     match begin {
@@ -71,6 +84,8 @@ struct Reader {
     seen: HashSet<u64>,
     /// How often the page at `place` came and made no sense.
     attempts: u32,
+    progress: Progress,
+    read: Arc<Read>,
 }
 
 impl Reader {
@@ -87,9 +102,35 @@ impl Reader {
                     }
                 }
                 Ok(None) => {}
-                Err(failure) => return Some(Err(failure)),
+                Err(failure) => {
+                    if let Err(failure) = self.begin_anew(failure) {
+                        return Some(Err(failure));
+                    }
+                }
             }
         }
+    }
+
+    /// Where the CRM has lost the place, and the order of time tells how far the reading came, it is begun anew there.
+    fn begin_anew(&mut self, failure: Failure) -> Result<(), Failure> {
+        let since = self.progress.restart().filter(|_| failure.class == Class::CursorLost);
+        let Some(since) = since else {
+            let (account, set) = (self.session.account(), &self.plan.set);
+            return Err(match failure.class {
+                Class::CursorLost if self.read.feed.is_some() => failure.help(FEED_LOST),
+                Class::CursorLost => {
+                    tracing::warn!(account, object = set, "the place in the reading is lost for good");
+                    failure
+                }
+                _ => failure,
+            });
+        };
+        tracing::warn!(account = self.session.account(), object = self.plan.set, %since, "the place is lost, reading anew");
+        self.plan = Arc::new(self.plan.anew(&self.session, &self.read, since)?);
+        self.place = Some(self.plan.first(&self.session, &self.read)?);
+        self.fetching = None;
+        self.seen.clear();
+        Ok(())
     }
 
     fn end(&mut self) {
@@ -152,27 +193,44 @@ impl Reader {
                 Some(Place { url, parts: 0, size: place.size })
             }
         };
+        let mut feed = match (&next, &decoded.delta_link) {
+            (None, Some(link)) => Some(self.session.relative(&self.follow(link)?)?.to_owned()),
+            (None, None) if self.read.feed.is_some() => return Err(self.no_feed()),
+            _ => None,
+        };
         if next.as_ref().map(|next| &next.url) != guess {
             self.fetching = None;
         }
         let last = decoded.parts.len().saturating_sub(1);
+        let mut deleted = decoded.deleted;
         for (number, part) in decoded.parts.into_iter().enumerate().skip(place.parts) {
             let after = match &next {
                 _ if number < last => Some(Place { parts: number + 1, ..place.clone() }),
                 next => next.clone(),
             };
-            let next = after.map(|after| self.plan.cursor(&self.session, &after)).transpose()?;
+            let part = self.progress.take(part)?;
+            let mark = self.progress.mark();
+            let next = after.map(|after| self.plan.cursor(&self.session, &after, mark)).transpose()?;
             self.ready.push_back(Page {
                 records: part.records,
                 versions: part.versions,
                 rejects: part.misfits,
-                deleted: Vec::new(),
+                deleted: if number == last { std::mem::take(&mut deleted) } else { Vec::new() },
+                feed: feed.take_if(|_| next.is_none()),
                 next,
-                feed: None,
             });
         }
         self.place = next;
         Ok(())
+    }
+
+    fn no_feed(&self) -> Failure {
+        let (account, set) = (self.session.account(), &self.plan.set);
+        Failure::new(
+            Class::Config,
+            format!("{account}: reading the changes of {set}: the last page says not where to go on"),
+        )
+        .help("see that `Track changes` is switched on for this table in the CRM")
     }
 
     /// A next link, which must not leave the account's own address.

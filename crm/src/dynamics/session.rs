@@ -1,16 +1,30 @@
 //! One request to Dataverse: its headers, its token, the answer's meaning.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
 use engine::failure::{Class, Failure};
-use reqwest::StatusCode;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::account::DynamicsAccount;
+use super::multipart::{self, Part};
 use super::{error, metadata};
-use crate::http::{Http, Refusal, Reply, Request};
+use crate::http::{Http, Judge, Refusal, Repeat, Reply, Request};
 use crate::oauth::Login;
 use crate::secret::{Secret, SecretSource};
+
+/// The longest address of a request; a longer one goes within a batch, where 64 KiB are allowed.
+pub(super) const URL_CHARS_MAX: usize = 2_000;
+
+/// Separates the requests of a batch; longer than chance, and the same for the same bytes.
+const BOUNDARY: &str = "batch_6d1f0b9e3a754c2f8e5d7c4b1a09f823";
+const BATCH_TYPE: &str = "multipart/mixed; boundary=\"batch_6d1f0b9e3a754c2f8e5d7c4b1a09f823\"";
+
+/// Of every `GET` within a batch.
+pub(super) const GET_HEADERS: &[&str] = &["Accept: application/json", "OData-MaxVersion: 4.0", "OData-Version: 4.0"];
 
 /// A login that works, or that will be tried with the first request.
 #[derive(Debug)]
@@ -21,6 +35,10 @@ pub(super) struct Session {
     pub(super) root: Url,
     /// The names of objects, asked for once.
     pub(super) names: tokio::sync::Mutex<Option<metadata::Names>>,
+    /// Objects that fields of others lead to, described a short while ago.
+    pub(super) related: tokio::sync::Mutex<metadata::Related>,
+    /// Messages such as `contacts/Microsoft.Dynamics.CRM.CreateMultiple` that the environment has shown not to have.
+    without_multiple: Mutex<HashSet<String>>,
 }
 
 impl Session {
@@ -32,12 +50,22 @@ impl Session {
         let root = account.root(name)?;
         let login = Login::new(account.credentials(name, &root, resolve)?);
         let http = Http::new(name, account.limits, account.proxy.as_deref())?;
-        Ok(Self { http, login, root, names: tokio::sync::Mutex::default() })
+        let (names, related) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self { http, login, root, names, related, without_multiple: Mutex::default() })
     }
 
     /// The account's name.
     pub(super) fn account(&self) -> &str {
         self.http.account()
+    }
+
+    /// Whether a message for many records has turned out to be missing.
+    pub(super) fn is_without_multiple(&self, message: &str) -> bool {
+        self.without_multiple.lock().unwrap_or_else(PoisonError::into_inner).contains(message)
+    }
+
+    pub(super) fn note_without_multiple(&self, message: String) {
+        self.without_multiple.lock().unwrap_or_else(PoisonError::into_inner).insert(message);
     }
 
     /// An address beneath the service root, from a path and query that need no further encoding.
@@ -68,31 +96,93 @@ impl Session {
         .help("write the address that the environment uses of itself into the account's `url`")
     }
 
-    /// Reads an address; `what` says in messages what for. The token is renewed once where it is refused.
+    /// An address beneath the service root without that root, as it is kept and put together again.
+    pub(super) fn relative<'a>(&self, url: &'a Url) -> Result<&'a str, Failure> {
+        if self.owns(url) { Ok(&url.as_str()[self.root.as_str().len()..]) } else { Err(self.foreign(url)) }
+    }
+
+    /// Sends a request. The token is renewed once where it is refused.
+    pub(super) async fn send(&self, mut request: Request, judge: Judge<'_>) -> Result<Reply, Refusal> {
+        if !self.owns(&request.url) {
+            return Err(self.foreign(&request.url).into());
+        }
+        let token = self.login.token(&self.http).await?;
+        request.headers.insert(AUTHORIZATION, token.header.clone());
+        let refusal = match self.http.send(&request, judge).await {
+            Err(refusal) if refusal.status == Some(StatusCode::UNAUTHORIZED) => refusal,
+            end => return end,
+        };
+        tracing::debug!(account = self.account(), failure = %refusal.failure, "the token is not accepted any more");
+        let token = self.login.renew(&self.http, &token).await?;
+        request.headers.insert(AUTHORIZATION, token.header.clone());
+        self.http.send(&request, judge).await
+    }
+
+    /// Reads an address; `what` says in messages what for. One that is too long for a request line goes in a batch.
     pub(super) async fn get(
         &self,
         url: Url,
         prefer: Option<HeaderValue>,
         what: &str,
-        also: &(dyn Fn(&Reply) -> Result<(), Refusal> + Send + Sync),
+        also: Judge<'_>,
     ) -> Result<Reply, Failure> {
-        if !self.owns(&url) {
-            return Err(self.foreign(&url));
+        if url.as_str().len() > URL_CHARS_MAX {
+            return self.get_long(&url, prefer, what, also).await;
         }
-        let mut request = Request { headers: headers(prefer), ..Request::get(url) };
+        let request = Request { headers: headers(prefer), ..Request::get(url) };
         let judge = |reply: &Reply| error::judge(self.account(), what, reply).and_then(|()| also(reply));
-        let token = self.login.token(&self.http).await?;
-        request.headers.insert(AUTHORIZATION, token.header.clone());
-        let refusal = match self.http.send(&request, &judge).await {
-            Ok(reply) => return Ok(reply),
-            Err(refusal) => refusal,
+        self.send(request, &judge).await.map_err(|refusal| refusal.failure)
+    }
+
+    async fn get_long(
+        &self,
+        url: &Url,
+        prefer: Option<HeaderValue>,
+        what: &str,
+        also: Judge<'_>,
+    ) -> Result<Reply, Failure> {
+        let path = format!("{}{}", self.root.path(), self.relative(url)?);
+        let prefer = prefer.as_ref().and_then(|value| value.to_str().ok()).map(|value| format!("Prefer: {value}"));
+        let headers: Vec<&str> = GET_HEADERS.iter().copied().chain(prefer.as_deref()).collect();
+        let part = Part { method: "GET", path, headers: &headers, body: &[] };
+        let judge = |reply: &Reply| error::judge(self.account(), what, reply).and_then(|()| also(reply));
+        let mut replies = self.batch(&[part], what, Repeat::Always, &judge).await.map_err(|refusal| refusal.failure)?;
+        replies.pop().ok_or_else(|| Failure::internal("a batch without answers"))
+    }
+
+    /// Sends several requests in one and gives their answers in order; each must please `judge`, or the batch as a whole
+    /// is refused as that one was.
+    pub(super) async fn batch(
+        &self,
+        parts: &[Part<'_>],
+        what: &str,
+        repeat: Repeat,
+        judge: Judge<'_>,
+    ) -> Result<Vec<Reply>, Refusal> {
+        let body = multipart::write(BOUNDARY, parts);
+        let mut headers = headers(Some(HeaderValue::from_static("odata.continue-on-error")));
+        headers.insert(ACCEPT, HeaderValue::from_static("multipart/mixed"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(BATCH_TYPE));
+        let request = Request { method: Method::POST, url: self.address("$batch")?, headers, body, repeat };
+        let count = parts.len();
+        let found: Mutex<Vec<Reply>> = Mutex::default();
+        let all = |reply: &Reply| {
+            error::judge(self.account(), what, reply)?;
+            let replies = multipart::read(reply).and_then(|replies| match replies.len() {
+                answers if answers == count => Ok(replies),
+                answers => Err(format!("it has {answers} answers to {count} requests")),
+            });
+            let replies = replies.map_err(|reason| {
+                let mut failure = self.no_sense(what, reply);
+                failure.message = format!("{} ({reason})", failure.message);
+                Refusal { doubtful: true, ..failure.into() }
+            })?;
+            replies.iter().try_for_each(judge)?;
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = replies;
+            Ok(())
         };
-        if refusal.status != Some(StatusCode::UNAUTHORIZED) {
-            return Err(refusal.failure);
-        }
-        let token = self.login.renew(&self.http, &token).await?;
-        request.headers.insert(AUTHORIZATION, token.header.clone());
-        self.http.send(&request, &judge).await.map_err(|refusal| refusal.failure)
+        self.send(request, &all).await?;
+        Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads a small JSON answer.
@@ -123,7 +213,7 @@ impl Session {
     }
 }
 
-fn headers(prefer: Option<HeaderValue>) -> HeaderMap {
+pub(super) fn headers(prefer: Option<HeaderValue>) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(HeaderName::from_static("odata-maxversion"), HeaderValue::from_static("4.0"));

@@ -23,7 +23,7 @@ const ANSWERS_BEFORE_WIDENING: u32 = 100;
 
 /// The waits of one request.
 #[derive(Debug)]
-pub(super) struct Waits {
+pub(crate) struct Waits {
     retries_left: u32,
     attempts: u32,
     backoff: Duration,
@@ -31,7 +31,7 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             retries_left: limits.retries,
             attempts: 1,
@@ -41,12 +41,12 @@ impl Waits {
     }
 
     /// Attempts made, the one that just failed included.
-    pub(super) fn attempts(&self) -> u32 {
+    pub(crate) fn attempts(&self) -> u32 {
         self.attempts
     }
 
     /// How long to wait before the next attempt; `None` where this failure is final or the allowance is used up.
-    pub(super) fn next(&mut self, failure: &Failure) -> Option<Duration> {
+    pub(crate) fn next(&mut self, failure: &Failure) -> Option<Duration> {
         let may_pass = matches!(failure.class, Class::Transient | Class::Quota);
         if !may_pass || self.retries_left == 0 || self.left.is_zero() {
             return None;
@@ -68,7 +68,7 @@ impl Waits {
 /// What `Retry-After` asks for, in seconds or as a date; `None` where it is absent, 0 or makes no sense.
 ///
 /// A date is compared with the answer's own `Date`, so that a wrong clock on this side does not matter.
-pub(super) fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let seconds = match text.bytes().all(|b| b.is_ascii_digit()) {
         // All digits but no u64 is absurdly large.

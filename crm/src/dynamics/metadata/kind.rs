@@ -62,11 +62,18 @@ pub(super) fn field(attribute: &Attribute, id: &str) -> Option<ObjectField> {
         updatable: attribute.is_valid_for_update.unwrap_or(false),
         required: required == Some("SystemRequired") && !is_filled_in && attribute.is_valid_for_create.unwrap_or(false),
         targets: Vec::new(),
-        min: None,
-        max: None,
+        min: attribute.min_value.filter(|_| is_number(kind)),
+        max: attribute.max_value.filter(|_| is_number(kind)),
         incomparable: false,
         case_sensitive: false,
     })
+}
+
+fn is_number(kind: FieldKind) -> bool {
+    matches!(
+        kind,
+        FieldKind::Int | FieldKind::BigInt | FieldKind::Double | FieldKind::Money | FieldKind::Decimal { .. }
+    )
 }
 
 /// The companion of a lookup: which object it points to. Its options are the internal names of those that it can.

@@ -36,6 +36,39 @@ pub(super) fn text(text: &str) -> Option<String> {
     (fits && !text.starts_with('_') && text.chars().all(is_plain)).then(|| format!("'{}'", text.replace('\'', "''")))
 }
 
+/// A value of a key in all the ways in which Dataverse may have to be asked for it.
+pub(in crate::dynamics) fn values(field: &ObjectField, value: &str) -> Option<Vec<String>> {
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '.');
+    match field.kind {
+        FieldKind::Lookup => Some(vec![guid(value)?.text]),
+        FieldKind::Text if field.system_type == column::GUID => Some(vec![guid(value)?.text]),
+        FieldKind::Text => {
+            let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+            let plain = (!value.starts_with(['%', '_'])).then(|| quoted(value));
+            // Where the database takes these for wildcards, a value that has them is found only so.
+            let escaped = value.contains(['[', '%', '_']).then(|| {
+                let letter = |c: char| if matches!(c, '[' | '%' | '_') { format!("[{c}]") } else { c.to_string() };
+                quoted(&value.chars().map(letter).collect::<String>())
+            });
+            Some(plain.into_iter().chain(escaped).collect())
+        }
+        FieldKind::Bool => matches!(value, "true" | "false").then(|| vec![value.to_owned()]),
+        FieldKind::Int
+        | FieldKind::BigInt
+        | FieldKind::Picklist
+        | FieldKind::Money
+        | FieldKind::Double
+        | FieldKind::Decimal { .. } => {
+            (!value.is_empty() && value.chars().all(is_number)).then(|| vec![value.to_owned()])
+        }
+        FieldKind::Date => value.parse::<civil::Date>().ok().map(|date| vec![date.to_string()]),
+        FieldKind::DateTime | FieldKind::LocalDateTime => {
+            value.parse::<Timestamp>().ok().map(|at| vec![at.to_string()])
+        }
+        _ => None,
+    }
+}
+
 /// A constant that is compared by `eq` or `ne` with a field that is not text.
 pub(super) fn equal(field: &ObjectField, literal: &Literal) -> Option<Value> {
     match (field.kind, literal) {

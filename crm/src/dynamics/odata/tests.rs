@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value as Json, json};
 
+use engine::outside::crm::Object;
+
 use super::*;
 use crate::dynamics::page::PageDecoder;
 
@@ -211,7 +213,7 @@ proptest! {
         let Ok(bound) = Bound::bind(&filter, &batch.schema()) else { return Ok(()) };
         let bound = bound.resolve(&values).unwrap();
         let wanted = bound.matches(batch, &values).unwrap();
-        let Some(pushed) = render(&object, bound.expr()) else { return Ok(()) };
+        let Some(pushed) = render(Known { object: &object, fields: &[] }, bound.expr()) else { return Ok(()) };
         for (row, record) in records.iter().enumerate() {
             let comes = Dataverse::asks(&pushed.text, record);
             prop_assert!(comes || !wanted.value(row), "{} leaves out {record} of {filter:?}", pushed.text);

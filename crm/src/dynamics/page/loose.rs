@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use arrow::array::{StringArray, StringBuilder};
-use arrow::datatypes::Fields;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::{Links, Place};
 use crate::records::Texts;
 use crate::values::Unfit;
 
@@ -16,30 +16,45 @@ struct Envelope<'a> {
     value: Vec<&'a RawValue>,
     #[serde(rename = "@odata.nextLink")]
     next_link: Option<String>,
+    #[serde(rename = "@odata.deltaLink")]
+    delta_link: Option<String>,
 }
 
-/// The texts of the wanted keys, and where the next page is.
-pub(super) fn read(wire: &Fields, body: &[u8]) -> Result<(Texts, Option<String>), String> {
-    let Envelope { value, next_link } = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let mut builders: Vec<StringBuilder> = wire.iter().map(|_| StringBuilder::new()).collect();
+type Values<'a> = HashMap<String, &'a RawValue>;
+
+/// The texts at the wanted places, and where the next page is.
+pub(super) fn read(places: &[Place], body: &[u8]) -> Result<(Texts, Links), String> {
+    let Envelope { value, next_link, delta_link } = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let mut builders: Vec<StringBuilder> = places.iter().map(|_| StringBuilder::new()).collect();
     let mut unfit = Vec::new();
     for (row, record) in value.iter().enumerate() {
-        let values: Option<HashMap<String, &RawValue>> = serde_json::from_str(record.get()).ok();
+        let values: Option<Values<'_>> = serde_json::from_str(record.get()).ok();
         if values.is_none() {
             unfit.push((0, Unfit { row, message: "the record is not a JSON object".to_owned() }));
         }
-        for (place, (field, builder)) in wire.iter().zip(&mut builders).enumerate() {
-            match values.as_ref().and_then(|values| values.get(field.name())).map_or(Ok(None), |raw| text(raw)) {
+        for (number, (place, builder)) in places.iter().zip(&mut builders).enumerate() {
+            match values.as_ref().map_or(Ok(None), |values| at(values, place)) {
                 Ok(text) => builder.append_option(text),
                 Err(message) => {
                     builder.append_null();
-                    unfit.push((place, Unfit { row, message }));
+                    unfit.push((number, Unfit { row, message }));
                 }
             }
         }
     }
     let columns: Vec<StringArray> = builders.iter_mut().map(StringBuilder::finish).collect();
-    Ok((Texts { columns, rows: value.len(), unfit }, next_link))
+    Ok((Texts { columns, rows: value.len(), unfit }, Links { next: next_link, delta: delta_link }))
+}
+
+/// The text at a place; none also where there is no related record.
+fn at(values: &Values<'_>, place: &Place) -> Result<Option<String>, String> {
+    let Some(way) = &place.way else {
+        return values.get(&place.key).map_or(Ok(None), |raw| text(raw));
+    };
+    let Some(related) = values.get(way).filter(|raw| raw.get() != "null") else { return Ok(None) };
+    let related: Values<'_> = serde_json::from_str(related.get())
+        .map_err(|_| "a single value stands where a related record should be".to_owned())?;
+    related.get(&place.key).map_or(Ok(None), |raw| text(raw))
 }
 
 /// The text of a single value: a string without quotes, a number as it is written, none for null.

@@ -1,0 +1,459 @@
+//! Sends a batch, by one message for all or record by record, and finds out what became of each.
+
+use bytes::Bytes;
+use engine::failure::{Class, Failure};
+use engine::outside::crm::{Batch, Operation, Outcome};
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{self, Answer};
+use super::{BATCH_USUAL, MULTIPLE, SINGLE};
+use crate::dynamics::error;
+use crate::dynamics::multipart::Part;
+use crate::dynamics::session::{Session, headers};
+use crate::http::{Refusal, Repeat, Reply, Request, Waits};
+
+mod known;
+
+pub(super) use known::can_tell;
+
+/// Why nothing is sent a second time.
+const NO_RULE: &str =
+    "it was sent, and no answer came; without an id of our own, sending it again could make a second record";
+
+/// How far a batch has come that is sent record by record after it was refused as a whole.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Step {
+    /// What became of the first records; kept only where they must not be sent twice.
+    done: Vec<Outcome>,
+    /// Whether the records after these were about to be sent.
+    sending: bool,
+}
+
+/// Sends a batch and tells what became of each record.
+pub(in crate::dynamics) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
+    if batch.payloads.is_empty() {
+        return Ok(Vec::new());
+    }
+    let records = batch.payloads.iter().map(Record::of).collect::<Option<Vec<_>>>();
+    let records = records.ok_or_else(|| {
+        Failure::new(
+            Class::Storage,
+            format!("{}: batch {}: the kept bytes are none of ours", session.account(), batch.name),
+        )
+    })?;
+    let verb = match batch.write.operation {
+        Operation::Insert => "inserting",
+        Operation::Update => "updating",
+        Operation::Upsert => "upserting",
+        Operation::Delete => "deleting",
+    };
+    let what = format!("{verb} {}", batch.write.object.name);
+    let is_keyed = batch.write.operation != Operation::Insert || records.iter().all(|record| !record.place.is_empty());
+    let step: Option<Step> = batch.steps.last().and_then(|step| serde_json::from_value(step).ok());
+    let mut sender = Sender { session, batch, records, what, is_keyed, again: batch.again };
+    if batch.again && !is_keyed && step.is_none() {
+        return Ok(sender.in_doubt(sender.records.len()));
+    }
+    if batch.plan.method != MULTIPLE {
+        return sender.chunk(0..sender.records.len()).await;
+    }
+    if step.is_none() {
+        if !session.is_without_multiple(&sender.message()) {
+            if let Some(outcomes) = sender.multiple().await? {
+                return Ok(outcomes);
+            }
+        }
+        sender.note(&Step::default()).await?;
+    }
+    sender.in_pieces(step.unwrap_or_default()).await
+}
+
+/// A payload in its parts.
+struct Record<'a> {
+    /// What stands in the parentheses of its address; empty for a new record without an id.
+    place: &'a str,
+    json: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    fn of(payload: &'a Bytes) -> Option<Self> {
+        let end = memchr::memchr(b'\n', payload)?;
+        Some(Self { place: std::str::from_utf8(&payload[..end]).ok()?, json: &payload[end + 1..] })
+    }
+}
+
+struct Sender<'a> {
+    session: &'a Session,
+    batch: Batch<'a>,
+    records: Vec<Record<'a>>,
+    what: String,
+    /// Whether sending it twice is the same as sending it once.
+    is_keyed: bool,
+    /// Whether it may have been sent before.
+    again: bool,
+}
+
+impl Sender<'_> {
+    fn in_doubt(&self, records: usize) -> Vec<Outcome> {
+        vec![Outcome::InDoubt { reason: NO_RULE.to_owned() }; records]
+    }
+
+    async fn note(&self, step: &Step) -> Result<(), Failure> {
+        let step = serde_json::to_value(step).map_err(|error| Failure::internal(error.to_string()))?;
+        self.batch.steps.record(step).await
+    }
+
+    /// After the whole was refused: in batches in which every record stands by itself.
+    async fn in_pieces(&mut self, step: Step) -> Result<Vec<Outcome>, Failure> {
+        let Step { mut done, mut sending } = step;
+        while done.len() < self.records.len() {
+            let piece = done.len()..(done.len() + BATCH_USUAL).min(self.records.len());
+            if self.is_keyed {
+                done.extend(self.chunk(piece).await?);
+                continue;
+            }
+            // The process ended while these were being sent.
+            if std::mem::take(&mut sending) {
+                done.extend(self.in_doubt(piece.len()));
+                continue;
+            }
+            self.note(&Step { done: done.clone(), sending: true }).await?;
+            match self.chunk(piece.clone()).await {
+                Ok(outcomes) => done.extend(outcomes),
+                Err(failure) if failure.class == Class::InDoubt => done.extend(self.in_doubt(piece.len())),
+                Err(failure) => {
+                    self.note(&Step { done, sending: false }).await?;
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Sends some records, each by itself, until the end of each is known.
+    async fn chunk(&mut self, piece: std::ops::Range<usize>) -> Result<Vec<Outcome>, Failure> {
+        let mut known: Vec<Option<Outcome>> = vec![None; piece.len()];
+        let mut left: Vec<usize> = piece.clone().collect();
+        let mut waits = Waits::new(self.session.http.limits());
+        while !left.is_empty() {
+            let most = self.batch.plan.records_max.max(1);
+            let replies = match self.request(&left[..left.len().min(most)]).await {
+                Ok(replies) => replies,
+                Err(refusal) => {
+                    match self.after(refusal, &mut waits, left.len(), known.iter().any(Option::is_some)).await? {
+                        After::Again => continue,
+                        After::Halve => {
+                            let middle = piece.start + piece.len() / 2;
+                            let mut outcomes = Box::pin(self.chunk(piece.start..middle)).await?;
+                            outcomes.extend(Box::pin(self.chunk(middle..piece.end)).await?);
+                            return Ok(outcomes);
+                        }
+                        After::End(outcome) => {
+                            left.drain(..).for_each(|index| known[index - piece.start] = Some(outcome.clone()));
+                            break;
+                        }
+                    }
+                }
+            };
+            let answered: Vec<usize> = left.drain(..replies.len()).collect();
+            let later = self.sort(&piece, &answered, &replies, &mut known)?;
+            let Some((_, failure)) = later.first() else { continue };
+            match waits.next(failure) {
+                Some(wait) => {
+                    tracing::warn!(account = self.session.account(), records = later.len(), %failure, "sending some again");
+                    tokio::time::sleep(wait).await;
+                    left.extend(later.iter().map(|(index, _)| *index));
+                }
+                None => {
+                    for (index, failure) in later {
+                        known[index - piece.start] = Some(Outcome::Refused(outcome::reject_of(&failure)));
+                    }
+                }
+            }
+        }
+        let lost = || Failure::internal("a record without an outcome");
+        known.into_iter().map(|outcome| outcome.ok_or_else(lost)).collect()
+    }
+
+    /// Keeps what is known of these records, and gives those that are to be sent again.
+    fn sort(
+        &self,
+        piece: &std::ops::Range<usize>,
+        indexes: &[usize],
+        replies: &[Reply],
+        known: &mut [Option<Outcome>],
+    ) -> Result<Vec<(usize, Failure)>, Failure> {
+        let (account, write) = (self.session.account(), self.batch.write);
+        let (mut later, mut never) = (Vec::new(), Vec::new());
+        for (index, reply) in indexes.iter().zip(replies) {
+            match outcome::of(account, &self.what, write, self.records[*index].place, self.again, reply) {
+                Answer::Known(outcome) => known[index - piece.start] = Some(outcome),
+                Answer::Later(failure) => later.push((*index, failure)),
+                Answer::Never(failure) => never.push((*index, failure)),
+            }
+        }
+        // What holds for all records is no reject of one.
+        if never.len() == indexes.len()
+            && known.iter().all(Option::is_none)
+            && let Some((_, failure)) = never.pop()
+        {
+            return Err(failure);
+        }
+        for (index, failure) in never {
+            known[index - piece.start] = Some(Outcome::Refused(outcome::reject_of(&failure)));
+        }
+        Ok(later)
+    }
+
+    /// What now, where no answer about records came.
+    async fn after(
+        &mut self,
+        refusal: Refusal,
+        waits: &mut Waits,
+        left: usize,
+        is_part: bool,
+    ) -> Result<After, Failure> {
+        let is_too_large = refusal.status == Some(StatusCode::PAYLOAD_TOO_LARGE);
+        let failure = refusal.failure;
+        match failure.class {
+            _ if is_too_large && left > 1 => Ok(After::Halve),
+            _ if is_too_large => Ok(After::End(Outcome::Refused(outcome::reject_of(&failure)))),
+            Class::InDoubt if self.is_keyed => {
+                self.again = true;
+                match waits.next(&Failure { class: Class::Transient, ..failure.clone() }) {
+                    Some(wait) => {
+                        tracing::warn!(account = self.session.account(), %failure, "sending the same once more");
+                        tokio::time::sleep(wait).await;
+                        Ok(After::Again)
+                    }
+                    None => Err(failure),
+                }
+            }
+            // What is known of others of this batch must not be forgotten.
+            Class::InDoubt if is_part => Ok(After::End(Outcome::InDoubt { reason: NO_RULE.to_owned() })),
+            _ if is_part && !self.is_keyed => Ok(After::End(Outcome::Refused(outcome::reject_of(&failure)))),
+            _ => Err(failure),
+        }
+    }
+
+    /// One request for these records.
+    async fn request(&self, indexes: &[usize]) -> Result<Vec<Reply>, Refusal> {
+        let write = self.batch.write;
+        let headers = self.part_headers();
+        let is_single = self.batch.plan.method == SINGLE && indexes.len() == 1;
+        if is_single {
+            return self.single(&self.records[indexes[0]], &headers).await.map(|reply| vec![reply]);
+        }
+        let root = self.session.root.path();
+        let bodies: Vec<[&[u8]; 1]> = indexes.iter().map(|index| [self.records[*index].json]).collect();
+        let parts: Vec<Part<'_>> = indexes
+            .iter()
+            .zip(&bodies)
+            .map(|(index, body)| Part {
+                method: self.method(&self.records[*index]),
+                path: format!("{root}{}", self.address(&self.records[*index])),
+                headers: &headers,
+                body: if write.operation == Operation::Delete { &[] } else { body },
+            })
+            .collect();
+        self.session.batch(&parts, &self.what, self.repeat(), &|_| Ok(())).await
+    }
+
+    async fn single(&self, record: &Record<'_>, lines: &[&str]) -> Result<Reply, Refusal> {
+        let mut headers = headers(None);
+        for (name, value) in lines.iter().filter_map(|line| line.split_once(": ")) {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+                headers.insert(name, value);
+            }
+        }
+        let request = Request {
+            method: Method::from_bytes(self.method(record).as_bytes()).unwrap_or(Method::POST),
+            url: self.session.address(&self.address(record))?,
+            headers,
+            body: Bytes::copy_from_slice(record.json),
+            repeat: self.repeat(),
+        };
+        let judge = |reply: &Reply| error::judge_write(self.session.account(), &self.what, reply);
+        self.session.send(request, &judge).await
+    }
+
+    /// A second sending of an insert is told from the first; anything else is the same however often it is sent.
+    fn repeat(&self) -> Repeat {
+        match self.batch.write.operation {
+            Operation::Update | Operation::Upsert => Repeat::Always,
+            Operation::Insert | Operation::Delete => Repeat::IfRefused,
+        }
+    }
+
+    fn method(&self, record: &Record<'_>) -> &'static str {
+        match self.batch.write.operation {
+            Operation::Delete => "DELETE",
+            Operation::Insert if record.place.is_empty() => "POST",
+            _ => "PATCH",
+        }
+    }
+
+    /// Beneath the service root.
+    fn address(&self, record: &Record<'_>) -> String {
+        let object = &self.batch.write.object;
+        let select = if self.wants_record() { format!("?$select={}", object.id) } else { String::new() };
+        match record.place {
+            "" => object.name.clone(),
+            place => format!("{}({place}){select}", object.name),
+        }
+    }
+
+    /// Whether the CRM is to give the record back: only so does it tell new from old, and the id of another key.
+    fn wants_record(&self) -> bool {
+        let write = self.batch.write;
+        let by_other_key = !write.key.is_empty() && !write.key.contains(&write.object.id);
+        write.operation == Operation::Upsert || write.operation == Operation::Update && by_other_key
+    }
+
+    /// Of each request by itself.
+    fn part_headers(&self) -> Vec<&'static str> {
+        let write = self.batch.write;
+        let mut headers = vec!["Accept: application/json", "OData-MaxVersion: 4.0", "OData-Version: 4.0"];
+        if write.operation != Operation::Delete {
+            headers.push("Content-Type: application/json; charset=utf-8");
+        }
+        match write.operation {
+            // Without it a PATCH would make the record that is not there.
+            Operation::Update => headers.push("If-Match: *"),
+            // Without it a PATCH would change the record that is there.
+            Operation::Insert if self.is_keyed => headers.push("If-None-Match: *"),
+            _ => {}
+        }
+        if self.wants_record() {
+            headers.push("Prefer: return=representation");
+        }
+        if write.detect_duplicates && write.operation != Operation::Delete {
+            headers.push(DETECT_DUPLICATES);
+        }
+        headers
+    }
+
+    /// Such as `CreateMultiple` of `contacts`, as an address.
+    fn message(&self) -> String {
+        let message = match self.batch.write.operation {
+            Operation::Insert => "CreateMultiple",
+            Operation::Update => "UpdateMultiple",
+            Operation::Upsert => "UpsertMultiple",
+            Operation::Delete => "DeleteMultiple",
+        };
+        format!("{}/Microsoft.Dynamics.CRM.{message}", self.batch.write.object.name)
+    }
+
+    /// All records in one transaction; `None` where the whole was refused, and each must be looked at.
+    async fn multiple(&mut self) -> Result<Option<Vec<Outcome>>, Failure> {
+        let before = self.known_before().await?;
+        let mut headers = headers(None);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        if self.batch.write.detect_duplicates {
+            headers
+                .insert(HeaderName::from_static("mscrm.suppressduplicatedetection"), HeaderValue::from_static("false"));
+        }
+        let url = self.session.address(&self.message())?;
+        let body = self.targets();
+        let request = Request { method: Method::POST, url, headers, body, repeat: self.repeat() };
+        let mut waits = Waits::new(self.session.http.limits());
+        let reply = loop {
+            let judge = |reply: &Reply| self.judge_multiple(reply);
+            match self.session.send(request.clone(), &judge).await {
+                Ok(reply) => break reply,
+                Err(refusal) => match self.after(refusal, &mut waits, self.records.len(), false).await? {
+                    After::Again => {}
+                    After::Halve | After::End(_) => return Ok(None),
+                },
+            }
+        };
+        if !reply.status.is_success() {
+            if matches!(reply.status, StatusCode::NOT_IMPLEMENTED | StatusCode::NOT_FOUND) && is_unknown(&reply) {
+                self.session.note_without_multiple(self.message());
+            }
+            tracing::info!(
+                account = self.session.account(),
+                what = self.what,
+                status = reply.status.as_u16(),
+                "the batch is refused as a whole, going on record by record"
+            );
+            return Ok(None);
+        }
+        self.outcomes(&reply, before).await.map(Some)
+    }
+
+    fn judge_multiple(&self, reply: &Reply) -> Result<(), Refusal> {
+        match error::judge_write(self.session.account(), &self.what, reply) {
+            // What the message lacks the records by themselves may have, and they tell it better.
+            Err(refusal) if refusal.failure.class == Class::Config && !reply.status.is_redirection() => Ok(()),
+            Err(_) if reply.status == StatusCode::NOT_IMPLEMENTED => Ok(()),
+            Ok(()) if reply.status.is_success() && self.batch.write.operation == Operation::Insert => {
+                match ids(reply).is_some_and(|ids| ids.len() == self.records.len()) {
+                    true => Ok(()),
+                    false => Err(Refusal { doubtful: true, ..self.session.no_sense(&self.what, reply).into() }),
+                }
+            }
+            end => end,
+        }
+    }
+
+    /// `{"Targets":[{"@odata.type":"Microsoft.Dynamics.CRM.contact","contactid":"…",…}]}`
+    fn targets(&self) -> Bytes {
+        let write = self.batch.write;
+        let kind = format!("{{\"@odata.type\":\"Microsoft.Dynamics.CRM.{}\"", write.object.internal_name);
+        let is_by_id = write.operation == Operation::Insert || write.key.contains(&write.object.id);
+        let size: usize =
+            self.records.iter().map(|record| record.json.len() + record.place.len() + kind.len() + 64).sum();
+        let mut body = Vec::with_capacity(size);
+        body.extend_from_slice(b"{\"Targets\":[");
+        for (number, record) in self.records.iter().enumerate() {
+            if number > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(kind.as_bytes());
+            // The key stands here alone: with it among the fields too, new records would be refused.
+            let place = match record.place {
+                "" => String::new(),
+                id if is_by_id => format!(",\"{}\":\"{id}\"", write.object.id),
+                place => format!(",\"@odata.id\":\"{}({place})\"", write.object.name),
+            };
+            body.extend_from_slice(place.as_bytes());
+            let fields = record.json.strip_prefix(b"{").unwrap_or(record.json);
+            if !fields.starts_with(b"}") {
+                body.push(b',');
+            }
+            body.extend_from_slice(fields);
+        }
+        body.extend_from_slice(b"]}");
+        Bytes::from(body)
+    }
+}
+
+/// What now.
+enum After {
+    Again,
+    Halve,
+    End(Outcome),
+}
+
+/// The rules of the CRM against duplicates apply.
+const DETECT_DUPLICATES: &str = "MSCRM.SuppressDuplicateDetection: false";
+
+/// Whether the environment does not have the message at all.
+fn is_unknown(reply: &Reply) -> bool {
+    let message = error::said(reply).message;
+    reply.status == StatusCode::NOT_IMPLEMENTED || message.contains("Multiple") && message.contains("segment")
+}
+
+fn ids(reply: &Reply) -> Option<Vec<String>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Created {
+        ids: Vec<String>,
+    }
+    serde_json::from_slice::<Created>(&reply.body).ok().map(|created| created.ids)
+}
