@@ -40,7 +40,7 @@ pub(super) fn way<'a>(object: &'a Object, path: &'a str) -> Result<Way<'a>, Fail
         return Err(wrong("a path goes one step only".to_owned())
             .help("import the related object by itself, and join the two with `enrich`"));
     }
-    let lookups = || object.fields.values().filter(|field| !field.targets.is_empty());
+    let lookups = || object.fields.values().filter(|field| !field.targets.is_empty() && !is_path(&field.name));
     for lookup in lookups() {
         let mut ways = lookup.targets.iter().filter(|target| target.path == first);
         match (ways.next(), ways.next()) {

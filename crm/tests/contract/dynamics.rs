@@ -1,0 +1,108 @@
+//! Dynamics, against the Dataverse stand-in.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crm::dynamics::{Dynamics, DynamicsAccount};
+use crm::secret::NoVault;
+use engine::outside::crm::{Crm, What};
+use jiff::Timestamp;
+use sandbox::{Attribute, Fault, Options, RetryAfter, Route, Sandbox};
+use serde_json::json;
+
+use crate::stand::{Names, Stand, Trouble};
+
+pub(crate) struct Dataverse {
+    sandbox: Sandbox,
+    crm: Dynamics,
+    seen: AtomicU64,
+}
+
+pub(crate) fn start(contacts: u32) -> Dataverse {
+    let now = Some("2026-03-03T10:00:00Z".parse().unwrap());
+    let sandbox = Sandbox::start(Options { contacts, accounts: 2, now, frozen: true, ..Options::default() }).unwrap();
+    let extid = Attribute { name: "new_extid".into(), kind: "String".into(), ..Attribute::default() };
+    let number = Attribute { name: "new_number".into(), kind: "Integer".into(), ..Attribute::default() };
+    sandbox.admin().add_attribute("contact", &extid).unwrap();
+    sandbox.admin().add_attribute("contact", &number).unwrap();
+    sandbox.admin().add_key("contact", "new_extid_key", &["new_extid".to_owned()]).unwrap();
+    let page = if contacts > 0 { 5_000 } else { 5 };
+    let account: DynamicsAccount = serde_json::from_value(json!({
+        "url": sandbox.url(), "tokenUrl": sandbox.token_url(), "tenantId": sandbox.tenant_id(),
+        "clientId": sandbox.client_id(), "clientSecret": sandbox.client_secret(),
+        "limits": { "recordsPerPage": page, "retryWaitMin": "1ms" },
+    }))
+    .unwrap();
+    let crm = Dynamics::new("dynamics", account, |source| source.resolve(&NoVault)).unwrap();
+    Dataverse { sandbox, crm, seen: AtomicU64::new(0) }
+}
+
+impl Stand for Dataverse {
+    fn crm(&self) -> &dyn Crm {
+        &self.crm
+    }
+
+    fn names(&self) -> Names {
+        Names {
+            object: "contacts",
+            id: "contactid",
+            name: "lastname",
+            mail: "emailaddress1",
+            key: "new_extid",
+            typed: ["new_number", "annualincome", "birthdate", "lastonholdtime"],
+            changed: "modifiedon",
+        }
+    }
+
+    fn id(&self, n: u32) -> String {
+        format!("c0000000-0000-4000-8000-{n:012}")
+    }
+
+    fn put(&self, n: u32, name: &str, changed: Timestamp) {
+        let person = json!({ "lastname": name, "modifiedon": changed.to_string() });
+        self.sandbox.admin().put("contacts", &self.id(n), &person).unwrap();
+    }
+
+    fn trouble(&self, trouble: Trouble) {
+        let once =
+            |fault: Fault| self.sandbox.admin().add_fault(Fault { times: Some(1), ..fault }).map(|_| ()).unwrap();
+        self.sandbox.admin().clear_faults();
+        match trouble {
+            Trouble::LostReply => [Route::Write, Route::Batch, Route::Bulk].into_iter().for_each(|route| {
+                once(Fault { route, cut_after_commit: true, ..Fault::default() });
+            }),
+            Trouble::Busy => once(Fault {
+                status: Some(429),
+                code: Some("0x80072326".into()),
+                retry_after: Some(RetryAfter::Seconds(1)),
+                ..Fault::default()
+            }),
+            Trouble::TokenEnds => once(Fault { route: Route::Page, status: Some(401), ..Fault::default() }),
+            Trouble::Between { changed, deleted } => {
+                let edit = |n: u32, fields: serde_json::Value| json!({ "set": "contacts", "id": self.id(n), "fields": fields });
+                let before = json!([edit(changed, json!({ "lastname": "Changed" })), edit(deleted, json!(null))]);
+                once(Fault { route: Route::Page, before: serde_json::from_value(before).unwrap(), ..Fault::default() });
+            }
+        }
+    }
+
+    fn changes(&self) -> Vec<(What, String)> {
+        let changes = self.sandbox.admin().changes(self.seen.load(Ordering::SeqCst));
+        if let Some(last) = changes.last() {
+            self.seen.store(last.number + 1, Ordering::SeqCst);
+        }
+        let wire = changes.into_iter().filter(|change| matches!(change.by, sandbox::By::Wire));
+        wire.map(|change| {
+            let what = match change.kind {
+                sandbox::ChangeKind::Created => What::Created,
+                sandbox::ChangeKind::Updated => What::Updated,
+                sandbox::ChangeKind::Deleted => What::Deleted,
+            };
+            (what, change.id)
+        })
+        .collect()
+    }
+
+    fn methods(&self) -> Vec<(Option<usize>, bool)> {
+        vec![(None, false), (None, true), (Some(2), false), (Some(1), false)]
+    }
+}
