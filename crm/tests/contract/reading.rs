@@ -32,7 +32,7 @@ pub(crate) async fn every_record_comes_once_whatever_the_order_and_wherever_the_
 }
 
 pub(crate) async fn equal_times_at_the_border_of_a_page_neither_hide_nor_repeat_a_record(stand: &dyn Stand) {
-    people(stand, 23, |n| i64::from(n >= 3 && n < 18));
+    people(stand, 23, |n| i64::from((3..18).contains(&n)));
     let read = windowed(stand, read(stand).await, later(3600));
     let found = ids(&pages(stand, &read, None).await);
     assert_eq!((found.len(), found.iter().collect::<BTreeSet<_>>().len()), (23, 23));
@@ -57,7 +57,7 @@ pub(crate) async fn records_come_by_their_ids_once_and_those_that_are_not_there_
     for wanted in [1_u32, 12, 330] {
         let values: Vec<String> = (0..wanted).map(|n| stand.id(n)).collect();
         let page = stand.crm().fetch(&read, names.id, &values).await.unwrap();
-        let found: BTreeSet<String> = ids(&[page.clone()]).into_iter().collect();
+        let found: BTreeSet<String> = ids(std::slice::from_ref(&page)).into_iter().collect();
         assert_eq!((found.len(), page.records.num_rows()), (wanted.min(300) as usize, wanted.min(300) as usize));
         assert!(found.iter().all(|id| values.contains(id)));
     }

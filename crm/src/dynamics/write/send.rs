@@ -61,10 +61,10 @@ pub(in crate::dynamics) async fn send(session: &Session, batch: Batch<'_>) -> Re
         return sender.chunk(0..sender.records.len()).await;
     }
     if step.is_none() {
-        if !session.is_without_multiple(&sender.message()) {
-            if let Some(outcomes) = sender.multiple().await? {
-                return Ok(outcomes);
-            }
+        if !session.is_without_multiple(&sender.message())
+            && let Some(outcomes) = sender.multiple().await?
+        {
+            return Ok(outcomes);
         }
         sender.note(&Step::default()).await?;
     }
