@@ -45,7 +45,8 @@ bench: .toolchain
 
 # Installed once, and again when a lock file changes.
 CLIENTS := $(or $(CAMPANILE_CLIENTS),$(HOME)/.cache/campanile/clients)
-NPM_CLIENTS := dynamics-web-api
+NPM_CLIENTS := dynamics-web-api jsforce
+PIP_CLIENTS := simple-salesforce
 
 clients:
 	@command -v npm >/dev/null || { echo "Node.js with npm is needed for tests/clients: on Debian or Ubuntu, apt-get install nodejs npm." >&2; exit 1; }
@@ -55,6 +56,14 @@ clients:
 	  mkdir -p $(CLIENTS)/$$client && cp tests/clients/$$client/package*.json $(CLIENTS)/$$client/ && \
 	  (cd $(CLIENTS)/$$client && npm ci --no-audit --no-fund --ignore-scripts) && \
 	  cp tests/clients/$$client/package-lock.json $(CLIENTS)/$$client/installed.json || exit 1; \
+	done
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "Python 3 with venv is needed for tests/clients: on Debian or Ubuntu, apt-get install python3 python3-venv." >&2; exit 1; }
+	@for client in $(PIP_CLIENTS); do \
+	  cmp -s tests/clients/$$client/requirements.txt $(CLIENTS)/$$client/installed.txt && continue; \
+	  echo "Installing $$client"; \
+	  python3 -m venv --clear $(CLIENTS)/$$client/venv && \
+	  $(CLIENTS)/$$client/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/clients/$$client/requirements.txt && \
+	  cp tests/clients/$$client/requirements.txt $(CLIENTS)/$$client/installed.txt || exit 1; \
 	done
 
 # What a fresh machine lacks is built once, into a folder of its own.

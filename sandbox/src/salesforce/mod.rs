@@ -287,7 +287,12 @@ fn versions() -> Reply {
 
 fn resources(request: &Request<'_>) -> Reply {
     let names = ["limits", "sobjects", "query", "queryAll", "composite", "jobs"];
-    json_reply(200, &names.map(|name| (name, json!(format!("{}/{name}", request.root())))).into_iter().collect())
+    let mut body: serde_json::Value =
+        names.map(|name| (name, json!(format!("{}/{name}", request.root())))).into_iter().collect();
+    let sessions = request.org().sessions();
+    let ids = &sessions.credentials;
+    body["identity"] = format!("{}/id/{}/{}", login::base_url(request.call), ids.organisation, ids.user).into();
+    json_reply(200, &body)
 }
 
 fn identity(org: &Org, call: &Call) -> Reply {

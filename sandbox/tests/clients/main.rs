@@ -1,4 +1,7 @@
 //! Other people's clients, unmodified, against the stand-in: see tests/clients/README.md.
 
+#![expect(clippy::unwrap_used, reason = "test code")]
+
 mod dynamics_web_api;
 mod run;
+mod salesforce;
