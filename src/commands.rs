@@ -2,7 +2,7 @@
 
 mod accounts;
 mod backfill;
-mod check;
+pub(crate) mod check;
 mod demo;
 mod options;
 mod pause;
@@ -10,11 +10,12 @@ mod preview;
 mod resume;
 mod run;
 mod runs;
-mod sandbox;
+pub(crate) mod sandbox;
 mod schema;
 mod secrets;
 mod show;
 mod stop;
+mod test;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ use crate::global::Global;
 pub(crate) enum Command {
     Demo(demo::Args),
     Check(check::Args),
+    Test(test::Args),
     Run(run::Args),
     Backfill(backfill::Args),
     Resume(resume::Args),
@@ -49,8 +51,11 @@ pub(crate) enum Command {
 /// # Errors
 /// Why it could not be done.
 pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fault> {
-    if let Command::Schema(args) = &command {
-        return Ok(schema::perform(args));
+    match &command {
+        Command::Schema(args) => return Ok(schema::perform(args)),
+        // Each process of a test has a runtime of its own.
+        Command::Test(args) => return test::perform(args, global),
+        _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -73,6 +78,7 @@ pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fau
             Command::Secrets(args) => secrets::perform(&args, global),
             Command::Sandbox(args) => sandbox::perform(&args, global).await,
             Command::Schema(args) => Ok(schema::perform(&args)),
+            Command::Test(args) => test::perform(&args, global),
         }
     });
     // A thread that waits for a disk or a script must not hold up the end.

@@ -9,6 +9,7 @@ mod progress;
 mod report;
 mod table;
 mod terminal;
+mod testing;
 
 use std::process::ExitCode;
 

@@ -31,4 +31,4 @@
 
 mod sqlite;
 
-pub use sqlite::Sqlite;
+pub use sqlite::{Contents, Sqlite};

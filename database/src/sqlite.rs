@@ -3,6 +3,7 @@
 mod affinity;
 mod cell;
 mod column;
+mod contents;
 mod describe;
 mod error;
 mod find;
@@ -29,6 +30,7 @@ use rusqlite::config::DbConfig;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+pub use contents::Contents;
 use error::failed;
 use find::Finders;
 

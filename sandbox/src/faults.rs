@@ -1,12 +1,13 @@
 //! Faults on demand: what a test asks to go wrong, where, how often and until when.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::random::{fraction, mix};
 
 /// What a request asks for, as faults and the log name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Route {
     /// A token.
@@ -41,7 +42,7 @@ pub enum Route {
 
 /// A fault. A request that matches counts; the fault fires after `skip` matches, `times` times, before `until`, and then
 /// with `probability`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Fault {
     /// Requests that it is for.
@@ -58,6 +59,7 @@ pub struct Fault {
     /// The seed of that chance.
     pub seed: u64,
     /// It fires only before this time of the sandbox's clock.
+    #[schemars(with = "Option<String>")]
     pub until: Option<Timestamp>,
     /// Answer with this status and do nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +101,7 @@ pub struct Fault {
 }
 
 /// A record that somebody else changes or deletes at the worst of times.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Edit {
     /// Its set, such as `contacts`.
@@ -112,7 +114,7 @@ pub struct Edit {
 }
 
 /// The value of a `Retry-After` header.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RetryAfter {
     /// Seconds from now.
@@ -146,7 +148,7 @@ const FAULTS_MAX: usize = 1_000;
 
 impl Fault {
     /// Why this fault makes no sense, if it does not.
-    fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         let acts = self.status.is_some()
             || self.body.is_some()
             || self.cut_after_bytes.is_some()

@@ -11,7 +11,7 @@ use engine::describe::Descriptions;
 use engine::engine::Engine;
 use engine::environment::Environment;
 use engine::failure::Failure;
-use engine::outside::clock::SystemClock;
+use engine::outside::clock::{Clock, SystemClock};
 use engine::outside::store::{Store, StoreError};
 use store::{Memory, OnDisk, SqliteDesk};
 
@@ -25,7 +25,12 @@ const FOLDER_MODE: u32 = 0o700;
 
 /// An engine that keeps nothing, for `check` and for asking accounts: it works without a data folder.
 pub fn bare(project: &Project, palette: Palette) -> Arc<Engine> {
-    engine(project, palette, Arc::new(Memory::default()), Missing::Leave)
+    engine(project, palette, Arc::new(Memory::default()), Arc::new(SystemClock), Missing::Leave)
+}
+
+/// An engine on a store and a clock of the caller's own, for tests of workflows.
+pub fn on(project: &Project, palette: Palette, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Engine> {
+    engine(project, palette, store, clock, Missing::Make)
 }
 
 /// Opens the store of the data folder, which is made where it is missing.
@@ -39,7 +44,7 @@ pub(crate) async fn open(project: &Project, palette: Palette) -> Result<Arc<Engi
     let (folder, kind) = (project.store_folder(), project.store_kind());
     let opened = tokio::task::spawn_blocking(move || OnDisk::open(&folder, kind)).await;
     let opened = opened.map_err(|error| Failure::internal(error.to_string()))??;
-    Ok(engine(project, palette, Arc::new(opened), Missing::Make))
+    Ok(engine(project, palette, Arc::new(opened), Arc::new(SystemClock), Missing::Make))
 }
 
 /// Why the store was not opened.
@@ -66,10 +71,16 @@ impl From<StoreError> for OpenError {
     }
 }
 
-fn engine(project: &Project, palette: Palette, store: Arc<dyn Store>, missing: Missing) -> Arc<Engine> {
+fn engine(
+    project: &Project,
+    palette: Palette,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    missing: Missing,
+) -> Arc<Engine> {
     let environment = Environment {
         store,
-        clock: Arc::new(SystemClock),
+        clock,
         desk: Arc::new(SqliteDesk::new(&project.data)),
         database: Arc::new(Lazy::new(&project.database, missing)),
         accounts: accounts::open(&project.config.accounts, &(Arc::new(Secrets::of(&project.data)) as Arc<dyn Vault>)),

@@ -73,7 +73,7 @@ async fn one(file: &Path, global: &Global) -> Result<(String, FindingsView), Fau
 ///
 /// # Errors
 /// Where it cannot be read; what is not UTF-8 is a problem at its place.
-pub(super) fn read(file: &Path) -> Result<String, Fault> {
+pub(crate) fn read(file: &Path) -> Result<String, Fault> {
     let failed = |error: std::io::Error| {
         Failure::new(Class::Config, format!("cannot read {}: {error}", file.display())).help("name the workflow's file")
     };

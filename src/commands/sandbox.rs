@@ -66,7 +66,7 @@ pub(super) fn start(options: Options) -> Result<Sandbox, Fault> {
 }
 
 /// The stand-in as an account in `campanile.toml`.
-pub(super) fn account(sandbox: &Sandbox, name: &str) -> String {
+pub(crate) fn account(sandbox: &Sandbox, name: &str) -> String {
     format!(
         "[accounts.{name}]\nkind = \"dynamics\"\nurl = \"{}\"\ntokenUrl = \"{}\"\ntenantId = \"{}\"\nclientId = \"{}\"\n\
          clientSecret = \"{}\"\n",

@@ -7,4 +7,5 @@ mod beside;
 mod command_line;
 mod kill;
 mod secrets;
+mod tests;
 mod world;

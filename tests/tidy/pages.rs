@@ -15,6 +15,13 @@ fn the_schema_of_workflows_is_in_step() {
 }
 
 #[test]
+fn the_schema_of_tests_is_in_step() {
+    let mut campanile = Command::new(env!("CARGO_BIN_EXE_campanile"));
+    let answer = campanile.args(["schema", "--test"]).output().unwrap();
+    in_step("docs/reference/test.schema.json", &String::from_utf8(answer.stdout).unwrap());
+}
+
+#[test]
 fn the_page_of_activities_is_in_step() {
     in_step("docs/reference/activities.md", &settings::page(PALETTE));
 }

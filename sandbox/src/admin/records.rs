@@ -1,12 +1,14 @@
 //! Putting, changing and reading records past the protocol.
 
+use std::ops::Bound;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::{Admin, Refused};
 use crate::{
-    data::{self, By, Draft, Fact, FieldKind, Store, Table},
+    data::{self, By, Draft, Fact, FieldKind, Record, Store, Table},
     dataverse::{Leniency, field_value},
     faults::Edit,
     guid::Guid,
@@ -92,12 +94,14 @@ impl Admin {
         }
         let store = self.state.store();
         let table = &store.tables[table_index(&store, set)?];
-        let record = table.get(parse_id(id)?);
-        Ok(record.map(|record| {
-            let fields = table.fields.iter().enumerate().filter(|(_, field)| field.kind.is_readable());
-            let values = fields.map(|(index, field)| (field.name.clone(), table.value(record, index).to_json()));
-            Json::Object(values.filter(|(_, value)| !value.is_null()).collect())
-        }))
+        Ok(table.get(parse_id(id)?).map(|record| shown(table, record)))
+    }
+
+    /// All records of a set that are visible now, each as [`record`](Self::record) gives it, in the order of their ids.
+    pub fn records(&self, set: &str) -> Result<Vec<Json>, Refused> {
+        let store = self.state.store();
+        let table = &store.tables[table_index(&store, set)?];
+        Ok(table.by_id(Bound::Unbounded, Bound::Unbounded, false).map(|record| shown(table, record)).collect())
     }
 
     /// Deletes a record. False if there is none.
@@ -173,6 +177,13 @@ impl Admin {
             faults: self.state.faults().reports().len(),
         }
     }
+}
+
+/// A record with all its fields that are not null.
+fn shown(table: &Table, record: Record<'_>) -> Json {
+    let fields = table.fields.iter().enumerate().filter(|(_, field)| field.kind.is_readable());
+    let values = fields.map(|(index, field)| (field.name.clone(), table.value(record, index).to_json()));
+    Json::Object(values.filter(|(_, value)| !value.is_null()).collect())
 }
 
 /// The table of a set.
