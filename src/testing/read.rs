@@ -190,10 +190,10 @@ impl Check<'_> {
         if !deeds.contains(&true) && !changes && step.expect.is_none() {
             problems.extend(says("this step does nothing and expects nothing", "give it run, a change, or expect"));
         }
+        *began |= step.run.is_some();
         if !*began && (step.resume.is_some() || step.stop.is_some()) {
             problems.extend(says("no step before this one starts a run", "begin with a step that has run"));
         }
-        *began |= step.run.is_some();
         for (account, change) in &step.crm {
             let pointer = format!("{at}/crm/{}", escape(account));
             problems.extend(self.account(account, &pointer, accounts));
