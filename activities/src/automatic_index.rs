@@ -11,11 +11,15 @@
 //! A record may be committed late, with an older time than the end of the window that should have had it. So the
 //! beginning of each window is read again, and what was seen then, by id and version, is dropped.
 
+pub mod place;
+
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use engine::context::Cx;
+use engine::event::Backfill;
 use engine::failure::{Class, Failure};
 use engine::outside::store::SeenFile;
 use jiff::civil::DateTime;
@@ -27,6 +31,8 @@ pub const FORMAT: &str = "yyyy/MM/dd hh:mm:ss";
 const PATTERN: &str = "%Y/%m/%d %H:%M:%S";
 /// What `crmStartImport` is where the option is missing: the import is full.
 pub const BEGINNING: &str = "1970/01/01 00:00:00";
+/// What is appended to the name of the option for scripts while a window is imported again, so that they do not move it.
+const BACKFILL: &str = "_backfill";
 /// Where the files of what was seen lie, within the data folder.
 const FOLDER: &str = "overlap";
 /// Bytes of an id and version, hashed.
@@ -66,6 +72,9 @@ pub struct Opened {
     pub to: Timestamp,
     /// How far back it reads again.
     pub overlap_s: i64,
+    /// Whether it is imported again, so that the option stays where it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_backfill: bool,
 }
 
 impl Opened {
@@ -87,7 +96,35 @@ impl Opened {
             let help = format!("set it to a time that has passed: `campanile options set {option} \"{now}\"`");
             return Err(Failure::new(Class::Config, message).help(help));
         }
-        Ok(Self { option: option.to_owned(), before, start, to, overlap_s: overlap.as_secs() })
+        let (option, overlap_s) = (option.to_owned(), overlap.as_secs());
+        Ok(Self { option, before, start, to, overlap_s, is_backfill: false })
+    }
+
+    /// The window that is imported again, whatever the option is.
+    ///
+    /// # Errors
+    /// Where it ends later than the CRM's clock.
+    pub fn again(option: &str, backfill: &Backfill, now: Timestamp) -> Result<Self, Failure> {
+        let (start, to) = (Some(backfill.from), backfill.to);
+        if to > now {
+            let message = format!("the backfill ends at {to}, later than the CRM's clock, which shows {now}");
+            return Err(Failure::new(Class::Config, message).help("let it end at a time that has passed"));
+        }
+        Ok(Self { option: option.to_owned(), before: None, start, to, overlap_s: 0, is_backfill: true })
+    }
+
+    /// Sets the variables that tell scripts of it.
+    pub fn set_vars(&self, cx: &mut Cx) {
+        let start = match (&self.before, self.start) {
+            (Some(before), _) => before.clone(),
+            (None, Some(start)) => to_text(start),
+            (None, None) => BEGINNING.to_owned(),
+        };
+        let option = if self.is_backfill { format!("{}{BACKFILL}", self.option) } else { self.option.clone() };
+        cx.set_var("crmOptionName", option);
+        cx.set_var("crmStartImport", start.clone());
+        cx.set_var("crmStartDate", start);
+        cx.set_var("crmEndDate", to_text(self.to));
     }
 
     /// The first instant read; none reads from the beginning.
@@ -132,7 +169,8 @@ impl Seen {
     }
 }
 
-fn hash(id: &str, version: &str) -> u128 {
+/// Tells a version of a record from all others.
+pub(crate) fn hash(id: &str, version: &str) -> u128 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(id.as_bytes()).update(&[0]).update(version.as_bytes());
     let mut first = [0; SEEN_BYTES];

@@ -12,7 +12,6 @@
 //!
 //! The ledger of a task must live until the end of the task is in the journal; the engine then forgets it.
 
-mod batch;
 mod plan;
 
 use std::collections::BTreeMap;
@@ -31,11 +30,11 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::chunks::Chunks;
 use crate::convert::{self, fits};
 use crate::rejects::{self, Kinds};
 use crate::rows::{self, Out};
 use crate::sets::Firsts;
-use batch::Chunks;
 use plan::{Pinned, Plan};
 
 /// Writes records into a table of the database. Only rows that differ are written, and each record once, also after a

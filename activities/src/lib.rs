@@ -1,9 +1,11 @@
 //! The palette: one file an activity. A new one is its file, its `mod` line and its entry in [`PALETTE`].
 
 pub mod automatic_index;
+mod chunks;
 pub mod conversion;
 mod convert;
 pub mod crm_import;
+pub mod crm_import_deleted;
 pub mod database_query;
 pub mod database_update;
 pub mod dedupe;
@@ -11,6 +13,7 @@ pub mod end;
 pub mod enrich;
 pub mod file_extract;
 pub mod rejects;
+mod remote_ids;
 mod rows;
 pub mod scheduler;
 pub mod script;
@@ -30,6 +33,7 @@ pub static PALETTE: &[&Spec] = &[
     &test::SPEC,
     &script::SPEC,
     &crm_import::SPEC,
+    &crm_import_deleted::SPEC,
     &dedupe::SPEC,
     &enrich::SPEC,
     &database_query::SPEC,

@@ -1,73 +1,68 @@
-//! What becomes of each page: filter, what was already imported, conversions, and the place to go on from.
+//! What becomes of each page: filter, what was already imported, conversions.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{and, filter_record_batch, not};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use engine::context::Cx;
 use engine::expr::Values;
 use engine::failure::Failure;
-use engine::outside::crm::{Crm, Misfit, Page, Read};
+use engine::outside::crm::{Misfit, Object, Page, Read};
 use engine::reject::Reject;
-use futures::StreamExt;
-use jiff::Timestamp;
 
-use super::{Plan, Position, open_tail, seen_before, warn_of_rest};
-use crate::automatic_index::{Seen, Tail};
+use super::plan::Plan;
+use crate::automatic_index::{Opened, Seen, Tail, hash};
+use crate::crm_import_deleted::deleted_batch;
 use crate::rejects::{self, Kinds};
-
-/// Reads all pages from a position on.
-pub(super) async fn import(
-    cx: &mut Cx,
-    crm: &dyn Crm,
-    read: Arc<Read>,
-    plan: &Plan,
-    mut position: Position,
-) -> Result<(), Failure> {
-    let values = cx.values(&plan.filter).await?;
-    let seen = match &position.window {
-        Some(window) => seen_before(cx, window).await?,
-        None => Seen::default(),
-    };
-    let mut tail = open_tail(cx, &position)?;
-    let id = plan.read.iter().position(|field| field.field.name == read.object.id);
-    let mut pages = crm.read(Arc::clone(&read), position.next.clone());
-    while !position.done {
-        let Some(page) = pages.next().await.transpose()? else { break };
-        let next = page.next.clone();
-        let sieve = Sieve { plan, values: &values, seen: &seen, position: &position, id };
-        let came = (page.records.num_rows() + page.rejects.len()) as u64;
-        cx.tally().added += came;
-        sieve.take(cx, &page, tail.as_mut()).await?;
-        reject(cx, plan, &page.rejects, &mut position.rejects).await?;
-        position.read += came;
-        position.done = next.is_none();
-        position.next = next;
-        if let Some(tail) = &mut tail {
-            position.seen = tail.sync()?;
-        }
-        cx.progress(position.read, None);
-        cx.checkpoint(&position).await?;
-    }
-    if let Some(tail) = tail {
-        warn_of_rest(cx, &tail).await?;
-        cx.tally().seen = Some(tail.finish()?);
-    }
-    position.rejects.warn(cx).await
-}
+use crate::rows::wrong;
 
 /// Lets through what the import is to bring.
-struct Sieve<'a> {
+pub(super) struct Sieve<'a> {
     plan: &'a Plan,
+    object: &'a Object,
     values: &'a Values,
     seen: &'a Seen,
-    position: &'a Position,
-    id: Option<usize>,
+    /// The window, where records are known by date.
+    window: Option<(&'a Opened, &'a str)>,
+    /// Ids of records that this import has delivered already, where a part of it is begun anew.
+    pub(super) delivered: HashSet<u128>,
 }
 
-impl Sieve<'_> {
-    async fn take(&self, cx: &mut Cx, page: &Page, tail: Option<&mut Tail>) -> Result<(), Failure> {
+impl<'a> Sieve<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        read: &'a Read,
+        values: &'a Values,
+        seen: &'a Seen,
+        window: Option<&'a Opened>,
+    ) -> Self {
+        let window = window.zip(read.window.as_ref().map(|window| window.field.as_str()));
+        Self { plan, object: &read.object, values, seen, window, delivered: HashSet::new() }
+    }
+
+    /// Puts a page on the ports, and tells how many records came.
+    pub(super) async fn take(
+        &self,
+        cx: &mut Cx,
+        page: &Page,
+        mut tail: Option<&mut Tail>,
+        kinds: &mut Kinds,
+    ) -> Result<u64, Failure> {
+        let came = (page.records.num_rows() + page.rejects.len() + page.deleted.len()) as u64;
+        cx.tally().added += came;
+        self.take_records(cx, page, tail.as_deref_mut()).await?;
+        self.take_misfits(cx, &page.rejects, tail, kinds).await?;
+        if !page.deleted.is_empty() {
+            let deleted = page.deleted.iter().map(|id| (id.as_str(), None));
+            let batch = deleted_batch(self.object, &cx.time_zone, deleted)?;
+            cx.write("deleted", batch).await;
+        }
+        Ok(came)
+    }
+
+    async fn take_records(&self, cx: &mut Cx, page: &Page, tail: Option<&mut Tail>) -> Result<(), Failure> {
         let records = &page.records;
         let mut keep: Option<BooleanArray> = None;
         if let Some(filter) = &self.plan.filter {
@@ -75,10 +70,11 @@ impl Sieve<'_> {
             cx.dropped("filter", (matches.len() - matches.true_count()) as u64);
             keep = Some(matches);
         }
-        if let Some(new) = self.new_ones(page, tail)? {
+        for (rule, new) in [("alreadyImported", self.new_ones(page, tail)?), ("readAgain", self.undelivered(records))] {
+            let Some(new) = new else { continue };
             let kept = keep.unwrap_or_else(|| BooleanArray::from(vec![true; records.num_rows()]));
             let old = and(&kept, &not(&new).map_err(wrong)?).map_err(wrong)?;
-            cx.dropped("alreadyImported", old.true_count() as u64);
+            cx.dropped(rule, old.true_count() as u64);
             keep = Some(and(&kept, &new).map_err(wrong)?);
         }
         let kept = match keep {
@@ -87,57 +83,102 @@ impl Sieve<'_> {
             }
             _ => records.clone(),
         };
-        let out = convert(self.plan, &kept, &cx.time_zone)?;
+        let out = self.plan.convert(&kept, &cx.time_zone)?;
         cx.write("ok", out).await;
         Ok(())
     }
 
     /// Which records were not imported already, where any may have been; and writes down what the next import must know.
     fn new_ones(&self, page: &Page, mut tail: Option<&mut Tail>) -> Result<Option<BooleanArray>, Failure> {
-        let (Some(window), Some(versions), Some(id)) = (&self.position.window, &page.versions, self.id) else {
-            return Ok(None);
-        };
-        let Some(field) = &self.plan.index_field else { return Ok(None) };
-        let Some(times) = page.records.column_by_name(field) else { return Ok(None) };
-        let times = times.as_primitive::<TimestampMicrosecondType>();
-        let ids = page.records.column(id).as_string::<i32>();
-        let (start, tail_from) = (window.start.map(Timestamp::as_microsecond), window.tail().as_microsecond());
+        let Some((window, field)) = self.window else { return Ok(None) };
+        let Some(times) = instants(&page.records, field) else { return Ok(None) };
+        let ids = page.records.column(self.plan.id).as_string::<i32>();
         let mut new = Vec::with_capacity(times.len());
-        for row in 0..times.len() {
-            let time = if times.is_null(row) { i64::MIN } else { times.value(row) };
-            let may_be_old = start.is_some_and(|start| time < start);
-            new.push(!(may_be_old && self.seen.has(ids.value(row), versions.value(row))));
-            if time >= tail_from
-                && let Some(tail) = &mut tail
-            {
-                tail.add(ids.value(row), versions.value(row))?;
-            }
+        for (row, time) in times.into_iter().enumerate() {
+            // Where the CRM numbers no versions, the time of the last change is one.
+            let version = match &page.versions {
+                Some(versions) => versions.value(row).to_owned(),
+                None => time.map(|time| time.to_string()).unwrap_or_default(),
+            };
+            new.push(self.is_new(window, ids.value(row), &version, time, tail.as_deref_mut())?);
         }
         Ok(Some(BooleanArray::from(new)))
     }
-}
 
-/// The columns that come out, of those that were read.
-fn convert(plan: &Plan, records: &RecordBatch, zone: &jiff::tz::TimeZone) -> Result<RecordBatch, Failure> {
-    let columns = plan.conversions.iter().zip(records.columns());
-    let columns: Result<Vec<ArrayRef>, Failure> =
-        columns.map(|(conversion, values)| conversion.apply(values, zone)).collect();
-    RecordBatch::try_new(Arc::clone(&plan.out), columns?).map_err(wrong)
-}
-
-async fn reject(cx: &mut Cx, plan: &Plan, misfits: &[Misfit], kinds: &mut Kinds) -> Result<(), Failure> {
-    for misfit in misfits {
-        let record = convert(plan, &misfit.record, &cx.time_zone)?;
-        let reject = Reject::new("VALUE_TYPE", &misfit.message)
-            .field(&misfit.field)
-            .help("correct the value in the CRM, or import the field with the conversion \"copy\"");
-        kinds.count(&reject);
-        let batch = rejects::batch(&record, &[reject])?;
-        cx.write("reject", batch).await;
+    fn is_new(
+        &self,
+        window: &Opened,
+        id: &str,
+        version: &str,
+        time: Option<i64>,
+        tail: Option<&mut Tail>,
+    ) -> Result<bool, Failure> {
+        let may_be_old = window.start.is_some_and(|start| time.is_none_or(|time| time < start.as_microsecond()));
+        if let Some(tail) = tail
+            && time.is_none_or(|time| time >= window.tail().as_microsecond())
+        {
+            tail.add(id, version)?;
+        }
+        Ok(!(may_be_old && self.seen.has(id, version)))
     }
-    Ok(())
+
+    fn undelivered(&self, records: &RecordBatch) -> Option<BooleanArray> {
+        if self.delivered.is_empty() {
+            return None;
+        }
+        let ids = records.column(self.plan.id).as_string::<i32>();
+        Some(ids.iter().map(|id| id.map(|id| !self.delivered.contains(&hash(id, "")))).collect())
+    }
+
+    async fn take_misfits(
+        &self,
+        cx: &mut Cx,
+        misfits: &[Misfit],
+        mut tail: Option<&mut Tail>,
+        kinds: &mut Kinds,
+    ) -> Result<(), Failure> {
+        for misfit in misfits {
+            let ids = misfit.record.column(self.plan.id).as_string::<i32>();
+            let id = if ids.is_valid(0) { ids.value(0) } else { "" };
+            if let Some((window, field)) = self.window {
+                let time = instants(&misfit.record, field).and_then(|times| times.first().copied().flatten());
+                if !self.is_new(window, id, &content(misfit)?, time, tail.as_deref_mut())? {
+                    cx.dropped("alreadyImported", 1);
+                    continue;
+                }
+            }
+            if self.delivered.contains(&hash(id, "")) {
+                cx.dropped("readAgain", 1);
+                continue;
+            }
+            let record = self.plan.convert(&misfit.record, &cx.time_zone)?;
+            let reject = Reject::new("VALUE_TYPE", &misfit.message)
+                .field(&misfit.field)
+                .help("correct the value in the CRM, or import the field with the conversion \"copy\"");
+            kinds.count(&reject);
+            let batch = rejects::batch(&record, &[reject])?;
+            cx.write("reject", batch).await;
+        }
+        Ok(())
+    }
 }
 
-fn wrong(error: arrow::error::ArrowError) -> Failure {
-    Failure::internal(error.to_string())
+fn instants(records: &RecordBatch, field: &str) -> Option<Vec<Option<i64>>> {
+    let column: &ArrayRef = records.column_by_name(field)?;
+    match column.data_type() {
+        DataType::Timestamp(..) => Some(column.as_primitive::<TimestampMicrosecondType>().iter().collect()),
+        _ => None,
+    }
+}
+
+/// What stands for the version of a record that does not fit: all that is known of it.
+fn content(misfit: &Misfit) -> Result<String, Failure> {
+    let options = FormatOptions::default().with_null("\0");
+    let mut text = format!("{}\0{}", misfit.field, misfit.message);
+    for column in misfit.record.columns() {
+        let shown = ArrayFormatter::try_new(column, &options).map_err(wrong)?;
+        text.push('\0');
+        text.push_str(&shown.value(0).to_string());
+    }
+    Ok(text)
 }
