@@ -30,7 +30,7 @@ use serde::Deserialize;
 use crate::conversion::Conversion;
 use crate::rejects;
 use crate::rows::{self, wrong};
-use period::When;
+use period::{Moment, When};
 use reconcile::MaxDeletes;
 
 /// Imports the ids of records that were deleted in the CRM, so that they can be deleted elsewhere. Say one of three: a
@@ -45,10 +45,10 @@ pub struct CrmImportDeleted {
     /// The beginning of a period, included: `2026/03/01`, `2026-03-01 10:00:00`, ISO 8601, or an expression such as
     /// `vars.since`. A day alone begins at midnight, in the workflow's time zone.
     #[serde(default)]
-    start: Option<Source>,
+    start: Option<Moment>,
     /// The end of the period, included; a day alone is the whole day. The CRM's clock where nothing is said.
     #[serde(default)]
-    end: Option<Source>,
+    end: Option<Moment>,
     /// Imports only deletions since the last import.
     #[serde(default)]
     automatic_index: DeletedIndex,

@@ -49,7 +49,7 @@ pub struct DatabaseUpdate {
     /// The table.
     table: String,
     /// Whether rows are made, changed, or both: `upsert` changes the row that has the key and makes one where none has
-    /// it.
+    /// it. `delete` deletes the row that has the key; where none has it, that is counted as `absent`.
     #[serde(default = "upsert")]
     operation: Operation,
     /// The columns of the table by which an existing row is found, such as `["email"]`. What they are compared with
@@ -155,7 +155,11 @@ impl Activity for DatabaseUpdate {
             None => None,
         };
         // So that they are told also where nothing comes.
-        for what in ["inserted", "updated", "unchanged"] {
+        let counted: &[&str] = match self.operation {
+            Operation::Delete => &["deleted", "absent"],
+            _ => &["inserted", "updated", "unchanged"],
+        };
+        for what in counted.iter().copied() {
             cx.count(what, 0);
         }
         let mut update = Update { plan, firsts, population: &population, out: Out::default() };
@@ -185,6 +189,13 @@ impl DatabaseUpdate {
         if self.operation != Operation::Insert && self.key.is_empty() {
             let help = "write \"key\": [\"<column of the table>\"], or use \"insert\"".to_owned();
             cx.problem("", "no-key", "it is not said by which key existing rows are found", Some(help));
+        }
+        if self.operation == Operation::Delete {
+            for column in self.set.keys().filter(|column| !self.key.contains(column)) {
+                let message = format!("a deletion writes nothing, so column \"{column}\" has no use but as part of the key");
+                let help = format!("leave \"{column}\" out, or add it to \"key\"");
+                cx.problem(&format!("/set/{column}"), "set-of-delete", message, Some(help));
+            }
         }
         for (number, column) in self.key.iter().enumerate() {
             if !self.set.contains_key(column) {

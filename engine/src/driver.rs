@@ -20,7 +20,7 @@ use crate::environment::Environment;
 use crate::event::{Event, Level, Segment, TaskId, Then, Vars};
 use crate::failure::{Class, Failure};
 use crate::journal::{AppendError, Journal};
-use crate::outside::store::{Expect, OptionChange, OptionValue, StoreError};
+use crate::outside::store::{Expect, OptionChange, OptionValue, SeenFile, StoreError};
 use crate::population::Population;
 use crate::progress::Progress;
 use crate::run::{Ending, Ready, Run, Settled, Status, TASKS_MAX, Task, TaskStatus};
@@ -347,7 +347,9 @@ impl Driver {
                 .append_with(|run| {
                     let mut events = events.clone();
                     let mut options = Vec::new();
-                    for settled in run.settled_by(ending) {
+                    for mut settled in run.settled_by(ending) {
+                        // The run does not know yet what a task leaves behind that ends now.
+                        settled.seen = seen_of(&events, settled.task).or(settled.seen);
                         self.settle(settled, &moved, &mut events, &mut options);
                     }
                     (events, options)
@@ -431,6 +433,13 @@ async fn finish(cx: &mut Cx, node: Option<&Node>, comes_from_outside: bool) -> O
         desk::file(cx, node.activity.as_ref(), comes_from_outside).await?;
     }
     Ok(done)
+}
+
+fn seen_of(events: &[Event], import: TaskId) -> Option<SeenFile> {
+    events.iter().find_map(|event| match event {
+        Event::TaskEnded { task, tally, .. } if *task == import => tally.seen.clone(),
+        _ => None,
+    })
 }
 
 fn task_of(ready: &Ready) -> TaskId {

@@ -102,6 +102,11 @@ fn remote_columns(import: &CrmImport, object: &Object, cx: &mut FlowCx<'_>) -> C
     for (number, order) in import.order_by.iter().enumerate() {
         let pointer = format!("/orderBy/{number}");
         sound &= missing.contains(order.name()) || check_field(&object, order.name(), &pointer, cx);
+        if object.fields.get(order.name()).is_some_and(|field| field.incomparable) {
+            let message = format!("the CRM cannot order by {}", order.name());
+            cx.problem(&pointer, "incomparable-field", message, Some("order by another field".to_owned()));
+            sound = false;
+        }
     }
     sound &= check_index(import, &object, system, cx);
     sound &= check_changes(import, &object, system, cx);

@@ -10,11 +10,29 @@ use engine::types::Type;
 use jiff::civil::{self, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// What to write instead.
 const HELP: &str =
     "write 2026/03/01, \"2026-03-01 10:00:00\", 2026-03-01T10:00:00Z, or an expression that gives a time";
+
+/// A time, such as `2026/03/01` or `2026-03-01 10:00:00`, or an expression that gives one.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(super) struct Moment(String);
+
+impl Moment {
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Where it is no time as it stands.
+    fn expression(&self) -> Source {
+        Source::from(self.0.as_str())
+    }
+}
 
 /// One end of a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +122,8 @@ pub(super) fn period(start: When, end: When, zone: &TimeZone) -> Result<(Timesta
 }
 
 /// Checks an expression that gives one end.
-pub(super) fn check(pointer: &str, source: &Source, cx: &mut FlowCx<'_>) {
-    match source.bind(&Schema::empty()) {
+pub(super) fn check(pointer: &str, moment: &Moment, cx: &mut FlowCx<'_>) {
+    match moment.expression().bind(&Schema::empty()) {
         Ok(bound) => {
             let ty = bound.ty();
             if !matches!(ty, Type::Date | Type::DateTime | Type::LocalDateTime | Type::Text | Type::Any) {
@@ -125,11 +143,11 @@ pub(super) fn check(pointer: &str, source: &Source, cx: &mut FlowCx<'_>) {
 ///
 /// # Errors
 /// Where it gives no time.
-pub(super) async fn value(cx: &Cx, source: &Source) -> Result<When, Failure> {
-    if let Some(when) = When::read(source.text()) {
+pub(super) async fn value(cx: &Cx, moment: &Moment) -> Result<When, Failure> {
+    if let Some(when) = When::read(moment.text()) {
         return Ok(when);
     }
-    let bound = cx.bind(source, &Schema::empty())?;
+    let bound = cx.bind(&moment.expression(), &Schema::empty())?;
     let values = cx.values([&bound]).await?;
     let bound = bound.resolve(&values)?;
     let one = RecordBatchOptions::new().with_row_count(Some(1));
@@ -144,7 +162,7 @@ pub(super) async fn value(cx: &Cx, source: &Source) -> Result<When, Failure> {
         _ => None,
     };
     when.ok_or_else(|| {
-        Failure::new(Class::Config, format!("{} gives {value}, which is no time", source.text())).help(HELP)
+        Failure::new(Class::Config, format!("{} gives {value}, which is no time", moment.text())).help(HELP)
     })
 }
 

@@ -1,6 +1,5 @@
 //! Runs an activity in a real engine: records that the test gives lead into it, and what comes out is looked at.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,11 +13,12 @@ use engine::context::Cx;
 use engine::describe::{Ask, Descriptions};
 use engine::engine::{Engine, NotStarted};
 use engine::environment::{Environment, Limits};
-use engine::event::{Event, Level, Tally, Vars};
+use engine::event::{Backfill, Event, Level, Tally, Vars};
 use engine::expr::Value as Cell;
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::outside::clock::Clock;
+use engine::outside::crm::{Account, Crm};
 use engine::outside::database::Database;
 use engine::outside::desk::NoDesk;
 use engine::outside::store::{RunId, Store};
@@ -46,6 +46,8 @@ static RECORDS: Spec = Spec { kind: "records", inbound: false, ports: &[Port::al
 
 pub(crate) static PALETTE: &[&Spec] = &[
     &RECORDS,
+    &activities::crm_import::SPEC,
+    &activities::crm_import_deleted::SPEC,
     &activities::dedupe::SPEC,
     &activities::enrich::SPEC,
     &activities::database_query::SPEC,
@@ -122,6 +124,8 @@ pub(crate) struct World {
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<Hand>,
     pub(crate) database: Arc<dyn Database>,
+    /// The account `crm`, where there is one.
+    pub(crate) crm: Option<Arc<dyn Crm>>,
 }
 
 impl World {
@@ -132,7 +136,7 @@ impl World {
         rusqlite::Connection::open(&file).unwrap().execute_batch(&format!("CREATE TABLE _(_); {sql}")).unwrap();
         let database = Arc::new(Sqlite::open(&file).unwrap());
         let clock = Arc::new(Hand(AtomicI64::new(1_772_532_000)));
-        Self { folder, limits: Limits::default(), clock, database }
+        Self { folder, limits: Limits::default(), clock, database, crm: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -146,7 +150,7 @@ impl World {
             desk: Arc::new(NoDesk),
             clock: Arc::<Hand>::clone(&self.clock),
             database: Arc::clone(&self.database),
-            accounts: BTreeMap::new(),
+            accounts: self.crm.iter().map(|crm| ("crm".to_owned(), Account::from(Arc::clone(crm)))).collect(),
             descriptions: Descriptions::new(folder),
             palette: PALETTE,
             folder: folder.to_owned(),
@@ -158,9 +162,14 @@ impl World {
 
     /// Runs activities to their end.
     pub(crate) async fn run(&self, activities: &Value) -> Ran {
-        let store = Arc::new(Memory::new());
+        self.run_again(&Arc::new(Memory::new()), activities, None).await
+    }
+
+    /// Runs activities to their end, with the options of earlier runs.
+    pub(crate) async fn run_again(&self, store: &Arc<Memory>, activities: &Value, backfill: Option<Backfill>) -> Ran {
+        let store = Arc::clone(store);
         let engine = self.engine(Arc::<Memory>::clone(&store));
-        let (id, driven) = match engine.start("test.json", &workflow(activities), Vars::new()).await {
+        let (id, driven) = match engine.start_with("test.json", &workflow(activities), Vars::new(), backfill).await {
             Ok(started) => started,
             Err(NotStarted::Problems(problems)) => panic!("{problems:#?}"),
             Err(NotStarted::Failure(failure)) => panic!("{failure}"),

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "test code")]
 
 mod database_query;
+mod crm_import;
+mod crm_import_deleted;
 mod database_update;
 mod dedupe;
+mod double;
 mod enrich;
 mod file_extract;
 mod harness;

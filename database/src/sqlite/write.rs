@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use engine::failure::{Class, Failure};
-use engine::outside::database::{LedgerKey, Refused, Write, Written};
+use engine::outside::database::{LedgerKey, Operation, Refused, Write, Written};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::Session;
@@ -18,7 +18,9 @@ mod row;
 /// Our table in the marketing database.
 pub(super) const LEDGER: &str = "campanile_ledger";
 /// What is counted, also where it is 0.
-const COUNTED: [&str; 4] = ["inserted", "updated", "unchanged", "absent"];
+const COUNTED: &[&str] = &["inserted", "updated", "unchanged", "absent"];
+/// What is counted of a deletion.
+const COUNTED_OF_DELETE: &[&str] = &["deleted", "absent"];
 /// How many rows of a batch may each undo the whole transaction, as a trigger with `RAISE(ROLLBACK)` does. The batch is
 /// begun anew without them, one after the other.
 const UNDOING_ROWS_MAX: usize = 100;
@@ -107,7 +109,8 @@ fn write_all(
     let table = described(connection, &write.table)?;
     let mut to_write = Rows::new(connection, finders, &table, write, rows)?;
 
-    let mut counts = BTreeMap::from(COUNTED.map(|name| (name.to_owned(), 0)));
+    let counted = if write.operation == Operation::Delete { COUNTED_OF_DELETE } else { COUNTED };
+    let mut counts: BTreeMap<String, u64> = counted.iter().map(|name| ((*name).to_owned(), 0)).collect();
     let mut rejects = Vec::new();
     for row in 0..rows.num_rows() {
         let number = u32::try_from(row).map_err(|_| Failure::internal("a batch with too many rows"))?;

@@ -132,6 +132,8 @@ pub enum Operation {
     Update,
     /// Existing rows, and new ones where the key is not found.
     Upsert,
+    /// Existing rows are deleted; a row that is not there is no error. Only the key is given.
+    Delete,
 }
 
 /// Names one batch of one task; the same after a crash.
@@ -147,8 +149,8 @@ pub struct LedgerKey {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Written {
-    /// Rows made, changed, found equal, and (for `Update`) not found, by the names `inserted`, `updated`,
-    /// `unchanged`, `absent`.
+    /// Rows made, changed, found equal, deleted, and (for `Update` and `Delete`) not found, by the names `inserted`,
+    /// `updated`, `unchanged`, `deleted`, `absent`.
     pub counts: BTreeMap<String, u64>,
     /// Rows that the database refused.
     pub rejects: Vec<Refused>,

@@ -43,6 +43,8 @@ struct Search<'a> {
     update: Option<Statement<'a>>,
     /// Adds a new row to the temporary index.
     remember: Option<CachedStatement<'a>>,
+    /// Deletes a row, and takes it out of the temporary index.
+    delete: Option<(Statement<'a>, Option<Statement<'a>>)>,
 }
 
 struct Statement<'a> {
@@ -167,6 +169,7 @@ impl<'a> Rows<'a> {
         match (found, self.operation) {
             (0, Operation::Upsert) => self.insert(cells, number),
             (0, _) => Ok(Outcome::Counted("absent")),
+            (1, Operation::Delete) => self.delete(cells, rowid, number),
             (1, _) if same => Ok(Outcome::Counted("unchanged")),
             (1, _) => self.update(cells, rowid, number),
             _ => {
@@ -189,6 +192,25 @@ impl<'a> Rows<'a> {
         }
         let changed = update.prepared.raw_execute()?;
         Ok(if changed == 0 { self.ignored(number) } else { Outcome::Counted("updated") })
+    }
+
+    fn delete(&mut self, cells: &[Cell<'_>], rowid: Option<i64>, number: u32) -> rusqlite::Result<Outcome> {
+        let Some((delete, forget)) = self.search.as_mut().and_then(|search| search.delete.as_mut()) else {
+            return Ok(self.ignored(number));
+        };
+        for statement in std::iter::once(&mut *delete).chain(forget.as_mut()) {
+            statement.bind(cells)?;
+            if let Some(rowid) = rowid {
+                statement.prepared.raw_bind_parameter(statement.places.len() + 1, rowid)?;
+            }
+        }
+        if delete.prepared.raw_execute()? == 0 {
+            return Ok(self.ignored(number));
+        }
+        if let Some(forget) = forget {
+            forget.prepared.raw_execute()?;
+        }
+        Ok(Outcome::Counted("deleted"))
     }
 
     fn insert(&mut self, cells: &[Cell<'_>], number: u32) -> rusqlite::Result<Outcome> {
@@ -272,7 +294,32 @@ impl<'a> Rows<'a> {
             }
         };
         let remember = self.remember(&keys)?;
-        Ok(Search { find, count, update, remember })
+        let delete = if self.operation == Operation::Delete { Some(self.delete_by(&keys)?) } else { None };
+        Ok(Search { find, count, update, remember, delete })
+    }
+
+    fn delete_by(&self, keys: &[String]) -> rusqlite::Result<(Statement<'a>, Option<Statement<'a>>)> {
+        let table = main_table(&self.described.table.name);
+        let delete = match self.described.rowid {
+            Some(rowid) => {
+                Statement::new(self.connection, &format!("DELETE FROM {table} WHERE {rowid} = ?1"), Vec::new())?
+            }
+            None => {
+                let equal = |(n, key): (usize, &String)| format!("{} = ?{} COLLATE BINARY", quoted(key), n + 1);
+                let which = each(keys.iter().enumerate(), " AND ", equal);
+                Statement::new(self.connection, &format!("DELETE FROM {table} WHERE {which}"), self.key.clone())?
+            }
+        };
+        let forget = match &self.access {
+            Access::Table => None,
+            // A row made later may get the number of the one that is gone.
+            Access::Temporary(temp) => {
+                let which = each(0..keys.len(), " AND ", |n| format!("k{n} = ?{}", n + 1));
+                let sql = format!("DELETE FROM temp.{} WHERE {which} AND row = ?{}", quoted(temp), keys.len() + 1);
+                Some(Statement::new(self.connection, &sql, self.key.clone())?)
+            }
+        };
+        Ok((delete, forget))
     }
 
     fn remember(&self, keys: &[String]) -> rusqlite::Result<Option<CachedStatement<'a>>> {
