@@ -192,7 +192,8 @@ impl DatabaseUpdate {
         }
         if self.operation == Operation::Delete {
             for column in self.set.keys().filter(|column| !self.key.contains(column)) {
-                let message = format!("a deletion writes nothing, so column \"{column}\" has no use but as part of the key");
+                let message =
+                    format!("a deletion writes nothing, so column \"{column}\" has no use but as part of the key");
                 let help = format!("leave \"{column}\" out, or add it to \"key\"");
                 cx.problem(&format!("/set/{column}"), "set-of-delete", message, Some(help));
             }

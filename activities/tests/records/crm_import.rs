@@ -42,7 +42,15 @@ async fn records_are_found_by_the_ids_that_come_in_each_once_and_in_their_order(
     crm.put("p3", "09:00", &json!({ "name": "Grace" }));
     crm.put("p4", "09:00", &json!({ "name": "Alan" }));
     crm.put("p7", "09:00", &json!({ "name": "Bad", "number": "seven" }));
-    let rows = json!([[1, "p3", "a"], [2, "P4", "b"], [3, "p9", "c"], [4, null, "d"], [5, "p3", "e"], [6, "x1", "f"], [7, "p7", "g"]]);
+    let rows = json!([
+        [1, "p3", "a"],
+        [2, "P4", "b"],
+        [3, "p9", "c"],
+        [4, null, "d"],
+        [5, "p3", "e"],
+        [6, "x1", "f"],
+        [7, "p7", "g"]
+    ]);
     let more = json!({ "ids": "crm_id", "fields": ["name", "number"] });
     let ran = world(&crm).run(&inbound(&json!({ "n": "int", "crm_id": "text", "name": "text" }), &rows, &more)).await;
     assert_eq!(ran.status, Status::Finished);
@@ -81,7 +89,8 @@ async fn what_does_not_go_together_is_told_with_its_place() {
     let crm = Double::new(&LOGGING);
     let world = world(&crm);
     let rows = json!([["p1"]]);
-    let more = json!({ "ids": "crm_id", "filter": "number == 1", "automaticIndex": true, "orderBy": ["name"], "all": true });
+    let more =
+        json!({ "ids": "crm_id", "filter": "number == 1", "automaticIndex": true, "orderBy": ["name"], "all": true });
     let problems = world.problems(&inbound(&json!({ "crm_id": "text" }), &rows, &more)).await;
     for place in ["import/filter: ", "import/automaticIndex: ", "import/orderBy: ", "import/all: "] {
         assert!(problems.iter().any(|problem| problem.starts_with(place)), "{place} {problems:#?}");

@@ -26,7 +26,8 @@ fn import(more: &Value) -> Value {
 fn compared(ids: &Value, more: &Value) -> Value {
     let mut all = import(more);
     all["import"]["ids"] = json!("crm_id");
-    all["given"] = json!({ "type": "records", "columns": { "crm_id": "text" }, "rows": ids, "segment": 3, "to": "import" });
+    all["given"] =
+        json!({ "type": "records", "columns": { "crm_id": "text" }, "rows": ids, "segment": 3, "to": "import" });
     all
 }
 

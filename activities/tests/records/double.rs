@@ -126,12 +126,13 @@ impl Double {
         };
         let in_range = |record: &Value| {
             let Some(range) = &read.range else { return true };
-            range.from.as_ref().is_none_or(|from| *from <= id(record)) && range.to.as_ref().is_none_or(|to| id(record) < *to)
+            range.from.as_ref().is_none_or(|from| *from <= id(record))
+                && range.to.as_ref().is_none_or(|to| id(record) < *to)
         };
         let since = read.feed.as_ref().and_then(|feed| feed.since.as_ref()).map_or(0, |since| since.parse().unwrap());
         let changed = |record: &Value| {
-            let last = state.changes.iter().rposition(|(changed, _)| *changed == id(record));
-            read.feed.is_none() || last.is_some_and(|last| last + 1 > since)
+            let last = || state.changes.iter().rposition(|(changed, _)| *changed == id(record));
+            read.feed.is_none() || last().is_some_and(|last| last + 1 > since)
         };
         let visible = |record: &Value| read.all || record["isdeleted"] != json!(true);
         let all = state.records.values().filter(|record| in_window(record) && in_range(record) && visible(record));
@@ -177,7 +178,8 @@ impl Double {
         let after = usize::try_from(after.unwrap_or(0)).unwrap();
         let range = read.range.as_ref().and_then(|range| range.from.clone()).unwrap_or_default();
         state.asked.push(format!("read {range}@{after}"));
-        let since = read.feed.as_ref().and_then(|feed| feed.since.as_ref()).map(|since| since.parse::<usize>().unwrap());
+        let since =
+            read.feed.as_ref().and_then(|feed| feed.since.as_ref()).map(|since| since.parse::<usize>().unwrap());
         if since.is_some_and(|since| since < state.oldest) {
             return Err(Failure::new(Class::CursorLost, "the version stamp has expired"));
         }
@@ -276,7 +278,11 @@ impl Crm for Double {
         }
     }
 
-    fn deleted(&self, read: Arc<ReadDeleted>, from: Option<Cursor>) -> BoxStream<'static, Result<DeletedPage, Failure>> {
+    fn deleted(
+        &self,
+        read: Arc<ReadDeleted>,
+        from: Option<Cursor>,
+    ) -> BoxStream<'static, Result<DeletedPage, Failure>> {
         let mut state = self.state();
         state.asked.push("deleted".to_owned());
         let (first, last) = match &read.span {

@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "test code")]
 
-mod database_query;
 mod crm_import;
 mod crm_import_deleted;
+mod database_query;
 mod database_update;
 mod dedupe;
 mod double;
