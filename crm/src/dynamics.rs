@@ -12,6 +12,7 @@
 
 mod account;
 mod column;
+mod deleted;
 mod error;
 mod fetch;
 mod key;
@@ -34,8 +35,8 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::Failure;
 use engine::outside::crm::{
-    Batch, Crm, Cursor, Object, ObjectField, ObjectName, Outcome, Page, Payload, Query, Range, Read, Step, System,
-    Write, WritePlan,
+    Allowance, Batch, Crm, Cursor, DeletedPage, Object, ObjectField, ObjectName, Outcome, Page, Payload, Query, Range,
+    Read, ReadDeleted, Step, System, Write, WritePlan,
 };
 use engine::reject::Reject;
 use futures::stream::BoxStream;
@@ -136,6 +137,18 @@ impl Crm for Dynamics {
 
     fn read(&self, read: Arc<Read>, from: Option<Cursor>) -> BoxStream<'static, Result<Page, Failure>> {
         read::pages(self.session.clone(), read, from)
+    }
+
+    fn deleted(
+        &self,
+        read: Arc<ReadDeleted>,
+        from: Option<Cursor>,
+    ) -> BoxStream<'static, Result<DeletedPage, Failure>> {
+        deleted::pages(self.session.clone(), read, from)
+    }
+
+    async fn limits(&self) -> Result<Vec<Allowance>, Failure> {
+        steps::limits(&self.session).await
     }
 
     async fn test(&self) -> Vec<Step> {

@@ -4,10 +4,13 @@
 //! only what is common: that a transient failure is worth another attempt, how long to wait for it, and how much of
 //! anything is too much.
 
+mod budget;
+mod lanes;
 mod limits;
 mod retry;
 
 use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,12 +20,13 @@ use reqwest::{Client, Method, Proxy, StatusCode, redirect};
 use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
-pub use limits::{Limits, Span};
+pub use limits::{Limits, QuotaPercent, Span};
 pub use retry::RETRY_AFTER_S_MAX;
 
 pub(crate) use retry::{Waits, date, retry_after_s};
 
-use retry::Lanes;
+use budget::Budget;
+use lanes::Lanes;
 
 /// How much of an answer that makes no sense is shown in a message, in characters.
 const EXCERPT_CHARS_MAX: usize = 120;
@@ -120,6 +124,8 @@ pub struct Http {
     client: Client,
     limits: Limits,
     lanes: Lanes,
+    budget: Budget,
+    sent: AtomicU64,
 }
 
 impl Http {
@@ -143,8 +149,9 @@ impl Http {
             builder = builder.proxy(Proxy::all(proxy).map_err(config)?);
         }
         let client = builder.build().map_err(config)?;
-        let lanes = Lanes::new(limits.requests_at_once.max(1));
-        Ok(Self { account: account.to_owned(), client, limits, lanes })
+        let lanes = Lanes::new(limits.requests_at_once);
+        let budget = Budget::new(limits.quota_percent.map(QuotaPercent::get));
+        Ok(Self { account: account.to_owned(), client, limits, lanes, budget, sent: AtomicU64::new(0) })
     }
 
     /// The account's name, for messages.
@@ -155,6 +162,26 @@ impl Http {
     /// The limits in force.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Requests that were sent since the start of this process, those of logins and repeated ones included.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Requests that may be under way at the same time now.
+    pub fn lanes(&self) -> u32 {
+        self.lanes.open()
+    }
+
+    /// The system says how many requests at the same time it thinks best.
+    pub fn hint_lanes(&self, lanes: u32) {
+        self.lanes.hinted(lanes);
+    }
+
+    /// The system says how much is left of the allowance of which [`Limits::quota_percent`] is a share.
+    pub fn note_allowance(&self, max: u64, left: u64, window: Duration) {
+        self.budget.note(max, left, window);
     }
 
     /// Sends a request until its answer is accepted, refused for good, or the retries are used up.
@@ -190,7 +217,9 @@ impl Http {
 
     /// One attempt, within the time and the lanes that the account has.
     async fn attempt(&self, request: &Request, judge: Judge<'_>) -> Result<Reply, Refusal> {
+        self.budget.wait(&self.account).await;
         let _lane = self.lanes.enter().await;
+        self.sent.fetch_add(1, Ordering::Relaxed);
         let begin = Instant::now();
         let total = self.limits.total_timeout.0;
         let outcome = match timeout(total, self.exchange(request)).await {
@@ -209,7 +238,7 @@ impl Http {
         tracing::debug!(account, method, path, ms, status = reply.status.as_u16(), bytes = reply.body.len(), "answer");
         match judge(&reply) {
             Ok(()) => {
-                self.lanes.went_well();
+                self.lanes.answered(begin.elapsed());
                 Ok(reply)
             }
             Err(mut refusal) => {

@@ -10,6 +10,7 @@
 //!
 //! Every request of an account goes through its one [`http::Http`], which holds the limits and the retries.
 
+pub mod certificate;
 pub mod dynamics;
 pub mod http;
 mod names;

@@ -4,18 +4,22 @@
 //! answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use engine::failure::{Class, Failure};
+use engine::outside::clock::{Clock, SystemClock};
+use jiff::SignedDuration;
 use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::http::{Http, Refusal, Reply, Request};
+use crate::certificate::Certificate;
+use crate::http::{Http, Refusal, Reply, Request, date};
 use crate::secret::Secret;
 
 /// How long before its end a token is renewed.
@@ -36,11 +40,25 @@ pub struct Credentials {
     pub tenant: String,
     /// The application's id.
     pub client_id: String,
-    /// Its secret.
-    pub client_secret: Secret,
+    /// By what it shows that it is the one.
+    pub proof: Proof,
     /// What the token is for, such as `https://x.crm4.dynamics.com/.default`.
     pub scope: String,
 }
+
+/// By what an application shows that it is the one.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// A secret that both sides know.
+    Secret(Secret),
+    /// A private key, of which Entra has the certificate.
+    Certificate(Certificate),
+}
+
+/// What an assertion signed with a private key is called.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// The assertion's times do not fit Entra's clock.
+const NOT_NOW: &str = "AADSTS700024";
 
 /// A token in use.
 #[derive(Debug)]
@@ -55,6 +73,8 @@ pub struct Token {
 pub struct Login {
     credentials: Credentials,
     state: Mutex<State>,
+    /// By how many seconds Entra's clock is ahead of ours, as far as an assertion has shown it.
+    ahead_s: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +86,7 @@ struct State {
 impl Login {
     /// A login that has not happened yet.
     pub fn new(credentials: Credentials) -> Self {
-        Self { credentials, state: Mutex::default() }
+        Self { credentials, state: Mutex::default(), ahead_s: AtomicI64::new(0) }
     }
 
     /// A token that is good for now.
@@ -119,13 +139,15 @@ impl Login {
     }
 
     async fn request(&self, http: &Http) -> Result<Token, Failure> {
-        let Credentials { token_url, client_id, client_secret, scope, .. } = &self.credentials;
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("client_id", client_id)
-            .append_pair("scope", scope)
-            .append_pair("client_secret", client_secret.reveal())
-            .append_pair("grant_type", "client_credentials")
-            .finish();
+        match self.ask(http).await {
+            // Our clock was wrong, and Entra's answer has told the time.
+            Err(failure) if failure.code.as_deref() == Some(NOT_NOW) => self.ask(http).await,
+            end => end,
+        }
+    }
+
+    async fn ask(&self, http: &Http) -> Result<Token, Failure> {
+        let (body, token_url) = (self.form()?, &self.credentials.token_url);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -142,6 +164,23 @@ impl Login {
         header.set_sensitive(true);
         tracing::info!(account = http.account(), life_s = life.as_secs(), "logged in");
         Ok(Token { header, renew_at: sent + renew_after })
+    }
+
+    /// What the token endpoint is sent.
+    fn form(&self) -> Result<String, Failure> {
+        let Credentials { token_url, client_id, proof, scope, .. } = &self.credentials;
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        body.append_pair("client_id", client_id).append_pair("scope", scope);
+        match proof {
+            Proof::Secret(secret) => body.append_pair("client_secret", secret.reveal()),
+            Proof::Certificate(certificate) => {
+                let ahead = SignedDuration::from_secs(self.ahead_s.load(Ordering::Relaxed));
+                let assertion = certificate.assertion(client_id, token_url.as_str(), SystemClock.now() + ahead)?;
+                body.append_pair("client_assertion_type", ASSERTION_TYPE)
+                    .append_pair("client_assertion", assertion.reveal())
+            }
+        };
+        Ok(body.append_pair("grant_type", "client_credentials").finish())
     }
 
     fn grant(&self, account: &str, reply: &Reply) -> Result<Grant, Failure> {
@@ -161,6 +200,10 @@ impl Login {
         let status = reply.status;
         if status.is_success() {
             return Ok(self.grant(account, reply).map(|_| ())?);
+        }
+        if let Some(theirs) = date(&reply.headers, DATE) {
+            let ahead = theirs.as_second() - SystemClock.now().as_second();
+            self.ahead_s.store(ahead, Ordering::Relaxed);
         }
         let host = self.credentials.token_url.host_str().unwrap_or_default();
         let refused: Option<Refused> = serde_json::from_slice(&reply.body).ok();
@@ -224,6 +267,15 @@ impl Refused {
                 format!("the client secret of application {client_id} has expired"),
                 "make a new secret under Certificates & secrets in Entra and put its value where `clientSecret` points",
             ),
+            Some(700_027) => (
+                format!("application {client_id} does not have this certificate"),
+                "upload the certificate (without its private key) under Certificates & secrets in Entra, and check that \
+                 `certificate` points to the one that is there and has not ended",
+            ),
+            Some(700_024) => (
+                "the login was refused because of its time".to_owned(),
+                "set this computer's clock, and check that nothing stands between that keeps requests back",
+            ),
             Some(700_016) => (
                 format!("application {client_id} is not known in tenant {tenant}"),
                 "check `clientId` (the application's id, not the object's) and that the application is registered or \
@@ -244,7 +296,7 @@ impl Refused {
                     token_url.host_str().unwrap_or_default(),
                     self.first_line(credentials)
                 ),
-                "check `tenantId`, `clientId` and `clientSecret` of the account",
+                "check `tenantId`, `clientId` and `clientSecret` or `certificate` of the account",
             ),
         };
         let code = self.code().map_or_else(|| self.error.clone(), |code| format!("AADSTS{code}"));
@@ -263,6 +315,9 @@ impl Refused {
     fn first_line(&self, credentials: &Credentials) -> String {
         let line = self.error_description.lines().next().unwrap_or_default().trim();
         let line = if line.is_empty() { &self.error } else { line };
-        line.replace(credentials.client_secret.reveal(), "…")
+        match &credentials.proof {
+            Proof::Secret(secret) => line.replace(secret.reveal(), "…"),
+            Proof::Certificate(_) => line.to_owned(),
+        }
     }
 }

@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use crate::certificate::Certificate;
 use crate::http::{Limits, is_loopback, require_https};
-use crate::oauth::Credentials;
+use crate::oauth::{Credentials, Proof};
 use crate::secret::{Secret, SecretSource};
 
 /// Beneath which the Web API answers.
@@ -23,8 +24,10 @@ pub struct DynamicsAccount {
     pub tenant_id: String,
     /// The application (client) id that Entra gave to Campanile.
     pub client_id: String,
-    /// The value of the application's secret: `{ "env": "NAME" }` or `{ "file": "path" }`.
-    pub client_secret: SecretSource,
+    /// The value of the application's secret: `{ "env": "NAME" }` or `{ "file": "path" }`. Either this or `certificate`.
+    pub client_secret: Option<SecretSource>,
+    /// A text in PEM with the application's certificate and its private key, instead of a secret.
+    pub certificate: Option<SecretSource>,
     /// Where tokens are asked for; needed only for national clouds and test servers.
     pub token_url: Option<String>,
     /// A proxy for all requests of this account, such as `http://proxy.example:3128`.
@@ -67,21 +70,37 @@ impl DynamicsAccount {
                     .help("copy the directory (tenant) id from the overview page of Entra"));
             }
         };
-        if self.client_secret.is_literal() && !(is_loopback(root) && is_loopback(&token_url)) {
-            return Err(Failure::new(Class::Config, format!("{name}: the client secret stands in the configuration"))
-                .help(
-                    "put it into the environment or a file and write { \"env\": \"NAME\" } or { \"file\": \"path\" }",
-                ));
+        let source = match (&self.client_secret, &self.certificate) {
+            (Some(source), None) | (None, Some(source)) => source,
+            (both, _) => {
+                let which = if both.is_some() { "both" } else { "neither" };
+                return Err(Failure::new(
+                    Class::Config,
+                    format!("{name}: {which} of `clientSecret` and `certificate` is given"),
+                )
+                .help("write one of them, by which Entra knows the application"));
+            }
+        };
+        if source.is_literal() && !(is_loopback(root) && is_loopback(&token_url)) {
+            let what = if self.certificate.is_some() { "private key" } else { "client secret" };
+            return Err(Failure::new(Class::Config, format!("{name}: the {what} stands in the configuration")).help(
+                "put it into the environment or a file and write { \"env\": \"NAME\" } or { \"file\": \"path\" }",
+            ));
         }
-        let secret = resolve(&self.client_secret).map_err(|mut failure| {
+        let named = |mut failure: Failure| {
             failure.message = format!("{name}: {}", failure.message);
             failure
-        })?;
+        };
+        let secret = resolve(source).map_err(named)?;
+        let proof = match &self.certificate {
+            Some(_) => Proof::Certificate(Certificate::from_pem(&secret).map_err(named)?),
+            None => Proof::Secret(secret),
+        };
         Ok(Credentials {
             token_url,
             tenant: tenant.to_owned(),
             client_id: self.client_id.trim().to_owned(),
-            client_secret: secret,
+            proof,
             scope: format!("{}/.default", root.origin().ascii_serialization()),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use engine::failure::{Class, Failure};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -22,6 +23,17 @@ pub(super) const URL_CHARS_MAX: usize = 2_000;
 /// Separates the requests of a batch; longer than chance, and the same for the same bytes.
 const BOUNDARY: &str = "batch_6d1f0b9e3a754c2f8e5d7c4b1a09f823";
 const BATCH_TYPE: &str = "multipart/mixed; boundary=\"batch_6d1f0b9e3a754c2f8e5d7c4b1a09f823\"";
+
+/// What is left of [`REQUESTS_MAX`] in [`WINDOW`].
+pub(super) const REQUESTS_LEFT: &str = "x-ms-ratelimit-burst-remaining-xrm-requests";
+/// What is left of the time of execution, in seconds.
+pub(super) const TIME_LEFT: &str = "x-ms-ratelimit-time-remaining-xrm-requests";
+/// Requests of one user that Dataverse allows in [`WINDOW`].
+pub(super) const REQUESTS_MAX: u64 = 6_000;
+/// Seconds of execution that it allows.
+pub(super) const TIME_MAX_S: u64 = 1_200;
+/// The time over which Dataverse adds requests up.
+const WINDOW: Duration = Duration::from_secs(300);
 
 /// Of every `GET` within a batch.
 pub(super) const GET_HEADERS: &[&str] = &["Accept: application/json", "OData-MaxVersion: 4.0", "OData-Version: 4.0"];
@@ -106,6 +118,11 @@ impl Session {
         if !self.owns(&request.url) {
             return Err(self.foreign(&request.url).into());
         }
+        let noted = |reply: &Reply| {
+            self.note(&reply.headers);
+            judge(reply)
+        };
+        let judge: Judge<'_> = &noted;
         let token = self.login.token(&self.http).await?;
         request.headers.insert(AUTHORIZATION, token.header.clone());
         let refusal = match self.http.send(&request, judge).await {
@@ -116,6 +133,16 @@ impl Session {
         let token = self.login.renew(&self.http, &token).await?;
         request.headers.insert(AUTHORIZATION, token.header.clone());
         self.http.send(&request, judge).await
+    }
+
+    /// What Dataverse says beside its answers: how many requests at once it thinks best, and how many are left.
+    fn note(&self, headers: &HeaderMap) {
+        if let Some(lanes) = number(headers, "x-ms-dop-hint").and_then(|lanes| u32::try_from(lanes).ok()) {
+            self.http.hint_lanes(lanes);
+        }
+        if let Some(left) = number(headers, REQUESTS_LEFT) {
+            self.http.note_allowance(REQUESTS_MAX, left, WINDOW);
+        }
     }
 
     /// Reads an address; `what` says in messages what for. One that is too long for a request line goes in a batch.
@@ -211,6 +238,12 @@ impl Session {
         )
         .help("a proxy or a login page may stand between Campanile and the CRM; check the account's `url`")
     }
+}
+
+/// A header that is a whole number, perhaps with places that are nought.
+pub(super) fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    let text = headers.get(name)?.to_str().ok()?.trim();
+    text.split(['.', ',']).next()?.parse().ok()
 }
 
 pub(super) fn headers(prefer: Option<HeaderValue>) -> HeaderMap {

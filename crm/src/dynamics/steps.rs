@@ -1,13 +1,13 @@
 //! Small questions to the CRM: its clock, and whether the account works, step by step.
 
 use engine::failure::{Class, Failure};
-use engine::outside::crm::Step;
+use engine::outside::crm::{Allowance, Step};
 use jiff::Timestamp;
 use reqwest::header::DATE;
 use serde::Deserialize;
 
 use super::metadata;
-use super::session::Session;
+use super::session::{REQUESTS_LEFT, REQUESTS_MAX, Session, TIME_LEFT, TIME_MAX_S, number};
 use crate::http::{Refusal, Reply, Request, date};
 
 /// The clock of the CRM, from the `Date` of a `WhoAmI`; whole seconds.
@@ -21,6 +21,18 @@ pub(super) async fn now(session: &Session) -> Result<Timestamp, Failure> {
         )
         .help("a proxy may take the header away; an incremental import needs it")
     })
+}
+
+/// What is left of what Dataverse allows one user in five minutes, as far as this environment says it.
+pub(super) async fn limits(session: &Session) -> Result<Vec<Allowance>, Failure> {
+    let reply = session.get(session.address("WhoAmI")?, None, "asking who we are", &|_| Ok(())).await?;
+    let allowance = |name: &str, header: &str, max: u64| {
+        let left = number(&reply.headers, header)?.min(max);
+        Some(Allowance { name: name.to_owned(), max, left, window: "5 minutes".to_owned() })
+    };
+    let requests = allowance("Requests", REQUESTS_LEFT, REQUESTS_MAX);
+    let time = allowance("ExecutionSeconds", TIME_LEFT, TIME_MAX_S);
+    Ok(requests.into_iter().chain(time).collect())
 }
 
 /// Tries the account from the outside in, and stops at the first step that fails.

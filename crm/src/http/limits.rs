@@ -20,7 +20,8 @@ pub struct Limits {
     /// The longest time one request waits in all between its attempts; a longer `Retry-After` is cut to what is left
     /// of it. Default 10m.
     pub retry_wait_max: Span,
-    /// Requests of this account at the same time. Default 8; Dataverse refuses more than 52 of one user.
+    /// The most requests of this account at the same time, of all runs together; fewer where more would not be faster.
+    /// Default 8; Dataverse refuses more than 52 of one user.
     pub requests_at_once: u32,
     /// To open a connection, with name look-up and TLS. Default 10s.
     pub connect_timeout: Span,
@@ -32,6 +33,9 @@ pub struct Limits {
     pub total_timeout: Span,
     /// The largest answer, in bytes after decompression. Default 268435456 (256 MiB).
     pub body_bytes_max: usize,
+    /// The share of the account's allowance of requests that Campanile may use, in percent; what is over it waits. Of
+    /// Dynamics the allowance is that of five minutes, of Salesforce that of a day. Without it, all may be used.
+    pub quota_percent: Option<QuotaPercent>,
     /// Records asked for at a time. Default 5000, which is also the most that Dataverse gives.
     pub records_per_page: u32,
 }
@@ -48,7 +52,33 @@ impl Default for Limits {
             idle_timeout: Span::seconds(60),
             total_timeout: Span::seconds(600),
             body_bytes_max: 256 << 20,
+            quota_percent: None,
             records_per_page: 5_000,
+        }
+    }
+}
+
+/// A share of an allowance, 1 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "u8")]
+#[schemars(inline)]
+pub struct QuotaPercent(#[schemars(range(min = 1, max = 100))] u8);
+
+impl QuotaPercent {
+    /// Of a hundred.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<u8> for QuotaPercent {
+    type Error = String;
+
+    fn try_from(percent: u8) -> Result<Self, String> {
+        if (1..=100).contains(&percent) {
+            Ok(Self(percent))
+        } else {
+            Err(format!("{percent} is not a share of 1 to 100 percent"))
         }
     }
 }

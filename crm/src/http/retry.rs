@@ -1,14 +1,11 @@
-//! When to try again, and how many at once.
+//! When to try again.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::failure::{Class, Failure};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Limits;
 
@@ -17,9 +14,6 @@ pub const RETRY_AFTER_S_MAX: u64 = 3_600;
 
 /// The longest wait that doubling leads to.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-
-/// Good answers in a row after which one more request at once is tried again.
-const ANSWERS_BEFORE_WIDENING: u32 = 100;
 
 /// The waits of one request.
 #[derive(Debug)]
@@ -86,47 +80,6 @@ pub(crate) fn date(headers: &HeaderMap, name: HeaderName) -> Option<Timestamp> {
     Some(rfc2822::parse(headers.get(name)?.to_str().ok()?.trim()).ok()?.timestamp())
 }
 
-/// How many requests may be under way: fewer after the system complained, slowly more again.
-#[derive(Debug)]
-pub(super) struct Lanes {
-    semaphore: Semaphore,
-    max: u32,
-    open: Mutex<u32>,
-    good: AtomicU32,
-}
-
-impl Lanes {
-    pub(super) fn new(max: u32) -> Self {
-        Self { semaphore: Semaphore::new(max as usize), max, open: Mutex::new(max), good: AtomicU32::new(0) }
-    }
-
-    /// Waits for a lane. The semaphore is never closed.
-    pub(super) async fn enter(&self) -> Option<SemaphorePermit<'_>> {
-        self.semaphore.acquire().await.ok()
-    }
-
-    /// Halves the lanes, down to one; those under way end undisturbed.
-    pub(super) fn narrow(&self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let surplus = *open - (*open / 2).max(1);
-        let forgotten = self.semaphore.forget_permits(surplus as usize);
-        *open -= u32::try_from(forgotten).unwrap_or(surplus);
-        self.good.store(0, Ordering::Relaxed);
-        tracing::warn!(requests_at_once = *open, "the system asks for fewer requests at once");
-    }
-
-    pub(super) fn went_well(&self) {
-        if !(self.good.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ANSWERS_BEFORE_WIDENING) {
-            return;
-        }
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if *open < self.max {
-            *open += 1;
-            self.semaphore.add_permits(1);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,16 +114,5 @@ mod tests {
         assert_eq!(Waits::new(&limits).next(&Failure::new(Class::Config, "wrong")), None);
         let off = Limits { retries: 0, ..limits };
         assert_eq!(Waits::new(&off).next(&failure), None);
-    }
-
-    #[test]
-    fn a_complaint_of_concurrency_halves_the_lanes_and_good_answers_open_them_again() {
-        let lanes = Lanes::new(8);
-        for expected in [4, 2, 1, 1] {
-            lanes.narrow();
-            assert_eq!(lanes.semaphore.available_permits(), expected);
-        }
-        (0..ANSWERS_BEFORE_WIDENING).for_each(|_| lanes.went_well());
-        assert_eq!(lanes.semaphore.available_permits(), 2);
     }
 }

@@ -1,6 +1,11 @@
 //! The Dynamics connector against the Dataverse stand-in.
+#![expect(clippy::unwrap_used, reason = "test code")]
 
+mod changes;
+#[path = "../common/mod.rs"]
 mod common;
+mod login;
+mod related;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

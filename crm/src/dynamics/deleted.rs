@@ -1,0 +1,287 @@
+//! Ids of deleted records: from the feed of changes, from the audit log, or from the recycle bin.
+
+use std::sync::Arc;
+
+use engine::failure::{Class, Failure};
+use engine::outside::crm::{Cursor, Deleted, DeletedPage, DeletedSpan, ReadDeleted};
+use futures::stream::{self, BoxStream, StreamExt};
+use jiff::Timestamp;
+use reqwest::header::{DATE, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::session::Session;
+use super::{column, key, query};
+use crate::http::{Refusal, Reply, date};
+
+/// The number of a deletion in the audit log.
+const DELETE: u32 = 3;
+/// How an entry's context ends that says that a record was deleted.
+const DELETED: &str = "/$deletedEntity";
+/// The most records of the recycle bin in one answer.
+const BIN_PAGE: usize = 5_000;
+
+/// What now where the feed goes back no further.
+const FEED_LOST: &str = "the CRM keeps changes for some days only (7 by default): compare all ids to find what was deleted \
+    since (`crm.importDeleted` with `ids`), and take the option away, so that a new feed begins";
+
+/// Where the ids come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Source {
+    /// The feed of changes; the first time only its end is wanted.
+    Feed {
+        first: bool,
+    },
+    Audit,
+    Bin {
+        page: usize,
+        cookie: Option<String>,
+    },
+}
+
+/// Where the reading goes on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Place {
+    source: Source,
+    /// Beneath the service root.
+    link: String,
+}
+
+/// The pages of deleted records.
+pub(super) fn pages(
+    session: Arc<Session>,
+    read: Arc<ReadDeleted>,
+    from: Option<Cursor>,
+) -> BoxStream<'static, Result<DeletedPage, Failure>> {
+    struct State {
+        place: Option<Place>,
+        is_first: bool,
+    }
+    let begin = match from.map(|cursor| serde_json::from_value(cursor.0)) {
+        None => Ok(None),
+        Some(Ok(place)) => Ok(Some(place)),
+        Some(Err(error)) => Err(Failure::new(
+            Class::Config,
+            format!("{}: the place kept from before cannot be read: {error}", session.account()),
+        )
+        .help("restart the activity to read from the beginning")),
+    };
+    let place = match begin {
+        Ok(place) => place,
+        Err(failure) => return stream::once(async { Err(failure) }).boxed(),
+    };
+    let state = State { is_first: place.is_none(), place };
+    stream::unfold(Some(state), move |state| {
+        let (session, read) = (session.clone(), read.clone());
+        async move {
+            let state = state?;
+            let place = match (state.place, state.is_first) {
+                (Some(place), _) => Ok(place),
+                (None, true) => first(&session, &read).await,
+                (None, false) => return None,
+            };
+            let page = match place {
+                Ok(place) => page(&session, &read, place).await,
+                Err(failure) => Err(failure),
+            };
+            match page {
+                Ok((page, place)) => Some((Ok(page), Some(State { place, is_first: false }))),
+                Err(failure) => Some((Err(failure), None)),
+            }
+        }
+    })
+    .boxed()
+}
+
+/// Where the reading begins: the first source that the environment has.
+async fn first(session: &Session, read: &ReadDeleted) -> Result<Place, Failure> {
+    let object = &read.object;
+    if !column::is_identifier(&object.name) || !column::is_identifier(&object.internal_name) {
+        return Err(Failure::new(
+            Class::Config,
+            format!("{}: `{}` is not the name of an object", session.account(), object.name),
+        ));
+    }
+    let begin = || format!("{}?$select={}", object.name, object.id);
+    match &read.span {
+        DeletedSpan::Since { feed: Some(link), .. } => {
+            Ok(Place { source: Source::Feed { first: false }, link: link.clone() })
+        }
+        DeletedSpan::Since { .. } if object.feed => Ok(Place { source: Source::Feed { first: true }, link: begin() }),
+        DeletedSpan::Since { from, .. } => {
+            let now = super::steps::now(session).await?;
+            of_period(session, read, from.unwrap_or(now), now).await
+        }
+        DeletedSpan::Period { from, to } => of_period(session, read, *from, *to).await,
+    }
+}
+
+/// The audit log, where it is kept, else the recycle bin, where there is one.
+async fn of_period(session: &Session, read: &ReadDeleted, from: Timestamp, to: Timestamp) -> Result<Place, Failure> {
+    let object = &read.object;
+    let of_table = format!("objecttypecode eq '{}' and operation eq {DELETE}", object.internal_name);
+    let any = format!("audits?$select=auditid&$filter={}&$top=1", query::encode(&of_table));
+    let is_kept = match ask(session, &any, None, &what(read)).await {
+        Ok((list, _)) => !list.value.is_empty() || is_audited(session, read).await?,
+        // No right to read it, which is as good as none.
+        Err(failure) if failure.class == Class::Config => false,
+        Err(failure) => return Err(failure),
+    };
+    if is_kept {
+        let filter = query::encode(&format!("{of_table} and createdon ge {from} and createdon le {to}"));
+        let link = format!("audits?$select=_objectid_value,createdon&$filter={filter}&$orderby=createdon,auditid");
+        return Ok(Place { source: Source::Audit, link });
+    }
+    let place = bin(read, 1, None);
+    match ask(session, &place.link, None, &what(read)).await {
+        Ok(_) => Ok(place),
+        Err(failure) if failure.class == Class::Config => Err(Failure::new(
+            Class::Config,
+            format!(
+                "{}: Dynamics does not tell what was deleted of {} in a time: it keeps neither an audit log of it nor a \
+                 recycle bin ({})",
+                session.account(),
+                object.name,
+                failure.message
+            ),
+        )
+        .help(
+            "switch on auditing for the environment and this table, or the recycle bin (Power Platform admin center, \
+             Settings, Features, Deleted records), or import incrementally by change tracking",
+        )),
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn is_audited(session: &Session, read: &ReadDeleted) -> Result<bool, Failure> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Table {
+        is_audit_enabled: Option<Managed>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Managed {
+        value: bool,
+    }
+    let relative = format!("EntityDefinitions(LogicalName='{}')?$select=IsAuditEnabled", read.object.internal_name);
+    let table: Table = session.get_json(&relative, "asking for auditing").await?;
+    Ok(table.is_audit_enabled.is_some_and(|managed| managed.value))
+}
+
+/// A page of the recycle bin, which can be asked by FetchXML only.
+fn bin(read: &ReadDeleted, page: usize, cookie: Option<String>) -> Place {
+    let object = &read.object;
+    let escaped =
+        |text: &str| text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
+    let paging = cookie.as_ref().map(|cookie| format!(" paging-cookie=\"{}\"", escaped(cookie))).unwrap_or_default();
+    let (name, id) = (&object.internal_name, &object.id);
+    let fetch = format!(
+        "<fetch datasource=\"bin\" count=\"{BIN_PAGE}\" page=\"{page}\"{paging}><entity name=\"{name}\"><attribute \
+         name=\"{id}\"/><order attribute=\"{id}\"/></entity></fetch>"
+    );
+    let link = format!("{}?fetchXml={}", object.name, query::encode(&fetch));
+    Place { source: Source::Bin { page, cookie }, link }
+}
+
+fn what(read: &ReadDeleted) -> String {
+    format!("reading what was deleted of {}", read.object.name)
+}
+
+#[derive(Deserialize)]
+struct List {
+    value: Vec<Map<String, Value>>,
+    #[serde(rename = "@odata.nextLink")]
+    next: Option<String>,
+    #[serde(rename = "@odata.deltaLink")]
+    delta: Option<String>,
+    #[serde(rename = "@Microsoft.Dynamics.CRM.morerecords", default)]
+    has_more: bool,
+    #[serde(rename = "@Microsoft.Dynamics.CRM.fetchxmlpagingcookie")]
+    cookie: Option<String>,
+}
+
+async fn ask(session: &Session, link: &str, prefer: Option<HeaderValue>, what: &str) -> Result<(List, Reply), Failure> {
+    let makes_sense = |reply: &Reply| match serde_json::from_slice::<List>(&reply.body) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Refusal::from(session.no_sense(what, reply))),
+    };
+    let reply = session.get(session.address(link)?, prefer, what, &makes_sense).await?;
+    let list = serde_json::from_slice(&reply.body).map_err(|_| session.no_sense(what, &reply))?;
+    Ok((list, reply))
+}
+
+/// A page, and where the next one is.
+async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(DeletedPage, Option<Place>), Failure> {
+    let size = session.http.limits().records_per_page.max(1);
+    let track = if matches!(place.source, Source::Feed { .. }) { "odata.track-changes," } else { "" };
+    let prefer = HeaderValue::try_from(format!("{track}odata.maxpagesize={size}"));
+    let prefer = prefer.ok().filter(|_| !matches!(place.source, Source::Bin { .. }));
+    let (list, reply) = ask(session, &place.link, prefer, &what(read)).await.map_err(|failure| match place.source {
+        Source::Feed { .. } if failure.class == Class::CursorLost => failure.help(FEED_LOST),
+        _ => failure,
+    })?;
+    let next = match &place.source {
+        Source::Bin { page, .. } => {
+            list.has_more.then(|| bin(read, page + 1, list.cookie.as_deref().and_then(inner_cookie)))
+        }
+        source => match &list.next {
+            Some(link) => Some(Place { source: source.clone(), link: own(session, link)? }),
+            None => None,
+        },
+    };
+    let records = list.value.iter().filter_map(|record| deleted(read, &place.source, record)).collect();
+    let cursor = next.as_ref().map(|place| serde_json::to_value(place).map(Cursor));
+    let cursor = cursor.transpose().map_err(|error| Failure::internal(error.to_string()))?;
+    let feed = match (&place.source, &next, &list.delta) {
+        (Source::Feed { .. }, None, Some(link)) => Some(own(session, link)?),
+        (Source::Feed { .. }, None, None) => {
+            let message =
+                format!("{}: {}: the feed of changes does not say where to go on", session.account(), what(read));
+            return Err(
+                Failure::new(Class::Config, message).help("see that `Track changes` is switched on for this table")
+            );
+        }
+        _ => None,
+    };
+    let now = date(&reply.headers, DATE).filter(|_| next.is_none());
+    let covered = match &read.span {
+        DeletedSpan::Period { to, .. } => now.map(|now| now.min(*to)),
+        DeletedSpan::Since { .. } => now,
+    };
+    Ok((DeletedPage { records, next: cursor, covered, feed }, next))
+}
+
+fn deleted(read: &ReadDeleted, source: &Source, record: &Map<String, Value>) -> Option<Deleted> {
+    let text = |name: &str| record.get(name).and_then(Value::as_str);
+    match source {
+        Source::Feed { first: true } => None,
+        Source::Feed { .. } => {
+            text("@odata.context").filter(|context| context.ends_with(DELETED))?;
+            Some(Deleted { id: key::guid(text("id")?).ok()?, at: None })
+        }
+        Source::Audit => {
+            let at = text("createdon").and_then(|text| text.parse().ok());
+            Some(Deleted { id: key::guid(text("_objectid_value")?).ok()?, at })
+        }
+        Source::Bin { .. } => Some(Deleted { id: key::guid(text(&read.object.id)?).ok()?, at: None }),
+    }
+}
+
+/// A link of the CRM as it is kept, if it leads to the account's own host.
+fn own(session: &Session, link: &str) -> Result<String, Failure> {
+    let url = session.root.join(link).map_err(|error| {
+        Failure::new(Class::Config, format!("{}: a link of the CRM is no address: {error}", session.account()))
+    })?;
+    session.relative(&url).map(str::to_owned)
+}
+
+/// The cookie within `<cookie pagenumber="2" pagingcookie="%253ccookie…" istracking="False" />`, which is encoded twice.
+fn inner_cookie(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("pagingcookie=\"")?;
+    let (encoded, _) = rest.split_once('"')?;
+    let once = percent_encoding::percent_decode_str(encoded).decode_utf8().ok()?;
+    Some(percent_encoding::percent_decode_str(&once).decode_utf8().ok()?.into_owned())
+}

@@ -1,0 +1,271 @@
+//! How many requests of an account are under way: as many as still make it faster, and no more than the system allows.
+//!
+//! The number grows from [`FIRST`], doubling, for as long as it pays: after each round the rate of answers (lanes by mean
+//! time of an answer) is compared with the rate before the last growth. Where more lanes only made every answer slower the
+//! system is queueing, and the growth is taken back; after some rounds one more lane is tried again. This is the gradient
+//! of the rate and not a bound on the time of one answer, since a batch of a thousand records takes long with any number
+//! of lanes. A complaint of too many at once halves the lanes, as TCP does; a hint of the system is a ceiling.
+//!
+//! The lanes are one queue for all runs of an account, first come, first served: each of them waits a round at most.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Lanes at the beginning, and the fewest to which slow answers lead.
+const FIRST: u32 = 4;
+/// The part of a growth in lanes that the rate must grow by for it to pay.
+const GAIN_MIN: f64 = 0.25;
+/// The fewest answers of a round; then one of each lane.
+const ROUND_MIN: u32 = 8;
+/// Rounds after a growth that did not pay, or after a complaint, until the next lane is tried.
+const HOLD_ROUNDS: u32 = 12;
+
+/// The lanes of one account.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    semaphore: Semaphore,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    control: Control,
+    /// Lanes that close when the request in them ends.
+    closing: u32,
+}
+
+/// A lane in use.
+#[derive(Debug)]
+pub(super) struct Lane<'a> {
+    lanes: &'a Lanes,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Lanes {
+    pub(super) fn new(max: u32) -> Self {
+        let control = Control::new(max);
+        let semaphore = Semaphore::new(control.open as usize);
+        Self { semaphore, state: Mutex::new(State { control, closing: 0 }) }
+    }
+
+    /// Waits for a lane. The semaphore is never closed.
+    pub(super) async fn enter(&self) -> Lane<'_> {
+        Lane { permit: self.semaphore.acquire().await.ok(), lanes: self }
+    }
+
+    /// The system complains of too many requests at the same time.
+    pub(super) fn narrow(&self) {
+        let open = self.change(Control::complained);
+        tracing::warn!(requests_at_once = open, "the system asks for fewer requests at once");
+    }
+
+    /// A good answer came after so long.
+    pub(super) fn answered(&self, after: Duration) {
+        let is_full = self.semaphore.available_permits() == 0;
+        self.change(|control| control.answered(after, is_full));
+    }
+
+    /// The system says how many at once it thinks best.
+    pub(super) fn hinted(&self, lanes: u32) {
+        self.change(|control| control.hinted(lanes));
+    }
+
+    /// Lanes that are open now.
+    pub(super) fn open(&self) -> u32 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).control.open
+    }
+
+    /// Opens or closes as many lanes as the control says after this.
+    fn change(&self, step: impl FnOnce(&mut Control)) -> u32 {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = state.control.open;
+        step(&mut state.control);
+        let after = state.control.open;
+        if after > before {
+            let kept = state.closing.min(after - before);
+            state.closing -= kept;
+            self.semaphore.add_permits((after - before - kept) as usize);
+        } else {
+            let surplus = before - after;
+            let idle = self.semaphore.forget_permits(surplus as usize);
+            state.closing += surplus - u32::try_from(idle).unwrap_or(surplus);
+        }
+        after
+    }
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        let mut state = self.lanes.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closing > 0
+            && let Some(permit) = self.permit.take()
+        {
+            state.closing -= 1;
+            permit.forget();
+        }
+    }
+}
+
+/// The decision, without clock or lock.
+#[derive(Debug)]
+struct Control {
+    open: u32,
+    max: u32,
+    /// What the system itself thinks best.
+    hint: u32,
+    /// Of this round: answers that came while all lanes were in use, and their time.
+    answers: u32,
+    time: Duration,
+    /// Lanes and rate before the last growth.
+    before: Option<(u32, f64)>,
+    /// Whether a growth has not paid yet, or been complained of.
+    doubles: bool,
+    hold: u32,
+}
+
+impl Control {
+    fn new(max: u32) -> Self {
+        let max = max.max(1);
+        Self {
+            open: FIRST.min(max),
+            max,
+            hint: u32::MAX,
+            answers: 0,
+            time: Duration::ZERO,
+            before: None,
+            doubles: true,
+            hold: 0,
+        }
+    }
+
+    fn ceiling(&self) -> u32 {
+        self.max.min(self.hint).max(1)
+    }
+
+    fn set(&mut self, open: u32) {
+        self.open = open.clamp(1, self.ceiling());
+        (self.answers, self.time) = (0, Duration::ZERO);
+    }
+
+    fn complained(&mut self) {
+        self.doubles = false;
+        self.before = None;
+        self.hold = HOLD_ROUNDS;
+        self.set(self.open / 2);
+    }
+
+    fn hinted(&mut self, lanes: u32) {
+        self.hint = lanes.max(1);
+        if self.open > self.ceiling() {
+            self.before = None;
+            self.set(self.ceiling());
+        }
+    }
+
+    fn answered(&mut self, after: Duration, is_full: bool) {
+        // With lanes to spare more of them change nothing, and tell nothing.
+        if !is_full {
+            return;
+        }
+        self.answers += 1;
+        self.time += after;
+        if self.answers < self.open.max(ROUND_MIN) {
+            return;
+        }
+        let mean = (self.time.as_secs_f64() / f64::from(self.answers)).max(1e-6);
+        let rate = f64::from(self.open) / mean;
+        (self.answers, self.time) = (0, Duration::ZERO);
+        if self.hold > 0 {
+            self.hold -= 1;
+            return;
+        }
+        match self.before.take() {
+            Some((fewer, slower)) if fewer < self.open => {
+                let growth = f64::from(self.open) / f64::from(fewer) - 1.0;
+                if rate / slower - 1.0 < GAIN_MIN * growth {
+                    self.doubles = false;
+                    self.hold = HOLD_ROUNDS;
+                    return self.set(fewer);
+                }
+                self.grow(rate);
+            }
+            _ => self.grow(rate),
+        }
+    }
+
+    fn grow(&mut self, rate: f64) {
+        if self.open >= self.ceiling() {
+            return;
+        }
+        self.before = Some((self.open, rate));
+        let more = if self.doubles { self.open } else { 1 };
+        self.set(self.open + more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A system that answers so many requests at once in 50 ms, and queues what is more; how many lanes are open after so
+    /// many answers.
+    fn after(control: &mut Control, capacity: u32, answers: u32) -> u32 {
+        for _ in 0..answers {
+            let queue = f64::from(control.open.max(capacity)) / f64::from(capacity);
+            control.answered(Duration::from_millis(50).mul_f64(queue), true);
+        }
+        control.open
+    }
+
+    #[test]
+    fn lanes_grow_as_long_as_they_make_it_faster() {
+        for (max, capacity, least, most) in
+            [(8, 64, 8, 8), (52, 64, 52, 52), (52, 16, 16, 18), (52, 5, 4, 8), (1, 64, 1, 1)]
+        {
+            let mut control = Control::new(max);
+            let open = after(&mut control, capacity, 2_000);
+            assert!((least..=most).contains(&open), "{capacity} at once of {max} lanes: {open}");
+        }
+        // Eight lanes are open after one round of the first four.
+        assert_eq!(after(&mut Control::new(8), 64, ROUND_MIN), 8);
+    }
+
+    #[test]
+    fn at_no_latency_slow_answers_close_no_lane_below_the_first() {
+        let mut control = Control::new(8);
+        for _ in 0..1_000 {
+            control.answered(Duration::from_micros(u64::from(control.open) * 100), true);
+            assert!(control.open >= FIRST);
+        }
+    }
+
+    #[test]
+    fn a_complaint_halves_the_lanes_a_hint_is_a_ceiling_and_good_answers_open_them_again() {
+        let mut control = Control::new(8);
+        after(&mut control, 64, 100);
+        for expected in [4, 2, 1, 1] {
+            control.complained();
+            assert_eq!(control.open, expected);
+        }
+        assert!(after(&mut control, 64, 8 * (HOLD_ROUNDS + 1)) == 2);
+        assert_eq!(after(&mut control, 64, 2_000), 8);
+        control.hinted(3);
+        assert_eq!((control.open, after(&mut control, 64, 1_000)), (3, 3));
+    }
+
+    #[tokio::test]
+    async fn lanes_in_use_close_as_they_end() {
+        let lanes = Lanes::new(4);
+        let mut used = Vec::new();
+        for _ in 0..4 {
+            used.push(lanes.enter().await);
+        }
+        lanes.narrow();
+        used.truncate(2);
+        assert_eq!((lanes.open(), lanes.semaphore.available_permits()), (2, 0));
+        used.clear();
+        assert_eq!(lanes.semaphore.available_permits(), 2);
+    }
+}

@@ -1,0 +1,83 @@
+//! The feed of changes, and deleted records.
+
+use std::sync::Arc;
+
+use engine::failure::{Class, Failure};
+use engine::outside::crm::{Crm, DeletedPage, DeletedSpan, Feed, Object, Read, ReadDeleted};
+use futures::StreamExt;
+use sandbox::Tracking;
+use serde_json::json;
+
+use crate::common::{World, read, records, world};
+
+fn id(n: u32) -> String {
+    format!("c0000000-0000-4000-8000-{n:012}")
+}
+
+async fn deleted(world: &World, object: &Arc<Object>, span: DeletedSpan) -> Result<Vec<DeletedPage>, Failure> {
+    let read = ReadDeleted { object: object.clone(), span };
+    let pages: Vec<_> = world.crm.deleted(Arc::new(read), None).collect().await;
+    pages.into_iter().collect()
+}
+
+fn ids(pages: &[DeletedPage]) -> Vec<&str> {
+    pages.iter().flat_map(|page| &page.records).map(|record| record.id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_feed_brings_everything_once_then_what_changed_and_what_was_deleted() {
+    let world = world(0, json!({ "recordsPerPage": 5, "retryWaitMin": "1ms" }));
+    (0..13).for_each(|n| world.admin().put("contacts", &id(n), &json!({ "lastname": format!("P{n}") })).unwrap());
+    let object = world.contacts().await;
+    assert!(object.feed);
+    let feed = |since| Read { feed: Some(Feed { since }), ..read(&object, &["contactid", "lastname"]) };
+    let first = world.all(&feed(None), None).await.unwrap();
+    assert_eq!((first.len(), records(&first).len()), (3, 13));
+    assert!(first[..2].iter().all(|page| page.feed.is_none() && page.next.is_some()));
+    let since = first[2].feed.clone().unwrap();
+    assert!(!since.contains("http"), "{since}");
+
+    world.admin().put("contacts", &id(3), &json!({ "lastname": "Changed" })).unwrap();
+    world.admin().delete("contacts", &id(4)).unwrap();
+    let second = world.all(&feed(Some(since.clone())), None).await.unwrap();
+    assert_eq!(records(&second), [format!("{} | Changed", id(3))]);
+    assert_eq!(second.iter().flat_map(|page| page.deleted.clone()).collect::<Vec<_>>(), [id(4)]);
+    assert!(second.last().unwrap().feed.is_some());
+    // Other fields are another feed.
+    let other = Read { feed: Some(Feed { since: Some(since.clone()) }), ..read(&object, &["contactid"]) };
+    assert_eq!(world.all(&other, None).await.unwrap_err().class, Class::CursorLost);
+    world.admin().advance_clock(8 * 86_400).unwrap();
+    let failure = world.all(&feed(Some(since)), None).await.unwrap_err();
+    assert!(failure.class == Class::CursorLost && failure.help.unwrap().contains("compare all ids"));
+}
+
+#[tokio::test]
+async fn deleted_ids_come_from_the_feed_incrementally_and_of_a_period_from_the_audit_log() {
+    let world = world(0, json!({ "recordsPerPage": 5, "retryWaitMin": "1ms" }));
+    (0..13).for_each(|n| world.admin().put("contacts", &id(n), &json!({ "lastname": format!("P{n}") })).unwrap());
+    let object = world.contacts().await;
+    let since = |feed| DeletedSpan::Since { from: None, feed };
+    let first = deleted(&world, &object, since(None)).await.unwrap();
+    assert_eq!(ids(&first), Vec::<&str>::new());
+    let place = first.last().unwrap().feed.clone().unwrap();
+
+    let period = DeletedSpan::Period {
+        from: "2026-03-03T10:00:00Z".parse().unwrap(),
+        to: "2026-03-03T10:01:00Z".parse().unwrap(),
+    };
+    let failure = deleted(&world, &object, period.clone()).await.unwrap_err();
+    assert!(failure.class == Class::Config && failure.help.unwrap().contains("auditing"));
+    world.admin().set_tracking(&Tracking { audit: Some(true), ..Tracking::default() }).unwrap();
+    world.admin().delete("contacts", &id(1)).unwrap();
+    world.admin().advance_clock(60).unwrap();
+    world.admin().delete("contacts", &id(2)).unwrap();
+    world.admin().advance_clock(1).unwrap();
+    world.admin().delete("contacts", &id(3)).unwrap();
+    let found = deleted(&world, &object, period).await.unwrap();
+    assert_eq!(ids(&found), [id(1), id(2)]);
+    assert_eq!(found[0].records[1].at, Some("2026-03-03T10:01:00Z".parse().unwrap()));
+    let second = deleted(&world, &object, since(Some(place))).await.unwrap();
+    assert_eq!(ids(&second).len(), 3);
+    let third = deleted(&world, &object, since(second.last().unwrap().feed.clone())).await.unwrap();
+    assert_eq!(ids(&third), Vec::<&str>::new());
+}
