@@ -110,10 +110,12 @@ async fn answer(mut router: Router, request: hyper::Request<hyper::body::Incomin
 async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Result<Response, Infallible> {
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_MAX).await else {
-        return Ok(respond(
-            dataverse::Error::new(413, "0x80060888", "The request body is too large.").reply(),
-            state.clock.now(),
-        ));
+        let refused = if salesforce::owns(head.uri.path()) {
+            salesforce::Error::usual(413).reply()
+        } else {
+            dataverse::Error::new(413, "0x80060888", "The request body is too large.").reply()
+        };
+        return Ok(respond(refused, state.clock.now()));
     };
     let started = Instant::now();
     let mut call = Call {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use engine::failure::{Class, Failure};
-use sandbox::{Options, Sandbox, Tls};
+use sandbox::{Options, SalesforceOptions, Sandbox, Tls};
 
 use crate::fault::Fault;
 use crate::follow::interruptions;
@@ -53,9 +53,10 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-/// A stand-in with so many contacts, who work for a tenth as many companies.
+/// A stand-in with so many contacts in each system, who work for a tenth as many companies.
 pub(super) fn options(contacts: u32) -> Options {
-    Options { contacts, accounts: contacts / 10, ..Options::default() }
+    let salesforce = SalesforceOptions { contacts, accounts: contacts / 10, leads: contacts / 10 };
+    Options { contacts, accounts: contacts / 10, salesforce, ..Options::default() }
 }
 
 pub(super) fn start(options: Options) -> Result<Sandbox, Fault> {

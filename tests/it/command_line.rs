@@ -145,7 +145,7 @@ fn the_sandbox_describes_itself_in_its_first_line_and_ends_on_ctrl_c() {
     working.interrupt();
     let answer = working.end().expect(0);
     let keys: Vec<String> = answer.json().as_object().unwrap().keys().cloned().collect();
-    assert_eq!(keys, ["dynamics", "tokenUrl", "tenantId", "clientId", "clientSecret", "admin"]);
+    assert_eq!(keys, ["dynamics", "tokenUrl", "tenantId", "clientId", "clientSecret", "admin", "salesforce"]);
 }
 
 #[test]

@@ -46,6 +46,13 @@ pub(super) fn token(sessions: &mut Sessions, settings: &Settings, call: &Call) -
     }
 }
 
+/// Answers `/services/oauth2/revoke`: the session or refresh token named is over.
+pub(super) fn revoke(sessions: &mut Sessions, call: &Call) -> Reply {
+    let form: Form = url::form_urlencoded::parse(&call.body).into_owned().collect();
+    let token = form.get("token").cloned().or_else(|| call.option("token")).unwrap_or_default();
+    if sessions.end(&token) { Reply::empty(200) } else { refusal(400, "invalid_token", "invalid token") }
+}
+
 /// An error as the token endpoint spells it.
 pub(crate) fn refusal(status: u16, error: &str, text: &str) -> Reply {
     json_reply(status, &json!({"error": error, "error_description": text}))

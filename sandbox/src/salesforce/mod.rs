@@ -215,7 +215,7 @@ pub(crate) fn answer(state: &Arc<State>, call: &Call) -> Reply {
     }
     let org = &state.salesforce;
     let path = call.path.trim_end_matches('/');
-    if path == "/services/oauth2/token" || path.starts_with("/services/Soap/") {
+    if matches!(path, "/services/oauth2/token" | "/services/oauth2/revoke") || path.starts_with("/services/Soap/") {
         return login_reply(org, call, path);
     }
     if path == "/services/data" && call.method == Method::GET {
@@ -241,15 +241,13 @@ pub(crate) fn answer(state: &Arc<State>, call: &Call) -> Reply {
 }
 
 fn login_reply(org: &Org, call: &Call, path: &str) -> Reply {
-    if call.method != Method::POST {
-        return Error::usual(405).reply();
-    }
     let settings = org.settings();
     let mut sessions = org.sessions();
-    if path == "/services/oauth2/token" {
-        login::token(&mut sessions, &settings, call)
-    } else {
-        login::soap(&mut sessions, &settings, call)
+    match path {
+        "/services/oauth2/revoke" => login::revoke(&mut sessions, call),
+        _ if call.method != Method::POST => Error::usual(405).reply(),
+        "/services/oauth2/token" => login::token(&mut sessions, &settings, call),
+        _ => login::soap(&mut sessions, &settings, call),
     }
 }
 

@@ -11,7 +11,10 @@ pub(crate) fn owns(path: &str) -> bool {
 
 /// What a request asks for.
 pub(crate) fn route(call: &Call) -> Route {
-    if call.path.starts_with("/services/oauth2/token") || call.path.starts_with("/services/Soap/") {
+    if call.path.starts_with("/services/oauth2/token")
+        || call.path.starts_with("/services/oauth2/revoke")
+        || call.path.starts_with("/services/Soap/")
+    {
         return Route::Token;
     }
     let Some((_, rest)) = super::versioned(call.path.trim_end_matches('/')) else {

@@ -88,6 +88,13 @@ impl Sessions {
         self.valid.clear();
     }
 
+    /// Ends one session, or uses one refresh token up. False if it is neither.
+    pub(super) fn end(&mut self, token: &str) -> bool {
+        let known = self.knows(token);
+        self.forget(token);
+        self.valid.remove(token).is_some() || known
+    }
+
     /// Refuses every refresh token given so far.
     pub(super) fn revoke_refresh_tokens(&mut self) {
         self.refresh_tokens.clear();

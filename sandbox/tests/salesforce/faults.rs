@@ -1,6 +1,8 @@
 //! What a test can let go wrong.
 
-use sandbox::{Fault, Route};
+use std::time::Duration;
+
+use sandbox::{Fault, Route, SalesforceSettings};
 use serde_json::{Value as Json, json};
 
 use crate::client::{Client, start};
@@ -43,6 +45,25 @@ async fn a_connection_cut_after_the_commit_leaves_the_records_and_no_reply() {
     let again = client.patch(path, &body).await.ok();
     assert_eq!((&again[0]["success"], &again[0]["created"]), (&json!(true), &json!(false)));
     assert_eq!(client.query("SELECT COUNT() FROM Contact").await.ok()["totalSize"], 1);
+}
+
+#[tokio::test]
+async fn too_many_long_calls_at_once_are_refused_and_short_ones_are_not_counted() {
+    let sandbox = start(1);
+    let (admin, client) = (sandbox.admin(), Client::new(&sandbox).await);
+    let settings = admin.salesforce().settings();
+    let settings = SalesforceSettings { long_call_seconds: 0.1, long_calls_max: 1, ..settings };
+    admin.salesforce().set_settings(settings);
+    admin.add_fault(Fault { route: Route::Query, delay_ms: Some(600), ..Fault::default() }).unwrap();
+    let long = client.query("SELECT Id FROM Contact");
+    let others = async {
+        let at_once = client.get("/limits").await.status;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        (at_once, client.get("/limits").await.error())
+    };
+    let (long, (at_once, later)) = tokio::join!(long, others);
+    assert_eq!((long.status, at_once, later), (200, 200, (403, "REQUEST_LIMIT_EXCEEDED".into())));
+    assert_eq!(client.get("/limits").await.status, 200);
 }
 
 #[tokio::test]

@@ -75,6 +75,10 @@ async fn a_session_ends_by_time_or_by_hand_with_the_array_that_clients_refresh_o
     assert_eq!(over.error(), (401, "INVALID_SESSION_ID".into()));
     assert_eq!(over.json()[0]["message"], "Session expired or invalid");
     let client = Client::new(&sandbox).await;
+    let revoke = client.request(reqwest::Method::POST, "/services/oauth2/revoke").form(&[("token", &client.token)]);
+    assert_eq!(client.send(revoke).await.status, 200);
+    assert_eq!(client.get("/limits").await.status, 401);
+    let client = Client::new(&sandbox).await;
     sandbox.admin().revoke_tokens();
     assert_eq!(client.get("/limits").await.error(), (401, "INVALID_SESSION_ID".into()));
 }
