@@ -6,6 +6,7 @@
 //!   Limits ──────────┘
 //!   records, values, names                        from texts to Arrow
 //!   dynamics/  account, metadata, odata, read     one system
+//!   salesforce/                                   another
 //! ```
 //!
 //! Every request of an account goes through its one [`http::Http`], which holds the limits and the retries.
@@ -16,5 +17,7 @@ pub mod http;
 mod names;
 pub mod oauth;
 mod records;
+pub mod salesforce;
 pub mod secret;
+mod single_flight;
 mod values;

@@ -48,11 +48,16 @@ impl Layout {
         Self { columns, schema: Arc::new(schema) }
     }
 
-    /// A page's records, at most [`ROWS_MAX`] a part; always one part at least.
-    pub(crate) fn parts(&self, texts: &Texts, versions: Option<&StringArray>) -> Result<Vec<Part>, ArrowError> {
-        let mut parts = Vec::with_capacity(texts.rows / ROWS_MAX + 1);
-        for from in (0..texts.rows.max(1)).step_by(ROWS_MAX) {
-            let rows = (texts.rows - from).min(ROWS_MAX);
+    /// A page's records, at most so many a part; always one part at least.
+    pub(crate) fn parts(
+        &self,
+        texts: &Texts,
+        versions: Option<&StringArray>,
+        rows_max: usize,
+    ) -> Result<Vec<Part>, ArrowError> {
+        let mut parts = Vec::with_capacity(texts.rows / rows_max + 1);
+        for from in (0..texts.rows.max(1)).step_by(rows_max) {
+            let rows = (texts.rows - from).min(rows_max);
             parts.push(self.part(&texts.slice(from, rows), versions.map(|versions| versions.slice(from, rows)))?);
         }
         Ok(parts)

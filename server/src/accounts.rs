@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crm::dynamics::{self, Dynamics};
+use crm::salesforce::{self, Salesforce};
 use crm::secret::Vault;
 use engine::outside::crm::{Account, Crm};
 
@@ -22,6 +23,10 @@ fn one(name: String, account: config::Account, vault: Arc<dyn Vault>) -> Account
     match account {
         config::Account::Dynamics(account) => Account::new(&dynamics::SYSTEM, move || {
             let made = Dynamics::new(&name, account.clone(), |source| source.resolve(&*vault))?;
+            Ok(Arc::new(made) as Arc<dyn Crm>)
+        }),
+        config::Account::Salesforce(account) => Account::new(&salesforce::SYSTEM, move || {
+            let made = Salesforce::new(&name, account.clone(), &vault)?;
             Ok(Arc::new(made) as Arc<dyn Crm>)
         }),
     }

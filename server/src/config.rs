@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crm::dynamics::DynamicsAccount;
+use crm::salesforce::SalesforceAccount;
 use engine::document::Document;
 use engine::environment::Limits;
 use engine::problem::Problem;
@@ -60,19 +61,23 @@ impl From<StoreKind> for store::Kind {
 /// An account of a CRM; `kind` says of which.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
+#[expect(clippy::large_enum_variant, reason = "there is a handful of accounts in a process")]
 pub enum Account {
     /// Microsoft Dynamics 365 or Dataverse.
     Dynamics(DynamicsAccount),
+    /// Salesforce.
+    Salesforce(SalesforceAccount),
 }
 
 impl Account {
     /// The kinds that there are.
-    pub(crate) const KINDS: [&str; 1] = ["dynamics"];
+    pub(crate) const KINDS: [&str; 2] = ["dynamics", "salesforce"];
 
     /// The schema of an account of this kind, `kind` itself left out.
     pub(crate) fn schema(kind: &str) -> Option<serde_json::Value> {
         match kind {
             "dynamics" => Some(schema_of::<DynamicsAccount>()),
+            "salesforce" => Some(schema_of::<SalesforceAccount>()),
             _ => None,
         }
     }
@@ -200,7 +205,7 @@ url = "x"
                 "8:11 missing-key /accounts/dynamics: account \"dynamics\" needs \"tenantId\" (The directory (tenant) id of the environment, from the overview page of Entra)",
                 "11:1 unknown-key /accounts/dynamics/tenantID: account \"dynamics\" has no key \"tenantID\" (did you mean \"tenantId\"?)",
                 "13:16 wrong-value /accounts/dynamics/clientSecret: this is not what \"clientSecret\" takes (The value of the application's secret: `{ \"env\": \"NAME\" }` or `{ \"file\": \"path\" }`)",
-                "14:11 missing-key /accounts/none: account \"none\" needs \"kind\" (add kind = \"dynamics\")",
+                "14:11 missing-key /accounts/none: account \"none\" needs \"kind\" (add kind = \"dynamics\" or \"salesforce\")",
             ]
         );
     }

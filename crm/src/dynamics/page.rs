@@ -24,7 +24,7 @@ use engine::outside::crm::{Read, ReadField};
 use memchr::{memchr2_iter, memmem};
 
 use super::column;
-use crate::records::{Layout, Part, Texts};
+use crate::records::{Layout, Part, ROWS_MAX, Texts};
 
 const ETAG: &str = "@odata.etag";
 const NEXT_LINK: &str = "@odata.nextLink";
@@ -131,7 +131,7 @@ impl PageDecoder {
         };
         let deleted = self.take_deleted(&mut texts).map_err(|error| error.to_string())?;
         let versions = versions(texts.columns.last());
-        let parts = self.layout.parts(&texts, versions.as_ref()).map_err(|error| error.to_string())?;
+        let parts = self.layout.parts(&texts, versions.as_ref(), ROWS_MAX).map_err(|error| error.to_string())?;
         Ok(Decoded { parts, next_link: links.next, deleted, delta_link: links.delta })
     }
 

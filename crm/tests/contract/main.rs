@@ -5,6 +5,7 @@
 
 mod dynamics;
 mod reading;
+mod salesforce;
 mod stand;
 mod writing;
 
@@ -41,4 +42,5 @@ macro_rules! contract {
 /// Every connector stands here once.
 mod promises {
     contract!(dynamics);
+    contract!(salesforce);
 }

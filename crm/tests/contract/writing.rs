@@ -199,7 +199,8 @@ pub(crate) async fn values_come_back_as_they_were_sent(stand: &dyn Stand) {
     let rows = [texts(0), texts(1)];
     let of = |id: &str| rows.iter().find(|row| row[0].as_deref() == Some(id)).unwrap();
     let mut found = of(&id[0]).clone();
-    // However many zeros it writes.
+    // However many zeros it writes, and however it writes an instant.
+    found[6] = found[6].as_ref().map(|text| text.replace(".000+0000", "Z"));
     found[4] = found[4].as_ref().map(|text| text.trim_end_matches('0').to_owned());
     assert_eq!(found, row(&full));
     assert!(of(&id[1])[2..].iter().all(Option::is_none), "{:?}", of(&id[1]));

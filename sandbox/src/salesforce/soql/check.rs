@@ -36,6 +36,8 @@ pub(in crate::salesforce) enum Check {
     NotEqual(Value),
     /// The value against this one has one of these orders.
     Order(Value, &'static [Ordering]),
+    /// The same of ids, in which capitals and small letters are different digits.
+    IdOrder(String, &'static [Ordering]),
     /// Small letters with the signs of `LIKE`.
     Like(Vec<Sign>),
     In(HashSet<String>, bool),
@@ -100,6 +102,7 @@ impl Check {
             Self::Equal(right) => !value.is_null() && value.order(right).is_eq(),
             Self::NotEqual(right) => value.is_null() || value.order(right).is_ne(),
             Self::Order(right, orders) => !value.is_null() && orders.contains(&value.order(right)),
+            Self::IdOrder(right, orders) => value.as_text().is_some_and(|id| orders.contains(&id.cmp(right.as_str()))),
             Self::Like(pattern) => value.as_text().is_some_and(|text| is_like(text, pattern)),
             Self::In(keys, negated) => key(value).is_some_and(|key| keys.contains(&key)) != *negated,
             Self::Includes(sets, negated) => {
@@ -191,13 +194,17 @@ fn compare(scope: &Scope<'_>, name: &Name, operator: Operator, literal: &Literal
     if is_ordered && (value.is_null() || matches!(field.kind, Kind::Boolean | Kind::MultiPicklist { .. })) {
         return Err(Error::new("INVALID_FIELD", format!("invalid operator on {} field", field.type_name())));
     }
+    let order = |value: Value, orders: &'static [Ordering]| match (&field.kind, value.as_text()) {
+        (Kind::Id | Kind::Reference { .. }, Some(id)) => Check::IdOrder(id.to_owned(), orders),
+        _ => Check::Order(value, orders),
+    };
     Ok(match operator {
         Operator::Equal => Check::Equal(value),
         Operator::NotEqual => Check::NotEqual(value),
-        Operator::Less => Check::Order(value, &[Less]),
-        Operator::LessOrEqual => Check::Order(value, &[Less, Equal]),
-        Operator::Greater => Check::Order(value, &[Greater]),
-        Operator::GreaterOrEqual => Check::Order(value, &[Greater, Equal]),
+        Operator::Less => order(value, &[Less]),
+        Operator::LessOrEqual => order(value, &[Less, Equal]),
+        Operator::Greater => order(value, &[Greater]),
+        Operator::GreaterOrEqual => order(value, &[Greater, Equal]),
         Operator::Like => return Err(wrong_type(field)),
     })
 }

@@ -1,0 +1,161 @@
+//! Salesforce, by its REST API, sObject Collections and Bulk API 2.0.
+//!
+//! ```text
+//!   account   what the configuration says      login    four flows, one token       session  one request
+//!   describe  objects, fields, paths           query    Read ─▶ SOQL; soql renders the filter
+//!   read      pages of REST or of a job        page     bytes ─▶ texts, which records makes Arrow
+//!   fetch     count, parts, records by keys    deleted  the log of deletions
+//!   write     collections, bulk jobs           job      what all jobs have in common
+//!   quota     the share of the day's requests  error    codes and what now
+//! ```
+//!
+//! Fields of related records are fields with a path for a name, such as `Account.AccountNumber`. A lookup that may lead to
+//! several objects has a companion, `OwnerId_type`, which says to which.
+
+mod account;
+mod deleted;
+mod describe;
+mod error;
+mod fetch;
+mod field;
+mod job;
+mod jwt;
+mod login;
+mod page;
+mod query;
+mod quota;
+mod read;
+mod session;
+mod soql;
+mod steps;
+mod write;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use engine::failure::Failure;
+use engine::outside::crm::{
+    Allowance, Batch, Crm, Cursor, DeletedPage, Object, ObjectField, ObjectName, Outcome, Page, Payload, Query, Range,
+    Read, ReadDeleted, Step, System, Write, WritePlan,
+};
+use engine::reject::Reject;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+
+pub use account::{BulkLimits, LoginFlow, SalesforceAccount};
+
+use session::Session;
+
+use crate::secret::Vault;
+
+/// What is known of every organisation.
+///
+/// `getUpdated` is no feed in the sense of [`System::change_feed`]: it tells ids by the minute and not from a place on, and
+/// each record must be read again. The automatic index does the same by one query; deletions come by `deleted`.
+pub static SYSTEM: System = System {
+    name: "Salesforce",
+    index_fields: &["LastModifiedDate", "SystemModstamp"],
+    client_ids: false,
+    query_all: Some("IsDeleted"),
+    change_feed: false,
+};
+
+/// One Salesforce organisation.
+#[derive(Debug, Clone)]
+pub struct Salesforce {
+    session: Arc<Session>,
+}
+
+impl Salesforce {
+    /// An account of this name; nothing is sent yet.
+    ///
+    /// `vault` is the encrypted store, for secrets that are in it and for a refresh token that is replaced.
+    ///
+    /// # Errors
+    /// `Class::Config` where an address is missing, malformed or not encrypted, where what the login needs is missing or
+    /// cannot be found, or where a secret stands in the configuration of an account that is not on a loopback address.
+    pub fn new(name: &str, account: SalesforceAccount, vault: &Arc<dyn Vault>) -> Result<Self, Failure> {
+        Ok(Self { session: Arc::new(Session::new(name, account, vault)?) })
+    }
+}
+
+#[async_trait]
+impl Crm for Salesforce {
+    fn system(&self) -> &'static System {
+        &SYSTEM
+    }
+
+    async fn now(&self) -> Result<Timestamp, Failure> {
+        steps::now(&self.session).await
+    }
+
+    async fn objects(&self) -> Result<Vec<ObjectName>, Failure> {
+        describe::objects(&self.session).await
+    }
+
+    async fn describe(&self, object: &str) -> Result<Object, Failure> {
+        describe::describe(&self.session, object).await
+    }
+
+    async fn describe_path(&self, object: &Object, path: &str) -> Result<ObjectField, Failure> {
+        describe::describe_path(&self.session, object, path).await
+    }
+
+    fn query(&self, read: &Read) -> Result<Query, Failure> {
+        query::Plan::new(&self.session, read).map(query::Plan::into_query)
+    }
+
+    async fn count(&self, read: &Read) -> Result<Option<u64>, Failure> {
+        fetch::count(&self.session, read).await.map(Some)
+    }
+
+    async fn ranges(&self, read: &Read, at_most: usize) -> Result<Vec<Range>, Failure> {
+        fetch::ranges(&self.session, read, at_most).await
+    }
+
+    fn read(&self, read: Arc<Read>, from: Option<Cursor>) -> BoxStream<'static, Result<Page, Failure>> {
+        read::pages(self.session.clone(), read, from)
+    }
+
+    async fn fetch(&self, read: &Read, key: &str, values: &[String]) -> Result<Page, Failure> {
+        fetch::fetch(&self.session, read, key, values).await
+    }
+
+    fn key(&self, object: &Object, field: &str, value: &str) -> Result<String, String> {
+        field::key(object, field, value)
+    }
+
+    fn deleted(
+        &self,
+        read: Arc<ReadDeleted>,
+        from: Option<Cursor>,
+    ) -> BoxStream<'static, Result<DeletedPage, Failure>> {
+        deleted::pages(self.session.clone(), read, from)
+    }
+
+    fn write_plan(&self, write: &Write, records: u64) -> Result<WritePlan, Failure> {
+        write::plan(&self.session, write, records)
+    }
+
+    fn encode(
+        &self,
+        write: &Write,
+        plan: &WritePlan,
+        records: &RecordBatch,
+    ) -> Result<Vec<Result<Payload, Reject>>, Failure> {
+        write::encode(write, plan, records)
+    }
+
+    async fn send(&self, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
+        write::send(&self.session, batch).await
+    }
+
+    async fn limits(&self) -> Result<Vec<Allowance>, Failure> {
+        steps::limits(&self.session).await
+    }
+
+    async fn test(&self) -> Vec<Step> {
+        steps::test(&self.session).await
+    }
+}

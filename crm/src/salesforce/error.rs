@@ -1,0 +1,182 @@
+//! What an answer of Salesforce means: its error code first, then the status.
+
+use engine::failure::{Class, Failure};
+use engine::reject::Reject;
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use crate::http::{Refusal, Reply};
+
+/// The longest part of the system's own message that is kept, in characters.
+const MESSAGE_CHARS_MAX: usize = 600;
+
+/// The session has ended.
+pub(super) const SESSION: &str = "INVALID_SESSION_ID";
+/// Too many requests: of the day, or long ones at the same time.
+pub(super) const REQUESTS: &str = "REQUEST_LIMIT_EXCEEDED";
+/// The place in a list of pages is no longer known.
+pub(super) const LOCATOR: &str = "INVALID_QUERY_LOCATOR";
+/// Another transaction holds the record.
+pub(super) const LOCKED: &str = "UNABLE_TO_LOCK_ROW";
+
+/// `[{"message":"…","errorCode":"…","fields":["Email"]}]`; of composite answers and results `statusCode`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Said {
+    #[serde(alias = "statusCode", alias = "exceptionCode", alias = "error")]
+    pub(super) error_code: String,
+    #[serde(alias = "exceptionMessage", alias = "error_description")]
+    pub(super) message: String,
+    pub(super) fields: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Body {
+    Many(Vec<Said>),
+    One(Said),
+}
+
+/// What this answer means; `Ok` for success.
+///
+/// `what` says what was asked for, such as "reading Contact".
+pub(super) fn judge(account: &str, what: &str, reply: &Reply) -> Result<(), Refusal> {
+    let status = reply.status;
+    if status.is_success() {
+        return Ok(());
+    }
+    if status.is_redirection() {
+        let message = format!("{account}: {what}: answered {status}");
+        return Err(Failure::new(Class::Config, message)
+            .help("write the address that the organisation answers at itself into `url`; redirects are not followed")
+            .into());
+    }
+    let said = match serde_json::from_slice::<Body>(&reply.body) {
+        Ok(Body::Many(all)) => all.into_iter().next().unwrap_or_default(),
+        Ok(Body::One(one)) => one,
+        Err(_) => Said::default(),
+    };
+    let code = said.error_code.as_str();
+    let crowded = code == REQUESTS && said.message.to_ascii_lowercase().contains("concurrent");
+    let text = match said.message.is_empty() {
+        false => clip(&said.message),
+        true if reply.body.is_empty() => format!("answered {status}"),
+        true => format!("answered {status}: {}", reply.excerpt()),
+    };
+    let mut failure = Failure::new(classify(code, status), format!("{account}: {what}: {text}"));
+    failure.code = Some(if code.is_empty() { status.as_u16().to_string() } else { code.to_owned() });
+    failure.help = help(code, status).map(str::to_owned);
+    Err(Refusal { failure, status: Some(status), crowded, doubtful: false })
+}
+
+fn classify(code: &str, status: StatusCode) -> Class {
+    match code {
+        SESSION => Class::Auth,
+        REQUESTS | "LIMIT_EXCEEDED" | "EXCEEDED_QUOTA" => Class::Quota,
+        LOCATOR | "INVALID_REPLICATION_DATE" => Class::CursorLost,
+        "EXCEEDED_ID_LIMIT" => Class::Limit,
+        _ if is_transient(code) => Class::Transient,
+        _ => match status.as_u16() {
+            401 => Class::Auth,
+            429 => Class::Quota,
+            414 | 431 => Class::Limit,
+            406 | 408 | 420 | 500.. => Class::Transient,
+            _ => Class::Config,
+        },
+    }
+}
+
+/// Whether the same may succeed a moment later, of requests and of records.
+pub(super) fn is_transient(code: &str) -> bool {
+    matches!(code, LOCKED | "SERVER_UNAVAILABLE" | "QUERY_TIMEOUT" | "REQUEST_RUNNING_TOO_LONG")
+}
+
+fn help(code: &str, status: StatusCode) -> Option<&'static str> {
+    Some(match code {
+        SESSION => "the organisation does not accept the session: check that the user is active and may use the API",
+        REQUESTS | "LIMIT_EXCEEDED" | "EXCEEDED_QUOTA" => {
+            "the organisation's allowance is used up (Setup, Company Information, API Requests); it comes back within 24 \
+             hours"
+        }
+        LOCATOR => "restart the activity to read from the beginning",
+        "INVALID_TYPE" => {
+            "check the object's name, and that a permission set lets the integration user read it; names of own objects \
+             end with __c"
+        }
+        "INVALID_FIELD" | "INVALID_FIELD_FOR_INSERT_UPDATE" => {
+            "check the field's name, and that field-level security lets the integration user use it (permission set)"
+        }
+        "INSUFFICIENT_ACCESS_OR_READONLY" | "INSUFFICIENT_ACCESS" => {
+            "give the integration user the object's permission by a permission set"
+        }
+        "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED" => {
+            "the edition or the user's profile has no API: tick API Enabled in a permission set"
+        }
+        "FUNCTIONALITY_NOT_ENABLED" => "the organisation has not switched this on, or the user lacks the permission",
+        "MALFORMED_QUERY" => "this is a fault of Campanile; please report it with the query that `explain` shows",
+        "TXN_SECURITY_METERING_ERROR" => "a transaction security policy of the organisation stops this user",
+        _ => match status.as_u16() {
+            401 | 403 => "give the integration user API Enabled and the object's permissions by a permission set",
+            414 | 431 => "read fewer fields, or shorten the filter",
+            _ => return None,
+        },
+    })
+}
+
+/// Why a record was refused.
+pub(super) fn reject(said: &Said) -> Reject {
+    let code = if said.error_code.is_empty() { "UNKNOWN_EXCEPTION" } else { &said.error_code };
+    let mut reject = Reject::new(code, clip(&said.message));
+    reject.field = said.fields.first().cloned();
+    reject.help = row_help(code).map(str::to_owned);
+    reject
+}
+
+/// What now, of a refused record.
+fn row_help(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "REQUIRED_FIELD_MISSING" => "fill the field in, or map it: Salesforce takes no record without it",
+        "INVALID_EMAIL_ADDRESS" => "correct the address where it comes from",
+        "STRING_TOO_LONG" => "shorten the value: the field takes fewer characters",
+        "DUPLICATE_VALUE" => "another record has this value in a field that must be unique; the message names it",
+        "DUPLICATES_DETECTED" => {
+            "a duplicate rule holds it back: merge the two, or set \"duplicateRules\": \"ignore\" if they may stand side by \
+             side"
+        }
+        "DUPLICATE_EXTERNAL_ID" => {
+            "several records have this external id: merge them, and make the field Unique in Object Manager"
+        }
+        "FIELD_CUSTOM_VALIDATION_EXCEPTION" => "a validation rule of the organisation refuses it; its message says why",
+        "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST" => "use a value of the picklist, or add this one in Object Manager",
+        "MALFORMED_ID" => "an id has 15 or 18 letters and digits and begins with its object's prefix",
+        "INVALID_CROSS_REFERENCE_KEY" | "INVALID_ID_FIELD" => {
+            "there is no record with this id, or it is of another object; it may have been deleted or merged"
+        }
+        "ENTITY_IS_DELETED" => "the record is in the recycle bin: restore it, or leave it out",
+        "NOT_FOUND" => "no record has this key; \"operation\": \"upsert\" would make one",
+        "INSUFFICIENT_ACCESS_OR_READONLY" | "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY" => {
+            "the integration user may not do this to this record: check sharing and permission sets"
+        }
+        "INVALID_FIELD_FOR_INSERT_UPDATE" => "the field may not be written: leave it out of the mapping",
+        "FIELD_INTEGRITY_EXCEPTION" | "NUMBER_OUTSIDE_VALID_RANGE" => {
+            "correct the value; the message says what is allowed"
+        }
+        "INVALID_TYPE_ON_FIELD_IN_RECORD" | "JSON_PARSER_ERROR" => "the value is of another type than the field",
+        "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY" => {
+            "a trigger or flow of the organisation failed; its message says where"
+        }
+        "DELETE_FAILED" => "other records need this one; delete or change them first",
+        LOCKED => "other programs kept changing the same or a parent record: send it again later",
+        "UNPROCESSED" => "send it again",
+        _ => return None,
+    })
+}
+
+pub(super) fn clip(message: &str) -> String {
+    let mut text: String =
+        message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_CHARS_MAX).collect();
+    if text.len() < message.len() {
+        text.push('…');
+    }
+    text.trim_end_matches('.').to_owned()
+}

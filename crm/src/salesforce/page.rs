@@ -1,0 +1,235 @@
+//! A page of records, in JSON or CSV: from its bytes to texts, which [`crate::records`] makes Arrow.
+//!
+//! An empty text is null: Salesforce stores none, and its CSV cannot tell the two apart.
+
+use std::collections::{BTreeMap, HashMap};
+
+use arrow::array::{Array, StringArray, StringBuilder};
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, SortField};
+use engine::outside::crm::{FieldKind, Read};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::field;
+use super::query::{Plan, VERSION};
+use crate::records::{Layout, Part, ROWS_MAX, Texts};
+use crate::values::Unfit;
+
+/// Decodes pages of one reading.
+#[derive(Debug)]
+pub(super) struct PageDecoder {
+    layout: Layout,
+    /// What is selected, by its path.
+    wire: Vec<Wire>,
+    id: usize,
+    version: Option<usize>,
+    /// A page that has more becomes several parts.
+    rows_max: usize,
+}
+
+#[derive(Debug)]
+struct Wire {
+    path: String,
+    steps: Vec<String>,
+    /// Whether a value that is no single one is kept as JSON: types that we do not know.
+    is_json: bool,
+}
+
+/// What a page held.
+pub(super) struct Decoded {
+    pub(super) parts: Vec<Part>,
+    /// Records of all parts, those that do not fit among them.
+    pub(super) rows: usize,
+    /// The id of the last one.
+    pub(super) last: Option<String>,
+    /// Where the next page is, in JSON.
+    pub(super) next: Option<String>,
+    /// How many records the whole query has.
+    pub(super) total: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    #[serde(default)]
+    total_size: u64,
+    #[serde(borrow)]
+    records: Vec<&'a RawValue>,
+    next_records_url: Option<String>,
+}
+
+impl PageDecoder {
+    pub(super) fn new(read: &Read, plan: &Plan, records_per_page: u32) -> Self {
+        let place = |path: &str| plan.select.iter().position(|known| known == path);
+        let mut columns = Vec::with_capacity(read.fields.len());
+        let mut json = vec![false; plan.select.len()];
+        for wanted in &read.fields {
+            let path = field::path(&wanted.field).unwrap_or_default();
+            // `Plan` has refused what is not selected.
+            let place = place(&path).unwrap_or_default();
+            json[place] |= wanted.field.kind == FieldKind::Text;
+            columns.push((place, wanted.column()));
+        }
+        let wire = plan.select.iter().zip(json).map(|(path, is_json)| Wire {
+            path: path.clone(),
+            steps: path.split('.').map(str::to_owned).collect(),
+            is_json,
+        });
+        Self {
+            layout: Layout::new(columns),
+            wire: wire.collect(),
+            id: place(&plan.id).unwrap_or_default(),
+            version: place(VERSION),
+            rows_max: (records_per_page.max(1) as usize).min(ROWS_MAX),
+        }
+    }
+
+    /// A page of a query.
+    ///
+    /// # Errors
+    /// Why the bytes are no page, such as being cut. A record that does not fit is no error.
+    pub(super) fn json(&self, body: &[u8]) -> Result<Decoded, String> {
+        let Envelope { total_size, records, next_records_url } =
+            serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let decoded = self.decoded(self.texts(&records))?;
+        Ok(Decoded { next: next_records_url, total: total_size, ..decoded })
+    }
+
+    /// A list of records, in which those that are not there are null.
+    pub(super) fn list(&self, body: &[u8]) -> Result<Decoded, String> {
+        let records: Vec<Option<&RawValue>> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let records: Vec<&RawValue> = records.into_iter().flatten().filter(|raw| raw.get() != "null").collect();
+        self.decoded(self.texts(&records))
+    }
+
+    fn texts(&self, records: &[&RawValue]) -> Texts {
+        let mut builders: Vec<StringBuilder> = self.wire.iter().map(|_| StringBuilder::new()).collect();
+        let mut unfit = Vec::new();
+        let columns: Vec<(usize, &[String])> =
+            self.wire.iter().enumerate().map(|(place, wire)| (place, wire.steps.as_slice())).collect();
+        let mut row_of: Vec<Option<&RawValue>> = vec![None; self.wire.len()];
+        for (row, record) in records.iter().enumerate() {
+            row_of.fill(None);
+            if !spread(record, &columns, &mut row_of) {
+                unfit.push((self.id, Unfit { row, message: "the record is not a JSON object".to_owned() }));
+            }
+            for (place, (builder, raw)) in builders.iter_mut().zip(&row_of).enumerate() {
+                match raw.map_or(Ok(None), |raw| text(raw, self.wire[place].is_json)) {
+                    Ok(text) => builder.append_option(text.filter(|text| !text.is_empty())),
+                    Err(message) => {
+                        builder.append_null();
+                        unfit.push((place, Unfit { row, message }));
+                    }
+                }
+            }
+        }
+        Texts { columns: builders.iter_mut().map(StringBuilder::finish).collect(), rows: records.len(), unfit }
+    }
+
+    /// A page of a bulk job's result.
+    ///
+    /// # Errors
+    /// Why the bytes are no CSV with the columns that were asked for.
+    pub(super) fn csv(&self, body: &[u8]) -> Result<Decoded, String> {
+        // Some results hold zero bytes, which no text has.
+        let clean;
+        let body = match memchr::memchr(0, body) {
+            Some(_) => {
+                clean = body.iter().copied().filter(|byte| *byte != 0).collect::<Vec<_>>();
+                clean.as_slice()
+            }
+            None => body,
+        };
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
+        let header = reader.byte_headers().map_err(|error| error.to_string())?.clone();
+        let mut places = Vec::with_capacity(self.wire.len());
+        for wire in &self.wire {
+            let is_it = |name: &[u8]| name.eq_ignore_ascii_case(wire.path.as_bytes());
+            places.push(header.iter().position(is_it).ok_or_else(|| format!("the column {} is missing", wire.path))?);
+        }
+        let mut builders: Vec<StringBuilder> = self.wire.iter().map(|_| StringBuilder::new()).collect();
+        let (mut unfit, mut rows, mut record) = (Vec::new(), 0, csv::ByteRecord::new());
+        while reader.read_byte_record(&mut record).map_err(|error| error.to_string())? {
+            if record.len() != header.len() {
+                return Err(format!("line {} has {} values, not {}", rows + 2, record.len(), header.len()));
+            }
+            for (place, (builder, column)) in builders.iter_mut().zip(&places).enumerate() {
+                match std::str::from_utf8(&record[*column]) {
+                    Ok(text) => builder.append_option(Some(text).filter(|text| !text.is_empty())),
+                    Err(_) => {
+                        builder.append_null();
+                        unfit.push((place, Unfit { row: rows, message: "the text is not Unicode".to_owned() }));
+                    }
+                }
+            }
+            rows += 1;
+        }
+        let columns = builders.iter_mut().map(StringBuilder::finish).collect();
+        self.decoded(Texts { columns, rows, unfit })
+    }
+
+    fn decoded(&self, texts: Texts) -> Result<Decoded, String> {
+        let changed = self.version.map(|place| &texts.columns[place]);
+        let mut parts = self.layout.parts(&texts, changed, self.rows_max).map_err(|error| error.to_string())?;
+        for part in &mut parts {
+            part.versions = versions(part).map_err(|error| error.to_string())?;
+        }
+        let ids = &texts.columns[self.id];
+        let last = (!ids.is_empty() && ids.is_valid(ids.len() - 1)).then(|| ids.value(ids.len() - 1).to_owned());
+        Ok(Decoded { parts, rows: texts.rows, last, next: None, total: 0 })
+    }
+}
+
+/// The second of the last change, and what the record holds: two changes within a second differ by that. Of values and
+/// not of texts, since JSON and CSV write the same instant differently.
+fn versions(part: &Part) -> Result<Option<StringArray>, ArrowError> {
+    let Some(changed) = &part.versions else { return Ok(None) };
+    let batch = &part.records;
+    let columns = batch.schema_ref().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let rows = match batch.num_columns() {
+        0 => None,
+        _ => Some(RowConverter::new(columns)?.convert_columns(batch.columns())?),
+    };
+    let mut versions = StringBuilder::with_capacity(changed.len(), changed.len() * 40);
+    for (row, at) in changed.iter().enumerate() {
+        let hash = rows.as_ref().map(|rows| blake3::hash(rows.row(row).as_ref()).to_hex());
+        let at = at.map(|at| at.trim_end_matches("+0000").trim_end_matches('Z'));
+        versions.append_value(format!("{}-{}", at.unwrap_or_default(), hash.as_ref().map_or("", |hash| &hash[..16])));
+    }
+    Ok(Some(versions.finish()))
+}
+
+/// Finds the values of these paths in a record; `false` where it is none.
+fn spread<'a>(record: &'a RawValue, columns: &[(usize, &[String])], row: &mut [Option<&'a RawValue>]) -> bool {
+    let Ok(values) = serde_json::from_str::<HashMap<String, &'a RawValue>>(record.get()) else { return false };
+    let mut deeper: BTreeMap<&str, Vec<(usize, &[String])>> = BTreeMap::new();
+    for (place, steps) in columns {
+        match steps {
+            [name] => row[*place] = values.get(name).copied(),
+            [first, rest @ ..] => deeper.entry(first).or_default().push((*place, rest)),
+            [] => {}
+        }
+    }
+    for (first, columns) in deeper {
+        // A record that leads to no other one has null there.
+        if let Some(related) = values.get(first).filter(|raw| raw.get() != "null") {
+            spread(related, &columns, row);
+        }
+    }
+    true
+}
+
+/// The text of a single value: a string without quotes, a number as it is written, none for null.
+fn text(raw: &RawValue, is_json: bool) -> Result<Option<String>, String> {
+    let written = raw.get();
+    match written.as_bytes().first() {
+        Some(b'n') => Ok(None),
+        Some(b'"') => match serde_json::from_str(written) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err("the text is not Unicode".to_owned()),
+        },
+        Some(b'{' | b'[') if !is_json => Err("a structure stands where a single value should be".to_owned()),
+        _ => Ok(Some(written.to_owned())),
+    }
+}

@@ -1,0 +1,368 @@
+//! Reads pages, by REST or by a bulk job; the next page is fetched while this one is worked on.
+//!
+//! ```text
+//!   begin ── few records, or an order ──▶ pages of REST ──▶ end
+//!     └───── many ──▶ a job, whose id is in the cursor ── done ──▶ pages of its result ──▶ end
+//! ```
+//!
+//! A locator of REST that is lost costs nothing where the order is that of ids: the reading begins anew after the last
+//! one. A job's result can be read for seven days.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use engine::failure::{Class, Failure};
+use engine::outside::crm::{CURSOR_BYTES_MAX, Cursor, Page, Read};
+use futures::stream::{self, BoxStream, StreamExt};
+use reqwest::header::{ACCEPT, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+
+use super::error::LOCATOR;
+use super::job;
+use super::page::{Decoded, PageDecoder};
+use super::query::Plan;
+use super::session::{Ask, CSV, Session};
+use crate::http::{Refusal, Reply};
+use crate::records::Part;
+
+/// Records of a page of REST: what Salesforce takes.
+const BATCH: std::ops::RangeInclusive<u32> = 200..=2_000;
+
+/// A place in a reading.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Place {
+    /// The first page, of the records after this id.
+    Begin {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// A further page of REST. Should it be lost, the reading begins after this id.
+    Next {
+        url: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// A page of a bulk job's result; without a locator the first, once the job is done.
+    Job {
+        job: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        locator: Option<String>,
+    },
+}
+
+/// What a cursor holds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Position {
+    /// Of the query.
+    query: String,
+    place: Place,
+    /// Parts of that page that were read before.
+    #[serde(default)]
+    parts: usize,
+}
+
+/// The pages of a reading, from the beginning or from a cursor.
+pub(super) fn pages(
+    session: Arc<Session>,
+    read: Arc<Read>,
+    from: Option<Cursor>,
+) -> BoxStream<'static, Result<Page, Failure>> {
+    let begin = Plan::new(&session, &read).and_then(|plan| {
+        let (place, skip) = match from {
+            None => (Place::Begin { after: None }, 0),
+            Some(cursor) => resume(&session, &plan, cursor)?,
+        };
+        let decoder = Arc::new(PageDecoder::new(&read, &plan, session.http.limits().records_per_page));
+        let source = Arc::new(Source { session, read, plan, decoder });
+        Ok(Reader { source, place: Some(place), skip, ahead: None, ready: VecDeque::new(), seen: HashSet::new() })
+    });
+    match begin {
+        Err(failure) => stream::once(async { Err(failure) }).boxed(),
+        Ok(reader) => stream::unfold(reader, |mut reader| async move {
+            let page = reader.next().await.transpose()?;
+            if page.is_err() {
+                reader.place = None;
+                reader.ready.clear();
+            }
+            Some((page, reader))
+        })
+        .boxed(),
+    }
+}
+
+fn resume(session: &Session, plan: &Plan, cursor: Cursor) -> Result<(Place, usize), Failure> {
+    let lost = |why: &str| {
+        let message = format!("{}: reading {}: the place kept from before {why}", session.account(), plan.object);
+        Failure::new(Class::CursorLost, message).help("restart the activity to read from the beginning")
+    };
+    let position: Position = serde_json::from_value(cursor.0).map_err(|_| lost("is not understood"))?;
+    if position.query != plan.hash {
+        return Err(lost("belongs to another account, object or query"));
+    }
+    Ok((position.place, position.parts))
+}
+
+/// What is read, and by whom.
+struct Source {
+    session: Arc<Session>,
+    read: Arc<Read>,
+    plan: Plan,
+    decoder: Arc<PageDecoder>,
+}
+
+struct Reader {
+    source: Arc<Source>,
+    /// The page that comes next; none after the last.
+    place: Option<Place>,
+    /// Parts of that page that were read before.
+    skip: usize,
+    ahead: Option<Ahead>,
+    ready: VecDeque<Page>,
+    /// Pages that were asked for, by a hash.
+    seen: HashSet<u64>,
+}
+
+/// A page that is on its way; it is given up with the reading.
+struct Ahead {
+    place: Place,
+    fetching: JoinHandle<Result<Fetched, Failure>>,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.fetching.abort();
+    }
+}
+
+/// What came for a place.
+enum Fetched {
+    /// Records, and where it goes on.
+    Page { decoded: Decoded, next: Option<Place> },
+    /// Nothing yet: it goes on there.
+    Instead(Place),
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<Option<Page>, Failure> {
+        loop {
+            if let Some(page) = self.ready.pop_front() {
+                return Ok(Some(page));
+            }
+            let Some(place) = self.place.take() else { return Ok(None) };
+            match self.fetch(&place).await? {
+                Fetched::Instead(next) => {
+                    // A job is remembered before anything is read of it.
+                    let is_news = matches!(&next, Place::Job { .. });
+                    let cursor = self.source.cursor(&next, 0)?;
+                    self.place = Some(next);
+                    if is_news {
+                        return Ok(Some(self.source.nothing(Some(cursor))));
+                    }
+                }
+                Fetched::Page { decoded, next } => self.take(&place, decoded.parts, next)?,
+            }
+        }
+    }
+
+    async fn fetch(&mut self, place: &Place) -> Result<Fetched, Failure> {
+        match self.ahead.take() {
+            Some(mut ahead) if ahead.place == *place => match (&mut ahead.fetching).await {
+                Ok(fetched) => fetched,
+                Err(error) => Err(Failure::internal(format!("fetching a page: {error}"))),
+            },
+            _ => self.source.fetch(place).await,
+        }
+    }
+
+    /// Keeps a page's parts, and lets the next page be fetched.
+    fn take(&mut self, place: &Place, parts: Vec<Part>, next: Option<Place>) -> Result<(), Failure> {
+        let last = parts.len().saturating_sub(1);
+        for (number, part) in parts.into_iter().enumerate().skip(std::mem::take(&mut self.skip)) {
+            let cursor = match &next {
+                _ if number < last => Some(self.source.cursor(place, number + 1)?),
+                Some(next) => Some(self.source.cursor(next, 0)?),
+                None => None,
+            };
+            self.ready.push_back(Page {
+                records: part.records,
+                versions: part.versions,
+                rejects: part.misfits,
+                deleted: Vec::new(),
+                next: cursor,
+                feed: None,
+            });
+        }
+        if let Some(place) = &next {
+            let mut hasher = DefaultHasher::new();
+            place.hash(&mut hasher);
+            if !self.seen.insert(hasher.finish()) {
+                let (account, object) = (self.source.session.account(), &self.source.plan.object);
+                let message = format!("{account}: reading {object}: the CRM's pages lead in a circle");
+                return Err(Failure::new(Class::Config, message).help("restart the activity"));
+            }
+            let (source, place) = (self.source.clone(), place.clone());
+            let fetched = place.clone();
+            let fetching = tokio::spawn(async move { source.fetch(&fetched).await });
+            self.ahead = Some(Ahead { place, fetching });
+        }
+        self.place = next;
+        Ok(())
+    }
+}
+
+impl Source {
+    fn cursor(&self, place: &Place, parts: usize) -> Result<Cursor, Failure> {
+        let position = Position { query: self.plan.hash.clone(), place: place.clone(), parts };
+        let value = serde_json::to_value(position).map_err(|error| Failure::internal(error.to_string()))?;
+        let bytes = value.to_string().len();
+        if bytes > CURSOR_BYTES_MAX {
+            let message = format!(
+                "{}: the link to the next page has {bytes} bytes, {CURSOR_BYTES_MAX} are kept",
+                self.session.account()
+            );
+            return Err(Failure::new(Class::Limit, message));
+        }
+        Ok(Cursor(value))
+    }
+
+    /// A page without records.
+    fn nothing(&self, next: Option<Cursor>) -> Page {
+        let records = arrow::array::RecordBatch::new_empty(self.read.schema());
+        Page { records, versions: None, rejects: Vec::new(), deleted: Vec::new(), next, feed: None }
+    }
+
+    async fn fetch(&self, place: &Place) -> Result<Fetched, Failure> {
+        match place {
+            Place::Begin { after } => self.begin(after.as_deref()).await,
+            Place::Next { url, after } => match self.page(Ask::get(url.as_str())).await {
+                Err(failure) if failure.code.as_deref() == Some(LOCATOR) && self.plan.is_by_id => {
+                    tracing::warn!(account = self.session.account(), %failure, "the reading begins anew after the last id");
+                    Ok(Fetched::Instead(Place::Begin { after: after.clone() }))
+                }
+                other => other.map(|decoded| self.fetched(decoded, after.as_deref())),
+            },
+            Place::Job { job, locator } => self.result(job, locator.as_deref()).await,
+        }
+    }
+
+    /// The first page; of many records a job in its place.
+    async fn begin(&self, after: Option<&str>) -> Result<Fetched, Failure> {
+        let may_be_bulk = after.is_none() && self.plan.is_by_id;
+        if may_be_bulk && self.plan.is_too_long() {
+            return Ok(Fetched::Instead(self.job().await?));
+        }
+        let decoded = self.page(Ask::get(self.plan.address(&self.plan.soql(after)))).await?;
+        if may_be_bulk && decoded.next.is_some() && decoded.total > u64::from(self.session.bulk.from) {
+            match self.job().await {
+                Ok(job) => return Ok(Fetched::Instead(job)),
+                // Some objects are not for the Bulk API.
+                Err(failure) if job::is_unsupported(&failure) => {
+                    tracing::info!(account = self.session.account(), %failure, "reading by REST instead");
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(self.fetched(decoded, after))
+    }
+
+    fn fetched(&self, decoded: Decoded, after: Option<&str>) -> Fetched {
+        let after = decoded.last.clone().or_else(|| after.map(str::to_owned)).filter(|_| self.plan.is_by_id);
+        let next = decoded.next.clone().map(|url| Place::Next { url, after });
+        Fetched::Page { decoded, next }
+    }
+
+    /// A page of REST.
+    async fn page(&self, ask: Ask) -> Result<Decoded, Failure> {
+        let what = format!("reading {}", self.plan.object);
+        let size = self.session.http.limits().records_per_page.clamp(*BATCH.start(), *BATCH.end());
+        let options = HeaderValue::try_from(format!("batchSize={size}"));
+        let options = options.map_err(|error| Failure::internal(error.to_string()))?;
+        let ask = ask.header(HeaderName::from_static("sforce-query-options"), options);
+        let is_json = |reply: &Reply| self.session.require_json(&what, reply);
+        let reply = self.session.send(&ask, &what, &is_json).await?;
+        let decoded = self.decode(&reply, |decoder, body| decoder.json(body)).await?;
+        decoded.map_err(|reason| self.no_page(&what, &reply, &reason))
+    }
+
+    async fn decode(
+        &self,
+        reply: &Reply,
+        how: fn(&PageDecoder, &[u8]) -> Result<Decoded, String>,
+    ) -> Result<Result<Decoded, String>, Failure> {
+        let (decoder, body) = (self.decoder.clone(), reply.body.clone());
+        let decoding = tokio::task::spawn_blocking(move || how(&decoder, &body));
+        decoding.await.map_err(|error| Failure::internal(format!("decoding a page: {error}")))
+    }
+
+    fn no_page(&self, what: &str, reply: &Reply, reason: &str) -> Failure {
+        let mut failure = self.session.no_sense(what, reply);
+        failure.message = format!("{} ({reason})", failure.message);
+        failure
+    }
+
+    /// A new job for the whole reading.
+    async fn job(&self) -> Result<Place, Failure> {
+        let job = job::query(&self.session, &self.plan.unordered(), self.plan.all).await?;
+        Ok(Place::Job { job, locator: None })
+    }
+
+    /// A page of a job's result.
+    async fn result(&self, job: &str, locator: Option<&str>) -> Result<Fetched, Failure> {
+        let what = format!("reading {} by job {job}", self.plan.object);
+        if locator.is_none() {
+            match job::finished(&self.session, &format!("jobs/query/{job}"), &what).await {
+                Err(failure) if job::is_gone(&failure) => return Ok(Fetched::Instead(self.job().await?)),
+                other => job::succeeded(self.session.account(), &what, &other?)?,
+            }
+        }
+        let most = self.session.bulk.records_per_page.max(1);
+        let from = locator.map(|locator| format!("&locator={locator}")).unwrap_or_default();
+        let ask = Ask::get(format!("jobs/query/{job}/results?maxRecords={most}{from}")).header(ACCEPT, CSV);
+        let mut attempts = 0;
+        let (decoded, reply) = loop {
+            let reply = match self.session.send(&ask, &what, &is_csv).await {
+                Err(failure) if job::is_gone(&failure) => return Err(self.lost(job, &failure)),
+                other => other?,
+            };
+            let reason = match self.decode(&reply, |decoder, body| decoder.csv(body)).await? {
+                Ok(decoded) if job::records(&reply).is_none_or(|records| records == decoded.rows) => {
+                    break (decoded, reply);
+                }
+                Ok(decoded) => format!("{} records, where the head says otherwise", decoded.rows),
+                Err(reason) => reason,
+            };
+            let failure = self.no_page(&what, &reply, &reason);
+            if attempts >= self.session.http.limits().retries {
+                return Err(failure);
+            }
+            tracing::warn!(account = self.session.account(), %failure, "asking for the page again");
+            tokio::time::sleep(self.session.http.limits().retry_wait_min.0 * 2_u32.pow(attempts.min(5))).await;
+            attempts += 1;
+        };
+        let next = job::locator(&reply).filter(|next| Some(next.as_str()) != locator);
+        let next = next.map(|locator| Place::Job { job: job.to_owned(), locator: Some(locator) });
+        Ok(Fetched::Page { decoded, next })
+    }
+
+    fn lost(&self, job: &str, failure: &Failure) -> Failure {
+        let account = self.session.account();
+        let message = format!("{account}: the result of job {job} is no longer there: {}", failure.message);
+        Failure::new(Class::CursorLost, message)
+            .help("Salesforce keeps results for seven days; restart the activity to read from the beginning")
+    }
+}
+
+/// A page of a proxy is no result.
+fn is_csv(reply: &Reply) -> Result<(), Refusal> {
+    match reply.media_type().as_str() {
+        "text/html" => {
+            let message = format!("the answer makes no sense: {}", reply.excerpt());
+            Err(Failure::new(Class::Transient, message).into())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,236 @@
+//! One request to Salesforce: its token, its share of the day's allowance, the answer's meaning.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::failure::{Class, Failure};
+use engine::outside::crm::Object;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use tokio::time::Instant;
+use url::Url;
+
+use super::account::{BulkLimits, SalesforceAccount};
+use super::error::{self, REQUESTS};
+use super::login::{Login, Token};
+use super::quota::{Limit, Quota};
+use crate::http::{Http, Refusal, Repeat, Reply, Request};
+use crate::secret::Vault;
+
+/// Beneath which everything lies to which a token goes.
+const SERVICES: &str = "/services/data/";
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(super) const CSV: HeaderValue = HeaderValue::from_static("text/csv");
+
+/// A login that works, or that will be tried with the first request.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) http: Http,
+    pub(super) login: Login,
+    /// The account's address.
+    pub(super) root: Url,
+    /// Such as `v67.0`.
+    pub(super) version: String,
+    pub(super) bulk: BulkLimits,
+    quota: Quota,
+    /// One request at a time asks whether the allowance has come back.
+    waiting: tokio::sync::Mutex<()>,
+    /// Objects that paths of related records have led to.
+    pub(super) related: tokio::sync::Mutex<BTreeMap<String, Arc<Object>>>,
+}
+
+/// A request, before it has a token.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    method: Method,
+    /// Beneath the version, such as `sobjects`; or from `/services/data/` on.
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+    repeat: Repeat,
+}
+
+impl Ask {
+    /// A `GET`; the path needs no further encoding.
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        let headers = HeaderMap::from_iter([(ACCEPT, JSON)]);
+        Self { method: Method::GET, path: path.into(), headers, body: Bytes::new(), repeat: Repeat::Always }
+    }
+
+    /// With a method and a body of JSON.
+    pub(super) fn json(method: Method, path: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self { method, body: body.into(), ..Self::get(path) }.header(CONTENT_TYPE, JSON)
+    }
+
+    /// With another method.
+    pub(super) fn method(self, method: Method) -> Self {
+        Self { method, ..self }
+    }
+
+    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    pub(super) fn repeat(self, repeat: Repeat) -> Self {
+        Self { repeat, ..self }
+    }
+}
+
+/// Accepts what `error::judge` accepts.
+pub(super) fn any(_: &Reply) -> Result<(), Refusal> {
+    Ok(())
+}
+
+impl Session {
+    pub(super) fn new(name: &str, account: SalesforceAccount, vault: &Arc<dyn Vault>) -> Result<Self, Failure> {
+        let (root, version) = (account.root(name)?, account.version(name)?);
+        let login = Login::new(account.credentials(name, &root, vault)?, root.clone());
+        let quota = Quota::new(account.quota_percent, account.quota_check, account.quota_wait_max);
+        let http = Http::new(name, account.limits, account.proxy.as_deref())?;
+        let (bulk, waiting, related) = (account.bulk, tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self { http, login, root, version, bulk, quota, waiting, related })
+    }
+
+    /// The account's name.
+    pub(super) fn account(&self) -> &str {
+        self.http.account()
+    }
+
+    /// The path of everything of this version.
+    pub(super) fn base(&self) -> String {
+        format!("{SERVICES}{}/", self.version)
+    }
+
+    /// Sends it; `what` says in messages what for. The token is renewed once where it is refused, in the midst of
+    /// anything; a spent allowance is waited for.
+    pub(super) async fn send(
+        &self,
+        ask: &Ask,
+        what: &str,
+        also: &(dyn Fn(&Reply) -> Result<(), Refusal> + Send + Sync),
+    ) -> Result<Reply, Failure> {
+        let begin = Instant::now();
+        loop {
+            self.await_quota(begin).await?;
+            match self.send_now(ask, what, also).await {
+                Err(refusal) if is_of_the_day(&refusal) => {
+                    self.quota.ran_out();
+                    if begin.elapsed() >= self.quota.wait_max.0 {
+                        return Err(refusal.failure);
+                    }
+                }
+                other => return other.map_err(|refusal| refusal.failure),
+            }
+        }
+    }
+
+    async fn send_now(
+        &self,
+        ask: &Ask,
+        what: &str,
+        also: &(dyn Fn(&Reply) -> Result<(), Refusal> + Send + Sync),
+    ) -> Result<Reply, Refusal> {
+        let judge = |reply: &Reply| {
+            self.quota.saw(&reply.headers);
+            error::judge(self.account(), what, reply).and_then(|()| also(reply))
+        };
+        let token = self.login.token(&self.http).await?;
+        let refusal = match self.http.send(&self.request(ask, &token)?, &judge).await {
+            Ok(reply) => return Ok(reply),
+            Err(refusal) => refusal,
+        };
+        if refusal.status != Some(StatusCode::UNAUTHORIZED) {
+            return Err(refusal);
+        }
+        let token = self.login.renew(&self.http, &token).await?;
+        self.http.send(&self.request(ask, &token)?, &judge).await
+    }
+
+    fn request(&self, ask: &Ask, token: &Token) -> Result<Request, Failure> {
+        let path = if ask.path.starts_with('/') { ask.path.clone() } else { format!("{}{}", self.base(), ask.path) };
+        let joined = token.instance.join(&path);
+        let url = joined.map_err(|error| Failure::internal(format!("{}: {path}: {error}", self.account())))?;
+        if url.origin() != token.instance.origin() || !url.path().starts_with(SERVICES) {
+            let place = url.host_str().unwrap_or_default().to_owned() + url.path();
+            return Err(Failure::new(
+                Class::Config,
+                format!("{}: the CRM points to {place}, where the token must not go", self.account()),
+            ));
+        }
+        let mut headers = ask.headers.clone();
+        headers.insert(AUTHORIZATION, token.header.clone());
+        Ok(Request { method: ask.method.clone(), url, headers, body: ask.body.clone(), repeat: ask.repeat })
+    }
+
+    /// Waits while the share of the day's requests is used up.
+    async fn await_quota(&self, begin: Instant) -> Result<(), Failure> {
+        while self.quota.is_spent() {
+            let _one = self.waiting.lock().await;
+            if !self.quota.is_spent() {
+                break;
+            }
+            if begin.elapsed() >= self.quota.wait_max.0 {
+                return Err(self.quota.failure(self.account()));
+            }
+            let (account, wait) = (self.account(), self.quota.check.0);
+            tracing::warn!(account, wait_s = wait.as_secs(), "the day's requests are used up; waiting");
+            tokio::time::sleep(wait).await;
+            match self.send_now(&Ask::get("limits"), "asking for the limits", &any).await {
+                Err(refusal) if is_of_the_day(&refusal) => {}
+                other => other.map(|_| ()).map_err(|refusal| refusal.failure)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends it and reads a small JSON answer.
+    pub(super) async fn json<T: DeserializeOwned>(&self, ask: &Ask, what: &str) -> Result<T, Failure> {
+        let is_json = |reply: &Reply| self.require_json(what, reply);
+        let reply = self.send(ask, what, &is_json).await?;
+        self.parse(what, &reply)
+    }
+
+    /// Reads a small JSON answer.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, what: &str) -> Result<T, Failure> {
+        self.json(&Ask::get(path), what).await
+    }
+
+    /// A cut answer is worth asking again for, unless what was sent took hold.
+    pub(super) fn require_json(&self, what: &str, reply: &Reply) -> Result<(), Refusal> {
+        match serde_json::from_slice::<IgnoredAny>(&reply.body) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Refusal { doubtful: true, ..self.no_sense(what, reply).into() }),
+        }
+    }
+
+    pub(super) fn parse<T: DeserializeOwned>(&self, what: &str, reply: &Reply) -> Result<T, Failure> {
+        serde_json::from_slice(&reply.body).map_err(|error| {
+            let mut failure = self.no_sense(what, reply);
+            failure.class = Class::Config;
+            failure.message = format!("{}: {error}", failure.message);
+            failure
+        })
+    }
+
+    /// An answer that is not what it says: a proxy's page, a cut one.
+    pub(super) fn no_sense(&self, what: &str, reply: &Reply) -> Failure {
+        let excerpt = reply.excerpt();
+        let message = format!("{}: {what}: the answer makes no sense: {excerpt}", self.account());
+        Failure::new(Class::Transient, message)
+            .help("a proxy or firewall between here and the organisation may have answered in its place")
+    }
+
+    /// The organisation's allowances.
+    pub(super) async fn limits(&self) -> Result<BTreeMap<String, Limit>, Failure> {
+        let all: BTreeMap<String, serde_json::Value> = self.get("limits", "asking for the limits").await?;
+        let read = |(name, value)| Some((name, serde_json::from_value(value).ok()?));
+        Ok(all.into_iter().filter_map(read).collect())
+    }
+}
+
+fn is_of_the_day(refusal: &Refusal) -> bool {
+    refusal.failure.code.as_deref() == Some(REQUESTS) && !refusal.crowded
+}

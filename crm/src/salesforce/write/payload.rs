@@ -1,0 +1,208 @@
+//! From records to what is sent: an object of JSON each for collections, a line of CSV each for a job.
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::DataType;
+use bytes::Bytes;
+use engine::expr::Value;
+use engine::failure::Failure;
+use engine::outside::crm::{FieldKind, Operation, Payload, Write, WriteField};
+use engine::reject::Reject;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Number, Value as Json, json};
+
+use super::super::field;
+use super::key_of;
+
+/// What a job takes for null; an empty value would leave the field as it is.
+const NULL: &str = "#N/A";
+/// The longest value that a job takes, in characters.
+const VALUE_CHARS_MAX: usize = 131_072;
+
+/// Each record, or why it cannot be sent.
+pub(super) fn encode(
+    write: &Write,
+    is_bulk: bool,
+    records: &RecordBatch,
+) -> Result<Vec<Result<Payload, Reject>>, Failure> {
+    let mut columns = Vec::with_capacity(write.fields.len());
+    for (place, field) in write.fields.iter().enumerate() {
+        let found = records.schema_ref().fields().get(place).is_some_and(|column| *column.name() == field.field.name);
+        if !found {
+            return Err(Failure::internal(format!("the column {} is missing", field.field.name)));
+        }
+        columns.push((field, records.column(place)));
+    }
+    Ok((0..records.num_rows()).map(|row| record(write, is_bulk, &columns, row)).collect())
+}
+
+fn record(write: &Write, is_bulk: bool, columns: &[(&WriteField, &ArrayRef)], row: usize) -> Result<Payload, Reject> {
+    let mut values = Vec::with_capacity(columns.len());
+    let mut key = None;
+    for (field, column) in columns {
+        let name = field.field.name.as_str();
+        let mut text = text(field, column, row)?;
+        if write.key.iter().any(|key| key == name) {
+            let found = text.clone().ok_or_else(|| {
+                Reject::new("KEY_EMPTY", format!("{name} is empty, so that no record is meant"))
+                    .field(name)
+                    .help("fill the key in, or leave the record out")
+            })?;
+            key = Some(key_of(write, &found));
+        }
+        if field::is_id(&field.field)
+            && let Some(id) = &mut text
+        {
+            *id = field::id(id).map_err(|message| Reject::new("ID_MALFORMED", message).field(name))?;
+        }
+        values.push((*field, text));
+    }
+    let bytes = match (write.operation, is_bulk) {
+        (Operation::Delete, false) => Bytes::from(key.clone().unwrap_or_default()),
+        (_, false) => Bytes::from(object(write, &values).to_string()),
+        (_, true) => line(&values)?,
+    };
+    Ok(Payload { key, bytes })
+}
+
+/// The text of a value, as Salesforce writes it; empty text is null there.
+fn text(field: &WriteField, column: &ArrayRef, row: usize) -> Result<Option<String>, Reject> {
+    let name = field.field.name.as_str();
+    let wrong = |message: String| Reject::new("VALUE_TYPE", message).field(name);
+    let text = match Value::at(column, row) {
+        Value::Null => return Ok(None),
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Float(value) if value.is_finite() => value.to_string(),
+        Value::Float(_) => return Err(wrong(format!("{name} is no finite number"))),
+        Value::Decimal(value) => value.normalize().to_string(),
+        Value::Text(text) => text,
+        Value::Date(day) => day.to_string(),
+        Value::DateTime(at) => instant(at),
+        Value::LocalDateTime(at) => match at.to_zoned(TimeZone::UTC) {
+            Ok(at) => instant(at.timestamp()),
+            Err(error) => return Err(wrong(format!("{name}: {error}"))),
+        },
+        Value::Time(at) => format!("{}.{:03}Z", at.strftime("%H:%M:%S"), at.millisecond()),
+        Value::List(items) => list(name, &items)?,
+    };
+    if is_decimal_too_long(column, row) {
+        return Err(wrong(format!("{name} has more digits than can be sent")));
+    }
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// A decimal of more than 28 digits reads as null, which must not be sent.
+fn is_decimal_too_long(column: &ArrayRef, row: usize) -> bool {
+    matches!(column.data_type(), DataType::Decimal128(..))
+        && column.is_valid(row)
+        && Value::at(column, row) == Value::Null
+}
+
+fn instant(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// Several choices, with semicolons between.
+fn list(name: &str, items: &[Value]) -> Result<String, Reject> {
+    let mut texts = Vec::with_capacity(items.len());
+    for item in items {
+        match item {
+            Value::Null => {}
+            Value::Text(text) if !text.contains(';') => texts.push(text.clone()),
+            Value::Int(number) => texts.push(number.to_string()),
+            _ => {
+                let message = format!("{name} has a choice that is no text without a semicolon");
+                return Err(Reject::new("VALUE_TYPE", message).field(name));
+            }
+        }
+    }
+    Ok(texts.join(";"))
+}
+
+/// An object of collections. Fields of a related record, such as `Account.Ext__c`, say which one is meant.
+fn object(write: &Write, values: &[(&WriteField, Option<String>)]) -> Json {
+    let mut object = Map::new();
+    object.insert("attributes".to_owned(), json!({ "type": write.object.name }));
+    for (field, text) in values {
+        let field = &field.field;
+        match (field.name.split_once('.'), text) {
+            (None, text) => {
+                let name = if field.name == write.object.id { "id" } else { &field.name };
+                object.insert(name.to_owned(), text.as_deref().map_or(Json::Null, |text| value(field.kind, text)));
+            }
+            (Some((way, key)), Some(text)) => {
+                object.insert(way.to_owned(), json!({ key: value(field.kind, text) }));
+            }
+            // No record is meant: the lookup itself is emptied.
+            (Some((way, _)), None) => {
+                let lookup = write.object.fields.values().find(|field| field.targets.iter().any(|t| t.path == way));
+                object.insert(lookup.map_or_else(|| way.to_owned(), |lookup| lookup.name.clone()), Json::Null);
+            }
+        }
+    }
+    Json::Object(object)
+}
+
+/// Numbers and truth stand bare; what is neither, Salesforce will refuse by itself.
+fn value(kind: FieldKind, text: &str) -> Json {
+    match kind {
+        FieldKind::Bool => match text {
+            "true" => Json::Bool(true),
+            "false" => Json::Bool(false),
+            other => Json::String(other.to_owned()),
+        },
+        FieldKind::Int | FieldKind::BigInt | FieldKind::Double | FieldKind::Money => {
+            serde_json::from_str::<Number>(text).map_or_else(|_| Json::String(text.to_owned()), Json::Number)
+        }
+        _ => Json::String(text.to_owned()),
+    }
+}
+
+/// A line of a job, with its end.
+fn line(values: &[(&WriteField, Option<String>)]) -> Result<Bytes, Reject> {
+    let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Necessary).from_writer(Vec::new());
+    for (field, text) in values {
+        let name = field.field.name.as_str();
+        let text = match text.as_deref() {
+            None => NULL,
+            Some(NULL) => {
+                return Err(Reject::new("VALUE_TYPE", format!("{name} is `{NULL}`, which a bulk job takes for null"))
+                    .field(name));
+            }
+            Some(text) if text.contains('\0') => {
+                return Err(Reject::new("VALUE_TYPE", format!("{name} holds a zero byte")).field(name));
+            }
+            Some(text) if text.len() > VALUE_CHARS_MAX && text.chars().count() > VALUE_CHARS_MAX => {
+                let message =
+                    format!("{name} has more than {VALUE_CHARS_MAX} characters, which a bulk job does not take");
+                return Err(Reject::new("STRING_TOO_LONG", message).field(name));
+            }
+            Some(text) => text,
+        };
+        writer.write_field(text).map_err(|error| Reject::new("VALUE_TYPE", error.to_string()).field(name))?;
+    }
+    let end = |error: String| Reject::new("VALUE_TYPE", error);
+    writer.write_record(None::<&[u8]>).map_err(|error| end(error.to_string()))?;
+    writer.into_inner().map(Bytes::from).map_err(|error| end(error.to_string()))
+}
+
+/// The columns of a job.
+pub(super) fn header(write: &Write) -> Result<Bytes, Failure> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let internal = |error: String| Failure::internal(error);
+    writer
+        .write_record(write.fields.iter().map(|field| field.field.name.as_str()))
+        .map_err(|error| internal(error.to_string()))?;
+    writer.into_inner().map(Bytes::from).map_err(|error| internal(error.to_string()))
+}
+
+/// The values of a line.
+pub(super) fn values(line: &[u8]) -> Result<Vec<String>, Failure> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line);
+    let internal = || Failure::internal("a line of a bulk job is not understood");
+    let record = reader.records().next().ok_or_else(internal)?.map_err(|_| internal())?;
+    Ok(record.iter().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests;
