@@ -162,6 +162,52 @@ const steps = {
     assert.equal((await named.retrieveMultiple({ collection: "contact", select: ["lastname"], top: 1 })).value.length, 1);
   },
 
+  async "follows what has changed"() {
+    const request = { collection: "contacts", select: ["lastname"], trackChanges: true, maxPageSize: 5000 };
+    let page = await api.retrieveMultiple(request);
+    while (page.oDataNextLink) {
+      assert.equal(page.oDataDeltaLink, undefined);
+      page = await api.retrieveMultiple(request, page.oDataNextLink);
+    }
+    await api.create({ collection: "contacts", data: { contactid: id(20), lastname: "new" } });
+    await api.update({ collection: "contacts", key: id(12), data: { lastname: "changed" } });
+    await api.deleteRecord({ collection: "contacts", key: id(20) });
+    const news = await api.retrieveMultiple(request, page.oDataDeltaLink);
+    assert.deepEqual(news.value.map((record) => record.lastname ?? record.reason), ["changed", "deleted"]);
+    assert.deepEqual([news.value[1].id, typeof news.oDataDeltaLink], [id(20), "string"]);
+    await refused(api.retrieveMultiple({ ...request, filter: "lastname eq 'x'" }), 400);
+  },
+
+  async "reads records with those that they refer to"() {
+    const page = await api.retrieveMultiple({
+      collection: "contacts",
+      select: ["lastname"],
+      filter: "parentcustomerid_account/name eq 'in a set'",
+      expand: [{ property: "parentcustomerid_account", select: ["name", "accountnumber"] }],
+    });
+    assert.deepEqual(page.value.map((record) => [record.lastname, record.parentcustomerid_account.name]), [["set", "in a set"]]);
+  },
+
+  async "asks in FetchXML, page by page"() {
+    const fetchXml = "<fetch mapping='logical' count='40'><entity name='account'><attribute name='name'/><order attribute='name'/></entity></fetch>";
+    const first = await api.fetch({ collection: "accounts", fetchXml, pageNumber: 1 });
+    assert.deepEqual([first.value.length, first.PagingInfo.nextPage], [40, 2]);
+    const all = await api.fetchAll({ collection: "accounts", fetchXml });
+    assert.deepEqual([all.value.length, new Set(all.value.map((record) => record.accountid)).size], [102, 102]);
+  },
+
+  async "sends bulk messages"() {
+    const type = "Microsoft.Dynamics.CRM.contact";
+    const target = (number, lastname) => ({ "@odata.type": type, contactid: id(number), lastname });
+    const bulk = (action, Targets) => api.callAction({ collection: "contacts", actionName: `Microsoft.Dynamics.CRM.${action}`, action: { Targets } });
+    const created = await bulk("CreateMultiple", [target(30, "bulk"), target(31, "bulk")]);
+    assert.deepEqual(created.Ids, [id(30), id(31)]);
+    await refused(bulk("UpdateMultiple", [target(30, "no"), target(97, "no")]), 404, "0x80040217");
+    await bulk("UpsertMultiple", [target(31, "more"), target(32, "more")]);
+    const names = await api.retrieveMultiple({ collection: "contacts", select: ["lastname"], filter: "lastname eq 'bulk' or lastname eq 'more'" });
+    assert.deepEqual(names.value.map((record) => record.lastname).sort(), ["bulk", "more", "more"]);
+  },
+
   async "is told of limits, duplicates and values that do not fit"() {
     await admin("POST", "/faults", { route: "query", times: 1, status: 429, code: "0x80072326", retryAfter: 7 });
     const limited = await refused(api.retrieveMultiple({ collection: "contacts", select: ["lastname"] }), 429, "0x80072326");
