@@ -107,7 +107,10 @@ struct Logged {
     kind: ChangeKind,
     table: usize,
     id: Guid,
-    fields: Vec<(usize, Value<'static>, Value<'static>)>,
+    /// The fields named, with their values after.
+    new: Box<[(usize, Value<'static>)]>,
+    /// Those of them that held something before.
+    old: Box<[(usize, Value<'static>)]>,
 }
 
 /// Writes that are all taken back if one of them fails.
@@ -208,7 +211,15 @@ impl Store {
         if let Some(transaction) = &mut self.transaction {
             transaction.undo.push((table, id, before));
         }
-        self.changes.push(|_| Logged { at: now, by, kind: ChangeKind::Deleted, table, id, fields: Vec::new() });
+        self.changes.push(|_| Logged {
+            at: now,
+            by,
+            kind: ChangeKind::Deleted,
+            table,
+            id,
+            new: Box::default(),
+            old: Box::default(),
+        });
         if self.retention.audit {
             self.audit(table, id, now);
         }
@@ -302,9 +313,10 @@ impl Store {
 
     fn change(&self, number: u64, logged: &Logged) -> Change {
         let table = &self.tables[logged.table];
-        let fields = logged.fields.iter().map(|(field, old, new)| FieldChange {
+        let old = |field: usize| logged.old.iter().find(|(own, _)| *own == field).map(|(_, old)| old.to_json());
+        let fields = logged.new.iter().map(|(field, new)| FieldChange {
             field: table.fields[*field].name.clone(),
-            old: old.to_json(),
+            old: old(*field).unwrap_or_default(),
             new: new.to_json(),
         });
         Change {
@@ -322,11 +334,13 @@ impl Store {
         let table = &self.tables[draft.table];
         let before = table.get(draft.id);
         let kind = if before.is_some() { ChangeKind::Updated } else { ChangeKind::Created };
-        let fields = draft.values.iter().map(|(field, new)| {
-            let old = before.map_or(Value::Null, |record| table.value(record, *field).into_owned());
-            (*field, old, new.clone())
-        });
-        let fields = fields.collect();
-        self.changes.push(|_| Logged { at: now, by, kind, table: draft.table, id: draft.id, fields });
+        let new = draft.values.iter().map(|(field, new)| (*field, new.clone())).collect();
+        let value = |record, field: &usize| {
+            let old = table.value(record, *field).into_owned();
+            (!old.is_null()).then_some((*field, old))
+        };
+        let old = before.map(|record| draft.values.keys().filter_map(|field| value(record, field)).collect());
+        let old = old.unwrap_or_default();
+        self.changes.push(|_| Logged { at: now, by, kind, table: draft.table, id: draft.id, new, old });
     }
 }

@@ -61,8 +61,8 @@ pub(super) fn answer(
         store.begin();
     }
     let mut ids = Vec::with_capacity(targets.len());
-    for target in &targets {
-        let written = parts.strike(call, target).and_then(|()| one(store, state, index, message, target, call));
+    for target in targets {
+        let written = parts.strike(call, &target).and_then(|()| one(store, state, index, message, target, call));
         match written {
             Ok(id) => ids.push(id),
             Err(error) => {
@@ -113,11 +113,11 @@ fn one(
     state: &State,
     index: usize,
     message: Message,
-    target: &Map<String, Json>,
+    target: Map<String, Json>,
     call: &Call,
 ) -> Result<Guid, Error> {
     let table = &store.tables[index];
-    let (id, named) = if message == Message::Create { (None, Vec::new()) } else { identity(table, target)? };
+    let (id, named) = if message == Message::Create { (None, Vec::new()) } else { identity(table, &target)? };
     let found = id.filter(|id| table.get(*id).is_some());
     let is_new = message == Message::Create || message == Message::Upsert && found.is_none();
     if !is_new {

@@ -61,15 +61,18 @@ impl Call {
 
     /// The service root as the client spells the host, such as `http://127.0.0.1:4000/api/data/v9.2/`.
     pub(crate) fn root(&self) -> String {
-        let version = self.resource().map_or_else(|| "9.2".to_owned(), |(version, _)| version);
+        let version = self.version();
         let scheme = if self.is_tls { "https" } else { "http" };
         format!("{scheme}://{}{API}{version}/", self.host())
     }
 
+    fn version(&self) -> &str {
+        self.path.strip_prefix(API).map_or("9.2", |rest| rest.split('/').next().unwrap_or(rest))
+    }
+
     /// The service root without the host.
     pub(crate) fn root_path(&self) -> String {
-        let version = self.resource().map_or_else(|| "9.2".to_owned(), |(version, _)| version);
-        format!("{API}{version}/")
+        format!("{API}{}/", self.version())
     }
 
     /// The host, with port, that the client asked for.

@@ -34,7 +34,7 @@ pub(crate) type Patch = BTreeMap<usize, Value<'static>>;
 
 /// Reads the body of a create or an update.
 pub(crate) fn read(store: &Store, table: &Table, body: &[u8], creates: bool) -> Result<Patch, Error> {
-    read_object(store, table, &object(table, body)?, creates)
+    read_object(store, table, object(table, body)?, creates)
 }
 
 /// The properties in a body.
@@ -55,14 +55,14 @@ pub(super) fn object(table: &Table, body: &[u8]) -> Result<Map<String, Json>, Er
 pub(super) fn read_object(
     store: &Store,
     table: &Table,
-    properties: &Map<String, Json>,
+    properties: Map<String, Json>,
     creates: bool,
 ) -> Result<Patch, Error> {
     let mut patch = Patch::new();
     for (name, json) in properties {
         let (field, value) = match name.split_once('@') {
-            None => named(table, name, json)?,
-            Some((navigation, "odata.bind")) => bound(store, table, navigation, json)?,
+            None => named(table, &name, json)?,
+            Some((navigation, "odata.bind")) => bound(store, table, navigation, &json)?,
             Some(_) => continue,
         };
         let column = &table.fields[field];
@@ -78,7 +78,7 @@ pub(super) fn read_object(
 }
 
 /// A plain property and its value.
-fn named(table: &Table, name: &str, json: &Json) -> Result<(usize, Value<'static>), Error> {
+fn named(table: &Table, name: &str, json: Json) -> Result<(usize, Value<'static>), Error> {
     let field = match table.field(name) {
         Some(field) => field,
         // A reference is unbound by null under its navigation property.
@@ -91,7 +91,13 @@ fn named(table: &Table, name: &str, json: &Json) -> Result<(usize, Value<'static
             "A node of type 'PrimitiveValue' was read from the JSON reader for the navigation property '{name}': use '{name}@odata.bind'."
         )));
     }
-    Ok((field, field_value(table, column, json, Leniency::Wire)?))
+    // A text moves on without being copied: there are many of them.
+    match (&column.kind, json) {
+        (FieldKind::Text { .. } | FieldKind::Memo { .. }, Json::String(text)) if !text.is_empty() => {
+            Ok((field, Value::text(text)))
+        }
+        (_, json) => Ok((field, field_value(table, column, &json, Leniency::Wire)?)),
+    }
 }
 
 /// A reference such as `"parentcustomerid_account@odata.bind": "/accounts(guid)"`.

@@ -171,7 +171,7 @@ pub(super) fn reference(store: &mut Store, index: usize, key: &str, name: &str, 
     Ok(Reply::empty(204).header("OData-Version", "4.0"))
 }
 
-/// Answers `GET /contacts(key)/lastname`, with `/$value` too, and `GET /contacts(key)/parentcustomerid_account`, with `/$ref` too.
+/// Answers `GET /contacts(key)/lastname` and its `/$value`, and `GET /contacts(key)/parentcustomerid_account` and its `/$ref`.
 pub(super) fn part(scope: Scope<'_>, key: &str, name: &str, last: Option<&str>, call: &Call) -> Result<Reply, Error> {
     let table = scope.table;
     let id = existing(table, key)?;

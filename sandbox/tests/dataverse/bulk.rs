@@ -68,6 +68,14 @@ async fn many_records_are_written_together_or_not_at_all() {
     let poisoned = json!([{"@odata.type": KIND, "lastname": "f"}, {"@odata.type": KIND, "lastname": "poison"}]);
     assert_eq!(refused(&client, "CreateMultiple", poisoned).await.1, "0x80040265");
     assert_eq!(count(&sandbox), 3);
+    sandbox.admin().clear_faults();
+    let cut = json!({"route": "bulk", "times": 1, "cutAfterCommit": true});
+    sandbox.admin().add_fault(serde_json::from_value::<Fault>(cut).unwrap()).unwrap();
+    let request = client.request(Method::POST, "contacts/Microsoft.Dynamics.CRM.CreateMultiple");
+    let last = json!([{"@odata.type": KIND, "contactid": contact(20), "lastname": "g"}]);
+    assert!(request.json(&json!({"Targets": last})).send().await.is_err(), "no reply at all");
+    assert_eq!(count(&sandbox), 4, "yet it has taken hold");
+    assert_eq!(refused(&client, "CreateMultiple", last).await.1, "0x80040237", "and a second attempt tells so");
 }
 
 #[tokio::test]
