@@ -78,3 +78,12 @@ pub(crate) fn account(sandbox: &Sandbox, name: &str) -> String {
         sandbox.client_secret()
     )
 }
+
+/// The stand-in's Salesforce organisation as an account in `campanile.toml`.
+pub(crate) fn salesforce_account(sandbox: &Sandbox, name: &str) -> String {
+    let told = sandbox.salesforce();
+    format!(
+        "[accounts.{name}]\nkind = \"salesforce\"\nurl = {}\nclientId = {}\nclientSecret = {}\n",
+        told["url"], told["clientId"], told["clientSecret"]
+    )
+}

@@ -3,10 +3,11 @@
 use engine::document::escape;
 use indexmap::IndexMap;
 use jiff::Timestamp;
-use sandbox::{By, Change, Options, Request, Sandbox};
+use sandbox::{By, Change, DuplicateRule, Options, Refused, Request, SalesforceOptions, Sandbox};
 use serde_json::{Map, Value};
 
-use super::file::{Account, CrmBefore, CrmChange, Kind};
+use super::file::{Account, CrmBefore, CrmChange, Generated, Kind, Rows};
+use crate::commands::sandbox as stand_in;
 
 /// A stand-in, and what its account is called.
 #[derive(Debug)]
@@ -29,14 +30,14 @@ impl Crm {
         now: Timestamp,
     ) -> Result<Self, sandbox::Error> {
         let generated = before.and_then(|before| before.generated.clone()).unwrap_or_default();
-        let sandbox = Sandbox::start(Options {
-            contacts: generated.contacts,
-            accounts: generated.accounts,
-            seed: generated.seed.unwrap_or(1),
-            now: Some(now),
-            frozen: true,
-            ..Options::default()
-        })?;
+        let mut options =
+            Options { seed: generated.seed.unwrap_or(1), now: Some(now), frozen: true, ..Options::default() };
+        let Generated { contacts, accounts, leads, .. } = generated;
+        match account.kind() {
+            Kind::Dynamics => (options.contacts, options.accounts) = (contacts, accounts),
+            Kind::Salesforce => options.salesforce = SalesforceOptions { contacts, accounts, leads },
+        }
+        let sandbox = Sandbox::start(options)?;
         let mut limits = Map::from_iter([("retries".to_owned(), Value::from(0))]);
         if let Account::Full(account) = account {
             limits.extend(account.limits.clone());
@@ -48,46 +49,81 @@ impl Crm {
     pub(crate) fn configuration(&self) -> String {
         let limits: Vec<String> = self.limits.iter().map(|(name, value)| format!("{name} = {value}")).collect();
         let account = match self.kind {
-            Kind::Dynamics => crate::commands::sandbox::account(&self.sandbox, &self.name),
+            Kind::Dynamics => stand_in::account(&self.sandbox, &self.name),
+            Kind::Salesforce => stand_in::salesforce_account(&self.sandbox, &self.name),
         };
         format!("{account}limits = {{ {} }}\n", limits.join(", "))
     }
 
     /// Puts in it what the test begins with; tells what it refuses.
     pub(crate) fn fill(&self, before: &CrmBefore) -> Vec<Refusal> {
-        let admin = self.sandbox.admin();
         let mut refused = Vec::new();
+        let mut tell = |at: String, done: Result<(), String>| refused.extend(done.err().map(|why| (at, why)));
+        tell("settings".to_owned(), self.set(&before.settings));
         for (object, fields) in &before.fields {
             for (n, field) in fields.iter().enumerate() {
-                let field = serde_json::from_value(Value::Object(field.clone())).map_err(|error| error.to_string());
-                let added = field.and_then(|field| admin.add_attribute(object, &field).map_err(|r| r.to_string()));
-                refused.extend(added.err().map(|why| (format!("fields/{}/{n}", escape(object)), why)));
+                tell(format!("fields/{}/{n}", escape(object)), self.add_field(object, field));
             }
         }
         for (object, keys) in &before.keys {
             for (name, fields) in keys {
-                let added = admin.add_key(object, name, fields);
-                let at = || format!("keys/{}/{}", escape(object), escape(name));
-                refused.extend(added.err().map(|why| (at(), why.to_string())));
+                tell(format!("keys/{}/{}", escape(object), escape(name)), self.add_key(object, name, fields));
             }
         }
         for (object, rules) in &before.duplicates {
             for (name, fields) in rules {
-                let added = admin.add_rule(object, name, fields, true);
-                let at = || format!("duplicates/{}/{}", escape(object), escape(name));
-                refused.extend(added.err().map(|why| (at(), why.to_string())));
+                tell(format!("duplicates/{}/{}", escape(object), escape(name)), self.add_rule(object, name, fields));
             }
         }
         refused.extend(self.put("records", &before.records));
         refused
     }
 
+    fn set(&self, settings: &Map<String, Value>) -> Result<(), String> {
+        let (admin, given) = (self.sandbox.admin(), Value::Object(settings.clone()));
+        match self.kind {
+            _ if settings.is_empty() => Ok(()),
+            Kind::Dynamics => said(admin.set_tracking(&read(given)?)),
+            Kind::Salesforce => {
+                admin.salesforce().set_settings(read(given)?);
+                Ok(())
+            }
+        }
+    }
+
+    fn add_field(&self, object: &str, field: &Map<String, Value>) -> Result<(), String> {
+        let (admin, field) = (self.sandbox.admin(), Value::Object(field.clone()));
+        match self.kind {
+            Kind::Dynamics => said(admin.add_attribute(object, &read(field)?)),
+            Kind::Salesforce => said(admin.salesforce().add_field(object, &read(field)?)),
+        }
+    }
+
+    fn add_key(&self, object: &str, name: &str, fields: &[String]) -> Result<(), String> {
+        match self.kind {
+            Kind::Dynamics => said(self.sandbox.admin().add_key(object, name, fields)),
+            Kind::Salesforce => Err("Salesforce has no such keys: give a field \"externalId\": true".to_owned()),
+        }
+    }
+
+    fn add_rule(&self, object: &str, name: &str, fields: &[String]) -> Result<(), String> {
+        let admin = self.sandbox.admin();
+        match self.kind {
+            Kind::Dynamics => said(admin.add_rule(object, name, fields, true)),
+            Kind::Salesforce => {
+                let rule = DuplicateRule { name: name.to_owned(), fields: fields.to_vec(), allow_save: false };
+                said(admin.salesforce().add_duplicate_rule(object, &rule))
+            }
+        }
+    }
+
     /// Changes it as people do; tells what it refuses.
     pub(crate) fn change(&self, change: &CrmChange) -> Vec<Refusal> {
+        let admin = self.sandbox.admin();
         let mut refused = self.put("put", &change.put);
         for (object, ids) in &change.delete {
             for (n, id) in ids.iter().enumerate() {
-                let why = match self.sandbox.admin().delete(object, id) {
+                let why = match admin.delete(object, id) {
                     Ok(true) => continue,
                     Ok(false) => format!("there is no record {id}"),
                     Err(refused) => refused.to_string(),
@@ -95,10 +131,19 @@ impl Crm {
                 refused.push((format!("delete/{}/{n}", escape(object)), why));
             }
         }
+        for (object, merges) in &change.merge {
+            for (n, merge) in merges.iter().enumerate() {
+                let done = match self.kind {
+                    Kind::Dynamics => Err("records cannot be merged here".to_owned()),
+                    Kind::Salesforce => said(admin.salesforce().merge(object, &merge.into, &merge.records)),
+                };
+                refused.extend(done.err().map(|why| (format!("merge/{}/{n}", escape(object)), why)));
+            }
+        }
         refused
     }
 
-    fn put(&self, key: &str, records: &IndexMap<String, super::file::Rows>) -> Vec<Refusal> {
+    fn put(&self, key: &str, records: &IndexMap<String, Rows>) -> Vec<Refusal> {
         let mut refused = Vec::new();
         for (object, rows) in records {
             let pointer = format!("{key}/{}", escape(object));
@@ -120,8 +165,16 @@ impl Crm {
 
     /// What came over the wire and changed something, from this number on.
     pub(crate) fn changes(&self, from: u64) -> Vec<Change> {
-        let changes = self.sandbox.admin().changes(from).into_iter();
+        let changes = self.all_changes(from).into_iter();
         changes.filter(|change| change.number >= from && change.by == By::Wire).collect()
+    }
+
+    fn all_changes(&self, from: u64) -> Vec<Change> {
+        let admin = self.sandbox.admin();
+        match self.kind {
+            Kind::Dynamics => admin.changes(from),
+            Kind::Salesforce => admin.salesforce().changes(from),
+        }
     }
 
     /// Requests from this number on.
@@ -131,9 +184,17 @@ impl Crm {
 
     /// The numbers that the next change and the next request will have.
     pub(crate) fn next(&self) -> (u64, u64) {
-        let state = self.sandbox.admin().state();
-        (state.changes + 1, state.requests + 1)
+        let last_change = self.all_changes(1).last().map_or(0, |change| change.number);
+        (last_change + 1, self.sandbox.admin().state().requests + 1)
     }
+}
+
+fn read<T: serde::de::DeserializeOwned>(given: Value) -> Result<T, String> {
+    serde_json::from_value(given).map_err(|error| error.to_string())
+}
+
+fn said(done: Result<(), Refused>) -> Result<(), String> {
+    done.map_err(|refused| refused.to_string())
 }
 
 /// What is said of the only record of a list, in the words of a test file.

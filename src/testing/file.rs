@@ -111,6 +111,8 @@ pub(crate) struct FullAccount {
 pub(crate) enum Kind {
     /// Microsoft Dynamics 365 or Dataverse.
     Dynamics,
+    /// Salesforce.
+    Salesforce,
 }
 
 impl Account {
@@ -129,11 +131,16 @@ pub(crate) struct CrmBefore {
     /// Generated people and companies.
     #[serde(default)]
     pub(crate) generated: Option<Generated>,
+    /// How the system behaves, as the sandbox's page has it: of Dynamics, what it remembers of changes and deletions, such
+    /// as `{"audit": true}`; of Salesforce, its settings, such as `{"deletedDays": 30}`.
+    #[serde(default)]
+    pub(crate) settings: Map<String, Value>,
     /// Fields besides the product's, by object, such as `{"name": "new_number", "type": "Integer"}`. The sandbox's page
     /// lists what a field can say.
     #[serde(default)]
     pub(crate) fields: IndexMap<String, Vec<Map<String, Value>>>,
-    /// Alternate keys by object: a name, and the fields that it is made of.
+    /// Alternate keys by object, of Dynamics: a name, and the fields that it is made of. Salesforce has external ids
+    /// instead: fields with `"externalId": true`.
     #[serde(default)]
     pub(crate) keys: IndexMap<String, IndexMap<String, Vec<String>>>,
     /// Rules that refuse duplicates, by object: a name, and the fields that make two records the same.
@@ -152,6 +159,10 @@ pub(crate) struct Generated {
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub(crate) contacts: u32,
+    /// How many leads, of Salesforce.
+    #[serde(default)]
+    #[schemars(range(max = 1_000_000))]
+    pub(crate) leads: u32,
     /// How many companies they work for.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
@@ -264,6 +275,19 @@ pub(crate) struct CrmChange {
     /// Ids of records that are deleted, by object.
     #[serde(default)]
     pub(crate) delete: IndexMap<String, Vec<String>>,
+    /// Records that are merged into another, by object; Salesforce has it.
+    #[serde(default)]
+    pub(crate) merge: IndexMap<String, Vec<Merge>>,
+}
+
+/// Records that become one.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Merge {
+    /// The id of the one that stays.
+    pub(crate) into: String,
+    /// The ids of those that go into it.
+    pub(crate) records: Vec<String>,
 }
 
 /// A start of the workflow.

@@ -127,6 +127,7 @@ impl Kind {
     fn of_system(name: &str) -> Option<Self> {
         match name {
             "Dynamics" => Some(Self::Dynamics),
+            "Salesforce" => Some(Self::Salesforce),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ use super::{
     schema::{Field, Kind, Source},
     soql,
     store::{Author, Stamp, Store},
+    table::{Record, Table},
     validate::{Input, value},
     value::{Value, parse_instant},
 };
@@ -211,11 +212,14 @@ impl<'a> SalesforceAdmin<'a> {
         let index = index(&store, object)?;
         let table = &store.tables[index];
         let record = table.get(number(&store, index, id)?);
-        Ok(record.map(|record| {
-            let fields = table.object.fields.iter().enumerate().filter(|(_, field)| !field.is_compound());
-            let values = fields.map(|(index, field)| (field.name.clone(), table.value(record, index).to_json()));
-            Json::Object(values.filter(|(_, value)| !value.is_null()).collect())
-        }))
+        Ok(record.map(|record| shown(table, record)))
+    }
+
+    /// All live records of an object, each as [`record`](Self::record) gives it.
+    pub fn records(&self, object: &str) -> Result<Vec<Json>, Refused> {
+        let store = self.state.salesforce.store(&self.state.clock);
+        let table = &store.tables[index(&store, object)?];
+        Ok(table.records(false).map(|record| shown(table, record)).collect())
     }
 
     /// Moves a record to the bin. False if it is not live.
@@ -285,7 +289,7 @@ impl<'a> SalesforceAdmin<'a> {
         const WHAT_CHANGES: &[&str] = &["Phone", "MailingCity", "LastName", "Title", "BillingCity", "City"];
         let mut store = self.store_mut();
         let index = index(&store, object)?;
-        let live: Vec<u32> = store.tables[index].records(false).map(super::table::Record::number).collect();
+        let live: Vec<u32> = store.tables[index].records(false).map(Record::number).collect();
         let mut chosen: Vec<(u64, u32)> =
             live.into_iter().map(|number| (mix(seed, u64::from(number)), number)).collect();
         chosen.sort_unstable();
@@ -390,7 +394,7 @@ impl<'a> SalesforceAdmin<'a> {
     /// Live records and written ones by object.
     pub(crate) fn counts(&self) -> IndexMap<String, (usize, usize)> {
         let store = self.state.salesforce.store(&self.state.clock);
-        let count = |table: &super::table::Table| (table.object.name.to_owned(), (table.len(), table.written_count()));
+        let count = |table: &Table| (table.object.name.to_owned(), (table.len(), table.written_count()));
         store.tables.iter().map(count).collect()
     }
 
@@ -406,6 +410,13 @@ impl<'a> SalesforceAdmin<'a> {
     fn author(&self) -> Author {
         Author { now: self.state.clock.now(), by: By::Admin }
     }
+}
+
+/// A record with all its fields that are not null.
+fn shown(table: &Table, record: Record<'_>) -> Json {
+    let fields = table.object.fields.iter().enumerate().filter(|(_, field)| !field.is_compound());
+    let values = fields.map(|(index, field)| (field.name.clone(), table.value(record, index).to_json()));
+    Json::Object(values.filter(|(_, value)| !value.is_null()).collect())
 }
 
 fn index(store: &Store, object: &str) -> Result<usize, Refused> {
