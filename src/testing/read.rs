@@ -71,7 +71,9 @@ pub(crate) fn load(file: &Path, global: &Global) -> Result<Loaded, Fault> {
     problems.extend(wrong);
     let mut value = document.value.clone();
     for part in ["before", "tests"] {
-        names.resolve(&mut value[part], &format!("/{part}"), &document, &mut problems);
+        if let Some(value) = value.get_mut(part) {
+            names.resolve(value, &format!("/{part}"), &document, &mut problems);
+        }
     }
     // What the schema let through is read; the rest was told.
     let tests = problems.is_empty().then(|| serde_json::from_value::<TestFile>(value.clone()));

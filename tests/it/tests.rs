@@ -129,6 +129,8 @@ fn every_problem_of_a_test_file_is_told_at_once_with_its_place() {
         "5:/tests/a/steps/1/expect/vars/a unknown-name",
     ];
     assert_eq!(codes(schema), expected);
+    assert_eq!(codes("[]"), ["1: wrong-type"]);
+    assert_eq!(codes(r#"{ "tests": 1 }"#), ["1: missing-key", "1:/tests wrong-type"]);
     let meaning = r#"{ "version": 1, "before": { "accounts": { "dynamics": "dynamics" } },
         "tests": { "a": { "steps": [
             { "resume": {} },
