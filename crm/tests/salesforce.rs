@@ -209,6 +209,25 @@ async fn each_login_gets_a_token_and_a_wrong_one_says_what_is_missing() {
 }
 
 #[tokio::test]
+async fn an_assertion_is_good_whatever_our_clock_says_and_another_key_is_refused() {
+    let world = world(0, json!({}));
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../sandbox/tests/keys/");
+    let public = std::fs::read_to_string(format!("{folder}application.public.pem")).unwrap();
+    world.sandbox.admin().salesforce().set_public_key(&public).unwrap();
+    let login = |key: &str| {
+        json!({
+            "login": "jwt", "username": world.sandbox.salesforce()["username"],
+            "privateKey": { "file": format!("{folder}{key}.key.pem") },
+        })
+    };
+    // The stand-in's clock is months away from ours.
+    let steps = connect(&world.sandbox, login("application")).test().await;
+    assert!(steps.len() == 5 && steps.iter().all(|step| step.result.is_ok()), "{steps:?}");
+    let failure = connect(&world.sandbox, login("stranger")).now().await.unwrap_err();
+    assert!(failure.class == Class::Auth && failure.help.unwrap().contains("certificate"));
+}
+
+#[tokio::test]
 async fn a_refresh_token_that_is_replaced_is_kept_in_its_file() {
     let world = world(0, json!({}));
     world.settings(|settings| settings.rotate_refresh_tokens = true);
