@@ -45,16 +45,6 @@ pub struct SalesforceAccount {
     pub token_url: Option<String>,
     /// A proxy for all requests of this account, such as `http://proxy.example:3128`.
     pub proxy: Option<String>,
-    /// How much of the organisation's daily requests may be used up, by whomever, before Campanile waits, in percent.
-    /// Default 80; 100 for all.
-    #[serde(default = "quota_percent")]
-    pub quota_percent: u8,
-    /// How often it is asked whether the allowance has come back. Default 1m.
-    #[serde(default = "quota_check")]
-    pub quota_check: Span,
-    /// The longest time that one request waits for the allowance. Default 1h.
-    #[serde(default = "quota_wait_max")]
-    pub quota_wait_max: Span,
     /// When and how Bulk API 2.0 is used.
     #[serde(default)]
     pub bulk: BulkLimits,
@@ -111,18 +101,6 @@ impl Default for BulkLimits {
 
 fn api_version() -> String {
     "v67.0".to_owned()
-}
-
-fn quota_percent() -> u8 {
-    80
-}
-
-fn quota_check() -> Span {
-    Span::seconds(60)
-}
-
-fn quota_wait_max() -> Span {
-    Span::seconds(3_600)
 }
 
 impl SalesforceAccount {

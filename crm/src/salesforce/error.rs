@@ -10,10 +10,12 @@ use crate::http::{Refusal, Reply};
 /// The longest part of the system's own message that is kept, in characters.
 const MESSAGE_CHARS_MAX: usize = 600;
 
+/// How long a request waits when an allowance is used up, before it asks again.
+const QUOTA_WAIT_S: u64 = 60;
 /// The session has ended.
-pub(super) const SESSION: &str = "INVALID_SESSION_ID";
+const SESSION: &str = "INVALID_SESSION_ID";
 /// Too many requests: of the day, or long ones at the same time.
-pub(super) const REQUESTS: &str = "REQUEST_LIMIT_EXCEEDED";
+const REQUESTS: &str = "REQUEST_LIMIT_EXCEEDED";
 /// The place in a list of pages is no longer known.
 pub(super) const LOCATOR: &str = "INVALID_QUERY_LOCATOR";
 /// Another transaction holds the record.
@@ -66,6 +68,10 @@ pub(super) fn judge(account: &str, what: &str, reply: &Reply) -> Result<(), Refu
     let mut failure = Failure::new(classify(code, status), format!("{account}: {what}: {text}"));
     failure.code = Some(if code.is_empty() { status.as_u16().to_string() } else { code.to_owned() });
     failure.help = help(code, status).map(str::to_owned);
+    if failure.class == Class::Quota && !crowded {
+        // Salesforce does not say when; an allowance of a day comes back little by little.
+        failure.retry_after_s = Some(QUOTA_WAIT_S);
+    }
     Err(Refusal { failure, status: Some(status), crowded, doubtful: false })
 }
 

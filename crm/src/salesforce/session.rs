@@ -1,4 +1,4 @@
-//! One request to Salesforce: its token, its share of the day's allowance, the answer's meaning.
+//! One request to Salesforce: its token, where it may go, the answer's meaning.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +9,12 @@ use engine::outside::crm::Object;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::de::{DeserializeOwned, IgnoredAny};
-use tokio::time::Instant;
 use url::Url;
 
 use super::account::{BulkLimits, SalesforceAccount};
-use super::error::{self, REQUESTS};
+use super::error;
 use super::login::{Login, Token};
-use super::quota::{Limit, Quota};
+use super::quota::{self, Limit};
 use crate::http::{Http, Refusal, Repeat, Reply, Request};
 use crate::secret::Vault;
 
@@ -34,9 +33,6 @@ pub(super) struct Session {
     /// Such as `v67.0`.
     pub(super) version: String,
     pub(super) bulk: BulkLimits,
-    quota: Quota,
-    /// One request at a time asks whether the allowance has come back.
-    waiting: tokio::sync::Mutex<()>,
     /// Objects that paths of related records have led to.
     pub(super) related: tokio::sync::Mutex<BTreeMap<String, Arc<Object>>>,
 }
@@ -88,10 +84,8 @@ impl Session {
     pub(super) fn new(name: &str, account: SalesforceAccount, vault: &Arc<dyn Vault>) -> Result<Self, Failure> {
         let (root, version) = (account.root(name)?, account.version(name)?);
         let login = Login::new(account.credentials(name, &root, vault)?, root.clone());
-        let quota = Quota::new(account.quota_percent, account.quota_check, account.quota_wait_max);
         let http = Http::new(name, account.limits, account.proxy.as_deref())?;
-        let (bulk, waiting, related) = (account.bulk, tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Self { http, login, root, version, bulk, quota, waiting, related })
+        Ok(Self { http, login, root, version, bulk: account.bulk, related: tokio::sync::Mutex::default() })
     }
 
     /// The account's name.
@@ -105,36 +99,15 @@ impl Session {
     }
 
     /// Sends it; `what` says in messages what for. The token is renewed once where it is refused, in the midst of
-    /// anything; a spent allowance is waited for.
+    /// anything.
     pub(super) async fn send(
         &self,
         ask: &Ask,
         what: &str,
         also: &(dyn Fn(&Reply) -> Result<(), Refusal> + Send + Sync),
     ) -> Result<Reply, Failure> {
-        let begin = Instant::now();
-        loop {
-            self.await_quota(begin).await?;
-            match self.send_now(ask, what, also).await {
-                Err(refusal) if is_of_the_day(&refusal) => {
-                    self.quota.ran_out();
-                    if begin.elapsed() >= self.quota.wait_max.0 {
-                        return Err(refusal.failure);
-                    }
-                }
-                other => return other.map_err(|refusal| refusal.failure),
-            }
-        }
-    }
-
-    async fn send_now(
-        &self,
-        ask: &Ask,
-        what: &str,
-        also: &(dyn Fn(&Reply) -> Result<(), Refusal> + Send + Sync),
-    ) -> Result<Reply, Refusal> {
         let judge = |reply: &Reply| {
-            self.quota.saw(&reply.headers);
+            quota::note(&self.http, &reply.headers);
             error::judge(self.account(), what, reply).and_then(|()| also(reply))
         };
         let token = self.login.token(&self.http).await?;
@@ -143,10 +116,10 @@ impl Session {
             Err(refusal) => refusal,
         };
         if refusal.status != Some(StatusCode::UNAUTHORIZED) {
-            return Err(refusal);
+            return Err(refusal.failure);
         }
         let token = self.login.renew(&self.http, &token).await?;
-        self.http.send(&self.request(ask, &token)?, &judge).await
+        self.http.send(&self.request(ask, &token)?, &judge).await.map_err(|refusal| refusal.failure)
     }
 
     fn request(&self, ask: &Ask, token: &Token) -> Result<Request, Failure> {
@@ -163,27 +136,6 @@ impl Session {
         let mut headers = ask.headers.clone();
         headers.insert(AUTHORIZATION, token.header.clone());
         Ok(Request { method: ask.method.clone(), url, headers, body: ask.body.clone(), repeat: ask.repeat })
-    }
-
-    /// Waits while the share of the day's requests is used up.
-    async fn await_quota(&self, begin: Instant) -> Result<(), Failure> {
-        while self.quota.is_spent() {
-            let _one = self.waiting.lock().await;
-            if !self.quota.is_spent() {
-                break;
-            }
-            if begin.elapsed() >= self.quota.wait_max.0 {
-                return Err(self.quota.failure(self.account()));
-            }
-            let (account, wait) = (self.account(), self.quota.check.0);
-            tracing::warn!(account, wait_s = wait.as_secs(), "the day's requests are used up; waiting");
-            tokio::time::sleep(wait).await;
-            match self.send_now(&Ask::get("limits"), "asking for the limits", &any).await {
-                Err(refusal) if is_of_the_day(&refusal) => {}
-                other => other.map(|_| ()).map_err(|refusal| refusal.failure)?,
-            }
-        }
-        Ok(())
     }
 
     /// Sends it and reads a small JSON answer.
@@ -229,8 +181,4 @@ impl Session {
         let read = |(name, value)| Some((name, serde_json::from_value(value).ok()?));
         Ok(all.into_iter().filter_map(read).collect())
     }
-}
-
-fn is_of_the_day(refusal: &Refusal) -> bool {
-    refusal.failure.code.as_deref() == Some(REQUESTS) && !refusal.crowded
 }
