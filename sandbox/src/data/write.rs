@@ -23,8 +23,19 @@ pub(crate) struct Stamp {
 /// What a record was before a write, to take the write back.
 #[derive(Debug)]
 pub(super) struct Before {
-    row: Option<Row>,
+    row: RowBefore,
     is_touched: bool,
+}
+
+/// What a write did to the row of a record.
+#[derive(Debug)]
+enum RowBefore {
+    /// There was none.
+    Absent,
+    /// It was taken away.
+    Removed(Row),
+    /// It got other values; these are those before, in the order of the writes.
+    Changed { created_on: i64, modified_on: i64, version: u64, values: Vec<(usize, Option<Value<'static>>)> },
 }
 
 impl Table {
@@ -39,21 +50,32 @@ impl Table {
         let number = self.population.number_of(id);
         let was_touched = number.is_some_and(|number| self.is_touched(number));
         let old = self.take_row(id);
-        let before = Before { row: if keep_before { old.clone() } else { None }, is_touched: was_touched };
-        let is_named = old.is_some() && !self.names_change(&patch);
+        let (is_new, is_named) = (old.is_none(), old.is_some() && !self.names_change(&patch));
         let mut row = old.unwrap_or_else(|| self.blank_row(id, number.filter(|_| !was_touched), stamp));
+        let (created_on, modified_on, version) = (row.created_on, row.modified_on, row.version);
         row.modified_on = stamp.modified_on;
         row.created_on = stamp.created_on.unwrap_or(row.created_on);
         row.version = stamp.version;
-        row.values.extend(patch);
-        if !is_named {
-            self.derive_full_name(&mut row);
+        let mut values = Vec::new();
+        let mut set = |row: &mut Row, field, value| {
+            let old = row.values.insert(field, value);
+            if keep_before && !is_new {
+                values.push((field, old));
+            }
+        };
+        for (field, value) in patch {
+            set(&mut row, field, value);
+        }
+        if let Some((field, name)) = if is_named { None } else { self.full_name(&row) } {
+            set(&mut row, field, name);
         }
         if let Some(number) = number {
             self.set_touched(number, true);
         }
         self.insert_row(row);
-        before
+        let row =
+            if is_new { RowBefore::Absent } else { RowBefore::Changed { created_on, modified_on, version, values } };
+        Before { row, is_touched: was_touched }
     }
 
     /// Deletes a record. None if there is none.
@@ -67,7 +89,7 @@ impl Table {
         if let Some(number) = number {
             self.set_touched(number, true);
         }
-        Some(Before { row, is_touched: was_touched })
+        Some(Before { row: row.map_or(RowBefore::Absent, RowBefore::Removed), is_touched: was_touched })
     }
 
     /// The row that a removal took away, a generated record's made for the occasion.
@@ -78,17 +100,31 @@ impl Table {
             let version = self.population.version(number);
             Some(Row { id, created_on, modified_on, version, generated: Some(number), values: BTreeMap::new() })
         };
-        before.row.clone().or_else(generated)
+        match &before.row {
+            RowBefore::Removed(row) => Some(row.clone()),
+            _ => generated(),
+        }
     }
 
     /// Takes a write back.
     pub(super) fn restore(&mut self, id: Guid, before: Before) {
-        self.take_row(id);
+        let row = self.take_row(id);
         if let Some(number) = self.population.number_of(id) {
             self.set_touched(number, before.is_touched);
         }
-        if let Some(row) = before.row {
-            self.insert_row(row);
+        match (before.row, row) {
+            (RowBefore::Absent, _) => {}
+            (RowBefore::Removed(row), _) => self.insert_row(row),
+            (RowBefore::Changed { created_on, modified_on, version, values }, Some(mut row)) => {
+                for (field, old) in values.into_iter().rev() {
+                    match old {
+                        Some(old) => row.values.insert(field, old),
+                        None => row.values.remove(&field),
+                    };
+                }
+                self.insert_row(Row { created_on, modified_on, version, ..row });
+            }
+            (RowBefore::Changed { .. }, None) => {}
         }
     }
 
@@ -155,14 +191,13 @@ impl Table {
     }
 
     /// The product's own rule: the full name follows the first and the last.
-    fn derive_full_name(&self, row: &mut Row) {
+    fn full_name(&self, row: &Row) -> Option<(usize, Value<'static>)> {
         let fields = [Fact::FirstName, Fact::LastName, Fact::FullName].map(|fact| self.field_of(fact));
         let [Some(first), Some(last), Some(full)] = fields else {
-            return;
+            return None;
         };
         let record = Record::Written(row);
-        let name = full_name(&self.value(record, first), &self.value(record, last));
-        row.values.insert(full, name);
+        Some((full, full_name(&self.value(record, first), &self.value(record, last))))
     }
 
     fn set_touched(&mut self, number: u32, touched: bool) {
