@@ -4,9 +4,12 @@ mod accounts;
 mod backfill;
 pub(crate) mod check;
 mod demo;
+mod discover;
+mod explain;
 mod options;
-mod pause;
+mod order;
 mod preview;
+mod rejects;
 mod resume;
 mod run;
 mod runs;
@@ -14,7 +17,6 @@ pub(crate) mod sandbox;
 mod schema;
 mod secrets;
 mod show;
-mod stop;
 mod test;
 
 use std::process::ExitCode;
@@ -31,14 +33,17 @@ pub(crate) enum Command {
     Demo(demo::Args),
     Check(check::Args),
     Test(test::Args),
+    Discover(discover::Args),
+    Explain(explain::Args),
     Run(run::Args),
     Backfill(backfill::Args),
     Resume(resume::Args),
-    Stop(stop::Args),
-    Pause(pause::Args),
+    Stop(order::Stop),
+    Pause(order::Pause),
     Runs(runs::Args),
     Show(show::Args),
     Preview(preview::Args),
+    Rejects(rejects::Args),
     Options(options::Args),
     Accounts(accounts::Args),
     Secrets(secrets::Args),
@@ -65,14 +70,17 @@ pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fau
         match command {
             Command::Demo(args) => Box::pin(demo::perform(&args, global)).await,
             Command::Check(args) => check::perform(&args, global).await,
+            Command::Discover(args) => discover::perform(&args, global).await,
+            Command::Explain(args) => explain::perform(&args, global).await,
             Command::Run(args) => Box::pin(run::perform(&args, global)).await,
             Command::Backfill(args) => Box::pin(backfill::perform(&args, global)).await,
             Command::Resume(args) => Box::pin(resume::perform(&args, global)).await,
-            Command::Stop(args) => stop::perform(&args, global).await,
-            Command::Pause(args) => pause::perform(&args, global).await,
+            Command::Stop(args) => order::stop(&args, global).await,
+            Command::Pause(args) => order::pause(&args, global).await,
             Command::Runs(args) => runs::perform(&args, global).await,
             Command::Show(args) => show::perform(&args, global).await,
             Command::Preview(args) => preview::perform(&args, global).await,
+            Command::Rejects(args) => Box::pin(rejects::perform(&args, global)).await,
             Command::Options(args) => options::perform(&args, global).await,
             Command::Accounts(args) => accounts::perform(&args, global).await,
             Command::Secrets(args) => secrets::perform(&args, global),

@@ -66,18 +66,26 @@ impl Global {
         ask: impl AsyncFn(&Client) -> Result<T, CallError>,
     ) -> Result<T, Fault> {
         self.nothing_to_ask(project)?;
+        Ok(self.call(project, ask).await?)
+    }
+
+    /// Asks as [`ask`](Self::ask) does; a data folder that is not there is made.
+    pub(crate) async fn call<T>(
+        &self,
+        project: &Arc<Project>,
+        ask: impl AsyncFn(&Client) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
         for _ in 0..ASKED_MAX {
             let door = Door::open(project, PALETTE, Stay::Brief).await?;
             let answer = ask(&door.client).await;
             door.close().await;
             match answer {
-                Ok(answer) => return Ok(answer),
-                Err(CallError::Refused(refusal)) => return Err(Fault::Failure(refusal.into())),
                 Err(CallError::Gone { .. }) => {}
+                answer => return answer,
             }
         }
         let message = "the process that has the data folder open ended each time it was asked";
-        Err(Fault::Failure(Failure::new(Class::Transient, message).help("try again")))
+        Err(Failure::new(Class::Transient, message).help("try again").into())
     }
 
     /// Asking about a folder that is not there must not make it.
@@ -92,7 +100,17 @@ impl Global {
 
     /// A command line that does something with a run, for who reads it to copy.
     pub(crate) fn command(&self, verb: &str, run: &RunId) -> String {
-        let mut line = format!("{} {verb} {run}", program());
+        self.line(&format!("{verb} {run}"))
+    }
+
+    /// A command line for who reads it to copy.
+    pub(crate) fn line(&self, command: &str) -> String {
+        format!("{} {command}{}", program(), self.where_things_lie())
+    }
+
+    /// What was said of where things lie, as the end of a command line.
+    pub(crate) fn where_things_lie(&self) -> String {
+        let mut line = String::new();
         for (option, path) in [("--data", &self.data), ("--config", &self.config)] {
             if let Some(path) = path {
                 line.push_str(&format!(" {option} {}", quoted(&path.display().to_string())));

@@ -37,6 +37,7 @@ Exit codes:
 
 fn main() -> ExitCode {
     let Cli { command, global } = Cli::parse();
+    report::begin(&global);
     if let Err(fault) = logging::begin(&global) {
         return report::fault(&fault);
     }

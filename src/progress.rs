@@ -32,6 +32,8 @@ pub(crate) struct Progress {
 struct Told {
     status: TaskState,
     attempt: u32,
+    /// How far it was.
+    done: u64,
     at: Instant,
 }
 
@@ -91,7 +93,9 @@ impl Progress {
     fn task(&mut self, task: &TaskView) {
         let before = self.told.get(&task.task).copied();
         let news = before.is_none_or(|told| told.status != task.status || told.attempt != task.attempt);
-        let due = before.is_none_or(|told| told.at.elapsed() >= PLAIN_EVERY);
+        let done = task.progress.map_or(0, |progress| progress.done);
+        // What only waits has said until when.
+        let due = before.is_none_or(|told| told.at.elapsed() >= PLAIN_EVERY && told.done != done);
         let works = matches!(task.status, TaskState::Running);
         if works && self.watched {
             self.bar(task);
@@ -99,7 +103,7 @@ impl Progress {
             bar.finish_and_clear();
         }
         if news || (due && !self.watched && works) {
-            self.told.insert(task.task, Told { status: task.status, attempt: task.attempt, at: Instant::now() });
+            self.told.insert(task.task, Told { status: task.status, attempt: task.attempt, done, at: Instant::now() });
             if !(works && self.watched) {
                 terminal::note(&line(task));
             }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use engine::failure::Failure;
 use engine::outside::store::RunId;
@@ -24,6 +25,24 @@ const SHOWN_MAX: usize = 50;
 const EXCERPT_LINE_MAX: usize = 400;
 /// How wide messages are.
 const WIDTH: usize = 110;
+
+/// What was said of where things lie; commands that messages name are called with the same.
+static WHERE_THINGS_LIE: OnceLock<String> = OnceLock::new();
+
+/// Lets messages name commands as whoever reads them can call them.
+pub(crate) fn begin(global: &Global) {
+    WHERE_THINGS_LIE.get_or_init(|| global.where_things_lie());
+}
+
+/// A help text whose commands, such as `campanile options set`, say where things lie as this one was told.
+fn callable(help: &str) -> String {
+    let given = WHERE_THINGS_LIE.get().map_or("", String::as_str);
+    let part = |(place, part): (usize, &str)| match place % 2 == 1 && part.starts_with("campanile ") {
+        true => format!("{part}{given}"),
+        false => part.to_owned(),
+    };
+    help.split('`').enumerate().map(part).collect::<Vec<_>>().join("`")
+}
 
 /// Prints why a command ended early; tells the exit code.
 pub(crate) fn fault(fault: &Fault) -> ExitCode {
@@ -99,7 +118,7 @@ pub(crate) fn run_stands(view: &RunView, run: &RunId, global: &Global) {
 fn told(place: &str, message: &str, help: Option<&str>) -> String {
     let mark = if terminal::has_colours() { "\u{1b}[31m×\u{1b}[0m" } else { "×" };
     match help {
-        Some(help) => format!("{mark} {place}{message}\n  help: {help}"),
+        Some(help) => format!("{mark} {place}{message}\n  help: {}", callable(help)),
         None => format!("{mark} {place}{message}"),
     }
 }
@@ -166,7 +185,7 @@ impl Diagnostic for Shown<'_> {
     }
 
     fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
-        Some(Box::new(self.problem.help.as_ref()?))
+        Some(Box::new(callable(self.problem.help.as_ref()?)))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {

@@ -8,6 +8,7 @@
 
 mod by_ids;
 mod check;
+mod explain;
 mod pages;
 mod plan;
 mod reading;
@@ -23,6 +24,7 @@ use engine::expr::Source;
 use engine::failure::Failure;
 use engine::flow::FlowCx;
 use engine::outside::crm::{Feed, Object, Read, System, Window};
+use engine::plan::{Plan as Asked, PlanCx};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -105,10 +107,7 @@ impl Activity for CrmImport {
             let read = Read { all: self.all, ..Read::new(object, plan.read.clone()) };
             return by_ids::import(cx, crm, read, &plan, ids, self.at_once()).await;
         }
-        let begun = match cx.position::<Position>()? {
-            Some(position) => Some(position.upgraded()),
-            None => None,
-        };
+        let begun = cx.position::<Position>()?.map(Position::upgraded);
         let (window, since) = match &begun {
             Some(position) => (position.window.clone(), position.since.clone()),
             None => window::open(self, cx, &*crm, &plan).await?,
@@ -140,6 +139,14 @@ impl Activity for CrmImport {
             None => Position::new(window, since, self.ranges(&*crm, &read).await?),
         };
         reading::import(cx, crm, read, &plan, position, self.at_once()).await
+    }
+
+    async fn plan(&self, cx: &PlanCx) -> Result<Option<Asked>, Failure> {
+        explain::plan(self, cx).await.map(Some)
+    }
+
+    fn record_key(&self) -> Vec<&Source> {
+        self.ids.iter().collect()
     }
 
     fn needs(&self) -> Vec<Need> {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use engine::activity::{Activity, Columns, Flow, Port, Spec};
 use engine::context::Cx;
+use engine::event::Level;
 use engine::failure::Failure;
 use engine::flow::FlowCx;
 use engine::workflow::{ATTEMPTS_DEFAULT, Span};
@@ -47,6 +48,8 @@ impl Activity for Wait {
             None => {
                 let until = cx.clock().now().checked_add(self.length.0).unwrap_or(Timestamp::MAX);
                 cx.seal(&Position { until }).await?;
+                let shown = until.to_zoned(cx.time_zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
+                cx.log(Level::Info, format!("waits until {shown}")).await?;
                 until
             }
         };

@@ -102,6 +102,10 @@ impl Crm for Dynamics {
         ranges::count(&self.session, read).await
     }
 
+    fn page_size(&self, _read: &Read) -> Option<u64> {
+        Some(u64::from(self.session.http.limits().records_per_page.max(1)))
+    }
+
     async fn ranges(&self, read: &Read, at_most: usize) -> Result<Vec<Range>, Failure> {
         ranges::ranges(&self.session, read, at_most).await
     }

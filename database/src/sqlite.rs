@@ -6,6 +6,7 @@ mod column;
 mod contents;
 mod describe;
 mod error;
+mod extend;
 mod find;
 mod lookup;
 mod scan;
@@ -24,7 +25,9 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::{Class, Failure};
-use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
+use engine::outside::database::{
+    Database, Extended, LedgerKey, Lookup, Matches, NewTable, Scan, Scanned, Table, Write, Written,
+};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use serde_json::Value;
@@ -132,6 +135,11 @@ impl Database for Sqlite {
     async fn table(&self, name: &str) -> Result<Table, Failure> {
         let name = name.to_owned();
         self.call(move |session| Ok(describe::described(&session.connection, &name)?.table)).await
+    }
+
+    async fn extend(&self, table: &NewTable) -> Result<Extended, Failure> {
+        let table = table.clone();
+        self.call(move |session| extend::extend(&mut session.connection, &table)).await
     }
 
     async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure> {

@@ -348,6 +348,11 @@ pub fn index_option(workflow: &str, activity: &str) -> String {
 }
 
 impl Workflow {
+    /// A problem with what stands at a pointer into the file.
+    pub fn problem(&self, pointer: &str, code: &'static str, message: String, help: Option<String>) -> Problem {
+        self.document.problem(pointer, code, message, help)
+    }
+
     /// What must be known of the outside to check how columns flow.
     pub fn needs(&self) -> BTreeSet<Need> {
         self.activities.values().flat_map(|node| node.activity.needs()).collect()

@@ -13,12 +13,14 @@ use crate::activity::Need;
 use crate::environment::Environment;
 use crate::failure::{Class, Failure};
 use crate::flow::Known;
-use crate::outside::crm::{Object, ObjectField};
+use crate::outside::crm::{Account, Object, ObjectField};
 
 /// Objects of CRMs, kept as `descriptions/<account>/<object>.json`.
 #[derive(Debug)]
 pub struct Descriptions {
     folder: PathBuf,
+    /// Whether what is fetched is kept.
+    keeps: bool,
     /// What this process fetched itself.
     fresh: Mutex<HashMap<(String, String), Arc<Object>>>,
     /// Fields of related records, likewise, by account, object and path.
@@ -37,7 +39,17 @@ pub enum Ask {
 impl Descriptions {
     /// Those of a data folder.
     pub fn new(data: &Path) -> Self {
-        Self { folder: data.join("descriptions"), fresh: Mutex::default(), fresh_fields: Mutex::default() }
+        Self { folder: data.join("descriptions"), keeps: true, fresh: Mutex::default(), fresh_fields: Mutex::default() }
+    }
+
+    /// Those of a data folder, of which nothing changes by asking.
+    pub fn unchanged(data: &Path) -> Self {
+        Self { keeps: false, ..Self::new(data) }
+    }
+
+    /// An object as it was when it was described last.
+    pub fn kept_object(&self, account: &str, name: &str) -> Option<Arc<Object>> {
+        self.kept(account, name).map(Arc::new)
     }
 
     /// An object: what was fetched by this process, else what the CRM says now, else what is kept.
@@ -105,7 +117,7 @@ impl Descriptions {
     }
 
     fn keep(&self, account: &str, name: &str, description: &impl Serialize) -> Result<(), Failure> {
-        let Some(path) = self.path(account, name) else { return Ok(()) };
+        let Some(path) = self.path(account, name).filter(|_| self.keeps) else { return Ok(()) };
         let text = serde_json::to_vec_pretty(description).map_err(|error| Failure::internal(error.to_string()))?;
         let part = path.with_extension("json.part");
         let write = || {
@@ -131,8 +143,15 @@ impl Known {
     pub async fn gather(environment: &Environment, needs: &BTreeSet<Need>, ask: Ask) -> Self {
         let mut known = Self { library: environment.library.clone(), ..Self::default() };
         known.accounts = environment.accounts.iter().map(|(name, account)| (name.clone(), account.system)).collect();
+        if ask == Ask::Refresh {
+            let broken = |(name, account): (&String, &Account)| Some((name.clone(), account.crm().err()?));
+            let needed =
+                environment.accounts.iter().filter(|(name, _)| needs.contains(&Need::Account((*name).clone())));
+            known.broken = needed.filter_map(broken).collect();
+        }
         for need in needs {
             match need {
+                Need::Object { account, .. } if known.broken.contains_key(account) => {}
                 Need::Object { account, object } if known.accounts.contains_key(account) => {
                     if let Some(described) = describe(environment, account, object, ask).await {
                         known.objects.insert((account.clone(), object.clone()), described);

@@ -20,6 +20,8 @@ use crate::types::Type;
 pub struct Known {
     /// The systems of the accounts, by name.
     pub accounts: BTreeMap<String, &'static System>,
+    /// Accounts that cannot be used, such as for a missing secret, where that was tried.
+    pub broken: BTreeMap<String, Failure>,
     /// Objects by account and name.
     pub objects: BTreeMap<(String, String), Result<Arc<Object>, Failure>>,
     /// Fields of related records by account, object and path.
@@ -61,6 +63,10 @@ impl FlowCx<'_> {
             let help = suggestion(account, self.known.accounts.keys().map(String::as_str))
                 .unwrap_or_else(|| format!("add [accounts.{account}] to campanile.toml"));
             self.problem("/account", "unknown-account", format!("there is no account \"{account}\""), Some(help));
+            return None;
+        }
+        if let Some(failure) = self.known.broken.get(account).cloned() {
+            self.problem("/account", "account-not-usable", failure.message, failure.help);
             return None;
         }
         match self.known.objects.get(&(account.to_owned(), object.to_owned())) {

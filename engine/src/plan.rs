@@ -1,16 +1,18 @@
 //! What an activity would ask of a CRM, told without asking.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use crate::check::Workflow;
 use crate::context::values;
 use crate::environment::Environment;
 use crate::event::Vars;
 use crate::expr::{Bound, Values};
 use crate::failure::Failure;
 use crate::outside::clock::Clock;
-use crate::outside::crm::{Crm, Object, Read, Write};
+use crate::outside::crm::{Crm, Object, ObjectField, Read, Write};
 use crate::outside::store::OptionValue;
 
 /// What an activity would ask of a CRM.
@@ -57,6 +59,13 @@ pub struct PlanCx {
 }
 
 impl PlanCx {
+    /// For an activity of a workflow.
+    pub fn new(environment: Arc<Environment>, workflow: &Workflow, activity: &str) -> Self {
+        let time_zone = workflow.activities.get(activity).map_or(TimeZone::UTC, |node| node.time_zone.clone());
+        let (workflow, vars) = (workflow.name.clone(), workflow.vars.clone());
+        Self { workflow, activity: activity.to_owned(), time_zone, vars, environment }
+    }
+
     /// An account's CRM.
     ///
     /// # Errors
@@ -71,6 +80,19 @@ impl PlanCx {
     /// Where the CRM cannot be asked and nothing is kept.
     pub async fn object(&self, account: &str, object: &str) -> Result<Arc<Object>, Failure> {
         self.environment.descriptions.object(&self.environment, account, object).await
+    }
+
+    /// A field of a related record, kept or fetched.
+    ///
+    /// # Errors
+    /// Where the CRM cannot be asked and nothing is kept.
+    pub async fn field(&self, account: &str, object: &Object, path: &str) -> Result<ObjectField, Failure> {
+        self.environment.descriptions.field(&self.environment, account, object, path).await
+    }
+
+    /// The data folder.
+    pub fn data_folder(&self) -> &Path {
+        &self.environment.folder
     }
 
     /// An option.

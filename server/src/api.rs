@@ -12,6 +12,10 @@
 //! | `GET /options` · `GET`, `PUT`, `DELETE /options/{name}` | options |
 //! | `GET /accounts` · `POST /accounts/{name}/test` | accounts |
 //! | `POST /check` | check a workflow against what is known |
+//! | `POST /explain` | what an activity would ask of a CRM |
+//! | `POST /tables` | make a table of the database, or add columns to one |
+//! | `GET /rejects?workflow=&activity=&code=&closed=&limit=` · `GET /rejects/{id}` | rejected records |
+//! | `POST /rejects/{id}/correct` · `/rejects/ignore` · `/rejects/resend` | correct one, leave some alone, send some again |
 //!
 //! A refusal is a status of 400 or above with `{message, help, class, problems}`.
 
@@ -27,11 +31,16 @@ use engine::document::FILE_BYTES_MAX;
 use engine::event::{Recorded, TaskId};
 use engine::failure::{Class, Failure};
 use engine::outside::crm::Step;
+use engine::outside::database::{Extended, NewTable};
+use engine::outside::desk::{KeptReject, RejectId, Wanted};
 use engine::outside::store::{OptionValue, RunId};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::preview::{Preview, Wanted};
+use crate::explain::{self, Asked, Explained};
+use crate::preview::{self, Preview};
 use crate::refusal::{ProblemView, Refusal};
+use crate::rejects::{Ignore, RejectsView, Resend, Resent};
 use crate::service::{Began, News, Service, Submission};
 use crate::view::{RunLine, RunView};
 
@@ -98,6 +107,18 @@ pub struct FindingsView {
     pub problems: Vec<ProblemView>,
     /// What could not be checked, and why.
     pub unchecked: Vec<String>,
+    /// What has changed in the CRM that does no harm to the workflow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A table to make or to extend.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TableToExtend {
+    /// The table.
+    pub table: NewTable,
+    /// [`Project::identity`](crate::project::Project::identity) of who asks.
+    pub identity: String,
 }
 
 /// All routes.
@@ -111,12 +132,19 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/runs/{run}/resume", post(resume))
         .route("/runs/{run}/pause", post(pause))
         .route("/runs/{run}/stop", post(stop))
-        .route("/runs/{run}/populations/{activity}/{port}", get(preview))
+        .route("/runs/{run}/populations/{activity}/{port}", get(look))
         .route("/options", get(options))
         .route("/options/{name}", get(option).put(set_option).delete(remove_option))
         .route("/accounts", get(accounts))
         .route("/accounts/{name}/test", post(test_account))
         .route("/check", post(check))
+        .route("/explain", post(explain))
+        .route("/tables", post(extend_table))
+        .route("/rejects", get(rejects))
+        .route("/rejects/ignore", post(ignore_rejects))
+        .route("/rejects/resend", post(resend_rejects))
+        .route("/rejects/{id}", get(reject))
+        .route("/rejects/{id}/correct", post(correct_reject))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(service)
@@ -189,12 +217,12 @@ struct Look {
     limit: Option<usize>,
 }
 
-async fn preview(
+async fn look(
     State(service): Shared,
     Path((run, activity, port)): Path<(String, String, String)>,
     Query(Look { task, limit }): Query<Look>,
 ) -> Answer<Preview> {
-    let wanted = Wanted { activity, port, task, limit: limit.unwrap_or(ROWS_DEFAULT) };
+    let wanted = preview::Wanted { activity, port, task, limit: limit.unwrap_or(ROWS_DEFAULT) };
     within(STORE_TIME_MAX, service.preview(&run_id(&run)?, wanted)).await
 }
 
@@ -244,7 +272,45 @@ pub async fn check_workflow(engine: &engine::engine::Engine, checked: &Checked) 
     FindingsView {
         problems: found.problems.into_iter().map(ProblemView::from).collect(),
         unchecked: found.unchecked.into_iter().collect(),
+        notes: Vec::new(),
     }
+}
+
+// It asks CRMs, which have their own limits of time.
+async fn explain(State(service): Shared, Json(asked): Json<Asked>) -> Answer<Explained> {
+    service.same_project(&asked.identity)?;
+    explain::explain(&service.engine, &asked).await.map(Json)
+}
+
+async fn extend_table(State(service): Shared, Json(wanted): Json<TableToExtend>) -> Answer<Extended> {
+    service.same_project(&wanted.identity)?;
+    let database = Arc::clone(&service.engine.environment.database);
+    within(STORE_TIME_MAX, async { Ok(database.extend(&wanted.table).await?) }).await
+}
+
+async fn rejects(State(service): Shared, Query(wanted): Query<Wanted>) -> Answer<RejectsView> {
+    within(STORE_TIME_MAX, service.rejects(&wanted)).await
+}
+
+async fn reject(State(service): Shared, Path(id): Path<RejectId>) -> Answer<KeptReject> {
+    within(STORE_TIME_MAX, service.reject(id)).await
+}
+
+async fn correct_reject(
+    State(service): Shared,
+    Path(id): Path<RejectId>,
+    Json(values): Json<Map<String, Value>>,
+) -> Answer<KeptReject> {
+    within(STORE_TIME_MAX, service.correct(id, &values)).await
+}
+
+async fn ignore_rejects(State(service): Shared, Json(ignore): Json<Ignore>) -> Answer<Vec<KeptReject>> {
+    within(STORE_TIME_MAX, service.ignore(&ignore)).await
+}
+
+// It asks CRMs before it starts runs.
+async fn resend_rejects(State(service): Shared, Json(resend): Json<Resend>) -> Answer<Resent> {
+    service.resend(resend).await.map(Json)
 }
 
 fn run_id(text: &str) -> Result<RunId, Refusal> {

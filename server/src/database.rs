@@ -7,7 +7,9 @@ use ::database::Sqlite;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::{Class, Failure};
-use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
+use engine::outside::database::{
+    Database, Extended, LedgerKey, Lookup, Matches, NewTable, Scan, Scanned, Table, Write, Written,
+};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -60,6 +62,10 @@ impl Database for Lazy {
 
     async fn table(&self, name: &str) -> Result<Table, Failure> {
         self.database().await?.table(name).await
+    }
+
+    async fn extend(&self, table: &NewTable) -> Result<Extended, Failure> {
+        self.database().await?.extend(table).await
     }
 
     async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure> {

@@ -33,6 +33,14 @@ pub fn on(project: &Project, palette: Palette, store: Arc<dyn Store>, clock: Arc
     engine(project, palette, store, clock, Missing::Make)
 }
 
+/// An engine that keeps nothing, not even what it asks, for looking at the CRMs as they are now.
+pub fn looking(project: &Project, palette: Palette) -> Arc<Engine> {
+    let (store, clock) = (Arc::new(Memory::default()), Arc::new(SystemClock));
+    let environment = environment(project, palette, store, clock, Missing::Leave);
+    let environment = Environment { descriptions: Descriptions::unchanged(&project.data), ..environment };
+    Arc::new(Engine::new(Arc::new(environment)))
+}
+
 /// Opens the store of the data folder, which is made where it is missing.
 ///
 /// # Errors
@@ -78,7 +86,17 @@ fn engine(
     clock: Arc<dyn Clock>,
     missing: Missing,
 ) -> Arc<Engine> {
-    let environment = Environment {
+    Arc::new(Engine::new(Arc::new(environment(project, palette, store, clock, missing))))
+}
+
+fn environment(
+    project: &Project,
+    palette: Palette,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    missing: Missing,
+) -> Environment {
+    Environment {
         store,
         clock,
         desk: Arc::new(SqliteDesk::new(&project.data)),
@@ -90,8 +108,7 @@ fn engine(
         files: project.files.clone(),
         library: project.library.clone(),
         limits: project.config.limits.clone(),
-    };
-    Arc::new(Engine::new(Arc::new(environment)))
+    }
 }
 
 fn make_private(folder: &Path) -> std::io::Result<()> {

@@ -31,7 +31,9 @@ pub const OPTION_NAME_BYTES_MAX: usize = 200;
 pub struct Service {
     /// Runs it.
     pub engine: Arc<Engine>,
-    project: Arc<Project>,
+    pub(crate) project: Arc<Project>,
+    /// Held while rejects are changed or sent, so that none is sent twice.
+    pub(crate) resending: tokio::sync::Mutex<()>,
     /// Types of activities by run: a run never changes its file.
     kinds: Mutex<HashMap<RunId, Arc<Kinds>>>,
 }
@@ -82,7 +84,7 @@ pub struct News {
 impl Service {
     /// A service of an engine.
     pub fn new(engine: Arc<Engine>, project: Arc<Project>) -> Self {
-        Self { engine, project, kinds: Mutex::default() }
+        Self { engine, project, resending: tokio::sync::Mutex::default(), kinds: Mutex::default() }
     }
 
     /// The latest runs, the oldest of them first.
@@ -115,7 +117,7 @@ impl Service {
     }
 
     /// Accounts, limits and scripts are those that this process began with.
-    fn same_project(&self, identity: &str) -> Result<(), Refusal> {
+    pub(crate) fn same_project(&self, identity: &str) -> Result<(), Refusal> {
         if identity == self.project.identity {
             return Ok(());
         }

@@ -4,17 +4,20 @@ use std::process::ExitCode;
 
 use activities::PALETTE;
 use clap::Subcommand;
-use engine::outside::crm::Step;
+use engine::engine::Engine;
+use engine::failure::Failure;
+use engine::outside::crm::{Allowance, Step};
 use indexmap::IndexMap;
+use serde_json::json;
 use server::api::account_list;
 use server::opening;
 
 use crate::fault::Fault;
 use crate::global::Global;
-use crate::table::Table;
+use crate::table::{Table, number};
 use crate::{report, terminal};
 
-/// List the accounts of the configuration, and test whether they work.
+/// List the accounts of the configuration, test whether they work, and show what is left of their limits.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -28,6 +31,11 @@ enum What {
     /// Test accounts step by step: host, login, rights. What is missing is named.
     Test {
         /// The account; without it all are tested.
+        name: Option<String>,
+    },
+    /// Show what accounts may use and what is left of it.
+    Limits {
+        /// The account; without it all are asked.
         name: Option<String>,
     },
 }
@@ -50,26 +58,76 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             }
             Ok(ExitCode::SUCCESS)
         }
-        What::Test { name } => {
-            let names: Vec<String> = match name {
-                Some(name) => vec![name.clone()],
-                None => engine.environment.accounts.keys().cloned().collect(),
-            };
-            let mut tested: IndexMap<String, Vec<Step>> = IndexMap::new();
-            for name in names {
-                let steps = engine.environment.account(&name)?.test().await;
-                if !global.json {
-                    told(&name, &steps);
+        What::Test { name } => test(&named(name.as_deref(), &engine), &engine, global).await,
+        What::Limits { name } => left(&named(name.as_deref(), &engine), &engine, global).await,
+    }
+}
+
+fn named(name: Option<&str>, engine: &Engine) -> Vec<String> {
+    match name {
+        Some(name) => vec![name.to_owned()],
+        None => engine.environment.accounts.keys().cloned().collect(),
+    }
+}
+
+async fn test(names: &[String], engine: &Engine, global: &Global) -> Result<ExitCode, Fault> {
+    let mut tested: IndexMap<&str, Vec<Step>> = IndexMap::new();
+    for name in names {
+        let steps = engine.environment.account(name)?.test().await;
+        if !global.json {
+            told(name, &steps);
+        }
+        tested.insert(name, steps);
+    }
+    if global.json {
+        terminal::json(&tested);
+    }
+    let works = tested.values().flatten().all(|step| step.result.is_ok());
+    Ok(if works { ExitCode::SUCCESS } else { ExitCode::from(report::FAILED) })
+}
+
+/// One account that cannot be asked does not hide what the others say.
+async fn left(names: &[String], engine: &Engine, global: &Global) -> Result<ExitCode, Fault> {
+    let mut all: IndexMap<&str, Result<Vec<Allowance>, Failure>> = IndexMap::new();
+    for name in names {
+        engine.environment.account(name)?;
+        let asked = match engine.environment.crm(name) {
+            Ok(crm) => crm.limits().await,
+            Err(failure) => Err(failure),
+        };
+        all.insert(name, asked);
+    }
+    if global.json {
+        let told = |asked: &Result<Vec<Allowance>, Failure>| match asked {
+            Ok(limits) => json!({ "limits": limits }),
+            Err(failure) => json!({ "failure": failure }),
+        };
+        let all: IndexMap<&str, serde_json::Value> = all.iter().map(|(name, asked)| (*name, told(asked))).collect();
+        terminal::json(&all);
+    } else {
+        for (name, asked) in &all {
+            terminal::line(name);
+            match asked {
+                Ok(allowances) if allowances.is_empty() => {
+                    terminal::line("  the system tells no limits of this account")
                 }
-                tested.insert(name, steps);
+                Ok(allowances) => limits(allowances).iter().for_each(|line| terminal::line(&format!("  {line}"))),
+                Err(failure) => report::failure(failure),
             }
-            if global.json {
-                terminal::json(&tested);
-            }
-            let works = tested.values().flatten().all(|step| step.result.is_ok());
-            Ok(if works { ExitCode::SUCCESS } else { ExitCode::from(report::FAILED) })
         }
     }
+    let works = all.values().all(Result::is_ok);
+    Ok(if works { ExitCode::SUCCESS } else { ExitCode::from(report::FAILED) })
+}
+
+/// Allowances as the lines of a table.
+pub(super) fn limits(allowances: &[Allowance]) -> Vec<String> {
+    let mut table = Table::new(&["LIMIT", ">LEFT", ">OF", ">PERCENT", "WHOLE AFTER"]);
+    for Allowance { name, max, left, window } in allowances {
+        let percent = u128::from(*left) * 100 / u128::from((*max).max(1));
+        table.row(vec![name.clone(), number(*left), number(*max), format!("{percent} %"), window.clone()]);
+    }
+    table.lines()
 }
 
 fn told(account: &str, steps: &[Step]) {

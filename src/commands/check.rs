@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use activities::PALETTE;
 use engine::document::FILE_BYTES_MAX;
-use engine::failure::{Class, Failure};
 use server::api::{Checked, FindingsView, check_workflow};
+use server::online::check_online;
 use server::opening;
 use server::project::Project;
 use server::refusal::ProblemView;
@@ -18,7 +18,9 @@ use crate::{report, terminal};
 /// Check workflows: every problem at once, with its place, its cause and its cure.
 ///
 /// It needs no data folder and no network. What only a CRM or the database can tell is taken from the descriptions that
-/// the last run kept; what could not be checked is said.
+/// the last run kept; what could not be checked is said. With --online the CRMs are asked, and what has changed in them
+/// since the last run is a problem where the workflow uses it: fields that are gone, other types, values of picklists,
+/// keys that cannot be used, change tracking that is off.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "With --json: a list of {file, pointer, line, column, code, message, help} on stdout.\n\
                         Exit codes: 0 all is right, 2 something is not right.")]
@@ -26,15 +28,18 @@ pub(crate) struct Args {
     /// Workflow files.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Ask the CRMs what they have now. Nothing is kept of it.
+    #[arg(long)]
+    online: bool,
 }
 
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let mut all: Vec<ProblemView> = Vec::new();
     for file in &args.files {
-        let (text, found) = match one(file, global).await {
+        let (text, found) = match one(file, args.online, global).await {
             Ok(found) => found,
             // The configuration's own problems are problems of the check.
-            Err(Fault::Problems { problems, text }) => (text, FindingsView { problems, unchecked: Vec::new() }),
+            Err(Fault::Problems { problems, text }) => (text, FindingsView { problems, ..FindingsView::default() }),
             Err(Fault::Failure(failure)) => {
                 if global.json {
                     terminal::json(&all);
@@ -49,6 +54,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             }
         }
         report::unchecked(&found.unchecked);
+        found.notes.iter().for_each(|note| terminal::note(&format!("  {note}")));
         for problem in found.problems {
             if !all.contains(&problem) {
                 all.push(problem);
@@ -61,22 +67,24 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     Ok(if all.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(report::NOT_RIGHT) })
 }
 
-async fn one(file: &Path, global: &Global) -> Result<(String, FindingsView), Fault> {
+async fn one(file: &Path, online: bool, global: &Global) -> Result<(String, FindingsView), Fault> {
     let text = read(file)?;
     let project = Project::load(&global.given(), Some(file))?;
     let checked = Checked { file: file.to_owned(), text };
-    let found = check_workflow(&opening::bare(&project, PALETTE), &checked).await;
+    let found = match online {
+        true => check_online(&opening::looking(&project, PALETTE), &checked).await,
+        false => check_workflow(&opening::bare(&project, PALETTE), &checked).await,
+    };
     Ok((checked.text, found))
 }
 
 /// Reads a workflow's text.
 ///
 /// # Errors
-/// Where it cannot be read; what is not UTF-8 is a problem at its place.
+/// A problem where it cannot be read, or is not UTF-8.
 pub(crate) fn read(file: &Path) -> Result<String, Fault> {
-    let failed = |error: std::io::Error| {
-        Failure::new(Class::Config, format!("cannot read {}: {error}", file.display())).help("name the workflow's file")
-    };
+    let failed =
+        |error: std::io::Error| one_problem(file, "not-readable", format!("cannot read this file: {error}"), 1, 1);
     let length = std::fs::metadata(file).map_err(failed)?.len();
     // A little more than the most: then the check says so, as of any other problem.
     if length > 2 * FILE_BYTES_MAX as u64 {

@@ -94,7 +94,19 @@ async fn check_alone(file: &Path, text: &str, project: &Project) -> Result<(), F
     Err(Fault::Problems { problems: found.problems, text: checked.text })
 }
 
-fn not_started(error: CallError, text: String, file: &Path) -> Fault {
+/// Why runs of files that were pinned did not start.
+pub(super) fn refused(error: CallError) -> Fault {
+    let file = match &error {
+        CallError::Refused(refusal) => refusal.problems.first().map(|problem| problem.file.clone()),
+        CallError::Gone { .. } => None,
+    };
+    let file = file.unwrap_or_default();
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    not_started(error, text, Path::new(&file))
+}
+
+/// Why a workflow is not right, or what else stands in the way.
+pub(super) fn not_started(error: CallError, text: String, file: &Path) -> Fault {
     match error {
         CallError::Refused(mut refusal) if !refusal.problems.is_empty() => {
             for problem in &mut refusal.problems {

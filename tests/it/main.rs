@@ -5,7 +5,9 @@
 mod bad_input;
 mod beside;
 mod command_line;
+mod crm_commands;
 mod kill;
+mod rejects;
 mod secrets;
 mod tests;
 mod world;

@@ -132,6 +132,11 @@ pub trait Crm: Send + Sync {
         Ok(None)
     }
 
+    /// How many records of a reading one call brings at most, where that is known beforehand.
+    fn page_size(&self, _read: &Read) -> Option<u64> {
+        None
+    }
+
     /// Parts of a reading that are worth reading side by side, at most so many; none where it is to be read as a whole.
     /// Together they bring every record once.
     ///

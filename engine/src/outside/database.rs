@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
+use crate::outside::crm::FieldKind;
 
 /// The marketing database.
 #[async_trait]
@@ -24,6 +26,14 @@ pub trait Database: Send + Sync {
     /// # Errors
     /// `Class::Config` where there is no such table; the message offers similar names.
     async fn table(&self, name: &str) -> Result<Table, Failure>;
+
+    /// Makes a table, or adds to it the columns that it lacks; nothing that is there changes.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or refuses; then nothing was made.
+    async fn extend(&self, table: &NewTable) -> Result<Extended, Failure> {
+        Err(Failure::new(Class::Config, format!("this database cannot make the table {}", table.name)))
+    }
 
     /// Finds the rows of a table whose columns equal the keys, and returns their columns `lookup.columns`.
     ///
@@ -87,6 +97,46 @@ pub struct Scanned {
     pub rows: RecordBatch,
     /// Where the next rows begin; none after the last. Only the database understands it.
     pub next: Option<Value>,
+}
+
+/// A table to make, or to extend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewTable {
+    /// Its name.
+    pub name: String,
+    /// Its columns; the first is the primary key of a table that is made.
+    pub columns: Vec<NewColumn>,
+}
+
+/// A column to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewColumn {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: FieldKind,
+    /// The longest text, in characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u32>,
+    /// Values and labels of a picklist; they are kept in the table [`LABELS`].
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub labels: IndexMap<String, String>,
+}
+
+/// The table that has the labels of picklists: `table_name`, `column_name`, `value`, `label`.
+pub const LABELS: &str = "picklist_label";
+
+/// What became of a table that was extended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extended {
+    /// Whether it was made.
+    pub made: bool,
+    /// The columns that it got.
+    pub added: Vec<String>,
+    /// Columns that were there with another type, which they keep.
+    pub differs: Vec<String>,
+    /// Labels of picklists that are new or have changed.
+    pub labels: u64,
 }
 
 /// A search by keys.

@@ -1,0 +1,52 @@
+//! What an import would ask now.
+
+use std::sync::Arc;
+
+use engine::check::index_option;
+use engine::failure::Failure;
+use engine::outside::crm::{Feed, Read, Window};
+use engine::plan::{Plan as Asked, PlanCx};
+
+use super::CrmImport;
+use super::plan::Plan;
+use super::settings::OrderChoice;
+use crate::automatic_index::{Opened, place};
+
+/// Plans a reading as [`run`](engine::activity::Activity::run) would begin it, and records nothing.
+pub(super) async fn plan(import: &CrmImport, cx: &PlanCx) -> Result<Asked, Failure> {
+    let account = import.account.clone();
+    let crm = cx.crm(&account)?;
+    let mut object = cx.object(&account, &import.object).await?;
+    let mut related = Vec::new();
+    for (_, path) in import.paths() {
+        related.push(cx.field(&account, &object, &path).await?);
+    }
+    if !related.is_empty() {
+        object = Arc::new(object.with_fields(related));
+    }
+    let plan = Plan::new(import, &object, Some(crm.system()), &cx.time_zone, false)?;
+    let mut read = Read { all: import.all, ..Read::new(object, plan.read.clone()) };
+    if import.ids.is_some() {
+        return Ok(Asked::Fetch { account, read: Box::new(read) });
+    }
+    let mut rules = Vec::new();
+    if let Some(settings) = import.automatic_index.settings() {
+        let option = settings.option.clone().unwrap_or_else(|| index_option(&cx.workflow, &cx.activity));
+        let current = cx.option(&option).await?;
+        if settings.changes {
+            read.feed = Some(Feed { since: place::of(cx.data_folder(), &option, current.as_ref())? });
+        } else if let Some(field) = plan.index_field.clone() {
+            let before = current.map(|current| current.value);
+            let opened = Opened::new(&option, before, crm.now().await?, settings.overlap())?;
+            read.window = Some(Window { field, from: opened.from(), to: opened.to });
+            rules.push("alreadyImported");
+        }
+    }
+    // A feed takes no filter.
+    if let Some(filter) = plan.filter.as_ref().filter(|_| read.feed.is_none()) {
+        read.filter = Some(filter.resolve(&cx.values([filter]).await?)?.expr().clone());
+    }
+    read.order = import.order_by.iter().map(OrderChoice::order).collect();
+    let filter = import.filter.as_ref().map(|filter| filter.text().to_owned());
+    Ok(Asked::Read { account, read: Box::new(read), filter, rules })
+}

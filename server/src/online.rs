@@ -1,0 +1,198 @@
+//! What has changed in the CRMs since a workflow's objects were described last.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use engine::activity::Need;
+use engine::check::{self, Workflow};
+use engine::describe::Ask;
+use engine::engine::Engine;
+use engine::outside::crm::{Object, ObjectField, System};
+use engine::problem::Problem;
+use engine::schema::Schemas;
+use engine::types::Type;
+use serde_json::Value;
+
+use crate::api::{Checked, FindingsView};
+use crate::refusal::ProblemView;
+
+/// Checks a workflow against what the CRMs say now, and reports what has changed since. Nothing is kept of it: the next
+/// run does that.
+pub async fn check_online(engine: &Engine, checked: &Checked) -> FindingsView {
+    let file = checked.file.display().to_string();
+    let name = checked.file.file_stem().unwrap_or_default().to_string_lossy();
+    let environment = &engine.environment;
+    let read = check::read(environment.palette, &Schemas::default(), &file, &name, &checked.text);
+    let needs = read.0.as_ref().map(Workflow::needs).unwrap_or_default();
+    let (workflow, found) = engine.check(&file, &name, &checked.text, Ask::Refresh).await;
+    let mut findings = FindingsView { unchecked: found.unchecked.into_iter().collect(), ..FindingsView::default() };
+    let mut problems = found.problems;
+    for need in &needs {
+        let Need::Object { account, object } = need else { continue };
+        let Some(system) = environment.accounts.get(account).map(|account| account.system) else { continue };
+        let now = match environment.descriptions.object(environment, account, object).await {
+            Ok(now) => now,
+            // A problem of the check already, or a note that it was not asked.
+            Err(failure) => {
+                let note = format!("{object} of {account} as it is now: {failure}");
+                findings.unchecked.push(note);
+                continue;
+            }
+        };
+        let before = environment.descriptions.kept_object(account, object);
+        let Some(workflow) = &workflow else { continue };
+        let drift = Drift { workflow, text: &checked.text, system, account, before: before.as_deref(), now: &now };
+        drift.find(&mut problems, &mut findings.notes);
+        if before.is_none() {
+            findings.notes.push(format!("{object} of {account} was not described before, so nothing can have changed"));
+        }
+    }
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    findings.problems = problems.into_iter().map(ProblemView::from).collect();
+    findings
+}
+
+/// One object then and now, in the eyes of one workflow.
+struct Drift<'a> {
+    workflow: &'a Workflow,
+    text: &'a str,
+    system: &'static System,
+    account: &'a str,
+    before: Option<&'a Object>,
+    now: &'a Arc<Object>,
+}
+
+impl Drift<'_> {
+    fn find(&self, problems: &mut Vec<Problem>, notes: &mut Vec<String>) {
+        let file: Value = serde_json::from_str(self.text).unwrap_or_default();
+        for (activity, settings) in file["activities"].as_object().into_iter().flatten() {
+            if settings["account"] != self.account || settings["object"] != self.now.name.as_str() {
+                continue;
+            }
+            let pointer = format!("/activities/{}", engine::document::escape(activity));
+            let uses = Uses::of(settings);
+            self.fields(&pointer, &uses, problems, notes);
+            self.keys(&pointer, settings, problems);
+            self.feed(&pointer, settings, problems);
+        }
+    }
+
+    fn fields(&self, pointer: &str, uses: &Uses, problems: &mut Vec<Problem>, notes: &mut Vec<String>) {
+        let object = &self.now.name;
+        for (name, before) in self.before.iter().flat_map(|before| &before.fields) {
+            let Some(place) = uses.place(name) else { continue };
+            let at = format!("{pointer}{place}");
+            let told =
+                |problem: &Problem| problem.pointer.starts_with(pointer) && problem.message.contains(name.as_str());
+            let is_told = problems.iter().any(told);
+            let mut tell = |problem: Problem| {
+                if !is_told {
+                    problems.push(problem);
+                }
+            };
+            let help = |help: &str| Some(help.to_owned());
+            let Some(now) = self.now.fields.get(name) else {
+                let message = format!("{object} no longer has the field {name}, which was {}", kind(before));
+                let help = help("take it out of the workflow, or give it back in the CRM");
+                tell(self.workflow.problem(&at, "field-gone", message, help));
+                continue;
+            };
+            if before.kind != now.kind {
+                let message = format!("{name} of {object} was {} and is now {}", kind(before), kind(now));
+                let help = help("look at what the workflow does with it; a run takes the new type");
+                tell(self.workflow.problem(&at, "type-changed", message, help));
+            }
+            let gone: Vec<&str> =
+                before.options.keys().filter(|value| !now.options.contains_key(*value)).map(String::as_str).collect();
+            if let Some(value) = gone.iter().find(|value| uses.place(value).is_some()) {
+                let message = format!("{name} of {object} no longer takes {value}, which the workflow names");
+                let help = help("`campanile discover` shows the values that there are");
+                tell(self.workflow.problem(&at, "value-gone", message, help));
+            } else if !gone.is_empty() {
+                notes.push(format!("{name} of {object} no longer takes {}", gone.join(", ")));
+            }
+        }
+    }
+
+    fn keys(&self, pointer: &str, settings: &Value, problems: &mut Vec<Problem>) {
+        let names = settings["key"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let fields: Vec<String> = names.map(str::to_owned).collect();
+        let Some(key) = self.now.key(&fields) else { return };
+        let Some(why) = &key.unusable else { return };
+        let at = format!("{pointer}/key");
+        if problems.iter().any(|problem| problem.pointer.starts_with(&at)) {
+            return;
+        }
+        let message = format!("the key {} of {} cannot be relied on: {why}", key.name, self.now.name);
+        let help = Some("wait until the CRM has it ready, or use another key".to_owned());
+        problems.push(self.workflow.problem(&at, "key-not-usable", message, help));
+    }
+
+    fn feed(&self, pointer: &str, settings: &Value, problems: &mut Vec<Problem>) {
+        let index = &settings["automaticIndex"];
+        let incremental = index.is_object() || *index == Value::Bool(true);
+        let wants = index["changes"] == Value::Bool(true)
+            || (settings["type"] == "crm.importDeleted" && incremental && self.system.change_feed);
+        let at = format!("{pointer}/automaticIndex");
+        if !wants || self.now.feed || problems.iter().any(|problem| problem.pointer.starts_with(&at)) {
+            return;
+        }
+        let (object, system) = (&self.now.name, self.system.name);
+        let message = format!("{system} keeps no feed of the changes of {object}");
+        let help = format!("switch on change tracking of {object} in {system}");
+        problems.push(self.workflow.problem(&at, "no-change-feed", message, Some(help)));
+    }
+}
+
+fn kind(field: &ObjectField) -> String {
+    let ours = Type::of(&field.kind.arrow()).map_or_else(String::new, |kind| kind.to_string());
+    match field.system_type.as_str() {
+        "" => ours,
+        system => format!("{ours} ({system})"),
+    }
+}
+
+/// The words of an activity's settings, with the pointer of the text that each stands in first.
+struct Uses(Vec<(String, BTreeSet<String>)>);
+
+impl Uses {
+    fn of(settings: &Value) -> Self {
+        let mut all = Vec::new();
+        gather(settings, String::new(), &mut all);
+        Self(all)
+    }
+
+    fn place(&self, word: &str) -> Option<&str> {
+        self.0.iter().find(|(_, words)| words.contains(word)).map(|(pointer, _)| pointer.as_str())
+    }
+}
+
+fn gather(value: &Value, pointer: String, all: &mut Vec<(String, BTreeSet<String>)>) {
+    let words = |text: &str| -> BTreeSet<String> {
+        let word = |c: char| !(c.is_alphanumeric() || c == '_' || c == '-');
+        text.split(word).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    match value {
+        Value::Object(object) => {
+            for (key, inner) in object {
+                let inner_pointer = format!("{pointer}/{}", engine::document::escape(key));
+                // The words of the workflow itself are no fields.
+                if pointer.is_empty() && ["type", "account", "object", "to", "label", "notes"].contains(&key.as_str()) {
+                    continue;
+                }
+                if !pointer.is_empty() {
+                    all.push((inner_pointer.clone(), words(key)));
+                }
+                gather(inner, inner_pointer, all);
+            }
+        }
+        Value::Array(items) => {
+            for (place, item) in items.iter().enumerate() {
+                gather(item, format!("{pointer}/{place}"), all);
+            }
+        }
+        Value::String(text) => all.push((pointer, words(text))),
+        Value::Number(number) => all.push((pointer, BTreeSet::from([number.to_string()]))),
+        Value::Null | Value::Bool(_) => {}
+    }
+}

@@ -1,0 +1,185 @@
+//! The rejects desk, as it is asked and told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::desk::together;
+use engine::failure::{Class, Failure};
+use engine::outside::desk::{Group, KeptReject, RejectId, RejectState, Wanted};
+use engine::outside::store::RunId;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::project::Origin;
+use crate::refusal::Refusal;
+use crate::service::{Began, Service};
+
+/// The longest reason for ignoring a reject, in bytes.
+pub const REASON_BYTES_MAX: usize = 2_000;
+
+/// What is on the desk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RejectsView {
+    /// Counted by workflow, activity and code.
+    pub groups: Vec<Group>,
+    /// Each, the latest first.
+    pub rejects: Vec<KeptReject>,
+}
+
+/// Rejects that nobody will send.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ignore {
+    /// Which.
+    pub ids: Vec<RejectId>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Rejects to send again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resend {
+    /// Which.
+    pub wanted: Wanted,
+    /// The configuration of who asks.
+    pub config: Option<PathBuf>,
+    /// [`Project::identity`](crate::project::Project::identity) of who asks.
+    pub identity: String,
+}
+
+/// What was sent again.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Resent {
+    /// How many rejects.
+    pub sent: u64,
+    /// The runs that send them.
+    pub runs: Vec<Began>,
+    /// Which.
+    pub ids: Vec<RejectId>,
+    /// What was not sent, and why.
+    pub left: Vec<String>,
+}
+
+impl Service {
+    /// What is on the desk.
+    pub(crate) async fn rejects(&self, wanted: &Wanted) -> Result<RejectsView, Refusal> {
+        let desk = &self.engine.environment.desk;
+        Ok(RejectsView { groups: desk.groups(wanted).await?, rejects: desk.list(wanted).await? })
+    }
+
+    /// One reject.
+    pub(crate) async fn reject(&self, id: RejectId) -> Result<KeptReject, Refusal> {
+        let wanted = Wanted { ids: vec![id], closed: true, ..Wanted::default() };
+        let found = self.engine.environment.desk.list(&wanted).await?.pop();
+        Ok(found.ok_or_else(|| {
+            let help = "`campanile rejects list --all` lists them";
+            Failure::new(Class::Config, format!("there is no reject {id}")).help(help)
+        })?)
+    }
+
+    /// Corrects a reject.
+    pub(crate) async fn correct(&self, id: RejectId, values: &Map<String, Value>) -> Result<KeptReject, Refusal> {
+        let _turn = self.resending.lock().await;
+        let reject = self.reject(id).await?;
+        self.must_wait(&reject).await?;
+        Ok(self.engine.correct(&reject, values).await?)
+    }
+
+    /// Closes rejects that nobody will send.
+    pub(crate) async fn ignore(&self, ignore: &Ignore) -> Result<Vec<KeptReject>, Refusal> {
+        let reason = ignore.reason.trim();
+        if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
+            let message = format!("a reason has 1 to {REASON_BYTES_MAX} bytes");
+            return Err(Failure::new(Class::Config, message).into());
+        }
+        let _turn = self.resending.lock().await;
+        for id in &ignore.ids {
+            self.must_wait(&self.reject(*id).await?).await?;
+        }
+        let environment = &self.engine.environment;
+        environment.desk.ignore(&ignore.ids, reason, environment.clock.now()).await?;
+        let wanted = Wanted { ids: ignore.ids.clone(), closed: true, ..Wanted::default() };
+        Ok(environment.desk.list(&wanted).await?)
+    }
+
+    /// What is closed or on its way is changed by nobody.
+    async fn must_wait(&self, reject: &KeptReject) -> Result<(), Failure> {
+        let id = reject.id;
+        let message = match &reject.state {
+            RejectState::Open => return Ok(()),
+            RejectState::Sending { run } if !self.is_sending(run).await => return Ok(()),
+            RejectState::Sending { run } => format!("reject {id} is being sent by run {run}"),
+            RejectState::Passed { run, .. } => format!("reject {id} is closed: it passed in run {run}"),
+            RejectState::Ignored { reason, .. } => format!("reject {id} is closed: it is ignored, since {reason}"),
+        };
+        Err(Failure::new(Class::Conflict, message))
+    }
+
+    /// Whether a run may still send what it began with.
+    async fn is_sending(&self, run: &RunId) -> bool {
+        // A run whose number was given and that never began is none.
+        self.engine.load(run).await.is_ok_and(|(_, run)| !run.status().is_over())
+    }
+
+    /// Sends rejects again: one run for all that belong together.
+    pub(crate) async fn resend(self: &Arc<Self>, resend: Resend) -> Result<Resent, Refusal> {
+        self.same_project(&resend.identity)?;
+        let service = Arc::clone(self);
+        // Whoever asked may go away; a run that has begun is driven all the same.
+        let sent = tokio::spawn(async move { service.resend_all(resend).await });
+        sent.await.map_err(|error| Failure::internal(error.to_string()))?
+    }
+
+    async fn resend_all(&self, resend: Resend) -> Result<Resent, Refusal> {
+        let _turn = self.resending.lock().await;
+        let wanted = Wanted { closed: false, limit: None, ..resend.wanted };
+        let found = self.engine.environment.desk.list(&wanted).await?;
+        let mut resent = Resent::default();
+        let mut ready = Vec::new();
+        let mut busy: BTreeMap<RunId, bool> = BTreeMap::new();
+        let mut left: BTreeSet<String> = BTreeSet::new();
+        for reject in found {
+            if let RejectState::Sending { run } = &reject.state {
+                let is_sending = match busy.get(run) {
+                    Some(is_sending) => *is_sending,
+                    None => self.is_sending(run).await,
+                };
+                busy.insert(run.clone(), is_sending);
+                if is_sending {
+                    left.insert(format!("run {run} is sending some of them; resume it or stop it"));
+                    continue;
+                }
+            }
+            if reject.sendable {
+                ready.push(reject);
+            } else {
+                let (workflow, activity) = (&reject.workflow, &reject.activity);
+                left.insert(format!(
+                    "what {activity} of {workflow} refused was read there: put it right where it is, and run {workflow} again"
+                ));
+            }
+        }
+        resent.left = left.into_iter().collect();
+        for group in together(&self.engine, ready).await? {
+            let run = match self.engine.resend(&group).await {
+                Ok((run, _)) => run,
+                Err(why) if resent.runs.is_empty() => return Err(why.into()),
+                // What has begun is told all the same.
+                Err(why) => {
+                    resent.left.push(Refusal::from(why).message);
+                    continue;
+                }
+            };
+            if let Some(last) = group.last() {
+                let file = self.project.origin(&last.run).map(|origin| origin.file).unwrap_or_default();
+                let origin = Origin { file, config: resend.config.clone() };
+                origin.keep(&self.engine.environment.run_folder(&run));
+            }
+            resent.sent += group.len() as u64;
+            resent.ids.extend(group.iter().map(|reject| reject.id));
+            resent.runs.push(Began { run, events: 0 });
+        }
+        Ok(resent)
+    }
+}

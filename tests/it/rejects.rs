@@ -1,0 +1,124 @@
+//! The rejects desk: what a run refuses is kept, corrected and sent again.
+
+use serde_json::{Value, json};
+
+use crate::world::{World, wait_for};
+
+/// Contacts as the CRM has them: the second has no address, the third that of the first.
+fn world() -> World {
+    let world = World::new(0);
+    let contacts =
+        [("c0", "Adams", Some("a@example.com")), ("c1", "Brown", None), ("c2", "Clark", Some("A@example.com"))];
+    for (number, (_, name, mail)) in contacts.iter().enumerate() {
+        let id = format!("c0000000-0000-4000-8000-00000000000{number}");
+        world.sandbox.admin().put("contacts", &id, &json!({ "lastname": name, "emailaddress1": mail })).unwrap();
+    }
+    world
+}
+
+/// Its port of rejects leads nowhere; behind it a script counts.
+fn workflow(world: &World) -> String {
+    let activities = json!({
+        "import": { "type": "crm.import", "account": "dynamics", "object": "contacts",
+            "fields": ["lastname", "emailaddress1"], "orderBy": ["lastname"], "to": "save" },
+        "save": { "type": "database.update", "table": "recipient", "key": ["email"],
+            "set": { "email": "lower(emailaddress1)", "last_name": "lastname", "crm_id": "contactid" }, "to": "after" },
+        "after": { "type": "script", "script": "vars.after = true;" },
+    });
+    world.workflow("people", &activities)
+}
+
+fn rejects(world: &World, more: &[&str]) -> Vec<Value> {
+    let args: Vec<&str> = ["rejects", "list", "--json"].iter().chain(more).copied().collect();
+    let mut rejects = world.ask(&args).expect(0).json()["rejects"].as_array().unwrap().clone();
+    rejects.sort_by_key(|reject| reject["id"].as_i64());
+    rejects
+}
+
+fn states(world: &World) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    rejects(world, &["--all"]).iter().map(|reject| (text(&reject["code"]), text(&reject["state"]["is"]))).collect()
+}
+
+fn is(code: &str, state: &str) -> (String, String) {
+    (code.to_owned(), state.to_owned())
+}
+
+#[test]
+fn what_a_run_refuses_is_corrected_and_sent_again_by_a_run_of_that_activity_alone() {
+    let world = world();
+    let file = workflow(&world);
+    world.ask(&["run", &file]).expect(0);
+    assert_eq!(states(&world), [is("KEY_EMPTY", "open"), is("KEY_REPEATED", "open")]);
+    let refused = rejects(&world, &["--code", "KEY_EMPTY"]);
+    let id = refused[0]["id"].to_string();
+    assert_eq!(refused[0]["record"]["lastname"], "Brown");
+    assert_eq!((&refused[0]["key"], &refused[0]["record"]["emailaddress1"]), (&Value::Null, &Value::Null));
+    let human = world.ask(&["rejects", "list"]).expect(0);
+    assert!(human.out.contains("KEY_REPEATED") && human.out.contains("a@example.com"), "{}", human.out);
+
+    world
+        .ask(&["rejects", "correct", &id, "mail=b@example.com"])
+        .expect(1)
+        .says(&["the record has no column \"mail\""]);
+    world.ask(&["rejects", "correct", &id, "emailaddress1=b@example.com"]).expect(0);
+    let requests = world.sandbox.admin().requests(1).iter().filter(|request| request.route == "query").count();
+    // The file has changed meanwhile: what is sent goes as the run did that refused it.
+    world.workflow("people", &json!({ "other": { "type": "start" } }));
+    let sent = world.ask(&["rejects", "resend", "--code", "KEY_EMPTY", "--json"]).expect(0).json();
+    assert_eq!((&sent["sent"], &sent["passed"]), (&json!(1), &json!(1)));
+    let tasks = sent["runs"][0]["tasks"].as_array().unwrap();
+    let names: Vec<&str> = tasks.iter().map(|task| task["activity"].as_str().unwrap()).collect();
+    assert_eq!((names, &tasks[0]["in"], &tasks[0]["out"]["ok"]), (vec!["save", "after"], &json!(1), &json!(1)));
+    assert_eq!(sent["runs"][0]["run"], "people-2");
+    let after = world.sandbox.admin().requests(1).iter().filter(|request| request.route == "query").count();
+    assert_eq!(after, requests, "the CRM is not read again");
+    let brown = "b@example.com | c0000000-0000-4000-8000-000000000001 | ∅ | Brown | ∅";
+    assert!(world.recipients().contains(&brown.to_owned()), "{:?}", world.recipients());
+    let closed = world.ask(&["rejects", "show", &id, "--json"]).expect(0).json();
+    assert_eq!((&closed["state"]["is"], &closed["state"]["run"]), (&json!("passed"), &json!("people-2")));
+    world.ask(&["rejects", "resend", "--code", "KEY_EMPTY"]).expect(0).says(&["nothing to send"]);
+    world.ask(&["rejects", "correct", &id, "lastname=X"]).expect(1).says(&["it passed in run people-2"]);
+    assert_eq!(world.ask(&["runs", "--json"]).json().as_array().unwrap().len(), 2, "no run for nothing");
+}
+
+#[test]
+fn what_is_refused_again_stays_one_reject_and_what_is_ignored_is_closed() {
+    let world = world();
+    let file = workflow(&world);
+    world.ask(&["run", &file]).expect(0);
+    let sent = world.ask(&["rejects", "resend", "--json"]).expect(0).json();
+    // The one with an address is the only one of its key now, so it passes.
+    assert_eq!((&sent["sent"], &sent["passed"]), (&json!(2), &json!(1)));
+    assert_eq!(states(&world), [is("KEY_EMPTY", "open"), is("KEY_REPEATED", "passed")]);
+    let left = &rejects(&world, &[])[0];
+    assert_eq!((&left["attempts"], &left["run"]), (&json!(2), &json!("people-2")));
+    let id = left["id"].to_string();
+    world.ask(&["rejects", "ignore", &id, "--reason", "no address is known"]).expect(0);
+    assert_eq!(states(&world), [is("KEY_EMPTY", "ignored"), is("KEY_REPEATED", "passed")]);
+    world.ask(&["rejects", "resend", &id]).expect(0).says(&["nothing to send"]);
+    world.ask(&["rejects", "list"]).expect(0).says(&["there are no rejects"]);
+}
+
+#[test]
+fn a_key_that_passes_in_a_later_run_closes_its_reject_also_beside_another_process() {
+    let world = world();
+    let file = workflow(&world);
+    world.ask(&["run", &file]).expect(0);
+    let idle = world.workflow("idle", &json!({ "wait": { "type": "wait", "for": "60s" } }));
+    let mut owner = world.begin(&["run", &idle]);
+    wait_for("the owner", || world.path(".campanile/owner.json").exists());
+    world.ask(&["run", &file]).expect(0);
+    let all = states(&world);
+    let of = |code: &str| all.iter().filter(|(is, _)| is == code).map(|(_, state)| state.as_str()).collect::<Vec<_>>();
+    // The second run refused it anew, as it is repeated still; that of the first is closed.
+    assert_eq!((of("KEY_REPEATED"), of("KEY_EMPTY")), (vec!["passed", "open"], vec!["open", "open"]));
+    let sent = world.ask(&["rejects", "resend", "--code", "KEY_REPEATED", "--json"]).expect(0).json();
+    assert_eq!((&sent["sent"], &sent["passed"]), (&json!(1), &json!(1)));
+    assert!(owner.is_working(), "the owner was over too early to tell anything");
+    assert_eq!(owner.err().matches("running").count(), 1, "{}", owner.err());
+    assert_eq!(owner.err().matches("waits until").count(), 1, "{}", owner.err());
+    owner.interrupt();
+    wait_for("its end", || !owner.is_working());
+    world.ask(&["stop", "idle-1"]).expect(0);
+}
