@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "test code")]
 
 mod filters;
+mod ids;
 mod import;
 mod retry;
 mod world;

@@ -1,0 +1,163 @@
+//! Records that are found by ids, fields of related records, and reading side by side.
+
+use engine::describe::Ask;
+use engine::run::Status;
+use serde_json::{Value, json};
+
+use crate::world::{Ended, World, id, instant};
+
+fn people(world: &World, ids: &[Option<String>]) {
+    let database = rusqlite::Connection::open(world.folder.path().join("marketing.db")).unwrap();
+    database.execute_batch("CREATE TABLE person (n INTEGER PRIMARY KEY, crm_id TEXT)").unwrap();
+    for (n, id) in ids.iter().enumerate() {
+        database.execute("INSERT INTO person VALUES (?1, ?2)", (n + 1, id)).unwrap();
+    }
+}
+
+fn workflow(more: &Value) -> String {
+    let mut import = json!({
+        "type": "crm.import", "account": "dynamics", "object": "contacts", "ids": "crm_id", "fields": ["lastname", "emailaddress1"],
+    });
+    import.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let query = json!({ "type": "database.query", "table": "person", "fields": ["n", "crm_id"], "to": "import" });
+    json!({ "version": 1, "activities": { "known": query, "import": import } }).to_string()
+}
+
+async fn rows(ended: &Ended, port: &str, columns: &[&str]) -> Vec<String> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for column in columns {
+        for (row, value) in ended.column("import", port, column).await.into_iter().enumerate() {
+            if rows.len() <= row {
+                rows.push(Vec::new());
+            }
+            rows[row].push(value);
+        }
+    }
+    rows.into_iter().map(|row| row.join(" ")).collect()
+}
+
+#[tokio::test]
+async fn records_are_found_by_the_ids_of_the_population_upstream() {
+    let world = World::new("2026-03-03 10:00:00");
+    world.contact(3, json!({ "lastname": "Hopper", "emailaddress1": "grace@example.com" }));
+    world.contact(4, json!({ "lastname": "Turing", "emailaddress1": "alan@example.com" }));
+    people(&world, &[Some(id(3)), Some(id(4)), Some(id(99)), None, Some(id(3))]);
+    let ended = world.run(&workflow(&json!({}))).await;
+    assert_eq!(ended.status, Status::Finished);
+    assert_eq!(ended.columns("import", "ok").await, ["n", "crm_id", "lastname", "emailaddress1"]);
+    assert_eq!(
+        rows(&ended, "ok", &["n", "crm_id", "lastname", "emailaddress1"]).await,
+        ["1 C03 Hopper grace@example.com", "2 C04 Turing alan@example.com", "5 C03 Hopper grace@example.com"]
+    );
+    assert_eq!(rows(&ended, "reject", &["n", "errorCode"]).await, ["3 NOT_FOUND", "4 ID_EMPTY"]);
+    let asked = world.sandbox.admin().requests(0).iter().filter(|request| request.path.contains(&id(3))).count();
+    assert!(asked <= 1, "C03 is fetched once");
+
+    let wrong = json!({ "filter": "statecode == 0", "automaticIndex": true, "orderBy": ["lastname"] });
+    let (_, findings) = world.engine().check("x.json", "x", &workflow(&wrong), Ask::Refresh).await;
+    assert_eq!(findings.problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["ids-with-other"; 3]);
+}
+
+#[tokio::test]
+async fn thousands_of_ids_make_no_long_request_lines() {
+    let world = World::new("2026-03-03 10:00:00");
+    let ids: Vec<String> = (0..2_500).map(|n| format!("c0000000-0000-4000-8000-{n:012}")).collect();
+    let records: Vec<Value> =
+        ids.iter().step_by(2).map(|id| json!({ "contactid": id, "lastname": id, "statecode": 0 })).collect();
+    world.sandbox.admin().put_all("contacts", &records).unwrap();
+    people(&world, &ids.iter().cloned().map(Some).collect::<Vec<_>>());
+    let ended = world.run(&workflow(&json!({ "fields": ["lastname"] }))).await;
+    assert_eq!((ended.out("import", "ok"), ended.out("import", "reject")), (1_250, 1_250));
+    let longest = world.sandbox.admin().requests(0).iter().map(|request| request.path.len()).max();
+    assert!(longest.is_some_and(|longest| longest <= 2_000), "{longest:?}");
+}
+
+#[tokio::test]
+async fn fields_of_related_records_are_imported_filtered_by_and_ordered_by() {
+    let world = World::new("2026-03-03 10:00:00");
+    let mill = "acc00000-0000-4000-8000-000000000001";
+    let park = "acc00000-0000-4000-8000-000000000002";
+    for (account, name, number) in [(mill, "Mill", "A-1"), (park, "Park", "A-2")] {
+        world.sandbox.admin().put("accounts", account, &json!({ "name": name, "accountnumber": number })).unwrap();
+    }
+    for (number, account) in [(1, mill), (2, park), (3, mill)] {
+        let lookup = json!({ "lastname": format!("N{number}"), "parentcustomerid": account, "parentcustomerid_type": "account" });
+        world.contact(number, lookup);
+    }
+    world.contact(4, json!({ "lastname": "N4" }));
+    let path = "parentcustomerid_account.accountnumber";
+    let import = json!({
+        "type": "crm.import", "account": "dynamics", "object": "contacts", "fields": ["lastname", path],
+        "filter": format!("field(\"{path}\") != \"A-2\""), "orderBy": [{ "field": "lastname", "descending": true }],
+    });
+    let text = json!({ "version": 1, "activities": { "import": import } }).to_string();
+    let ended = world.run(&text).await;
+    assert_eq!(rows(&ended, "ok", &["lastname", path]).await, ["N4 ∅", "N3 A-1", "N1 A-1"]);
+    let wrong = text.replace(
+        "\"lastname\",\"parentcustomerid_account.accountnumber\"",
+        "\"lastname\",\"parentcustomerid_account.acountnumber\"",
+    );
+    let (_, findings) = world.engine().check("x.json", "x", &wrong, Ask::Refresh).await;
+    let problem = findings.problems.iter().find(|problem| problem.pointer == "/activities/import/fields/1").unwrap();
+    assert!(problem.help.as_ref().is_some_and(|help| help.contains("accountnumber")), "{problem:?}");
+}
+
+#[tokio::test]
+async fn the_feed_of_changes_brings_what_changed_and_tells_what_was_deleted() {
+    let world = World::new("2026-03-03 10:00:00");
+    for number in 1..=4 {
+        world.contact(number, json!({ "lastname": format!("N{number}") }));
+    }
+    let import = json!({
+        "type": "crm.import", "account": "dynamics", "object": "contacts", "fields": ["lastname"], "filter": "statecode == 0",
+        "automaticIndex": { "changes": true }, "to": { "ok": "end", "deleted": "forget" },
+    });
+    let forget = json!({
+        "type": "database.update", "table": "recipient", "operation": "delete", "key": ["crm_id"], "set": { "crm_id": "contactid" },
+    });
+    let activities = json!({ "import": import, "forget": forget, "end": { "type": "end" } });
+    let text = json!({ "version": 1, "activities": activities }).to_string();
+    let first = world.run(&text).await;
+    assert_eq!((first.status, first.out("import", "ok")), (Status::Finished, 4));
+    let database = rusqlite::Connection::open(world.folder.path().join("marketing.db")).unwrap();
+    database.execute("INSERT INTO recipient (crm_id) VALUES (?1), ('another')", [id(2)]).unwrap();
+    drop(database);
+
+    world.at("2026-03-03 11:00:00");
+    world.contact(1, json!({ "lastname": "New", "modifiedon": instant("2026-03-03 08:00:00").to_string() }));
+    world.contact(3, json!({ "lastname": "Gone from view", "statecode": 1 }));
+    world.sandbox.admin().delete("contacts", &id(2)).unwrap();
+    let second = world.run(&text).await;
+    assert_eq!(second.column("import", "ok", "lastname").await, ["New"], "whatever its date says");
+    assert_eq!(second.column("import", "deleted", "contactid").await, ["C02"]);
+    assert_eq!((second.count("forget", "deleted"), second.count("forget", "absent")), (1, 0));
+    assert_eq!(world.option("LASTIMPORT_dynamicsImport_import").await.as_deref(), Some("2026/03/03 11:00:00"));
+    let third = world.run(&text).await;
+    assert_eq!((third.out("import", "ok"), third.out("import", "deleted")), (0, 0));
+
+    world.at("2026-03-20 11:00:00");
+    let late = world.run(&text).await;
+    let failure = late.task("import").failure.clone().unwrap();
+    assert!(failure.help.as_ref().is_some_and(|help| help.contains("options remove")), "{failure:?}");
+    assert_eq!(world.option("LASTIMPORT_dynamicsImport_import").await.as_deref(), Some("2026/03/03 11:00:00"));
+}
+
+#[tokio::test]
+async fn a_comparison_of_keys_tells_what_the_crm_no_longer_has() {
+    let world = World::new("2026-03-03 10:00:00");
+    for number in 1..=3 {
+        world.contact(number, json!({ "lastname": format!("N{number}") }));
+    }
+    world.sandbox.admin().delete("contacts", &id(2)).unwrap();
+    people(&world, &[Some(id(1)), Some(id(2).to_uppercase()), Some(id(3)), Some("no id".to_owned())]);
+    let import = json!({ "type": "crm.importDeleted", "account": "dynamics", "object": "contacts", "ids": "crm_id" });
+    let query = json!({ "type": "database.query", "table": "person", "to": "import" });
+    let text = json!({ "version": 1, "activities": { "known": query, "import": import } }).to_string();
+    let ended = world.run(&text).await;
+    assert_eq!(
+        ended.column("import", "ok", "contactid").await,
+        [id(2).to_uppercase()],
+        "as it came, so that it is found"
+    );
+    assert_eq!(ended.column("import", "reject", "errorCode").await, ["ID_MALFORMED"]);
+}
