@@ -9,8 +9,8 @@ use crate::world::{Ended, World, id, instant};
 fn people(world: &World, ids: &[Option<String>]) {
     let database = rusqlite::Connection::open(world.folder.path().join("marketing.db")).unwrap();
     database.execute_batch("CREATE TABLE person (n INTEGER PRIMARY KEY, crm_id TEXT)").unwrap();
-    for (n, id) in ids.iter().enumerate() {
-        database.execute("INSERT INTO person VALUES (?1, ?2)", (n + 1, id)).unwrap();
+    for (n, id) in (1_i64..).zip(ids) {
+        database.execute("INSERT INTO person VALUES (?1, ?2)", (n, id)).unwrap();
     }
 }
 
@@ -81,7 +81,8 @@ async fn fields_of_related_records_are_imported_filtered_by_and_ordered_by() {
         world.sandbox.admin().put("accounts", account, &json!({ "name": name, "accountnumber": number })).unwrap();
     }
     for (number, account) in [(1, mill), (2, park), (3, mill)] {
-        let lookup = json!({ "lastname": format!("N{number}"), "parentcustomerid": account, "parentcustomerid_type": "account" });
+        let company = json!({ "table": "account", "id": account });
+        let lookup = json!({ "lastname": format!("N{number}"), "parentcustomerid": company });
         world.contact(number, lookup);
     }
     world.contact(4, json!({ "lastname": "N4" }));
@@ -160,4 +161,43 @@ async fn a_comparison_of_keys_tells_what_the_crm_no_longer_has() {
         "as it came, so that it is found"
     );
     assert_eq!(ended.column("import", "reject", "errorCode").await, ["ID_MALFORMED"]);
+}
+
+#[tokio::test]
+async fn deletions_in_dynamics_come_from_its_feed_each_once() {
+    let world = World::new("2026-03-03 10:00:00");
+    for number in 1..=4 {
+        world.contact(number, json!({ "lastname": format!("N{number}") }));
+    }
+    let import =
+        json!({ "type": "crm.importDeleted", "account": "dynamics", "object": "contacts", "automaticIndex": true });
+    let text = json!({ "version": 1, "activities": { "import": import } }).to_string();
+    let first = world.run(&text).await;
+    assert_eq!((first.status, first.out("import", "ok")), (Status::Finished, 0), "what was before is not known");
+    world.sandbox.admin().delete("contacts", &id(2)).unwrap();
+    world.at("2026-03-03 11:00:00");
+    let second = world.run(&text).await;
+    assert_eq!(second.column("import", "ok", "contactid").await, ["C02"]);
+    let third = world.run(&text).await;
+    assert_eq!((third.status, third.out("import", "ok")), (Status::Finished, 0));
+    world.at("2026-03-20 11:00:00");
+    let late = world.run(&text).await;
+    assert_eq!(late.status, Status::Suspended, "a gap is never passed over");
+    assert!(late.task("import").failure.clone().unwrap().help.unwrap().contains("ids"));
+}
+
+#[tokio::test]
+async fn ranges_that_are_read_side_by_side_bring_each_record_once() {
+    const CONTACTS: u32 = 52_000;
+    let world = World::with_contacts("2026-03-03 10:00:00", CONTACTS);
+    let import = json!({ "type": "crm.import", "account": "dynamics", "object": "contacts", "fields": ["statecode"] });
+    let text = json!({ "version": 1, "activities": { "import": import } }).to_string();
+    let ended = world.run(&text).await;
+    let mut ids = ended.column("import", "ok", "contactid").await;
+    let came = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((came, ids.len()), (52_000, 52_000));
+    let parts = world.queries().iter().filter(|query| query.contains("createdon ge") && query.contains("lt")).count();
+    assert!(parts > 4, "it was not read as a whole: {parts}");
 }

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "test code")]
 
+mod deleted;
 mod filters;
 mod ids;
 mod import;

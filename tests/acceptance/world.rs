@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use crm::dynamics::{Dynamics, DynamicsAccount};
-use crm::secret::NoVault;
+use crm::salesforce::{Salesforce, SalesforceAccount};
+use crm::secret::{NoVault, Vault};
 use database::Sqlite;
 use engine::describe::Descriptions;
 use engine::engine::{Driven, Engine, NotStarted};
@@ -44,8 +45,13 @@ pub(crate) struct World {
 impl World {
     /// An empty CRM whose clock stands at `now`, and a database with the tables of the example.
     pub(crate) fn new(now: &str) -> Self {
+        Self::with_contacts(now, 0)
+    }
+
+    /// A CRM with so many contacts.
+    pub(crate) fn with_contacts(now: &str, contacts: u32) -> Self {
         let now: Timestamp = instant(now);
-        let options = Options { now: Some(now), frozen: true, ..Options::default() };
+        let options = Options { now: Some(now), frozen: true, contacts, ..Options::default() };
         let sandbox = Sandbox::start(options).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("marketing.db");
@@ -84,7 +90,17 @@ impl World {
         }))
         .unwrap();
         let dynamics = Dynamics::new("dynamics", account, |secret| secret.resolve(&NoVault)).unwrap();
-        let accounts = BTreeMap::from([("dynamics".to_owned(), Account::from(Arc::new(dynamics) as Arc<dyn Crm>))]);
+        let told = self.sandbox.salesforce();
+        let account: SalesforceAccount = serde_json::from_value(json!({
+            "url": told["url"], "clientId": told["clientId"], "clientSecret": told["clientSecret"], "limits": { "retries": 0 },
+        }))
+        .unwrap();
+        let vault: Arc<dyn Vault> = Arc::new(NoVault);
+        let salesforce = Salesforce::new("salesforce", account, &vault).unwrap();
+        let accounts = BTreeMap::from([
+            ("dynamics".to_owned(), Account::from(Arc::new(dynamics) as Arc<dyn Crm>)),
+            ("salesforce".to_owned(), Account::from(Arc::new(salesforce) as Arc<dyn Crm>)),
+        ]);
         let folder = self.folder.path();
         Arc::new(Engine::new(Arc::new(Environment {
             store: Arc::new(store),
