@@ -2,6 +2,7 @@
 
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Range, Read};
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
@@ -103,7 +104,23 @@ pub(super) async fn ranges(session: &Session, read: &Read, at_most: usize) -> Re
     }
     let (first, last) = tokio::try_join!(border(session, read, field, "asc"), border(session, read, field, "desc"))?;
     let Some((first, last)) = first.zip(last) else { return Ok(Vec::new()) };
-    Ok(split(field, first, last, lanes * PARTS_A_LANE))
+    let parts = split(field, first, last, lanes * PARTS_A_LANE);
+    let is_known = count.is_some();
+    if is_known || is_worth_it(session, read, &parts).await? { Ok(parts) } else { Ok(Vec::new()) }
+}
+
+/// Where nobody tells how many there are, some of the parts are counted: at most so many, and evenly chosen.
+const SAMPLES: usize = 4;
+
+/// Whether all parts together have enough records, as far as some of them show it.
+async fn is_worth_it(session: &Session, read: &Read, parts: &[Range]) -> Result<bool, Failure> {
+    let step = (parts.len() / SAMPLES).max(1);
+    let sample = parts.iter().skip(step / 2).step_by(step);
+    let counts = sample.map(async |part| count(session, &Read { range: Some(part.clone()), ..read.clone() }).await);
+    // A part that has more than is counted has enough.
+    let counts: Vec<u64> = try_join_all(counts).await?.into_iter().map(|count| count.unwrap_or(RECORDS_MIN)).collect();
+    let mean = counts.iter().sum::<u64>() / (counts.len() as u64).max(1);
+    Ok(mean * parts.len() as u64 >= RECORDS_MIN)
 }
 
 /// The least or greatest time of the records that will be read.

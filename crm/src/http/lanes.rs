@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Lanes at the beginning, and the fewest to which slow answers lead.
-const FIRST: u32 = 4;
+const FIRST: u32 = 8;
 /// The part of a growth in lanes that the rate must grow by for it to pay.
 const GAIN_MIN: f64 = 0.25;
 /// The fewest answers of a round; then one of each lane.
@@ -222,19 +222,19 @@ mod tests {
     #[test]
     fn lanes_grow_as_long_as_they_make_it_faster() {
         for (max, capacity, least, most) in
-            [(8, 64, 8, 8), (52, 64, 52, 52), (52, 16, 16, 18), (52, 5, 4, 8), (1, 64, 1, 1)]
+            [(8, 64, 8, 8), (52, 64, 52, 52), (52, 16, 16, 18), (52, 5, 8, 9), (1, 64, 1, 1)]
         {
             let mut control = Control::new(max);
             let open = after(&mut control, capacity, 2_000);
             assert!((least..=most).contains(&open), "{capacity} at once of {max} lanes: {open}");
         }
-        // Eight lanes are open after one round of the first four.
-        assert_eq!(after(&mut Control::new(8), 64, ROUND_MIN), 8);
+        // Three rounds lead from the first lanes to as many as Dataverse allows.
+        assert_eq!(after(&mut Control::new(52), 64, 8 + 16 + 32), 52);
     }
 
     #[test]
     fn at_no_latency_slow_answers_close_no_lane_below_the_first() {
-        let mut control = Control::new(8);
+        let mut control = Control::new(52);
         for _ in 0..1_000 {
             control.answered(Duration::from_micros(u64::from(control.open) * 100), true);
             assert!(control.open >= FIRST);

@@ -103,6 +103,12 @@ async fn few_records_are_counted_and_not_read_in_parts() {
     assert_eq!(world.crm.count(&all).await.unwrap(), Some(57));
     assert_eq!(world.crm.count(&plain).await.unwrap(), Some(57));
     assert!(world.crm.ranges(&plain, 8).await.unwrap().is_empty());
+    // More than Dynamics counts, and fewer than are worth it.
+    let more = crate::common::world(6_000, quick());
+    let object = more.contacts().await;
+    let some = filtered(read(&object, &["contactid"]), "lastname != \"x\" && statecode < 9");
+    assert_eq!(more.crm.count(&some).await.unwrap(), None);
+    assert!(more.crm.ranges(&some, 8).await.unwrap().is_empty());
 }
 
 #[tokio::test]
