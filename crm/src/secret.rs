@@ -31,7 +31,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret comes from.
+/// Where a secret comes from: `{ "env": "NAME" }`, `{ "file": "path" }` or `{ "stored": "NAME" }`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a secret is { \"env\": \"NAME\" }, { \"file\": \"path\" } or { \"stored\": \"NAME\" }")]
 pub enum SecretSource {

@@ -204,7 +204,7 @@ url = "x"
                 "7:8 wrong-value /accounts/crm/kind: there is no kind of account \"dynamic\" (did you mean \"dynamics\"?)",
                 "8:11 missing-key /accounts/dynamics: account \"dynamics\" needs \"tenantId\" (The directory (tenant) id of the environment, from the overview page of Entra)",
                 "11:1 unknown-key /accounts/dynamics/tenantID: account \"dynamics\" has no key \"tenantID\" (did you mean \"tenantId\"?)",
-                "13:16 wrong-value /accounts/dynamics/clientSecret: this is not what \"clientSecret\" takes (The value of the application's secret: `{ \"env\": \"NAME\" }` or `{ \"file\": \"path\" }`)",
+                "13:16 wrong-value /accounts/dynamics/clientSecret: this is not what \"clientSecret\" takes (Where a secret comes from: `{ \"env\": \"NAME\" }`, `{ \"file\": \"path\" }` or `{ \"stored\": \"NAME\" }`)",
                 "14:11 missing-key /accounts/none: account \"none\" needs \"kind\" (add kind = \"dynamics\" or \"salesforce\")",
             ]
         );
