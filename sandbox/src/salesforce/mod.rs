@@ -1,6 +1,7 @@
 //! Salesforce's REST API, Bulk API 2.0 and logins, as its documentation and its real clients describe them.
 
 mod admin;
+mod admin_fields;
 mod admin_http;
 mod bulk;
 mod collections;
@@ -29,7 +30,8 @@ mod validate;
 mod value;
 mod write;
 
-pub use admin::{DuplicateRule, SalesforceAdmin, SalesforceField, ValidationRule};
+pub use admin::{DuplicateRule, SalesforceAdmin, ValidationRule};
+pub use admin_fields::SalesforceField;
 pub(crate) use admin_http::router as admin_router;
 pub(crate) use error::Error;
 pub(crate) use login::refusal as refuse_token;
