@@ -227,6 +227,17 @@ async fn pages_give_each_record_once_and_remember_the_mode() {
 }
 
 #[tokio::test]
+async fn ids_order_by_their_bytes_so_that_capitals_come_before_small_letters() {
+    let sandbox = start(200);
+    let client = Client::new(&sandbox).await;
+    let ascending = client.column("SELECT Id FROM Contact ORDER BY IsDeleted, Id", "Id").await;
+    let mut descending = client.column("SELECT Id FROM Contact ORDER BY Id DESC", "Id").await;
+    descending.reverse();
+    assert_eq!(ascending, descending);
+    assert!(ascending.is_sorted_by_key(|id| id.as_str().unwrap().to_owned()));
+}
+
+#[tokio::test]
 async fn between_two_pages_a_record_changes_or_goes_and_a_locator_is_lost_in_time() {
     let sandbox = start(500);
     let (admin, client) = (sandbox.admin(), Client::new(&sandbox).await);

@@ -5,7 +5,7 @@ use std::{borrow::Cow, cmp::Ordering, collections::HashSet};
 use super::plan::{Aggregate, Function, Path, Plan};
 use crate::salesforce::{
     id::Id,
-    schema::Source,
+    schema::{Kind, Source},
     store::Store,
     table::{Record, Table},
     value::Value,
@@ -54,10 +54,11 @@ pub(in crate::salesforce) fn matching(store: &Store, plan: &Plan, with_deleted: 
     if by_id && !is_descending {
         return records.skip(plan.offset).take(limit).map(Record::number).collect();
     }
+    let first_is_id = is_id(store, first);
     let mut keyed: Vec<(Value, u32)> =
         records.map(|record| (resolve(store, table, record, first).into_owned(), record.number())).collect();
     keyed.sort_by(|left, right| {
-        order(&left.0, &right.0, *is_descending, *nulls_last)
+        order(&left.0, &right.0, first_is_id, *is_descending, *nulls_last)
             .then_with(|| by_the_rest(store, table, (left.1, right.1), rest))
             .then(left.1.cmp(&right.1))
     });
@@ -70,7 +71,7 @@ fn by_the_rest(store: &Store, table: &Table, numbers: (u32, u32), rest: &[(Path,
     };
     for (path, is_descending, nulls_last) in rest {
         let (left, right) = (resolve(store, table, left, path), resolve(store, table, right, path));
-        let order = order(&left, &right, *is_descending, *nulls_last);
+        let order = order(&left, &right, is_id(store, path), *is_descending, *nulls_last);
         if order.is_ne() {
             return order;
         }
@@ -78,10 +79,17 @@ fn by_the_rest(store: &Store, table: &Table, numbers: (u32, u32), rest: &[(Path,
     Ordering::Equal
 }
 
-fn order(left: &Value, right: &Value, is_descending: bool, nulls_last: bool) -> Ordering {
+/// Whether a path ends in an id, in which capitals and small letters are different digits.
+fn is_id(store: &Store, path: &Path) -> bool {
+    matches!(store.tables[path.table].object.fields[path.field].kind, Kind::Id | Kind::Reference { .. })
+}
+
+fn order(left: &Value, right: &Value, is_id: bool, is_descending: bool, nulls_last: bool) -> Ordering {
     match (left.is_null(), right.is_null()) {
-        (false, false) if is_descending => right.order(left),
-        (false, false) => left.order(right),
+        (false, false) => {
+            let order = if is_id { left.as_text().cmp(&right.as_text()) } else { left.order(right) };
+            if is_descending { order.reverse() } else { order }
+        }
         (left, right) if nulls_last => left.cmp(&right),
         (left, right) => right.cmp(&left),
     }
