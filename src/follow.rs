@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activities::PALETTE;
+use engine::event::Vars;
 use engine::failure::{Class, Failure};
 use engine::outside::store::RunId;
 use engine::run::Status;
@@ -133,7 +134,7 @@ impl Follower {
         let who = gone.map_or_else(|| "the other process".to_owned(), |pid| format!("process {pid}"));
         let whither = self.door.client.pid().map_or_else(|| "here".to_owned(), |pid| format!("in process {pid}"));
         report::warning(&format!("{who}, which drove run {run}, is gone; the run goes on {whither}"));
-        let resume = Resume { identity: self.project.identity.clone() };
+        let resume = Resume { identity: self.project.identity.clone(), vars: Vars::new() };
         match self.door.client.post::<server::service::Began>(&format!("/runs/{run}/resume"), &resume).await {
             Ok(_) | Err(CallError::Gone { .. }) => Ok(()),
             Err(error) => Err(error.into()),

@@ -82,6 +82,13 @@ pub(crate) fn warning(message: &str) {
     terminal::note(&format!("! {message}"));
 }
 
+/// Prints a risk that does not keep a workflow from running.
+pub(crate) fn risk(warning: &ProblemView) {
+    let ProblemView { file, line, column, message, code, .. } = warning;
+    let help = warning.help.as_deref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
+    terminal::note(&format!("! {file}:{line}:{column}: {message} ({code}){help}"));
+}
+
 /// Prints what could not be checked.
 pub(crate) fn unchecked(notes: &[String]) {
     for note in notes {

@@ -10,10 +10,10 @@ use engine::types::meta;
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How a field's value is taken over.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Conversion {
     /// As what it is. A date and time is an instant, shown in the workflow's time zone.

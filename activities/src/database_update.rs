@@ -32,10 +32,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::chunks::Chunks;
 use crate::convert::{self, fits};
+use crate::pinned::Pinned;
 use crate::rejects::{self, Kinds};
 use crate::rows::{self, Out};
 use crate::sets::Firsts;
-use plan::{Pinned, Plan};
+use plan::Plan;
 
 /// Writes records into a table of the database. Only rows that differ are written, and each record once, also after a
 /// crash.

@@ -6,8 +6,8 @@
 //!
 //! A crash leaves no half file under the file's own name, and a task that goes on writes the file anew.
 
-mod place;
-mod text;
+pub(crate) mod place;
+pub(crate) mod text;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -182,6 +182,11 @@ fn check_column(pointer: &str, name: &str, input: &Columns, cx: &mut FlowCx<'_>)
 }
 
 impl FileExtract {
+    /// All columns, as the defaults are.
+    pub(crate) fn whole(path: &str) -> Self {
+        Self { path: path.to_owned(), columns: None, separator: comma(), header: true, defuse_formulas: false }
+    }
+
     fn separator_byte(&self) -> Option<u8> {
         match self.separator.as_bytes() {
             b"tab" => Some(b'\t'),
@@ -191,7 +196,7 @@ impl FileExtract {
     }
 
     /// Writes the file, and returns its path within the folder for files.
-    async fn write(&self, cx: &Cx, population: &Population, columns: &SchemaRef) -> Result<String, Failure> {
+    pub(crate) async fn write(&self, cx: &Cx, population: &Population, columns: &SchemaRef) -> Result<String, Failure> {
         let place = Place::take(cx, population.run_folder(), &self.path)?;
         let part = place.part();
         let written = self.write_part(cx, population, columns, &part).await;

@@ -4,6 +4,8 @@ pub mod automatic_index;
 mod chunks;
 pub mod conversion;
 mod convert;
+pub mod crm_delete;
+pub mod crm_export;
 pub mod crm_import;
 pub mod crm_import_deleted;
 pub mod database_query;
@@ -12,6 +14,7 @@ pub mod dedupe;
 pub mod end;
 pub mod enrich;
 pub mod file_extract;
+mod pinned;
 pub mod rejects;
 mod remote_ids;
 mod rows;
@@ -34,6 +37,8 @@ pub static PALETTE: &[&Spec] = &[
     &script::SPEC,
     &crm_import::SPEC,
     &crm_import_deleted::SPEC,
+    &crm_export::SPEC,
+    &crm_delete::SPEC,
     &dedupe::SPEC,
     &enrich::SPEC,
     &database_query::SPEC,

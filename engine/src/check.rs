@@ -67,6 +67,8 @@ impl std::fmt::Debug for Node {
 pub struct Findings {
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// What may be meant so, but has a risk that its author should know.
+    pub warnings: Vec<Problem>,
     /// What could not be checked, and why.
     pub unchecked: BTreeSet<String>,
     /// Columns by activity and port, as far as they are known.
@@ -417,7 +419,7 @@ impl Workflow {
         known: &Known,
         findings: &mut Findings,
     ) -> crate::activity::Flow {
-        let mut problems = Vec::new();
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         let mut cx = FlowCx {
             document: &self.document,
             pointer: format!("/activities/{}", escape(name)),
@@ -426,12 +428,18 @@ impl Workflow {
             time_zone: &node.time_zone,
             known,
             problems: &mut problems,
+            warnings: &mut warnings,
             unchecked: &mut findings.unchecked,
         };
         let flow = node.activity.flow(input, &mut cx);
         for problem in problems {
             if !findings.problems.contains(&problem) {
                 findings.problems.push(problem);
+            }
+        }
+        for warning in warnings {
+            if !findings.warnings.contains(&warning) {
+                findings.warnings.push(warning);
             }
         }
         flow

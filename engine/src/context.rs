@@ -30,6 +30,7 @@ use crate::outside::database::Database;
 use crate::outside::store::OptionValue;
 use crate::population::{Population, Writer};
 use crate::progress::Progress;
+use crate::temp;
 
 pub use notes::Notes;
 pub use position::{POSITION_BYTES_MAX, POSITION_FILE_BYTES_MAX};
@@ -186,6 +187,28 @@ impl Cx {
         std::fs::create_dir_all(&folder)
             .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
         Ok(folder)
+    }
+
+    /// A folder for what this activity has done with these very records, which stays until a task has ended well with
+    /// them or the run is over. A try again through a loop finds it.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn temp_folder(&self) -> Result<PathBuf, Failure> {
+        let folder = temp::folder(&self.journal_folder(), &self.activity, &self.inputs);
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
+        Ok(folder)
+    }
+
+    /// Names the records that came in by their content and order, the same after a crash and in a try again.
+    pub fn input_digest(&self) -> String {
+        temp::digest(&self.inputs)
+    }
+
+    /// The run.
+    pub fn run_name(&self) -> &str {
+        self.journal.id.as_str()
     }
 
     /// The data folder, for files that outlive runs.

@@ -24,15 +24,16 @@ use crate::outside::store::{Expect, OptionChange, OptionValue, SeenFile, StoreEr
 use crate::population::Population;
 use crate::progress::Progress;
 use crate::run::{Ending, Ready, Run, Settled, Status, TASKS_MAX, Task, TaskStatus};
+use crate::temp;
 use crate::workflow::OnError;
 
 /// What an operator asks of a run that is driven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Start nothing new.
     Pause,
-    /// Go on, also with what failed.
-    Resume,
+    /// Go on, also with what failed, with these variables of the run set.
+    Resume(Vars),
     /// End it for good.
     Stop,
     /// Let it be: what runs is broken off, and goes on when the run is resumed.
@@ -122,6 +123,7 @@ impl Driver {
     /// Once a run is over, so are its writing tasks: also those that failed, and one whose end was recorded just before a
     /// crash.
     async fn forget_ledgers(&self) {
+        temp::forget_all(&self.environment.run_folder(&self.journal.id));
         let writers: Vec<TaskId> = {
             let run = self.journal.run();
             let writes = |activity: &str| {
@@ -293,6 +295,8 @@ impl Driver {
         events.push(ended);
         self.record(events, Ending { task: task.id, well: true, ports: &ports }).await?;
         if node.spec.effect == Effect::Writes {
+            let inputs = inputs(&self.environment, &self.journal, &self.journal.run(), task);
+            temp::forget(&self.environment.run_folder(&self.journal.id), &task.activity, &inputs);
             self.forget_ledger(task.id).await;
         }
         Ok(())
@@ -394,7 +398,7 @@ impl Driver {
     async fn obey(&mut self, order: Order) -> Result<bool, Failure> {
         match order {
             Order::Pause => self.journal.append(vec![Event::Paused]).await?,
-            Order::Resume => self.journal.append(vec![Event::Resumed]).await?,
+            Order::Resume(vars) => self.journal.append(vec![Event::Resumed { vars }]).await?,
             Order::Stop => {
                 self.break_off().await;
                 self.journal.append(vec![Event::Stopped]).await?;

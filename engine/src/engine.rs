@@ -22,6 +22,7 @@ use crate::problem::{Problem, suggestion};
 use crate::retention;
 use crate::run::{Run, Status};
 use crate::schema::Schemas;
+use crate::temp;
 
 /// The name of the pinned workflow in a run's folder.
 const PINNED: &str = "workflow.json";
@@ -163,6 +164,9 @@ impl Engine {
     /// The workflow, where nothing is wrong with it as the outside is now.
     async fn ready(&self, file: &str, name: &str, text: &str) -> Result<Workflow, NotStarted> {
         let (workflow, findings) = self.check(file, name, text, Ask::Refresh).await;
+        for warning in &findings.warnings {
+            tracing::warn!(at = warning.pointer, "{}", warning.message);
+        }
         for note in &findings.unchecked {
             tracing::warn!("not checked: {note}");
         }
@@ -205,8 +209,16 @@ impl Engine {
     /// # Errors
     /// Where there is no such run, it is over, or its file or journal is not what was written.
     pub async fn resume(self: &Arc<Self>, id: &RunId) -> Result<Driven, Failure> {
+        self.resume_with(id, Vars::new()).await
+    }
+
+    /// As [`resume`](Self::resume), with variables of the run set first, by which an operator lets a guard pass.
+    ///
+    /// # Errors
+    /// As of [`resume`](Self::resume).
+    pub async fn resume_with(self: &Arc<Self>, id: &RunId, vars: Vars) -> Result<Driven, Failure> {
         if let Some(driven) = self.driven(id).filter(Driven::is_driven) {
-            driven.order(Order::Resume).await;
+            driven.order(Order::Resume(vars)).await;
             return Ok(driven);
         }
         let (workflow, run) = self.load(id).await?;
@@ -217,8 +229,8 @@ impl Engine {
         }
         let needs_word = run.needs_resume();
         let journal = self.journal(id, run);
-        if needs_word {
-            journal.append(vec![Event::Resumed]).await?;
+        if needs_word || !vars.is_empty() {
+            journal.append(vec![Event::Resumed { vars }]).await?;
         }
         Ok(self.drive(workflow, journal))
     }
@@ -234,6 +246,7 @@ impl Engine {
         }
         let (_, run) = self.load(id).await?;
         self.order(id, run, Event::Stopped).await?;
+        temp::forget_all(&self.environment.run_folder(id));
         Ok(Status::Stopped)
     }
 

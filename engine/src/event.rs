@@ -151,7 +151,11 @@ pub enum Event {
     /// No new task starts until `Resumed`.
     Paused,
     /// It goes on; failed tasks that wait for an operator start again.
-    Resumed,
+    Resumed {
+        /// Variables of the whole run that the operator set with it, such as `allowDeletes`.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        vars: Vars,
+    },
     /// It was stopped for good.
     Stopped,
     /// Nothing is left to do.

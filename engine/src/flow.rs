@@ -47,6 +47,7 @@ pub struct FlowCx<'a> {
     pub time_zone: &'a TimeZone,
     pub(crate) known: &'a Known,
     pub(crate) problems: &'a mut Vec<Problem>,
+    pub(crate) warnings: &'a mut Vec<Problem>,
     pub(crate) unchecked: &'a mut BTreeSet<String>,
 }
 
@@ -55,6 +56,12 @@ impl FlowCx<'_> {
     pub fn problem(&mut self, pointer: &str, code: &'static str, message: impl Into<String>, help: Option<String>) {
         let pointer = format!("{}{pointer}", self.pointer);
         self.problems.push(self.document.problem(&pointer, code, message.into(), help));
+    }
+
+    /// Reports a risk that does not keep the workflow from running.
+    pub fn risk(&mut self, pointer: &str, code: &'static str, message: impl Into<String>, help: Option<String>) {
+        let pointer = format!("{}{pointer}", self.pointer);
+        self.warnings.push(self.document.problem(&pointer, code, message.into(), help));
     }
 
     /// The object, where it is known; else a problem, or a note that it could not be checked.

@@ -28,5 +28,6 @@ pub mod retention;
 pub mod run;
 pub mod schema;
 pub mod script;
+mod temp;
 pub mod types;
 pub mod workflow;

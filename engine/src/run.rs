@@ -332,7 +332,10 @@ impl Run {
             Event::TaskFailed { task, failure, then } => self.fail_task(*at, *task, failure, then),
             Event::OptionSet { .. } | Event::Logged { .. } => {}
             Event::Paused => self.paused = true,
-            Event::Resumed => self.resume(),
+            Event::Resumed { vars } => {
+                self.instance_vars.extend(vars.clone());
+                self.resume();
+            }
             Event::Stopped => {
                 self.stop_tasks(*at);
                 self.over(*at, End::Stopped);

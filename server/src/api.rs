@@ -28,7 +28,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use engine::describe::Ask;
 use engine::document::FILE_BYTES_MAX;
-use engine::event::{Recorded, TaskId};
+use engine::event::{Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
 use engine::outside::crm::Step;
 use engine::outside::database::{Extended, NewTable};
@@ -82,6 +82,9 @@ pub struct AccountView {
 pub struct Resume {
     /// [`Project::identity`](crate::project::Project::identity) of who asks.
     pub identity: String,
+    /// Variables of the run to set first, such as `allowDeletes`.
+    #[serde(default, skip_serializing_if = "Vars::is_empty")]
+    pub vars: Vars,
 }
 
 /// The body of a change of an option.
@@ -105,6 +108,9 @@ pub struct Checked {
 pub struct FindingsView {
     /// What is wrong.
     pub problems: Vec<ProblemView>,
+    /// Risks that do not keep it from running.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<ProblemView>,
     /// What could not be checked, and why.
     pub unchecked: Vec<String>,
     /// What has changed in the CRM that does no harm to the workflow.
@@ -200,7 +206,7 @@ async fn news(State(service): Shared, Path(run): Path<String>, Query(query): Que
 }
 
 async fn resume(State(service): Shared, Path(run): Path<String>, Json(body): Json<Resume>) -> Answer<Began> {
-    within(STORE_TIME_MAX, service.resume(&run_id(&run)?, &body.identity)).await
+    within(STORE_TIME_MAX, service.resume(&run_id(&run)?, &body.identity, body.vars)).await
 }
 
 async fn pause(State(service): Shared, Path(run): Path<String>) -> Answer<RunView> {
@@ -271,6 +277,7 @@ pub async fn check_workflow(engine: &engine::engine::Engine, checked: &Checked) 
     let (_, found) = engine.check(&checked.file.display().to_string(), &name, &checked.text, Ask::Kept).await;
     FindingsView {
         problems: found.problems.into_iter().map(ProblemView::from).collect(),
+        warnings: found.warnings.into_iter().map(ProblemView::from).collect(),
         unchecked: found.unchecked.into_iter().collect(),
         notes: Vec::new(),
     }

@@ -189,11 +189,12 @@ impl Service {
     }
 
     /// Goes on with a run.
-    pub(crate) async fn resume(self: &Arc<Self>, id: &RunId, identity: &str) -> Result<Began, Refusal> {
+    pub(crate) async fn resume(self: &Arc<Self>, id: &RunId, identity: &str, vars: Vars) -> Result<Began, Refusal> {
         self.same_project(identity)?;
         let events = self.engine.environment.store.events(id, 0).await?.len() as u64;
         let (service, run) = (Arc::clone(self), id.clone());
-        let resume = tokio::spawn(async move { service.engine.resume(&run).await.map(|_| Began { run, events }) });
+        let resume =
+            tokio::spawn(async move { service.engine.resume_with(&run, vars).await.map(|_| Began { run, events }) });
         Ok(resume.await.map_err(|error| Failure::internal(error.to_string()))??)
     }
 
@@ -314,6 +315,6 @@ fn task_of(event: &Event) -> Option<TaskId> {
         | Event::TaskEnded { task, .. }
         | Event::TaskFailed { task, .. }
         | Event::Logged { task, .. } => Some(*task),
-        Event::Started { .. } | Event::Paused | Event::Resumed | Event::Stopped | Event::Finished => None,
+        Event::Started { .. } | Event::Paused | Event::Resumed { .. } | Event::Stopped | Event::Finished => None,
     }
 }

@@ -53,6 +53,9 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
                 terminal::note(&format!("{}: no problems", file.display()));
             }
         }
+        for warning in &found.warnings {
+            report::risk(warning);
+        }
         report::unchecked(&found.unchecked);
         found.notes.iter().for_each(|note| terminal::note(&format!("  {note}")));
         for problem in found.problems {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use engine::event::Vars;
 use engine::outside::store::RunId;
 use server::api::Resume;
 use server::project::Project;
@@ -22,13 +23,32 @@ pub(crate) struct Args {
     /// The run, such as dynamicsImport-7.
     #[arg(value_name = "RUN", value_parser = run_name)]
     run: RunId,
+    /// Let a delete in a CRM go on that stopped before so many records; its message has the number.
+    #[arg(long, value_name = "RECORDS")]
+    allow_deletes: Option<u64>,
+    /// Let an export go on with up to so many rejects, instead of its maxRejects.
+    #[arg(long, value_name = "RECORDS")]
+    allow_rejects: Option<u64>,
+    /// Let an export or delete go on with so many records, although its volume is unusual.
+    #[arg(long, value_name = "RECORDS")]
+    allow_volume: Option<u64>,
+}
+
+/// What the operator allows, as variables of the run that the guards read.
+fn allowed(args: &Args) -> Vars {
+    let all = [
+        ("allowDeletes", args.allow_deletes),
+        ("allowRejects", args.allow_rejects),
+        ("allowVolume", args.allow_volume),
+    ];
+    all.into_iter().filter_map(|(name, records)| Some((name.to_owned(), records?.into()))).collect()
 }
 
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let project = Arc::new(Project::of_run(&global.given(), &args.run)?);
     global.nothing_to_ask(&project)?;
     let mut follower = Follower::new(Arc::clone(&project)).await?;
-    let resume = Resume { identity: project.identity.clone() };
+    let resume = Resume { identity: project.identity.clone(), vars: allowed(args) };
     let path = format!("/runs/{}/resume", args.run);
     let events = match follower.once(async |client| client.post::<Began>(&path, &resume).await).await {
         Ok(Began { events, .. }) => events,

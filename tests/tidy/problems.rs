@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use crate::files::{code, code_of, text};
 
 /// Functions whose first plain text among their arguments is the code of a problem.
-const REPORTS: [&str; 6] = ["problem(", "problem_at(", "problem_of_key(", "problem_within(", "one_problem(", "one("];
+const REPORTS: [&str; 7] =
+    ["problem(", "risk(", "problem_at(", "problem_of_key(", "problem_within(", "one_problem(", "one("];
 /// Functions whose first argument is the code of a reject.
 const REFUSES: [&str; 1] = ["Reject::new("];
 
@@ -32,7 +33,8 @@ fn every_problem_and_reject_has_its_line_in_the_reference() {
 }
 
 /// The rejects of the palette; the page also has those of the database, which it finds at run time.
-const OF_ACTIVITIES: [&str; 5] = ["VALUE_TYPE", "EXPRESSION", "JOIN_AMBIGUOUS", "KEY_EMPTY", "KEY_REPEATED"];
+const OF_ACTIVITIES: [&str; 6] =
+    ["ID_MALFORMED", "VALUE_TYPE", "EXPRESSION", "JOIN_AMBIGUOUS", "KEY_EMPTY", "KEY_REPEATED"];
 
 /// The code that a row of a table is about: its first cell, in backticks.
 fn code_of_row(line: &str) -> Option<String> {

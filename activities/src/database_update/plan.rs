@@ -7,44 +7,17 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use engine::context::Cx;
-use engine::event::Vars;
-use engine::expr::{Bound, Values, Variable};
+use engine::expr::{Bound, Values};
 use engine::failure::{Class, Failure};
 use engine::outside::database::{LedgerKey, Operation, Refused, Write};
 use engine::population::Population;
 use engine::reject::Reject;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::{DatabaseUpdate, EmptySource};
 use crate::convert::{self, convert};
+use crate::pinned::Pinned;
 use crate::rows;
 use crate::sets::{self, Empty, Firsts, Mark, REPEATED_MAX, Ranked};
-
-/// What expressions read beside the record and the variables that came with it: it may change while a task waits to go
-/// on, and its batches must not.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Pinned {
-    now: Timestamp,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    options: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Vars::is_empty")]
-    instance_vars: Vars,
-}
-
-impl Pinned {
-    fn new(values: &Values, bounds: &[&Bound]) -> Self {
-        let used: Vec<&Variable> = bounds.iter().flat_map(|bound| bound.expr().variables()).collect();
-        let is_used = |name: &String| used.contains(&&Variable::Instance(name.clone()));
-        let instance = values.instance.iter().filter(|(name, _)| is_used(name));
-        Self {
-            now: values.now,
-            options: values.options.clone(),
-            instance_vars: instance.map(|(name, value)| (name.clone(), value.clone())).collect(),
-        }
-    }
-}
 
 /// What became of the records of a batch.
 pub(super) struct Done {
@@ -92,9 +65,7 @@ impl Plan {
         let bounds: Vec<&Bound> = columns.iter().map(|column| &column.bound).collect();
         let mut values = cx.values(bounds.clone()).await?;
         let pinned = pinned.cloned().unwrap_or_else(|| Pinned::new(&values, &bounds));
-        values.now = pinned.now;
-        values.options = pinned.options.clone();
-        values.instance = pinned.instance_vars.clone();
+        pinned.put(&mut values);
         // What is known of variables now decides the type.
         for column in &mut columns {
             column.bound = column.bound.resolve(&values)?;

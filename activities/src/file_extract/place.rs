@@ -15,7 +15,7 @@ const NAME_BYTES_MAX: usize = 160;
 const TAKEN: &str = "files";
 
 /// What is wrong with a path, and what would be right, as far as its text tells.
-pub(super) fn check(path: &str) -> Result<(), (String, String)> {
+pub(crate) fn check(path: &str) -> Result<(), (String, String)> {
     let filled = fill(path, |_| "x".to_owned())?;
     let wrong = |what: &str| {
         let help = "write a path within the folder for files, such as out/rejects.csv".to_owned();

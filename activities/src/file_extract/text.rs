@@ -8,7 +8,7 @@ use engine::expr::Value;
 use engine::failure::Failure;
 
 /// Values as text; null stays null.
-pub(super) fn written(values: &ArrayRef) -> Result<ArrayRef, Failure> {
+pub(crate) fn written(values: &ArrayRef) -> Result<ArrayRef, Failure> {
     if *values.data_type() == DataType::Utf8 {
         return Ok(Arc::clone(values));
     }

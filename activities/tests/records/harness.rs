@@ -11,7 +11,7 @@ use database::Sqlite;
 use engine::activity::{Activity, Columns, Flow, Port, Spec};
 use engine::context::Cx;
 use engine::describe::{Ask, Descriptions};
-use engine::engine::{Engine, NotStarted};
+use engine::engine::{Driven, Engine, NotStarted};
 use engine::environment::{Environment, Limits};
 use engine::event::{Backfill, Event, Level, Tally, Vars};
 use engine::expr::Value as Cell;
@@ -48,6 +48,9 @@ pub(crate) static PALETTE: &[&Spec] = &[
     &RECORDS,
     &activities::crm_import::SPEC,
     &activities::crm_import_deleted::SPEC,
+    &activities::crm_delete::SPEC,
+    &activities::crm_export::SPEC,
+    &activities::wait::SPEC,
     &activities::dedupe::SPEC,
     &activities::enrich::SPEC,
     &activities::database_query::SPEC,
@@ -165,6 +168,11 @@ impl World {
         self.run_again(&Arc::new(Memory::new()), activities, None).await
     }
 
+    /// Runs activities in this store.
+    pub(crate) async fn run_in(&self, store: Arc<Memory>, activities: &Value) -> Ran {
+        self.run_again(&store, activities, None).await
+    }
+
     /// Runs activities to their end, with the options of earlier runs.
     pub(crate) async fn run_again(&self, store: &Arc<Memory>, activities: &Value, backfill: Option<Backfill>) -> Ran {
         let store = Arc::clone(store);
@@ -174,6 +182,60 @@ impl World {
             Err(NotStarted::Problems(problems)) => panic!("{problems:#?}"),
             Err(NotStarted::Failure(failure)) => panic!("{failure}"),
         };
+        self.ran(&engine, store, id, &driven).await
+    }
+
+    /// Resumes a run with variables, in a new process.
+    pub(crate) async fn resume(&self, ran: &Ran, vars: Vars) -> Ran {
+        let store = Arc::new(ran.store.reopened());
+        let engine = self.engine(Arc::<Memory>::clone(&store));
+        let driven = engine.resume_with(&ran.id, vars).await.unwrap();
+        self.ran(&engine, store, ran.id.clone(), &driven).await
+    }
+
+    /// Runs activities until `killed`, and leaves the run as a process does that ends there.
+    pub(crate) async fn run_until(&self, activities: &Value, killed: impl Future<Output = ()>) -> Ran {
+        let store = Arc::new(Memory::new());
+        let engine = self.engine(Arc::<Memory>::clone(&store));
+        let Ok((id, driven)) = engine.start("test.json", &workflow(activities), Vars::new()).await else {
+            panic!("not started");
+        };
+        killed.await;
+        driven.order(engine::driver::Order::Leave).await;
+        self.ran(&engine, store, id, &driven).await
+    }
+
+    /// One life of a process: it begins the run or goes on with it, until it ends or is killed.
+    pub(crate) async fn live(
+        &self,
+        store: &Arc<Memory>,
+        id: Option<&RunId>,
+        activities: &Value,
+        killed: impl Future<Output = ()>,
+    ) -> (Option<RunId>, Option<Ran>) {
+        let engine = self.engine(Arc::<Memory>::clone(store));
+        let (id, driven) = match id {
+            None => match engine.start("test.json", &workflow(activities), Vars::new()).await {
+                Ok((id, driven)) => (id, driven),
+                Err(_) => return (None, None),
+            },
+            Some(id) => match engine.resume(id).await {
+                Ok(driven) => (id.clone(), driven),
+                Err(_) => return (Some(id.clone()), None),
+            },
+        };
+        tokio::select! {
+            () = killed => driven.order(engine::driver::Order::Leave).await,
+            _ = driven.wait() => {}
+        }
+        if driven.wait().await.is_err() {
+            return (Some(id), None);
+        }
+        let ran = self.ran(&engine, Arc::clone(store), id.clone(), &driven).await;
+        (Some(id), Some(ran))
+    }
+
+    async fn ran(&self, engine: &Engine, store: Arc<Memory>, id: RunId, driven: &Driven) -> Ran {
         let status = driven.wait().await.unwrap();
         let run = driven.journal.run().clone();
         Ran { run, status, folder: engine.environment.run_folder(&id), store, id, _world: Arc::clone(&self.folder) }
@@ -221,6 +283,15 @@ impl World {
         problems.collect()
     }
 
+    /// The risks of activities, as `pointer: code`.
+    pub(crate) async fn risks(&self, activities: &Value) -> Vec<String> {
+        let engine = self.engine(Arc::new(Memory::new()));
+        let (_, findings) = engine.check("test.json", "test", &workflow(activities), Ask::Refresh).await;
+        assert_eq!(findings.problems, []);
+        let risks = findings.warnings.iter();
+        risks.map(|risk| format!("{}: {}", risk.pointer.trim_start_matches("/activities/"), risk.code)).collect()
+    }
+
     /// Rows of the database, their values joined by `|`.
     pub(crate) fn query(&self, sql: &str) -> Vec<String> {
         let connection = rusqlite::Connection::open(self.folder.path().join("marketing.db")).unwrap();
@@ -257,7 +328,7 @@ pub(crate) struct Ran {
     pub(crate) status: Status,
     pub(crate) store: Arc<Memory>,
     pub(crate) id: RunId,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// Its files stay as long as they may be read.
     _world: Arc<tempfile::TempDir>,
 }

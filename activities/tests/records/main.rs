@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "test code")]
 
+mod crm_delete;
+mod crm_double;
+mod crm_export;
 mod crm_import;
 mod crm_import_deleted;
 mod database_query;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use engine::event::{ArrivalId, EVENT_VERSION, Entry, Event, Recorded, Segment, Tally, TaskId, Then};
+use engine::event::{ArrivalId, EVENT_VERSION, Entry, Event, Recorded, Segment, Tally, TaskId, Then, Vars};
 use engine::failure::{Class, Failure};
 use engine::graph::{Arrivals, Graph, Vertex, WhenMissing};
 use engine::run::{Ready, Run, Status};
@@ -322,7 +322,7 @@ fn the_time_that_a_task_stood_suspended_is_told_apart() {
     let takes = vec![ArrivalId { from: 0, port: String::new(), to: "only".to_owned() }];
     apply(1, Event::TaskStarted { task: 1, activity: "only".into(), attempt: 1, takes });
     apply(3, Event::TaskFailed { task: 1, failure: Failure::new(Class::Data, "no"), then: Then::Suspend });
-    apply(100, Event::Resumed);
+    apply(100, Event::Resumed { vars: Vars::new() });
     apply(100, Event::TaskStarted { task: 1, activity: "only".into(), attempt: 2, takes: Vec::new() });
     let task = run.task(1).unwrap();
     assert_eq!((task.stood, task.ended), (SignedDuration::from_secs(97), None));

@@ -1,0 +1,183 @@
+//! Cuts the population into batches, from the first record that no batch holds on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use engine::failure::Failure;
+use engine::outside::crm::{Crm, Outcome, What, Write, WritePlan};
+use engine::population::{Batches, Population};
+
+use super::compare::Compare;
+use super::ledger::state::Fate;
+use super::mapping::Mapping;
+use crate::rows::{self, wrong};
+use crate::sets::Firsts;
+
+/// The most records of one batch, sent or not, where few of them are sent.
+const RECORDS_MAX: usize = 10_000;
+
+/// The records of a population from one place on.
+pub(super) struct Rows {
+    batches: Batches,
+    /// How many of those that come next are not wanted.
+    skip: usize,
+    waiting: Option<RecordBatch>,
+}
+
+impl Rows {
+    pub(super) fn new(population: &Population, place: u64) -> Self {
+        let (mut first, mut left) = (0, place);
+        for segment in population.segments() {
+            if left < segment.rows {
+                break;
+            }
+            left -= segment.rows;
+            first += 1;
+        }
+        let skip = usize::try_from(left).unwrap_or(usize::MAX);
+        Self { batches: population.read_from(first), skip, waiting: None }
+    }
+
+    /// Some records; `None` at the end.
+    pub(super) async fn some(&mut self) -> Result<Option<RecordBatch>, Failure> {
+        if let Some(batch) = self.waiting.take() {
+            return Ok(Some(batch));
+        }
+        while let Some(batch) = self.batches.next().await {
+            let batch = batch?;
+            let rows = batch.num_rows();
+            if self.skip < rows {
+                let batch = batch.slice(self.skip, rows - self.skip);
+                self.skip = 0;
+                return Ok(Some(batch));
+            }
+            self.skip -= rows;
+        }
+        Ok(None)
+    }
+
+    /// Exactly so many records.
+    pub(super) async fn exactly(&mut self, records: u64) -> Result<RecordBatch, Failure> {
+        let wanted = usize::try_from(records).unwrap_or(usize::MAX);
+        let (mut all, mut have) = (Vec::new(), 0);
+        while have < wanted {
+            let short = || Failure::internal("the population has fewer records than its export's temp file");
+            let batch = self.some().await?.ok_or_else(short)?;
+            let take = batch.num_rows().min(wanted - have);
+            all.push(batch.slice(0, take));
+            have += take;
+            self.waiting = (take < batch.num_rows()).then(|| batch.slice(take, batch.num_rows() - take));
+        }
+        together(&all)
+    }
+}
+
+fn together(batches: &[RecordBatch]) -> Result<RecordBatch, Failure> {
+    match batches {
+        [one] => Ok(one.clone()),
+        [first, ..] => concat_batches(&first.schema(), batches).map_err(wrong),
+        [] => Err(Failure::internal("a batch without records")),
+    }
+}
+
+/// Records that belong together.
+#[derive(Debug, Clone)]
+pub(super) struct Cut {
+    /// The place of the first one.
+    pub(super) from: u64,
+    /// As they came in.
+    pub(super) rows: RecordBatch,
+    /// What is to become of each.
+    pub(super) fates: Vec<Fate>,
+}
+
+/// Cuts.
+pub(super) struct Cutter {
+    pub(super) crm: Arc<dyn Crm>,
+    pub(super) write: Arc<Write>,
+    pub(super) plan: WritePlan,
+    pub(super) mapping: Arc<Mapping>,
+    pub(super) firsts: Option<Firsts>,
+    pub(super) compare: Option<Compare>,
+    pub(super) rows: Rows,
+    /// The place of the next record to look at.
+    pub(super) place: u64,
+    pub(super) waiting: VecDeque<(RecordBatch, VecDeque<Fate>)>,
+    /// The place of the first one that waits.
+    pub(super) from: u64,
+}
+
+impl Cutter {
+    /// The next batch; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Cut>, Failure> {
+        let (mut taken, mut fates, mut payloads, mut bytes) = (Vec::new(), Vec::new(), 0, 0);
+        let sent_max = self.plan.records_max.max(1);
+        'full: while payloads < sent_max && fates.len() < RECORDS_MAX.max(sent_max) {
+            if self.waiting.is_empty() && !self.load().await? {
+                break;
+            }
+            let Some((rows, waiting)) = self.waiting.front_mut() else { break };
+            let before = fates.len();
+            let mut full = false;
+            while let Some(fate) = waiting.front() {
+                if let Fate::Send(payload) = fate {
+                    full = payloads == sent_max || (payloads > 0 && bytes + payload.len() > self.plan.bytes_max);
+                    if full {
+                        break;
+                    }
+                    payloads += 1;
+                    bytes += payload.len();
+                }
+                fates.extend(waiting.pop_front());
+            }
+            let count = fates.len() - before;
+            taken.push(rows.slice(0, count));
+            *rows = rows.slice(count, rows.num_rows() - count);
+            if full {
+                break 'full;
+            }
+            self.waiting.pop_front();
+        }
+        if fates.is_empty() {
+            return Ok(None);
+        }
+        taken.retain(|rows| rows.num_rows() > 0);
+        let from = self.from;
+        self.from += fates.len() as u64;
+        Ok(Some(Cut { from, rows: together(&taken)?, fates }))
+    }
+
+    /// Looks at more records; tells whether there were any.
+    async fn load(&mut self) -> Result<bool, Failure> {
+        let Some(rows) = self.rows.some().await? else { return Ok(false) };
+        let mapped = self.mapping.map(&*self.crm, &rows, self.place, self.firsts.as_ref())?;
+        let mut asked: Vec<bool> = mapped.rejects.iter().map(Option::is_none).collect();
+        let mut fates: Vec<Option<Fate>> =
+            mapped.rejects.into_iter().map(|reject| Some(Fate::Decided(Outcome::Refused(reject?)))).collect();
+        if let Some(compare) = &self.compare {
+            let unchanged = compare.unchanged(&*self.crm, &mapped.records, &mapped.keys, &asked).await?;
+            for (row, id) in unchanged.into_iter().enumerate() {
+                if let Some(id) = id {
+                    asked[row] = false;
+                    fates[row] = Some(Fate::Decided(Outcome::Done { id, what: What::Unchanged }));
+                }
+            }
+        }
+        if asked.contains(&true) {
+            let sound = rows::filter(&mapped.records, &asked)?;
+            let mut encoded = self.crm.encode(&self.write, &self.plan, &sound)?.into_iter();
+            for (fate, _) in fates.iter_mut().zip(asked).filter(|(_, asked)| *asked) {
+                let record = encoded.next().ok_or_else(|| Failure::internal("a record was not encoded"))?;
+                *fate = Some(match record {
+                    Ok(payload) => Fate::Send(payload.bytes),
+                    Err(reject) => Fate::Decided(Outcome::Refused(reject)),
+                });
+            }
+        }
+        self.place += rows.num_rows() as u64;
+        self.waiting.push_back((rows, fates.into_iter().flatten().collect()));
+        Ok(true)
+    }
+}

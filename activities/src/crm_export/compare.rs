@@ -1,0 +1,108 @@
+//! Leaves out what the CRM has already: records are read by their key before they are sent.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use engine::expr::Value;
+use engine::failure::Failure;
+use engine::outside::crm::{Crm, FETCH_MAX, FieldKind, Page, Read, ReadField, Write};
+
+use super::identity::KeyOf;
+use crate::rows::wrong;
+
+/// How records are read to be compared.
+pub(super) struct Compare {
+    read: Read,
+    key: String,
+    /// The fields that are compared.
+    fields: Vec<(String, FieldKind)>,
+}
+
+impl Compare {
+    /// Of a write that has a key of one field.
+    pub(super) fn new(write: &Write) -> Option<Self> {
+        let [key] = write.key.as_slice() else { return None };
+        let mut read: Vec<ReadField> = Vec::new();
+        for field in &write.fields {
+            read.push(ReadField { field: field.field.clone(), raw: field.raw });
+        }
+        if let Some(id) = write.object.fields.get(&write.object.id)
+            && !read.iter().any(|field| field.field.name == id.name)
+        {
+            read.push(ReadField { field: id.clone(), raw: false });
+        }
+        let fields = write.fields.iter().filter(|field| field.field.name != *key);
+        let fields = fields.map(|field| (field.field.name.clone(), field.field.kind)).collect();
+        Some(Self { read: Read::new(Arc::clone(&write.object), read), key: key.clone(), fields })
+    }
+
+    /// The ids of the records that are in the CRM with these values already.
+    pub(super) async fn unchanged(
+        &self,
+        crm: &dyn Crm,
+        records: &RecordBatch,
+        keys: &[KeyOf],
+        asked: &[bool],
+    ) -> Result<Vec<Option<String>>, Failure> {
+        let mut unchanged = vec![None; keys.len()];
+        let one = |row: &usize| match &keys[*row] {
+            KeyOf::Is(parts) => parts.first().cloned(),
+            _ => None,
+        };
+        let rows: Vec<(usize, String)> =
+            (0..keys.len()).filter(|row| asked[*row]).filter_map(|row| Some((row, one(&row)?))).collect();
+        for some in rows.chunks(FETCH_MAX) {
+            let wanted: Vec<String> = some.iter().map(|(_, key)| key.clone()).collect();
+            let page = crm.fetch(&self.read, &self.key, &wanted).await?;
+            let there = self.by_key(crm, &page)?;
+            for (row, key) in some {
+                if let Some(found) = there.get(key)
+                    && self.is_same(records, *row, &page.records, *found)?
+                {
+                    unchanged[*row] = Some(text_of(column(&page.records, &self.read.object.id)?, *found));
+                }
+            }
+        }
+        Ok(unchanged)
+    }
+
+    /// Where each record is in the page.
+    fn by_key(&self, crm: &dyn Crm, page: &Page) -> Result<HashMap<String, usize>, Failure> {
+        let keys = column(&page.records, &self.key)?;
+        let key = |row| Some((crm.key(&self.read.object, &self.key, &text_of(keys, row)).ok()?, row));
+        Ok((0..page.records.num_rows()).filter_map(key).collect())
+    }
+
+    fn is_same(&self, ours: &RecordBatch, row: usize, theirs: &RecordBatch, found: usize) -> Result<bool, Failure> {
+        for (name, kind) in &self.fields {
+            let ours = Value::at(column(ours, name)?, row);
+            let theirs = Value::at(column(theirs, name)?, found);
+            if !equal(&ours, &theirs, *kind) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// CRMs keep an empty text as none, and the ids of records in one case or the other.
+fn equal(ours: &Value, theirs: &Value, kind: FieldKind) -> bool {
+    match (ours, theirs) {
+        (Value::Text(text), Value::Null) | (Value::Null, Value::Text(text)) => text.is_empty(),
+        (Value::Text(ours), Value::Text(theirs)) if kind == FieldKind::Lookup => ours.eq_ignore_ascii_case(theirs),
+        (Value::List(ours), Value::List(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().all(|item| theirs.contains(item))
+        }
+        _ => ours == theirs,
+    }
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, Failure> {
+    let missing = || wrong(arrow::error::ArrowError::SchemaError(format!("there is no column {name}")));
+    batch.column_by_name(name).ok_or_else(missing)
+}
+
+fn text_of(array: &ArrayRef, row: usize) -> String {
+    Value::at(array, row).to_string()
+}

@@ -1,0 +1,266 @@
+//! Which record is which: keys that are compared, and ids that are chosen for new records.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Schema};
+use engine::context::Cx;
+use engine::expr::{Bound, Source, Value};
+use engine::failure::Failure;
+use engine::outside::crm::{Crm, Object};
+use engine::population::Population;
+use engine::reject::Reject;
+use engine::types::meta;
+use uuid::Uuid;
+
+use super::mapping::Mapping;
+use super::request::{Identify, Request};
+use crate::sets::{self, Firsts, Key, Mark, REPEATED_MAX, Ranked};
+
+/// The namespace of all ids that Campanile chooses. It must never change: the same record would get another id.
+const NAMESPACE: Uuid = Uuid::from_u128(0x5e0c_3c5d_6c0a_5d0b_9d7e_2f1b_0c8a_71e4);
+
+/// How records are told apart.
+#[derive(Debug)]
+pub(super) struct Identity {
+    by: By,
+    /// What a chosen id is made of besides, where the record has a key.
+    of_key: Vec<String>,
+    /// And where only its place is known.
+    of_place: Vec<String>,
+}
+
+#[derive(Debug)]
+enum By {
+    /// The fields of the write's key, as places of the mapping's columns.
+    Fields(Vec<usize>),
+    /// Ids are chosen, of these; where `must` is not set, a record without them is known by its place.
+    Chosen {
+        parts: Vec<(String, Bound)>,
+        must: bool,
+    },
+    Nothing,
+}
+
+/// What one record is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum KeyOf {
+    Is(Vec<String>),
+    /// This part of it is empty.
+    Empty(String),
+    /// It cannot be one.
+    Bad(Reject),
+    /// It has none, and needs none.
+    Nothing,
+}
+
+impl Identity {
+    pub(super) fn new(cx: &Cx, request: &Request, columns: &Schema) -> Result<Self, Failure> {
+        let by = match &request.identify {
+            Identify::Nothing => By::Nothing,
+            Identify::Key => {
+                let place = |name: &String| request.write.fields.iter().position(|field| field.field.name == *name);
+                let places: Option<Vec<usize>> = request.write.key.iter().map(place).collect();
+                let none = || Failure::internal("a key field is not set");
+                By::Fields(places.filter(|places| !places.is_empty()).ok_or_else(none)?)
+            }
+            Identify::Chosen(Some(sources)) => By::Chosen { parts: parts(cx, sources, columns)?, must: true },
+            Identify::Chosen(None) => {
+                let is_key = |field: &&arrow::datatypes::FieldRef| {
+                    field.metadata().get(meta::KEY).is_some_and(|key| key == "true")
+                };
+                let keys = columns.fields().iter().filter(is_key);
+                let sources: Vec<Source> =
+                    keys.map(|field| Source::from(format!("field({:?})", field.name()))).collect();
+                By::Chosen { parts: parts(cx, &sources, columns)?, must: false }
+            }
+        };
+        let object = &request.write.object.name;
+        let of_key = ["key", &request.account, object].map(str::to_owned).to_vec();
+        let digest = cx.input_digest();
+        let of_place =
+            ["place", &request.account, object, &cx.workflow, &cx.activity, cx.run_name(), &digest].map(str::to_owned);
+        Ok(Self { by, of_key, of_place: of_place.to_vec() })
+    }
+
+    /// What expressions it has besides those of the mapping.
+    pub(super) fn bounds(&self) -> Vec<&Bound> {
+        match &self.by {
+            By::Chosen { parts, .. } => parts.iter().map(|(_, bound)| bound).collect(),
+            By::Fields(_) | By::Nothing => Vec::new(),
+        }
+    }
+
+    pub(super) fn resolve(&mut self, values: &engine::expr::Values) -> Result<(), Failure> {
+        if let By::Chosen { parts, .. } = &mut self.by {
+            for (_, bound) in parts {
+                *bound = bound.resolve(values)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether two records may be the same.
+    pub(super) fn is_keyed(&self) -> bool {
+        match &self.by {
+            By::Fields(_) => true,
+            By::Chosen { parts, .. } => !parts.is_empty(),
+            By::Nothing => false,
+        }
+    }
+
+    /// The columns of the mapping that it needs.
+    pub(super) fn fields(&self) -> &[usize] {
+        match &self.by {
+            By::Fields(fields) => fields,
+            By::Chosen { .. } | By::Nothing => &[],
+        }
+    }
+
+    /// The names of what the key is made of, for messages.
+    pub(super) fn names(&self, mapping: &Mapping) -> Vec<String> {
+        match &self.by {
+            By::Fields(fields) => fields.iter().map(|place| mapping.name(*place).to_owned()).collect(),
+            By::Chosen { parts, .. } => parts.iter().map(|(name, _)| name.clone()).collect(),
+            By::Nothing => Vec::new(),
+        }
+    }
+
+    /// What each record is known by. `fields` are the values of [`fields`](Self::fields).
+    pub(super) fn keys(
+        &self,
+        crm: &dyn Crm,
+        object: &Object,
+        mapping: &Mapping,
+        batch: &RecordBatch,
+        fields: &[ArrayRef],
+    ) -> Result<Vec<KeyOf>, Failure> {
+        let rows = batch.num_rows();
+        match &self.by {
+            By::Nothing => Ok(vec![KeyOf::Nothing; rows]),
+            By::Fields(places) => {
+                let names: Vec<&str> = places.iter().map(|place| mapping.name(*place)).collect();
+                Ok((0..rows).map(|row| of_fields(crm, object, &names, fields, row)).collect())
+            }
+            By::Chosen { parts, must } => {
+                let mut arrays = Vec::with_capacity(parts.len());
+                let mut failed: Vec<Option<Reject>> = vec![None; rows];
+                for (name, bound) in parts {
+                    let (array, failing) = crate::rows::eval(bound, batch, mapping.values())?;
+                    for (row, error) in failing {
+                        failed[row].get_or_insert(crate::rows::failed(name, error));
+                    }
+                    arrays.push(array);
+                }
+                let key = |(row, failed): (usize, Option<Reject>)| match failed {
+                    Some(reject) => KeyOf::Bad(reject),
+                    None if parts.is_empty() => KeyOf::Nothing,
+                    None => match arrays.iter().position(|array| sets::is_empty(array, row)) {
+                        Some(_) if !must => KeyOf::Nothing,
+                        Some(empty) => KeyOf::Empty(parts[empty].0.clone()),
+                        None => KeyOf::Is(arrays.iter().map(|array| text(array, row)).collect()),
+                    },
+                };
+                Ok(failed.into_iter().enumerate().map(key).collect())
+            }
+        }
+    }
+
+    /// The id that is chosen for a record.
+    pub(super) fn chosen(&self, key: &KeyOf, place: u64) -> String {
+        let mut name = String::new();
+        let mut add = |part: &str| {
+            // With its length, so that no two lists of parts are written alike.
+            write!(name, "{}:{part};", part.len()).ok();
+        };
+        match key {
+            KeyOf::Is(parts) => self.of_key.iter().chain(parts).for_each(|part| add(part)),
+            _ => {
+                self.of_place.iter().for_each(|part| add(part));
+                add(&place.to_string());
+            }
+        }
+        Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
+    }
+}
+
+fn parts(cx: &Cx, sources: &[Source], columns: &Schema) -> Result<Vec<(String, Bound)>, Failure> {
+    sources.iter().map(|source| Ok((source.text().to_owned(), cx.bind(source, columns)?))).collect()
+}
+
+fn of_fields(crm: &dyn Crm, object: &Object, names: &[&str], fields: &[ArrayRef], row: usize) -> KeyOf {
+    let mut parts = Vec::with_capacity(names.len());
+    for (name, array) in names.iter().zip(fields) {
+        if sets::is_empty(array, row) {
+            return KeyOf::Empty((*name).to_owned());
+        }
+        match crm.key(object, name, &text(array, row)) {
+            Ok(part) => parts.push(part),
+            Err(message) => {
+                let help = "correct it where the record comes from";
+                return KeyOf::Bad(Reject::new("ID_MALFORMED", message).field(*name).help(help));
+            }
+        }
+    }
+    KeyOf::Is(parts)
+}
+
+/// A value as keys are compared.
+fn text(array: &ArrayRef, row: usize) -> String {
+    match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
+        _ => Value::at(array, row).to_string(),
+    }
+}
+
+/// The group of equal keys that a key belongs to.
+fn group(key: &KeyOf) -> Option<Key> {
+    let KeyOf::Is(parts) = key else { return None };
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    hasher.finalize().as_bytes().first_chunk().copied().map(u128::from_be_bytes)
+}
+
+/// The first record of each key, over the whole population.
+pub(super) async fn firsts(
+    cx: &Cx,
+    crm: &Arc<dyn Crm>,
+    mapping: &Arc<Mapping>,
+    population: &Population,
+    folder: &Path,
+) -> Result<Firsts, Failure> {
+    let (crm, mapping) = (Arc::clone(crm), Arc::clone(mapping));
+    let ranking = move |batch: &RecordBatch, _: u64| {
+        let keys = mapping.keys(&*crm, batch)?;
+        Ok(Ranked { keys: keys.iter().map(group).collect(), ranks: Vec::new() })
+    };
+    let memory = cx.limits().set_memory_mib.max(1) * 1024 * 1024;
+    sets::firsts(population, Arc::new(ranking), REPEATED_MAX, memory, &folder.join("spill")).await
+}
+
+/// Why a record's key keeps it from being sent, if it does.
+pub(super) fn refusal(key: &KeyOf, names: &[String], place: u64, firsts: Option<&Firsts>) -> Option<Reject> {
+    match key {
+        KeyOf::Bad(reject) => Some(reject.clone()),
+        KeyOf::Empty(field) => Some(
+            Reject::new("KEY_EMPTY", format!("the key {field} is empty"))
+                .field(field)
+                .help("fill it in where the record comes from, or leave such records out beforehand"),
+        ),
+        KeyOf::Nothing => None,
+        KeyOf::Is(_) => {
+            let firsts = firsts.filter(|firsts| firsts.places.get(place) == Mark::Other)?;
+            let names = names.join(", ");
+            let message = match group(key).and_then(|key| firsts.repeated.get(&key)) {
+                Some(first) => format!("record {} has the same {names}; only the first is sent", first + 1),
+                None => format!("an earlier record has the same {names}; only the first is sent"),
+            };
+            let help = "put a deduplication before, which chooses the record that is sent";
+            Some(Reject::new("KEY_REPEATED", message).field(names).help(help))
+        }
+    }
+}

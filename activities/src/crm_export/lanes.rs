@@ -1,0 +1,398 @@
+//! Sends batches on several lanes, and passes their records on in the order of arrival.
+//!
+//! ```text
+//!   cutter ─▶ intended ─▶ lane ─▶ answered ┐
+//!          ─▶ intended ─▶ lane ─▶ …        ├─▶ first in line? ─▶ ports, checkpoint
+//!          ─▶ …                            ┘
+//! ```
+//!
+//! A batch is intended only when a lane is free, so that a crash leaves no more batches in doubt than there are lanes.
+//! Where one fails for good, no other begins, and those that are under way come to their end: their answers count.
+
+mod output;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use bytes::Bytes;
+use engine::context::Cx;
+use engine::failure::{Class, Failure};
+use engine::outside::clock::Clock;
+use engine::outside::crm::{Batch, Crm, Outcome, Steps, Write, WritePlan};
+use engine::population::Population;
+use jiff::SignedDuration;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::batches::{Cut, Cutter, Rows};
+use super::compare::Compare;
+use super::ledger::Ledger;
+use super::ledger::state::{Entry, Fate, Header, State};
+use super::mapping::Mapping;
+use super::request::Request;
+use super::{guards, identity};
+use crate::rows;
+use crate::sets::{Firsts, Mark};
+use output::{Output, Position};
+pub(crate) use output::{columns_in_doubt, columns_ok};
+
+/// How often a batch is sent, where nothing but its answer is missing or the CRM was not to be had.
+const SENDS_MAX: u32 = 5;
+/// The pause before it is sent again; each next one is twice as long.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Batches that may wait for an earlier one to be answered, for each lane.
+const WAITING_PER_LANE: usize = 8;
+/// Bytes of payloads that may wait so, where batches are large.
+const WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The most lanes.
+const LANES_MAX: usize = 64;
+
+const LEDGER: &str = "export.ledger";
+const FIRSTS: &str = "firsts.places";
+
+/// What is the same for all batches.
+struct Job {
+    crm: Arc<dyn Crm>,
+    write: Arc<Write>,
+    plan: WritePlan,
+    /// What the names of batches begin with.
+    name: String,
+    ledger: Ledger,
+    clock: Arc<dyn Clock>,
+}
+
+/// Sends all records that come in, each once, and passes them on with what became of them.
+///
+/// # Errors
+/// Where the CRM, the disk or a guard keeps it from going on; what was sent stays known.
+pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> Result<(), Failure> {
+    let (population, columns) = rows::input(cx).await?;
+    let position = cx.position::<Position>()?.unwrap_or_default();
+    let folder = cx.temp_folder()?;
+    let (ledger, state) = open(folder.join(LEDGER)).await?;
+    // A batch is durable before its records are passed on.
+    if state.next() < position.place {
+        return Err(lost(&folder));
+    }
+    let mut request = request;
+    let (mapping, header, firsts) = match &state.header {
+        Some(header) => go_on(cx, &mut request, header, &population, &columns, &folder).await?,
+        None => begin(cx, &crm, &mut request, &population, &columns, &folder, &ledger).await?,
+    };
+    let write = Arc::new(request.write.clone());
+    let compare = if request.compare { Compare::new(&write) } else { None };
+    let cutter = Cutter {
+        crm: Arc::clone(&crm),
+        write: Arc::clone(&write),
+        plan: header.plan.clone(),
+        mapping,
+        firsts,
+        compare,
+        rows: Rows::new(&population, position.place),
+        place: state.next(),
+        waiting: VecDeque::new(),
+        from: state.next(),
+    };
+    let name = format!("{}/{}/{}", cx.run_name(), cx.activity, cx.input_digest());
+    let job = Job { crm, write, plan: header.plan, name, ledger, clock: Arc::clone(cx.clock()) };
+    let known = state.batches.iter().position(|batch| batch.from >= position.place);
+    let next = known.unwrap_or(state.batches.len());
+    let mut lanes = Lanes {
+        job: Arc::new(job),
+        state,
+        next,
+        cutter,
+        flights: VecDeque::new(),
+        first: next,
+        sending: JoinSet::new(),
+        refused: position.refused,
+        failed: None,
+        all_cut: false,
+    };
+    let mut output = Output::new(cx, &request, &columns, population.rows(), position).await;
+    lanes.run(cx, &request, &mut output).await?;
+    output.end(cx, &request).await?;
+    guards::remember_volume(cx, &request.guards, population.rows()).await
+}
+
+async fn open(path: PathBuf) -> Result<(Ledger, State), Failure> {
+    tokio::task::spawn_blocking(move || Ledger::open(&path))
+        .await
+        .map_err(|error| Failure::internal(error.to_string()))?
+}
+
+fn lost(folder: &Path) -> Failure {
+    let message = format!("the temp file in {} has less than this task has passed on", folder.display());
+    Failure::new(Class::Storage, message).help(
+        "put it back from a backup and resume the run; or stop the run, look up in the CRM what was written, and start \
+         the workflow again",
+    )
+}
+
+type Begun = (Arc<Mapping>, Header, Option<Firsts>);
+
+/// Decides, once and durably, what all batches depend on.
+async fn begin(
+    cx: &Cx,
+    crm: &Arc<dyn Crm>,
+    request: &mut Request,
+    population: &Population,
+    columns: &SchemaRef,
+    folder: &Path,
+    ledger: &Ledger,
+) -> Result<Begun, Failure> {
+    guards::volume(cx, &request.guards, population.rows()).await?;
+    let mapping = Arc::new(Mapping::new(cx, request, columns, None).await?);
+    request.write.fields.extend(mapping.chosen());
+    let firsts = match mapping.is_keyed() {
+        true => Some(identity::firsts(cx, crm, &mapping, population, folder).await?),
+        false => None,
+    };
+    let records = population.rows();
+    let sent = firsts
+        .as_ref()
+        .map_or(records, |firsts| (0..records).filter(|place| firsts.places.get(*place) == Mark::First).count() as u64);
+    guards::deletes(cx, &request.guards, sent)?;
+    let checksum = firsts.as_ref().map(|firsts| firsts.save(&folder.join(FIRSTS))).transpose()?;
+    let plan = crm.write_plan(&request.write, records)?;
+    let settings = request.settings.clone();
+    let header = Header { plan, settings, pinned: mapping.pinned.clone(), firsts: checksum, records };
+    ledger.append(&Entry::Header(Box::new(header.clone())))?.durable().await?;
+    Ok((mapping, header, firsts))
+}
+
+/// As it was decided when it began.
+async fn go_on(
+    cx: &Cx,
+    request: &mut Request,
+    header: &Header,
+    population: &Population,
+    columns: &SchemaRef,
+    folder: &Path,
+) -> Result<Begun, Failure> {
+    if header.settings != request.settings || header.records != population.rows() {
+        let message = "the export has begun with other settings, which its batches depend on";
+        return Err(Failure::new(Class::Config, message).help("stop the run and start the workflow again"));
+    }
+    let mapping = Mapping::new(cx, request, columns, Some(&header.pinned)).await?;
+    request.write.fields.extend(mapping.chosen());
+    let firsts = header.firsts.as_ref().map(|checksum| Firsts::load(&folder.join(FIRSTS), checksum)).transpose()?;
+    Ok((Arc::new(mapping), header.clone(), firsts))
+}
+
+/// A batch from its intent until its records are passed on.
+struct Flight {
+    cut: Cut,
+    /// Of the records that are sent, once they are known.
+    outcomes: Option<Vec<Outcome>>,
+}
+
+struct Lanes {
+    job: Arc<Job>,
+    /// What the temp file said when it was opened.
+    state: State,
+    /// The number of the next batch to begin.
+    next: usize,
+    cutter: Cutter,
+    /// In the order of the records.
+    flights: VecDeque<Flight>,
+    /// The number of the first flight.
+    first: usize,
+    sending: JoinSet<(usize, Result<Vec<Outcome>, Failure>)>,
+    refused: u64,
+    /// Why no other batch begins.
+    failed: Option<Failure>,
+    all_cut: bool,
+}
+
+impl Lanes {
+    async fn run(&mut self, cx: &mut Cx, request: &Request, output: &mut Output) -> Result<(), Failure> {
+        let lanes = self.job.plan.at_once.clamp(1, LANES_MAX);
+        let by_bytes = WAITING_BYTES_MAX / self.job.plan.bytes_max.max(1);
+        let window = (lanes * WAITING_PER_LANE).min(by_bytes).max(lanes + 1);
+        loop {
+            cx.go_on()?;
+            while self.failed.is_none() && !self.all_cut && self.sending.len() < lanes && self.flights.len() < window {
+                if let Err(failure) = self.start().await {
+                    self.fail(failure);
+                }
+                self.guard(cx, request);
+            }
+            while self.failed.is_none()
+                && let Some(Flight { cut, outcomes }) = self.flights.pop_front_if(|flight| flight.outcomes.is_some())
+            {
+                self.first += 1;
+                self.failed = output.pass_on(cx, cut, outcomes.unwrap_or_default()).await.err();
+            }
+            match self.sending.join_next().await {
+                Some(Ok((number, Ok(outcomes)))) => self.answered(number, outcomes),
+                Some(Ok((_, Err(failure)))) => self.fail(failure),
+                Some(Err(error)) => {
+                    self.fail(Failure::internal(format!("the sending of a batch broke off: {error}")));
+                }
+                None if self.failed.is_some() || self.all_cut => break,
+                None => {}
+            }
+            self.guard(cx, request);
+        }
+        match self.failed.take() {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    fn guard(&mut self, cx: &Cx, request: &Request) {
+        if self.failed.is_none() {
+            self.failed = guards::rejects(cx, &request.guards, self.refused).err();
+        }
+    }
+
+    /// The first failure is the one that is told.
+    fn fail(&mut self, failure: Failure) {
+        self.failed.get_or_insert(failure);
+    }
+
+    fn answered(&mut self, number: usize, outcomes: Vec<Outcome>) {
+        self.refused += refused(&outcomes);
+        if let Some(flight) = number.checked_sub(self.first).and_then(|place| self.flights.get_mut(place)) {
+            flight.outcomes = Some(outcomes);
+        }
+    }
+
+    /// Begins the next batch: one that the temp file has, or a new one.
+    async fn start(&mut self) -> Result<(), Failure> {
+        let number = self.next;
+        let known = self.state.batches.get(number).cloned();
+        let (cut, sent) = match &known {
+            Some(batch) => {
+                let rows = self.cutter.rows.exactly(batch.records).await?;
+                let cut = Cut { from: batch.from, rows, fates: self.job.ledger.intended(batch)? };
+                let answer = batch.answered.map(|at| self.job.ledger.answer(at)).transpose()?;
+                (cut, Known { answer, step: batch.step.clone(), receipt: None, again: true })
+            }
+            None => {
+                let Some(cut) = self.cutter.next().await? else {
+                    self.all_cut = true;
+                    return Ok(());
+                };
+                let entry = Entry::Intended { batch: number as u64, from: cut.from, records: cut.fates.clone() };
+                let receipt = Some(self.job.ledger.append(&entry)?);
+                (cut, Known { answer: None, step: None, receipt, again: false })
+            }
+        };
+        self.next += 1;
+        let payloads: Vec<Bytes> = cut.fates.iter().filter_map(payload).collect();
+        let decided = cut.fates.iter().filter(|fate| matches!(fate, Fate::Decided(Outcome::Refused(_))));
+        self.refused += decided.count() as u64;
+        self.flights.push_back(Flight { cut, outcomes: None });
+        match sent.answer {
+            Some(outcomes) => self.answered(number, outcomes),
+            None => {
+                let job = Arc::clone(&self.job);
+                self.sending.spawn(async move { (number, job.deliver(number as u64, payloads, sent).await) });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn payload(fate: &Fate) -> Option<Bytes> {
+    match fate {
+        Fate::Send(payload) => Some(payload.clone()),
+        Fate::Decided(_) => None,
+    }
+}
+
+fn refused(outcomes: &[Outcome]) -> u64 {
+    outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Refused(_))).count() as u64
+}
+
+/// What is known of a batch before it is sent.
+struct Known {
+    answer: Option<Vec<Outcome>>,
+    step: Option<Value>,
+    /// Tells when its intent is durable, where it was not before.
+    receipt: Option<super::ledger::Receipt>,
+    /// Whether it may have been sent before.
+    again: bool,
+}
+
+impl Job {
+    /// Sends a batch until it is answered, and keeps the answer.
+    async fn deliver(&self, number: u64, payloads: Vec<Bytes>, known: Known) -> Result<Vec<Outcome>, Failure> {
+        if let Some(receipt) = known.receipt {
+            receipt.durable().await?;
+        }
+        if payloads.is_empty() {
+            return Ok(Vec::new());
+        }
+        let outcomes = self.send(number, &payloads, known.step, known.again).await?;
+        let answer = Entry::Answered { batch: number, outcomes };
+        self.ledger.append(&answer)?.durable().await?;
+        match answer {
+            Entry::Answered { outcomes, .. } => Ok(outcomes),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn send(
+        &self,
+        number: u64,
+        payloads: &[Bytes],
+        step: Option<Value>,
+        mut again: bool,
+    ) -> Result<Vec<Outcome>, Failure> {
+        let name = format!("{}/{number}", self.name);
+        let steps = Recorder { job: self, number, last: Mutex::new(step) };
+        let mut pause = PAUSE;
+        let mut sends = 0;
+        loop {
+            let batch = Batch { write: &self.write, plan: &self.plan, name: &name, payloads, again, steps: &steps };
+            sends += 1;
+            let failure = match self.crm.send(batch).await {
+                Ok(outcomes) if outcomes.len() == payloads.len() => return Ok(outcomes),
+                Ok(outcomes) => {
+                    let (got, sent) = (outcomes.len(), payloads.len());
+                    return Err(Failure::internal(format!("{got} outcomes came for {sent} records of batch {name}")));
+                }
+                Err(failure) => failure,
+            };
+            let passes = matches!(failure.class, Class::InDoubt | Class::Transient | Class::Conflict);
+            if !passes || sends == SENDS_MAX {
+                return Err(failure);
+            }
+            tracing::warn!(batch = name, %failure, "the batch is sent again");
+            let asked = Duration::from_secs(failure.retry_after_s.unwrap_or(0));
+            let until = SignedDuration::try_from(pause.max(asked)).unwrap_or(SignedDuration::MAX);
+            let until = self.clock.now().checked_add(until).unwrap_or(jiff::Timestamp::MAX);
+            self.clock.sleep_until(until).await;
+            pause *= 2;
+            again = true;
+        }
+    }
+}
+
+/// The steps of one batch, in the temp file.
+struct Recorder<'a> {
+    job: &'a Job,
+    number: u64,
+    last: Mutex<Option<Value>>,
+}
+
+#[async_trait]
+impl Steps for Recorder<'_> {
+    fn last(&self) -> Option<Value> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn record(&self, step: Value) -> Result<(), Failure> {
+        let entry = Entry::Step { batch: self.number, step: step.clone() };
+        self.job.ledger.append(&entry)?.durable().await?;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
+        Ok(())
+    }
+}

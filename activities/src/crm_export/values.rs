@@ -1,0 +1,287 @@
+//! Values on their way into a field of a CRM.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, Date32Array, Int32Array, ListBuilder, StringBuilder, Time64MicrosecondArray,
+    TimestampMicrosecondArray,
+};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::DataType;
+use engine::expr::Value;
+use engine::failure::Failure;
+use engine::outside::crm::FieldKind;
+use engine::types::{Type, UTC};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Unit};
+
+use crate::conversion::Conversion;
+use crate::file_extract::text;
+use crate::rows::wrong;
+
+/// What separates the values of a list that is written as one text.
+const LIST_SEPARATORS: [char; 2] = [';', ','];
+
+/// Whether values of a type can become those of a field; else what to write instead, where there is something.
+///
+/// Text is read where there is one way to read it; a record whose text cannot be read is a reject. What changes a value
+/// in another way (an instant that is a day only somewhere, a number that loses its fraction) is never done silently.
+pub(super) fn fits(from: &Type, kind: FieldKind, conversion: Conversion) -> Result<(), Option<&'static str>> {
+    use FieldKind as K;
+    use Type as T;
+    if matches!(from, T::Null | T::Any | T::Text) || conversion.is_raw() {
+        return Ok(());
+    }
+    let dated = matches!(from, T::Date | T::DateTime | T::LocalDateTime);
+    match kind {
+        K::Text | K::TextPicklist | K::Lookup if !matches!(from, T::List(_)) => Ok(()),
+        K::Bool if *from == T::Bool => Ok(()),
+        K::Bool if *from == T::Int => Err(Some("… != 0")),
+        K::Int | K::BigInt | K::Picklist => match from {
+            T::Int | T::Bool => Ok(()),
+            T::Decimal | T::Float => Err(Some("to_int(…)")),
+            _ => Err(None),
+        },
+        K::Double | K::Money | K::Decimal { .. } if matches!(from, T::Int | T::Decimal | T::Float) => Ok(()),
+        K::Date if *from == T::Date || (dated && conversion == Conversion::DateOnly) => Ok(()),
+        K::Date if dated => Err(Some("\"conversion\": \"dateOnly\" beside it, or date(…)")),
+        K::DateTime | K::LocalDateTime if dated => Ok(()),
+        K::Time if *from == T::Time => Ok(()),
+        K::MultiPicklist if matches!(from, T::List(_) | T::Int) => Ok(()),
+        K::TextMultiPicklist if matches!(from, T::List(_)) => Ok(()),
+        _ => Err(None),
+    }
+}
+
+/// What a field's values are called, for messages.
+pub(super) fn named(kind: FieldKind) -> String {
+    match kind {
+        FieldKind::Picklist => "a number of its list".to_owned(),
+        FieldKind::MultiPicklist => "a list of numbers".to_owned(),
+        kind => Type::of(&kind.arrow()).map_or_else(|| kind.arrow().to_string(), |ty| ty.to_string()),
+    }
+}
+
+/// Values as those of a field, and the rows of those that cannot be.
+pub(super) fn convert(
+    values: &ArrayRef,
+    kind: FieldKind,
+    conversion: Conversion,
+    zone: &TimeZone,
+) -> Result<(ArrayRef, Vec<usize>), Failure> {
+    use FieldKind as K;
+    if *values.data_type() == DataType::Null || values.null_count() == values.len() {
+        let to = if conversion.is_raw() { DataType::Utf8 } else { kind.arrow() };
+        return Ok((arrow::array::new_null_array(&to, values.len()), Vec::new()));
+    }
+    if conversion.is_raw() || matches!(kind, K::Text | K::TextPicklist | K::Lookup) {
+        return Ok((text::written(values)?, Vec::new()));
+    }
+    if *values.data_type() == kind.arrow() && conversion == Conversion::Default {
+        return Ok((Arc::clone(values), Vec::new()));
+    }
+    let converted: ArrayRef = match kind {
+        K::Date => Arc::new(each(values, |value| day(value, conversion, zone)).collect::<Date32Array>()),
+        K::DateTime => {
+            let instants = each(values, |value| instant(value, conversion, zone));
+            Arc::new(instants.collect::<TimestampMicrosecondArray>().with_timezone(UTC))
+        }
+        K::LocalDateTime => {
+            let locals = each(values, |value| local(value, conversion, zone).map(micros_of));
+            Arc::new(locals.collect::<TimestampMicrosecondArray>())
+        }
+        K::Time => Arc::new(each(values, clock).collect::<Time64MicrosecondArray>()),
+        K::MultiPicklist => numbers(values),
+        K::TextMultiPicklist => texts(values),
+        _ => {
+            let options = CastOptions { safe: true, ..CastOptions::default() };
+            cast_with_options(values, &kind.arrow(), &options).map_err(wrong)?
+        }
+    };
+    let lost = (0..values.len()).filter(|row| values.is_valid(*row) && converted.is_null(*row)).collect();
+    Ok((converted, lost))
+}
+
+fn each<T>(values: &ArrayRef, of: impl Fn(Value) -> Option<T>) -> impl Iterator<Item = Option<T>> {
+    (0..values.len()).map(move |row| match Value::at(values, row) {
+        Value::Null => None,
+        value => of(value),
+    })
+}
+
+/// Days since 1970-01-01.
+fn day(value: Value, conversion: Conversion, zone: &TimeZone) -> Option<i32> {
+    let date = match value {
+        Value::Date(date) => date,
+        Value::LocalDateTime(at) if conversion == Conversion::DateOnly => at.date(),
+        Value::DateTime(at) if conversion == Conversion::DateOnly => zone.to_datetime(at).date(),
+        Value::Text(text) => match Value::Text(text.clone()).meet(&Type::LocalDateTime, zone) {
+            // A day with a time is a day only where its author says so.
+            Some(Value::LocalDateTime(at)) if conversion == Conversion::DateOnly => at.date(),
+            Some(_) if text.trim().len() > 10 => return None,
+            _ => match Value::Text(text).meet(&Type::Date, zone)? {
+                Value::Date(date) => date,
+                _ => return None,
+            },
+        },
+        _ => return None,
+    };
+    day_number(date)
+}
+
+fn day_number(date: Date) -> Option<i32> {
+    date.since((Unit::Day, Date::constant(1970, 1, 1))).ok().map(|span| span.get_days())
+}
+
+/// A clock reading of the workflow's zone is the instant at which clocks there show it: the first where they show it
+/// twice, and the one that clocks jumped to where they never do.
+fn instant(value: Value, conversion: Conversion, zone: &TimeZone) -> Option<i64> {
+    let at = match conversion {
+        Conversion::DateOnly => TimeZone::UTC.to_timestamp(local(value, conversion, zone)?.date().into()).ok()?,
+        // The clock reading itself, as if it were that of UTC.
+        Conversion::WithoutTimeOffset => TimeZone::UTC.to_timestamp(local(value, conversion, zone)?).ok()?,
+        Conversion::Default | Conversion::Copy => match value {
+            Value::DateTime(at) => at,
+            Value::LocalDateTime(at) => zone.to_timestamp(at).ok()?,
+            Value::Date(date) => zone.to_timestamp(date.into()).ok()?,
+            text @ Value::Text(_) => match text.meet(&Type::DateTime, zone)? {
+                Value::DateTime(at) => at,
+                _ => return None,
+            },
+            _ => return None,
+        },
+    };
+    Some(at.as_microsecond())
+}
+
+/// What clocks in the workflow's zone show.
+fn local(value: Value, conversion: Conversion, zone: &TimeZone) -> Option<DateTime> {
+    let at = match value {
+        Value::DateTime(at) => zone.to_datetime(at),
+        Value::LocalDateTime(at) => at,
+        Value::Date(date) => date.into(),
+        text @ Value::Text(_) => match text.meet(&Type::LocalDateTime, zone) {
+            Some(Value::LocalDateTime(at)) => at,
+            _ => match text.meet(&Type::Date, zone)? {
+                Value::Date(date) => date.into(),
+                _ => return None,
+            },
+        },
+        _ => return None,
+    };
+    Some(if conversion == Conversion::DateOnly { at.date().into() } else { at })
+}
+
+fn micros_of(at: DateTime) -> i64 {
+    TimeZone::UTC.to_timestamp(at).map_or(0, Timestamp::as_microsecond)
+}
+
+fn clock(value: Value) -> Option<i64> {
+    let Value::Time(time) = value.meet(&Type::Time, &TimeZone::UTC)? else { return None };
+    let seconds = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+    Some(seconds * 1_000_000 + i64::from(time.subsec_nanosecond() / 1000))
+}
+
+fn items(value: Value) -> Vec<Value> {
+    match value {
+        Value::List(items) => items,
+        Value::Text(text) => {
+            let parts = text.split(LIST_SEPARATORS).map(str::trim).filter(|part| !part.is_empty());
+            parts.map(|part| Value::Text(part.to_owned())).collect()
+        }
+        one => vec![one],
+    }
+}
+
+fn numbers(values: &ArrayRef) -> ArrayRef {
+    let mut builder = ListBuilder::new(Int32Array::builder(0));
+    for row in 0..values.len() {
+        let value = Value::at(values, row);
+        let numbers = items(value.clone()).into_iter().map(|item| match item.meet(&Type::Int, &TimeZone::UTC) {
+            Some(Value::Int(number)) => i32::try_from(number).ok(),
+            _ => None,
+        });
+        match numbers.collect::<Option<Vec<i32>>>() {
+            Some(numbers) if value != Value::Null => builder.append_value(numbers.into_iter().map(Some)),
+            _ => builder.append_null(),
+        }
+    }
+    Arc::new(builder.finish())
+}
+
+fn texts(values: &ArrayRef) -> ArrayRef {
+    let mut builder = ListBuilder::new(StringBuilder::new());
+    for row in 0..values.len() {
+        match Value::at(values, row) {
+            Value::Null => builder.append_null(),
+            value => builder.append_value(items(value).into_iter().map(|item| Some(item.to_string()))),
+        }
+    }
+    Arc::new(builder.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::StringArray;
+
+    use super::*;
+
+    fn sent(text: &str, kind: FieldKind, conversion: Conversion) -> Option<String> {
+        let zone = TimeZone::get("Europe/Paris").unwrap();
+        let values: ArrayRef = Arc::new(StringArray::from(vec![Some(text), None]));
+        let local = super::local(Value::Text(text.to_owned()), Conversion::Default, &zone);
+        let (converted, lost) = convert(&values, kind, conversion, &zone).unwrap();
+        assert!(converted.is_null(1), "null stays null");
+        // A date and time that is typed as one is sent as its text is, where that has no zone of its own.
+        let typed = text.len() <= 19 && !conversion.is_raw() && kind == FieldKind::DateTime;
+        if let Some(local) = local.filter(|_| typed) {
+            let typed: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![micros_of(local)]));
+            let (typed, _) = convert(&typed, kind, conversion, &zone).unwrap();
+            assert_eq!(Value::at(&typed, 0), Value::at(&converted, 0));
+        }
+        lost.is_empty().then(|| arrow::util::display::array_value_to_string(&converted, 0).unwrap())
+    }
+
+    #[test]
+    fn half_past_midnight_in_paris_is_sent_as_each_conversion_says() {
+        let text = "2026-07-02 00:30:00";
+        for (conversion, expected) in [
+            (Conversion::Default, "2026-07-01T22:30:00Z"),
+            (Conversion::DateOnly, "2026-07-02T00:00:00Z"),
+            (Conversion::WithoutTimeOffset, "2026-07-02T00:30:00Z"),
+            (Conversion::Copy, text),
+        ] {
+            assert_eq!(sent(text, FieldKind::DateTime, conversion).as_deref(), Some(expected), "{conversion:?}");
+        }
+        assert_eq!(sent(text, FieldKind::Date, Conversion::DateOnly).as_deref(), Some("2026-07-02"));
+    }
+
+    #[test]
+    fn a_reading_that_never_was_is_the_one_that_clocks_jumped_to_and_one_that_was_twice_is_the_first() {
+        for (text, expected) in [
+            ("2026-03-29T02:30:00", "2026-03-29T01:30:00Z"),
+            ("2026-10-25T02:30:00", "2026-10-25T00:30:00Z"),
+            ("2026-10-25T02:30:00+01:00", "2026-10-25T01:30:00Z"),
+        ] {
+            assert_eq!(sent(text, FieldKind::DateTime, Conversion::Default).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn text_is_read_only_where_there_is_one_way_to_read_it() {
+        let default = Conversion::Default;
+        assert_eq!(sent("1980-05-31", FieldKind::Date, default).as_deref(), Some("1980-05-31"));
+        assert_eq!(sent("31/05/1980", FieldKind::Date, default), None);
+        assert_eq!(sent("1980-05-31T10:00:00", FieldKind::Date, default), None);
+        assert_eq!(sent("12", FieldKind::Int, default).as_deref(), Some("12"));
+        assert_eq!(sent("12.5", FieldKind::Int, default), None);
+        assert_eq!(sent("12.5", FieldKind::Money, default).as_deref(), Some("12.5000"));
+        assert_eq!(sent("1,5", FieldKind::Money, default), None);
+        assert_eq!(sent("true", FieldKind::Bool, default).as_deref(), Some("true"));
+        assert_eq!(sent("09:05", FieldKind::Time, default).as_deref(), Some("09:05:00"));
+        assert_eq!(sent("1;3", FieldKind::MultiPicklist, default).as_deref(), Some("[1, 3]"));
+        assert_eq!(sent("1;x", FieldKind::MultiPicklist, default), None);
+        assert_eq!(sent("a;b", FieldKind::TextMultiPicklist, default).as_deref(), Some("[a, b]"));
+    }
+}
