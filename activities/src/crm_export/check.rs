@@ -214,7 +214,12 @@ impl CrmExport {
             Some(found) => {
                 if let Some(why) = &found.unusable {
                     let message = format!("the key {} cannot be relied on: {why}", found.name);
-                    cx.problem("/key", "key-not-usable", message, Some("use another key, or cure it in the CRM".into()));
+                    cx.problem(
+                        "/key",
+                        "key-not-usable",
+                        message,
+                        Some("use another key, or cure it in the CRM".into()),
+                    );
                 }
             }
         }
