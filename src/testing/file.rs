@@ -297,6 +297,9 @@ pub(crate) struct RunStep {
     /// Variables that it begins with, besides those of `before`.
     #[serde(default)]
     pub(crate) vars: Map<String, Value>,
+    /// Imports read what changed in this window, as `campanile backfill` does.
+    #[serde(default)]
+    pub(crate) backfill: Option<BackfillStep>,
     /// What the workflow waits for beyond this time does not come: its process is ended while it waits.
     #[serde(default)]
     pub(crate) until: Option<Instant>,
@@ -305,16 +308,55 @@ pub(crate) struct RunStep {
     pub(crate) kill: Option<Kill>,
 }
 
+/// A window that is imported again.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct BackfillStep {
+    /// The first instant that is imported.
+    pub(crate) from: Instant,
+    /// The first instant that is not.
+    pub(crate) to: Instant,
+    /// Only this import has the window; all that have an automatic index where none is named.
+    #[serde(default)]
+    pub(crate) activity: Option<String>,
+}
+
 /// How it goes on.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DriveStep {
+    /// What its guards let pass, as the operator allows it with `--allow-deletes` and so on.
+    #[serde(default)]
+    pub(crate) allow: Option<Allow>,
     /// What the workflow waits for beyond this time does not come: its process is ended while it waits.
     #[serde(default)]
     pub(crate) until: Option<Instant>,
     /// Ends its process at once, as a power cut does.
     #[serde(default)]
     pub(crate) kill: Option<Kill>,
+}
+
+/// What guards let pass.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Allow {
+    /// So many deletions.
+    #[serde(default)]
+    pub(crate) deletes: Option<u64>,
+    /// So many rejects.
+    #[serde(default)]
+    pub(crate) rejects: Option<u64>,
+    /// So many records.
+    #[serde(default)]
+    pub(crate) volume: Option<u64>,
+}
+
+impl Allow {
+    /// As the variables of the run that guards read.
+    pub(crate) fn vars(self) -> Map<String, Value> {
+        let allowed = [("allowDeletes", self.deletes), ("allowRejects", self.rejects), ("allowVolume", self.volume)];
+        allowed.into_iter().filter_map(|(name, number)| Some((name.to_owned(), number?.into()))).collect()
+    }
 }
 
 /// When a process is ended.

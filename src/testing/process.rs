@@ -9,7 +9,7 @@ use std::time::Duration;
 use activities::PALETTE;
 use async_trait::async_trait;
 use engine::engine::{Driven, Engine, NotStarted};
-use engine::event::{Event, Recorded, TaskId, Vars};
+use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
 use engine::outside::store::{OptionChange, OptionValue, RunId, Store, StoreError};
@@ -31,9 +31,9 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 /// What a process is started for.
 pub(super) enum Deed<'a> {
     /// It starts a workflow.
-    Run { file: &'a Path, text: &'a str, vars: Vars },
-    /// It goes on with a run.
-    Resume(&'a RunId),
+    Run { file: &'a Path, text: &'a str, vars: Vars, backfill: Option<Backfill> },
+    /// It goes on with a run, for which an operator sets variables.
+    Resume(&'a RunId, Vars),
     /// It ends a run.
     Stop(&'a RunId),
 }
@@ -84,13 +84,13 @@ impl World {
 
     async fn perform(&self, engine: &Arc<Engine>, deed: &Deed<'_>) -> Result<Ended, Failure> {
         let (id, driven) = match deed {
-            Deed::Run { file, text, vars } => {
-                match engine.start(&file.display().to_string(), text, vars.clone()).await {
+            Deed::Run { file, text, vars, backfill } => {
+                match engine.start_with(&file.display().to_string(), text, vars.clone(), backfill.clone()).await {
                     Ok(started) => started,
                     Err(why) => return Ok(Ended::NotStarted(why)),
                 }
             }
-            Deed::Resume(id) => ((*id).clone(), engine.resume(id).await?),
+            Deed::Resume(id, vars) => ((*id).clone(), engine.resume_with(id, vars.clone()).await?),
             Deed::Stop(id) => return Ok(Ended::At((*id).clone(), engine.stop(id).await?)),
         };
         tokio::select! {

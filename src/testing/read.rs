@@ -215,6 +215,10 @@ impl Check<'_> {
                 problems.extend(self.activity(&activity, &format!("{at}/{key}/kill/activity"), false));
             }
         }
+        let backfill = step.run.as_ref().and_then(|run| run.backfill.as_ref());
+        if let Some(activity) = backfill.and_then(|backfill| backfill.activity.as_ref()) {
+            problems.extend(self.activity(activity, &format!("{at}/run/backfill/activity"), false));
+        }
         if let Some(expect) = &step.expect {
             problems.extend(self.expect(expect, &format!("{at}/expect"), accounts));
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use engine::document::escape;
 use engine::engine::NotStarted;
-use engine::event::{Event, Level};
+use engine::event::{Backfill, Event, Level};
 use engine::failure::{Class, Failure};
 use engine::outside::store::{RunId, Store};
 use engine::problem::Problem;
@@ -162,13 +162,20 @@ impl Steps<'_> {
             until: until.map(|until| until.0),
         };
         let (deed, end) = match step {
-            Step { run: Some(RunStep { vars, until, kill }), .. } => {
+            Step { run: Some(RunStep { vars, until, kill, backfill }), .. } => {
                 let mut all = self.world.vars.clone();
                 all.extend(vars.clone());
                 let (file, text) = &self.loaded.workflow;
-                (Deed::Run { file, text, vars: all }, end(kill, until))
+                let backfill = backfill.as_ref().map(|window| Backfill {
+                    from: window.from.0,
+                    to: window.to.0,
+                    activity: window.activity.clone(),
+                });
+                (Deed::Run { file, text, vars: all, backfill }, end(kill, until))
             }
-            Step { resume: Some(DriveStep { until, kill }), .. } => (Deed::Resume(last()?), end(kill, until)),
+            Step { resume: Some(DriveStep { allow, until, kill }), .. } => {
+                (Deed::Resume(last()?, allow.unwrap_or_default().vars()), end(kill, until))
+            }
             Step { stop: Some(_), .. } => (Deed::Stop(last()?), End::default()),
             _ => return Ok(None),
         };
