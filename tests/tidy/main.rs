@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "test code")]
 
 mod crates;
+mod examples;
 mod files;
 mod lines;
 mod links;
