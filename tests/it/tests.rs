@@ -91,7 +91,7 @@ fn what_is_not_as_expected_is_shown_with_what_was_found() {
             json!([["deleted", "contacts", "@C01", {}]]),
             json!([]),
         ),
-        (json!({ "requests": { "dynamics": { "count": { "query": 2 } } } }), json!(2), json!(1)),
+        (json!({ "requests": { "dynamics": { "count": { "write": 1 } } } }), json!(1), json!(0)),
         (json!({ "warnings": ["slow"] }), json!([["slow"]]), json!([])),
         (json!({ "files": { "rejects.csv": ["a"] } }), json!(["a"]), json!(null)),
     ];
