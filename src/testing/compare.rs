@@ -131,9 +131,11 @@ impl Compare<'_> {
         let (Some(expected), Some((id, found))) = (expect.status, &self.after.status) else { return true };
         if expected != *found {
             let failures = self.after.run.as_ref().map(|(_, run)| failures(run)).unwrap_or_default();
-            let found =
-                format!("{found:?}{}", if failures.is_empty() { String::new() } else { format!(": {failures}") });
-            self.differs(format!("status of {id}"), json!(format!("{expected:?}")), json!(found));
+            let found = match (json!(found), failures.as_str()) {
+                (found, "") => found,
+                (found, failures) => json!(format!("{}: {failures}", found.as_str().unwrap_or_default())),
+            };
+            self.differs(format!("status of {id}"), json!(expected), found);
         }
         self.differences.is_empty()
     }

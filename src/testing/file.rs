@@ -4,7 +4,7 @@ use engine::workflow::Span;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// Tests of a workflow: `x.test.json` beside `x.json`.
@@ -435,7 +435,7 @@ pub(crate) struct Expect {
 }
 
 /// What a run is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Status {
     /// Everything is done.

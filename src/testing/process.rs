@@ -72,7 +72,7 @@ impl World {
                 _ = dead.wait_for(|dead| *dead) => self.broken_off(&store.run()),
                 () = self.fault_fires(fault_after) => self.broken_off(&store.run()),
                 () = tokio::time::sleep(at_most) => {
-                    let help = "raise --timeout; or a `wait` without `until` waits in a loop";
+                    let help = "see what the workflow waits for, or raise --timeout";
                     Err(Failure::new(Class::Limit, format!("it was not done after {} s", at_most.as_secs())).help(help))
                 }
             }

@@ -52,6 +52,12 @@ pub(crate) fn test_of(workflow: &Path) -> PathBuf {
     workflow.with_extension("test.json")
 }
 
+/// The workflow of a test, by its file.
+fn workflow_of(test: &Path) -> PathBuf {
+    let name = test.file_name().unwrap_or_default().to_string_lossy();
+    test.with_file_name(format!("{}.json", name.strip_suffix(ENDING).unwrap_or(&name)))
+}
+
 /// Reads a test file and the workflow that it tests.
 ///
 /// # Errors
@@ -88,7 +94,7 @@ pub(crate) fn load(file: &Path, global: &Global) -> Result<Loaded, Fault> {
     document.value = value;
     let workflow = match &tests.workflow {
         Some(workflow) => file.with_file_name(workflow),
-        None => PathBuf::from(file.display().to_string().replace(ENDING, ".json")),
+        None => workflow_of(file),
     };
     let workflow_text = read(&workflow).map_err(|fault| match (fault, &tests.workflow) {
         (Fault::Failure(failure), Some(_)) => {

@@ -108,8 +108,8 @@ impl Steps<'_> {
         }
         if let Some(id) = &self.last {
             after.run = Some((id.clone(), self.load(id)?));
-            let new_run = step.run.is_some();
-            after.warnings = self.warnings(if new_run { 0 } else { events_before })?;
+            let is_new = step.run.is_some() && after.status.is_some();
+            after.warnings = self.warnings(if is_new { 0 } else { events_before })?;
         }
         let compare = Compare {
             loaded: self.loaded,

@@ -81,7 +81,7 @@ fn what_is_not_as_expected_is_shown_with_what_was_found() {
             json!([["@C01", "Lovelace"]]),
         ),
         (import(json!({ "records": { "ok": [] } })), json!([]), json!([[]])),
-        (json!({ "status": "suspended" }), json!("Suspended"), json!("Finished")),
+        (json!({ "status": "suspended" }), json!("suspended"), json!("finished")),
         (json!({ "problems": ["unknown-field"] }), json!(["unknown-field"]), json!("the workflow started")),
         (json!({ "options": { "LASTIMPORT_import_import": null } }), json!(null), json!("2026/03/03 10:00:00")),
         (json!({ "database": { "recipient": 1 } }), json!(1), json!(0)),
