@@ -4,11 +4,12 @@ use engine::describe::Ask;
 use engine::run::Status;
 use serde_json::{Value, json};
 
+use crate::side::Side;
 use crate::world::World;
 
 /// X1 to X5, deleted when they are in the scenario; the log is kept for 15 days.
 fn deletions() -> (World, Vec<String>) {
-    let world = World::new("2026-02-20 09:00:00");
+    let world = World::new(Side::Salesforce, "2026-02-20 09:00:00");
     let salesforce = world.sandbox.admin().salesforce();
     let ids: Vec<String> = (1..=5).map(|n| salesforce.id("Contact", 1_000 + n).unwrap()).collect();
     for id in &ids {
@@ -122,7 +123,7 @@ async fn deletions_come_once_from_where_the_crm_said_that_it_covered_all() {
 
 #[tokio::test]
 async fn all_elements_are_queried_where_that_is_asked_for() {
-    let world = World::new("2026-03-08 09:00:00");
+    let world = World::new(Side::Salesforce, "2026-03-08 09:00:00");
     let salesforce = world.sandbox.admin().salesforce();
     let ids: Vec<String> = (1..=3).map(|n| salesforce.id("Contact", 1_000 + n).unwrap()).collect();
     for (id, name) in ids.iter().zip(["Live", "Deleted", "Loser"]) {

@@ -3,15 +3,21 @@
 use engine::describe::Ask;
 use serde_json::{Value, json};
 
+use crate::side::Side;
 use crate::world::{World, instant};
 
-fn crm() -> World {
-    let world = World::new("2026-03-03 10:00:00");
-    let attribute = |attribute: Value| {
-        world.sandbox.admin().add_attribute("contact", &serde_json::from_value(attribute).unwrap()).unwrap();
-    };
-    attribute(json!({ "name": "new_number", "type": "Integer" }));
-    attribute(json!({ "name": "new_activity", "type": "DateTime", "dateBehavior": "DateOnly" }));
+on_both!(
+    a_filter_means_here_what_it_says_whatever_the_crm_thinks,
+    as_much_of_a_filter_is_sent_as_may_be,
+    an_option_in_a_filter_is_its_value_when_the_import_runs,
+    a_filter_that_does_not_parse_is_a_problem_at_its_place,
+    records_come_in_the_order_asked_for_whatever_the_pages,
+);
+
+fn crm(side: Side) -> World {
+    let world = World::new(side, "2026-03-03 10:00:00");
+    side.add_field(&world.sandbox, "new_number", "number");
+    side.add_field(&world.sandbox, "new_activity", "day");
     let contact =
         |number: u8, department: Option<&str>, title: Option<&str>, value: Option<u32>, date: Option<&str>| {
             world.contact(
@@ -46,13 +52,15 @@ async fn filtered(world: &World, filter: &str) -> (Vec<String>, Option<String>) 
     let mut names = ended.column("import", "ok", "lastname").await;
     names.sort();
     let query = world.queries().remove(0);
-    let sent = query.split(['?', '&']).find_map(|part| part.strip_prefix("$filter=").map(str::to_owned));
-    (names, sent)
+    let sent = match world.side {
+        Side::Dynamics => query.split(['?', '&']).find_map(|part| part.strip_prefix("$filter=")),
+        Side::Salesforce => query.split_once(" WHERE ").and_then(|(_, rest)| rest.split(" ORDER BY").next()),
+    };
+    (names, sent.map(str::to_owned))
 }
 
-#[tokio::test]
-async fn a_filter_means_here_what_it_says_whatever_the_crm_thinks() {
-    let world = crm();
+async fn a_filter_means_here_what_it_says_whatever_the_crm_thinks(side: Side) {
+    let world = crm(side);
     let whole = "department == \"Marketing\" && !is_empty(emailaddress1) && !is_empty(jobtitle) && !is_empty(lastname) \
                  || new_number > 50051";
     let cases: [(&str, &[&str]); 8] = [
@@ -70,46 +78,52 @@ async fn a_filter_means_here_what_it_says_whatever_the_crm_thinks() {
     }
 }
 
-#[tokio::test]
-async fn as_much_of_a_filter_is_sent_as_may_be() {
-    let world = crm();
+async fn as_much_of_a_filter_is_sent_as_may_be(side: Side) {
+    let world = crm(side);
     let sent = |filter| {
         let world = &world;
         async move { filtered(world, filter).await.1.unwrap_or_default() }
     };
-    assert_eq!(sent("len(department) > 5 && new_number == 10").await, "new_number eq 10");
-    assert_eq!(sent("new_activity >= date(\"2012-11-01\")").await, "new_activity ge 2012-11-01");
+    let (equal, date, name) = match side {
+        Side::Dynamics => ("new_number eq 10", "new_activity ge 2012-11-01", "'O''Neil'"),
+        Side::Salesforce => ("Number__c = 10", "Activity__c >= 2012-11-01", r"'O\'Neil'"),
+    };
+    assert_eq!(sent("len(department) > 5 && new_number == 10").await, equal);
+    assert_eq!(sent("new_activity >= date(\"2012-11-01\")").await, date);
     assert_eq!(sent("!(department == \"Marketing\")").await, "");
-    assert!(sent("department == \"O'Neil\"").await.contains("'O''Neil'"));
+    assert!(sent("department == \"O'Neil\"").await.contains(name));
     let case = world.run(&workflow("department == \"Marketing\"", &json!({}))).await;
     assert_eq!(case.dropped("import", "filter"), 1, "N4, which the CRM takes as equal, is dropped here");
 }
 
-#[tokio::test]
-async fn an_option_in_a_filter_is_its_value_when_the_import_runs() {
+async fn an_option_in_a_filter_is_its_value_when_the_import_runs(side: Side) {
     use engine::outside::store::{Expect, OptionChange, OptionValue, Store};
-    let world = crm();
+    let world = crm(side);
     let value =
         OptionValue { value: "50000".into(), at: instant("2026-03-03 09:00:00"), by: "operator".into(), seen: None };
     let change = OptionChange { name: "FLOOR".into(), expect: Expect::Any, value: Some(value) };
     world.store.set_options(vec![change]).await.unwrap();
     let (names, sent) = filtered(&world, "new_number > option(\"FLOOR\")").await;
-    assert_eq!((names, sent), (vec!["N3".to_owned()], Some("new_number gt 50000".to_owned())));
+    let expected = match side {
+        Side::Dynamics => "new_number gt 50000",
+        Side::Salesforce => "Number__c > 50000",
+    };
+    assert_eq!((names, sent.as_deref()), (vec!["N3".to_owned()], Some(expected)));
 }
 
-#[tokio::test]
-async fn a_filter_that_does_not_parse_is_a_problem_at_its_place() {
-    let world = crm();
+async fn a_filter_that_does_not_parse_is_a_problem_at_its_place(side: Side) {
+    let world = crm(side);
     let text = workflow("department ==", &json!({}));
-    let (_, findings) = world.engine().check("x.json", "x", &text, Ask::Refresh).await;
+    let (_, findings) = world.engine().check("x.json", "x", &side.say(&text), Ask::Refresh).await;
     let [problem] = findings.problems.as_slice() else { panic!("{:#?}", findings.problems) };
     assert_eq!((problem.code, problem.pointer.as_str()), ("expression", "/activities/import/filter"));
-    assert_eq!(problem.column, text.find("department ==").unwrap() + 1 + "department ==".len());
+    let text = side.say(&text);
+    let condition = side.say("department ==");
+    assert_eq!(problem.column, text.find(&condition).unwrap() + 1 + condition.len());
 }
 
-#[tokio::test]
-async fn records_come_in_the_order_asked_for_whatever_the_pages() {
-    let world = World::new("2026-03-03 10:00:00");
+async fn records_come_in_the_order_asked_for_whatever_the_pages(side: Side) {
+    let world = World::new(side, "2026-03-03 10:00:00");
     for (number, name) in [(1_u8, Some("B")), (2, Some("A")), (3, Some("A")), (4, Some("C")), (5, None)] {
         let created = instant(&format!("2026-03-01 10:00:0{number}")).to_string();
         world.contact(number, json!({ "lastname": name, "firstname": number.to_string(), "createdon": created }));

@@ -4,7 +4,14 @@ use engine::describe::Ask;
 use engine::run::Status;
 use serde_json::{Value, json};
 
-use crate::world::{Ended, World, id, instant};
+use crate::side::Side;
+use crate::world::{Ended, World, instant};
+
+on_both!(
+    records_are_found_by_the_ids_of_the_population_upstream,
+    thousands_of_ids_make_no_long_request_lines,
+    a_comparison_of_keys_tells_what_the_crm_no_longer_has,
+);
 
 fn people(world: &World, ids: &[Option<String>]) {
     let database = rusqlite::Connection::open(world.folder.path().join("marketing.db")).unwrap();
@@ -36,35 +43,38 @@ async fn rows(ended: &Ended, port: &str, columns: &[&str]) -> Vec<String> {
     rows.into_iter().map(|row| row.join(" ")).collect()
 }
 
-#[tokio::test]
-async fn records_are_found_by_the_ids_of_the_population_upstream() {
-    let world = World::new("2026-03-03 10:00:00");
+async fn records_are_found_by_the_ids_of_the_population_upstream(side: Side) {
+    let world = World::new(side, "2026-03-03 10:00:00");
     world.contact(3, json!({ "lastname": "Hopper", "emailaddress1": "grace@example.com" }));
     world.contact(4, json!({ "lastname": "Turing", "emailaddress1": "alan@example.com" }));
-    people(&world, &[Some(id(3)), Some(id(4)), Some(id(99)), None, Some(id(3))]);
+    people(&world, &[Some(world.id(3)), Some(world.id(4)), Some(world.id(99)), None, Some(world.id(3))]);
     let ended = world.run(&workflow(&json!({}))).await;
     assert_eq!(ended.status, Status::Finished);
-    assert_eq!(ended.columns("import", "ok").await, ["n", "crm_id", "lastname", "emailaddress1"]);
+    let expected = ["n", "crm_id", "lastname", "emailaddress1"].map(|column| side.say(column));
+    assert_eq!(ended.columns("import", "ok").await, expected);
     assert_eq!(
         rows(&ended, "ok", &["n", "crm_id", "lastname", "emailaddress1"]).await,
         ["1 C03 Hopper grace@example.com", "2 C04 Turing alan@example.com", "5 C03 Hopper grace@example.com"]
     );
     assert_eq!(rows(&ended, "reject", &["n", "errorCode"]).await, ["3 NOT_FOUND", "4 ID_EMPTY"]);
-    let asked = world.sandbox.admin().requests(0).iter().filter(|request| request.path.contains(&id(3))).count();
+    let asked = world.sandbox.admin().requests(0).iter().filter(|request| request.path.contains(&world.id(3))).count();
     assert!(asked <= 1, "C03 is fetched once");
 
     let wrong = json!({ "filter": "statecode == 0", "automaticIndex": true, "orderBy": ["lastname"] });
-    let (_, findings) = world.engine().check("x.json", "x", &workflow(&wrong), Ask::Refresh).await;
+    let (_, findings) = world.engine().check("x.json", "x", &side.say(&workflow(&wrong)), Ask::Refresh).await;
     assert_eq!(findings.problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["ids-with-other"; 3]);
 }
 
-#[tokio::test]
-async fn thousands_of_ids_make_no_long_request_lines() {
-    let world = World::new("2026-03-03 10:00:00");
-    let ids: Vec<String> = (0..2_500).map(|n| format!("c0000000-0000-4000-8000-{n:012}")).collect();
-    let records: Vec<Value> =
-        ids.iter().step_by(2).map(|id| json!({ "contactid": id, "lastname": id, "statecode": 0 })).collect();
-    world.sandbox.admin().put_all("contacts", &records).unwrap();
+async fn thousands_of_ids_make_no_long_request_lines(side: Side) {
+    let world = World::new(side, "2026-03-03 10:00:00");
+    let id = |n: u32| match side {
+        Side::Dynamics => format!("c0000000-0000-4000-8000-{n:012}"),
+        Side::Salesforce => world.sandbox.admin().salesforce().id("Contact", n).unwrap(),
+    };
+    let ids: Vec<String> = (0..2_500).map(id).collect();
+    for id in ids.iter().step_by(2) {
+        side.put(&world.sandbox, id, &json!({ "lastname": id }));
+    }
     people(&world, &ids.iter().cloned().map(Some).collect::<Vec<_>>());
     let ended = world.run(&workflow(&json!({ "fields": ["lastname"] }))).await;
     assert_eq!((ended.out("import", "ok"), ended.out("import", "reject")), (1_250, 1_250));
@@ -74,7 +84,7 @@ async fn thousands_of_ids_make_no_long_request_lines() {
 
 #[tokio::test]
 async fn fields_of_related_records_are_imported_filtered_by_and_ordered_by() {
-    let world = World::new("2026-03-03 10:00:00");
+    let world = World::new(Side::Dynamics, "2026-03-03 10:00:00");
     let mill = "acc00000-0000-4000-8000-000000000001";
     let park = "acc00000-0000-4000-8000-000000000002";
     for (account, name, number) in [(mill, "Mill", "A-1"), (park, "Park", "A-2")] {
@@ -105,7 +115,7 @@ async fn fields_of_related_records_are_imported_filtered_by_and_ordered_by() {
 
 #[tokio::test]
 async fn the_feed_of_changes_brings_what_changed_and_tells_what_was_deleted() {
-    let world = World::new("2026-03-03 10:00:00");
+    let world = World::new(Side::Dynamics, "2026-03-03 10:00:00");
     for number in 1..=4 {
         world.contact(number, json!({ "lastname": format!("N{number}") }));
     }
@@ -121,13 +131,13 @@ async fn the_feed_of_changes_brings_what_changed_and_tells_what_was_deleted() {
     let first = world.run(&text).await;
     assert_eq!((first.status, first.out("import", "ok")), (Status::Finished, 4));
     let database = rusqlite::Connection::open(world.folder.path().join("marketing.db")).unwrap();
-    database.execute("INSERT INTO recipient (crm_id) VALUES (?1), ('another')", [id(2)]).unwrap();
+    database.execute("INSERT INTO recipient (crm_id) VALUES (?1), ('another')", [world.id(2)]).unwrap();
     drop(database);
 
     world.at("2026-03-03 11:00:00");
     world.contact(1, json!({ "lastname": "New", "modifiedon": instant("2026-03-03 08:00:00").to_string() }));
     world.contact(3, json!({ "lastname": "Gone from view", "statecode": 1 }));
-    world.sandbox.admin().delete("contacts", &id(2)).unwrap();
+    world.sandbox.admin().delete("contacts", &world.id(2)).unwrap();
     let second = world.run(&text).await;
     assert_eq!(second.column("import", "ok", "lastname").await, ["New"], "whatever its date says");
     assert_eq!(second.column("import", "deleted", "contactid").await, ["C02"]);
@@ -143,21 +153,22 @@ async fn the_feed_of_changes_brings_what_changed_and_tells_what_was_deleted() {
     assert_eq!(world.option("LASTIMPORT_dynamicsImport_import").await.as_deref(), Some("2026/03/03 11:00:00"));
 }
 
-#[tokio::test]
-async fn a_comparison_of_keys_tells_what_the_crm_no_longer_has() {
-    let world = World::new("2026-03-03 10:00:00");
+async fn a_comparison_of_keys_tells_what_the_crm_no_longer_has(side: Side) {
+    let world = World::new(side, "2026-03-03 10:00:00");
     for number in 1..=3 {
         world.contact(number, json!({ "lastname": format!("N{number}") }));
     }
-    world.sandbox.admin().delete("contacts", &id(2)).unwrap();
-    people(&world, &[Some(id(1)), Some(id(2).to_uppercase()), Some(id(3)), Some("no id".to_owned())]);
+    side.delete(&world.sandbox, &world.id(2));
+    // Ids of Salesforce tell letters of both cases apart.
+    let gone = if side == Side::Dynamics { world.id(2).to_uppercase() } else { world.id(2) };
+    people(&world, &[Some(world.id(1)), Some(gone.clone()), Some(world.id(3)), Some("no id".to_owned())]);
     let import = json!({ "type": "crm.importDeleted", "account": "dynamics", "object": "contacts", "ids": "crm_id" });
     let query = json!({ "type": "database.query", "table": "person", "to": "import" });
     let text = json!({ "version": 1, "activities": { "known": query, "import": import } }).to_string();
     let ended = world.run(&text).await;
     assert_eq!(
         ended.column("import", "ok", "contactid").await,
-        [id(2).to_uppercase()],
+        [world.short(&gone)],
         "as it came, so that it is found"
     );
     assert_eq!(ended.column("import", "reject", "errorCode").await, ["ID_MALFORMED"]);
@@ -165,7 +176,7 @@ async fn a_comparison_of_keys_tells_what_the_crm_no_longer_has() {
 
 #[tokio::test]
 async fn deletions_in_dynamics_come_from_its_feed_each_once() {
-    let world = World::new("2026-03-03 10:00:00");
+    let world = World::new(Side::Dynamics, "2026-03-03 10:00:00");
     for number in 1..=4 {
         world.contact(number, json!({ "lastname": format!("N{number}") }));
     }
@@ -174,7 +185,7 @@ async fn deletions_in_dynamics_come_from_its_feed_each_once() {
     let text = json!({ "version": 1, "activities": { "import": import } }).to_string();
     let first = world.run(&text).await;
     assert_eq!((first.status, first.out("import", "ok")), (Status::Finished, 0), "what was before is not known");
-    world.sandbox.admin().delete("contacts", &id(2)).unwrap();
+    world.sandbox.admin().delete("contacts", &world.id(2)).unwrap();
     world.at("2026-03-03 11:00:00");
     let second = world.run(&text).await;
     assert_eq!(second.column("import", "ok", "contactid").await, ["C02"]);
@@ -189,7 +200,7 @@ async fn deletions_in_dynamics_come_from_its_feed_each_once() {
 #[tokio::test]
 async fn ranges_that_are_read_side_by_side_bring_each_record_once() {
     const CONTACTS: u32 = 52_000;
-    let world = World::with_contacts("2026-03-03 10:00:00", CONTACTS);
+    let world = World::with_contacts(Side::Dynamics, "2026-03-03 10:00:00", CONTACTS);
     let import = json!({ "type": "crm.import", "account": "dynamics", "object": "contacts", "fields": ["statecode"] });
     let text = json!({ "version": 1, "activities": { "import": import } }).to_string();
     let ended = world.run(&text).await;

@@ -6,7 +6,14 @@ use engine::failure::Class;
 use engine::run::{Status, TaskStatus};
 use serde_json::json;
 
+use crate::side::Side;
 use crate::world::{World, instant};
+
+on_both!(
+    an_import_is_tried_again_until_the_crm_is_there,
+    a_wait_that_a_crash_cut_short_is_over_when_its_time_has_passed,
+    a_loop_that_is_used_up_waits_for_an_operator,
+);
 
 const OPTION: &str = "LASTIMPORT_dynamicsImport_import";
 
@@ -25,17 +32,16 @@ fn workflow(attempts: u32) -> String {
 }
 
 /// A CRM of one contact, whose token endpoint is down until 10:12.
-fn down_until_twelve_past() -> World {
-    let world = World::new("2026-03-03 10:00:00");
+fn down_until_twelve_past(side: Side) -> World {
+    let world = World::new(side, "2026-03-03 10:00:00");
     world.contact(1, json!({ "lastname": "A", "modifiedon": instant("2026-03-01 10:00:00").to_string() }));
     let fault = json!({ "route": "token", "status": 503, "until": instant("2026-03-03 10:12:00").to_string() });
     world.sandbox.admin().add_fault(serde_json::from_value(fault).unwrap()).unwrap();
     world
 }
 
-#[tokio::test]
-async fn an_import_is_tried_again_until_the_crm_is_there() {
-    let world = down_until_twelve_past();
+async fn an_import_is_tried_again_until_the_crm_is_there(side: Side) {
+    let world = down_until_twelve_past(side);
     let ended = world.run(&workflow(5)).await;
     assert_eq!(ended.status, Status::Finished);
     let imports = ended.tasks("import");
@@ -49,12 +55,11 @@ async fn an_import_is_tried_again_until_the_crm_is_there() {
     assert_eq!(ended.var("import", "crmEndDate"), "2026/03/03 10:15:00");
 }
 
-#[tokio::test]
-async fn a_wait_that_a_crash_cut_short_is_over_when_its_time_has_passed() {
-    let world = down_until_twelve_past();
+async fn a_wait_that_a_crash_cut_short_is_over_when_its_time_has_passed(side: Side) {
+    let world = down_until_twelve_past(side);
     world.clock.stop_at(Some("2026-03-03 10:06:00"));
     let engine = world.engine();
-    let (id, driven) = engine.start("dynamicsImport.json", &workflow(5), Vars::new()).await.unwrap();
+    let (id, driven) = engine.start("dynamicsImport.json", &side.say(&workflow(5)), Vars::new()).await.unwrap();
     let mut changed = driven.journal.watch();
     while driven.journal.run().tasks.iter().filter(|task| task.activity == "again" && !task.position.is_null()).count()
         < 2
@@ -72,9 +77,8 @@ async fn a_wait_that_a_crash_cut_short_is_over_when_its_time_has_passed() {
     assert_eq!(ended.var("import", "crmEndDate"), "2026/03/03 10:13:00");
 }
 
-#[tokio::test]
-async fn a_loop_that_is_used_up_waits_for_an_operator() {
-    let world = down_until_twelve_past();
+async fn a_loop_that_is_used_up_waits_for_an_operator(side: Side) {
+    let world = down_until_twelve_past(side);
     let ended = world.run(&workflow(2)).await;
     assert_eq!(ended.status, Status::Suspended);
     assert_eq!(ended.tasks("import").len(), 3);

@@ -1,7 +1,6 @@
 //! A CRM, a database, a store and a clock, all of a test's own.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -28,6 +27,8 @@ use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 use store::Memory;
 
+use crate::side::Side;
+
 /// How far our clock is ahead of the CRM's.
 pub(crate) const AHEAD: SignedDuration = SignedDuration::from_mins(7);
 
@@ -35,6 +36,7 @@ pub(crate) const AHEAD: SignedDuration = SignedDuration::from_mins(7);
 pub(crate) const DYNAMICS_IMPORT: &str = include_str!("dynamicsImport.json");
 
 pub(crate) struct World {
+    pub(crate) side: Side,
     pub(crate) sandbox: Sandbox,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Memory,
@@ -44,12 +46,12 @@ pub(crate) struct World {
 
 impl World {
     /// An empty CRM whose clock stands at `now`, and a database with the tables of the example.
-    pub(crate) fn new(now: &str) -> Self {
-        Self::with_contacts(now, 0)
+    pub(crate) fn new(side: Side, now: &str) -> Self {
+        Self::with_contacts(side, now, 0)
     }
 
     /// A CRM with so many contacts.
-    pub(crate) fn with_contacts(now: &str, contacts: u32) -> Self {
+    pub(crate) fn with_contacts(side: Side, now: &str, contacts: u32) -> Self {
         let now: Timestamp = instant(now);
         let options = Options { now: Some(now), frozen: true, contacts, ..Options::default() };
         let sandbox = Sandbox::start(options).unwrap();
@@ -58,7 +60,11 @@ impl World {
         rusqlite::Connection::open(&path).unwrap().execute_batch(TABLES).unwrap();
         let database = Arc::new(Refusable { inner: Sqlite::open(&path).unwrap(), refuses: AtomicBool::new(false) });
         let clock = Arc::new(Hands { admin: sandbox.admin().clone(), horizon: Mutex::new(Timestamp::MAX) });
-        Self { sandbox, folder, store: Memory::new(), clock, database }
+        if side == Side::Salesforce {
+            side.add_field(&sandbox, "lastonholdtime", "time");
+            side.add_field(&sandbox, "statecode", "number");
+        }
+        Self { side, sandbox, folder, store: Memory::new(), clock, database }
     }
 
     /// The CRM's clock is set, and does not move by itself.
@@ -71,7 +77,12 @@ impl World {
         if let Some(fields) = fields.as_object_mut() {
             fields.entry("statecode").or_insert(json!(0));
         }
-        self.sandbox.admin().put("contacts", &id(number), &fields).unwrap();
+        self.side.put(&self.sandbox, &self.id(number), &fields);
+    }
+
+    /// The id of C01 and its like.
+    pub(crate) fn id(&self, number: u8) -> String {
+        self.side.id(&self.sandbox, number)
     }
 
     /// An engine on what is there now, as a new process would have it.
@@ -117,21 +128,21 @@ impl World {
         })))
     }
 
-    /// Runs a workflow named `dynamicsImport` until nothing drives it any more.
+    /// Runs a workflow named `dynamicsImport`, written in Dynamics' words, until nothing drives it any more.
     pub(crate) async fn run(&self, workflow: &str) -> Ended {
         let engine = self.engine();
-        let (id, driven) = match engine.start("dynamicsImport.json", workflow, Vars::new()).await {
+        let (id, driven) = match engine.start("dynamicsImport.json", &self.side.say(workflow), Vars::new()).await {
             Ok(started) => started,
             Err(NotStarted::Problems(problems)) => panic!("{problems:#?}"),
             Err(NotStarted::Failure(failure)) => panic!("{failure:?}"),
         };
-        Ended::new(self.folder.path(), id, &driven).await
+        Ended::new(self, id, &driven).await
     }
 
     /// Goes on with a run, as a new process would.
     pub(crate) async fn resume(&self, id: &RunId) -> Ended {
         let driven = self.engine().resume(id).await.unwrap();
-        Ended::new(self.folder.path(), id.clone(), &driven).await
+        Ended::new(self, id.clone(), &driven).await
     }
 
     pub(crate) async fn option(&self, name: &str) -> Option<String> {
@@ -149,20 +160,36 @@ impl World {
         rows.unwrap().map(|row| row.unwrap().join(" | ")).collect()
     }
 
+    pub(crate) fn sql_write(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(self.folder.path().join("marketing.db")).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
     /// The recipients, by mail address.
     pub(crate) fn recipients(&self) -> Vec<String> {
         let rows = self.sql("SELECT crm_id, email, first_name, last_name, country_label FROM recipient ORDER BY email");
-        rows.into_iter().map(|row| short(&row)).collect()
+        rows.into_iter().map(|row| self.short(&row)).collect()
     }
 
     /// Requests for contacts, as they were sent.
     pub(crate) fn queries(&self) -> Vec<String> {
-        let contacts = self.sandbox.admin().requests(0).into_iter();
-        contacts
-            .map(|request| request.path)
-            .filter(|path| path.contains("/contacts"))
-            .map(|path| decode(&path))
-            .collect()
+        let requests = self.sandbox.admin().requests(0).into_iter();
+        requests.map(|request| request.path).filter(|path| self.side.is_data(path)).map(|path| decode(&path)).collect()
+    }
+
+    /// Ids of contacts as C01.
+    pub(crate) fn short(&self, text: &str) -> String {
+        short(text, &self.ids())
+    }
+
+    /// The id that is shown as C01.
+    pub(crate) fn long(&self, shown: &str) -> String {
+        let number = shown.strip_prefix('C').and_then(|number| number.parse().ok());
+        number.map_or_else(|| shown.to_owned(), |number| self.id(number))
+    }
+
+    fn ids(&self) -> Vec<String> {
+        (0..100).map(|number| self.id(number)).collect()
     }
 }
 
@@ -180,13 +207,16 @@ pub(crate) struct Ended {
     pub(crate) status: Status,
     pub(crate) run: Run,
     folder: std::path::PathBuf,
+    pub(crate) side: Side,
+    ids: Vec<String>,
 }
 
 impl Ended {
-    async fn new(data: &Path, id: RunId, driven: &Driven) -> Self {
+    async fn new(world: &World, id: RunId, driven: &Driven) -> Self {
         let status = driven.wait().await.unwrap();
         let run = driven.journal.run().clone();
-        Self { folder: data.join("runs").join(id.as_str()), id, status, run }
+        let folder = world.folder.path().join("runs").join(id.as_str());
+        Self { folder, id, status, run, side: world.side, ids: world.ids() }
     }
 
     pub(crate) fn tasks(&self, activity: &str) -> Vec<&Task> {
@@ -215,17 +245,17 @@ impl Ended {
         self.task(activity).vars.get(name).cloned().unwrap_or(Value::Null)
     }
 
-    /// The values of a column on a port, as text, in order.
+    /// The values of a column, by Dynamics' name, on a port, as text, in order.
     pub(crate) async fn column(&self, activity: &str, port: &str, column: &str) -> Vec<String> {
         let segments = self.task(activity).ports.get(port).cloned().unwrap_or_default();
         let mut batches = Population::new(&self.folder, segments).read();
         let mut values = Vec::new();
         while let Some(batch) = batches.next().await {
             let batch: RecordBatch = batch.unwrap();
-            let array = batch.column_by_name(column).unwrap_or_else(|| panic!("no column {column}"));
+            let array = batch.column_by_name(&self.side.say(column)).unwrap_or_else(|| panic!("no column {column}"));
             let options = arrow::util::display::FormatOptions::default().with_null("∅");
             let shown = arrow::util::display::ArrayFormatter::try_new(array, &options).unwrap();
-            values.extend((0..batch.num_rows()).map(|row| short(&shown.value(row).to_string())));
+            values.extend((0..batch.num_rows()).map(|row| short(&shown.value(row).to_string(), &self.ids)));
         }
         values
     }
@@ -316,14 +346,8 @@ pub(crate) fn instant(text: &str) -> Timestamp {
     format!("{}Z", text.replace(' ', "T")).parse().unwrap()
 }
 
-/// C01 and its like.
-pub(crate) fn id(number: u8) -> String {
-    format!("c0000000-0000-4000-8000-0000000000{number:02}")
-}
-
-/// Ids of contacts as C01.
-pub(crate) fn short(text: &str) -> String {
-    (0..100).fold(text.to_owned(), |text, number| text.replace(&id(number), &format!("C{number:02}")))
+fn short(text: &str, ids: &[String]) -> String {
+    ids.iter().enumerate().fold(text.to_owned(), |text, (number, id)| text.replace(id, &format!("C{number:02}")))
 }
 
 fn decode(path: &str) -> String {
