@@ -6,6 +6,7 @@
 
 mod bulk;
 mod collections;
+mod landed;
 mod payload;
 
 use arrow::array::RecordBatch;

@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use super::super::error::{self, Said};
 use super::super::fetch;
 use super::super::session::{Ask, Session};
+use super::landed::landed;
 use super::{ROWS_MAX, in_doubt, is_by_id, is_repeatable, is_update_by_key, key_of, not_found};
 use crate::http::{Refusal, Repeat, Reply};
 
@@ -45,9 +46,14 @@ pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outc
              look the record up",
         ));
     }
-    let (rows_of, mut outcomes) = match is_update_by_key(batch.write) {
-        true => with_ids(session, &batch).await?,
-        false => (batch.payloads.iter().cloned().map(Some).collect(), vec![None; rows]),
+    let (rows_of, mut outcomes) = match batch.write.operation {
+        _ if is_update_by_key(batch.write) => with_ids(session, &batch).await?,
+        Operation::Upsert if batch.again && !is_by_id(batch.write) => {
+            let outcomes = landed(session, batch.write, batch.payloads).await?;
+            let open = outcomes.iter().zip(batch.payloads).map(|(known, row)| known.is_none().then(|| row.clone()));
+            (open.collect(), outcomes)
+        }
+        _ => (batch.payloads.iter().cloned().map(Some).collect(), vec![None; rows]),
     };
     let sender = Sender { session, write: batch.write, again: batch.again };
     let open: Vec<usize> = (0..rows).filter(|row| rows_of[*row].is_some()).collect();
