@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   import   crm.import ÷ a plain loop ÷ the download alone, each in a process of its own, against a server of pages
+//!   export   crm.export against a stand-in that answers at once, and one that answers after 50 ms
 //!   check    check of a large workflow, in process and through the binary; start of the binary
 //!   demo     workflows/dynamicsImport.json against the sandbox in a process of its own
 //!   commits  durable commits of a task that does nothing
@@ -16,6 +17,7 @@ mod check;
 mod commits;
 mod contacts;
 mod demo;
+mod export;
 mod import;
 mod measure;
 mod nothing;
@@ -40,6 +42,8 @@ struct Cli {
 enum Bench {
     /// Import of contacts against a plain loop and the download alone.
     Import(import::Args),
+    /// Export of changed contacts.
+    Export(export::Args),
     /// Check of a large workflow, and start of the binary.
     Check,
     /// The demo workflow.
@@ -64,6 +68,7 @@ enum Bench {
 fn main() -> Fallible<()> {
     match Cli::parse().bench {
         Bench::Import(args) => import::bench(&args),
+        Bench::Export(args) => export::bench(&args),
         Bench::Check => check::bench(),
         Bench::Demo(args) => demo::bench(&args),
         Bench::Commits => commits::bench(),
@@ -73,7 +78,8 @@ fn main() -> Fallible<()> {
             commits::bench()?;
             demo::bench(&demo::Args::default())?;
             sets::bench(&sets::Args::default())?;
-            import::bench(&import::Args::default())
+            import::bench(&import::Args::default())?;
+            export::bench(&export::Args::default())
         }
         Bench::Serve(args) => server::serve(&args),
         Bench::Sandbox(args) => demo::serve(&args),

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Fallible, peak_kib, processor_seconds};
-use crate::{demo, import, sets};
+use crate::{demo, export, import, sets};
 
 /// What is to be done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub(crate) enum Work {
     Ours { url: String, folder: PathBuf },
     /// Runs the demo workflow.
     Demo { account: String, folder: PathBuf },
+    /// Imports contacts and writes them back; lanes and records of each, where they are said.
+    Export { account: String, lanes: Option<(u32, u32)>, folder: PathBuf },
     /// Makes records and deduplicates them with Campanile.
     Dedupe { records: u64, groups: u64, memory_mib: usize, folder: PathBuf },
 }
@@ -49,6 +51,7 @@ pub(crate) fn perform(work: &str) -> Fallible<()> {
         Work::Plain { url, folder } => import::plain(&url, &folder),
         Work::Ours { url, folder } => import::ours(&url, &folder),
         Work::Demo { account, folder } => demo::once(&account, &folder),
+        Work::Export { account, lanes, folder } => export::once(&account, lanes, &folder),
         Work::Dedupe { records, groups, memory_mib, folder } => sets::dedupe(records, groups, memory_mib, &folder),
     }?;
     let done = Done { processor_seconds: processor_seconds()?, peak_kib: peak_kib()?, ..done };
