@@ -1,19 +1,24 @@
-//! Objects deleted in the CRM, and all elements of it: Salesforce.
+//! Objects deleted in the CRM, and all elements of it.
 
 use engine::describe::Ask;
 use engine::run::Status;
+use sandbox::Tracking;
 use serde_json::{Value, json};
 
 use crate::side::Side;
-use crate::world::World;
+use crate::world::{Ended, World};
 
-/// X1 to X5, deleted when they are in the scenario; the log is kept for 15 days.
-fn deletions() -> (World, Vec<String>) {
-    let world = World::new(Side::Salesforce, "2026-02-20 09:00:00");
-    let salesforce = world.sandbox.admin().salesforce();
-    let ids: Vec<String> = (1..=5).map(|n| salesforce.id("Contact", 1_000 + n).unwrap()).collect();
-    for id in &ids {
-        salesforce.put("Contact", id, &json!({ "LastName": "Deleted" })).unwrap();
+on_both!(
+    a_period_of_deletions_has_both_its_ends_and_a_day_alone_is_the_whole_day,
+    deleted_recipients_are_deleted_and_a_second_time_they_are_absent,
+);
+
+/// X1 to X5, deleted when they are in the scenario; Salesforce keeps its log for 15 days, Dynamics audits.
+fn deletions(side: Side) -> World {
+    let world = World::new(side, "2026-02-20 09:00:00");
+    world.sandbox.admin().set_tracking(&Tracking { audit: Some(true), ..Tracking::default() }).unwrap();
+    for n in 1..=5 {
+        world.contact(n, json!({ "lastname": "Deleted" }));
     }
     let times = [
         (5, "2026-02-28 23:59:59"),
@@ -24,52 +29,50 @@ fn deletions() -> (World, Vec<String>) {
     ];
     for (n, time) in times {
         world.at(time);
-        assert!(salesforce.delete("Contact", &ids[n - 1]).unwrap());
+        side.delete(&world.sandbox, &world.id(n));
     }
     world.at("2026-03-08 09:00:00");
-    (world, ids)
+    world
 }
 
 fn workflow(more: &Value) -> String {
     let mut import =
-        json!({ "type": "crm.importDeleted", "account": "salesforce", "object": "Contact", "to": "forget" });
+        json!({ "type": "crm.importDeleted", "account": "dynamics", "object": "contacts", "to": "forget" });
     import.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let forget = json!({
-        "type": "database.update", "table": "recipient", "operation": "delete", "key": ["crm_id"], "set": { "crm_id": "Id" },
+        "type": "database.update", "table": "recipient", "operation": "delete", "key": ["crm_id"], "set": { "crm_id": "contactid" },
     });
     json!({ "version": 1, "activities": { "import": import, "forget": forget } }).to_string()
 }
 
-/// The names of the records on ok.
-fn named(ids: &[String], found: &[String]) -> Vec<String> {
-    let name =
-        |id: &String| ids.iter().position(|known| known == id).map_or_else(|| id.clone(), |n| format!("X{}", n + 1));
-    let mut names: Vec<String> = found.iter().map(name).collect();
-    names.sort();
-    names
+/// The records on ok, X1 as C01.
+async fn found(ended: &Ended) -> Vec<String> {
+    let mut found = ended.column("import", "ok", "contactid").await;
+    found.sort();
+    found
 }
 
-#[tokio::test]
-async fn a_period_of_deletions_has_both_its_ends_and_a_day_alone_is_the_whole_day() {
-    let (world, ids) = deletions();
+async fn a_period_of_deletions_has_both_its_ends_and_a_day_alone_is_the_whole_day(side: Side) {
+    let world = deletions(side);
     for (start, end, expected) in [
-        ("2026/03/01 00:00:00", "2026/03/07 00:00:00", vec!["X1", "X2", "X3"]),
-        ("2026/03/01", "2026/03/07", vec!["X1", "X2", "X3", "X4"]),
-        ("2026-03-05 12:00:30", "2026-03-05 12:00:30", vec!["X2"]),
+        ("2026/03/01 00:00:00", "2026/03/07 00:00:00", vec!["C01", "C02", "C03"]),
+        ("2026/03/01", "2026/03/07", vec!["C01", "C02", "C03", "C04"]),
+        ("2026-03-05 12:00:30", "2026-03-05 12:00:30", vec!["C02"]),
     ] {
         let ended = world.run(&workflow(&json!({ "start": start, "end": end }))).await;
         assert_eq!(ended.status, Status::Finished, "{start} {end}");
-        assert_eq!(named(&ids, &ended.column("import", "ok", "Id").await), expected, "{start} {end}");
-        assert_eq!(ended.columns("import", "ok").await, ["Id", "deletedon"]);
+        assert_eq!(found(&ended).await, expected, "{start} {end}");
+        assert_eq!(ended.columns("import", "ok").await, [side.say("contactid"), "deletedon".to_owned()]);
+        assert!(!ended.column("import", "ok", "deletedon").await.contains(&"∅".to_owned()), "{start} {end}");
     }
     let reversed = workflow(&json!({ "start": "2026/03/07", "end": "2026/03/01" }));
-    let (_, findings) = world.engine().check("x.json", "x", &reversed, Ask::Kept).await;
+    let (_, findings) = world.engine().check("x.json", "x", &side.say(&reversed), Ask::Kept).await;
     assert_eq!(findings.problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["end-before-start"]);
 }
 
 #[tokio::test]
 async fn deletions_that_are_no_longer_kept_are_an_error_with_the_earliest_date_and_the_cure() {
-    let (world, ids) = deletions();
+    let world = deletions(Side::Salesforce);
     let early = workflow(&json!({ "start": "2026/02/10", "end": "2026/03/07" }));
     let ended = world.run(&early).await;
     assert_eq!(ended.status, Status::Suspended);
@@ -81,15 +84,14 @@ async fn deletions_that_are_no_longer_kept_are_an_error_with_the_earliest_date_a
     settings.deleted_days = 30;
     world.sandbox.admin().salesforce().set_settings(settings);
     let ended = world.run(&early).await;
-    assert_eq!(named(&ids, &ended.column("import", "ok", "Id").await), ["X1", "X2", "X3", "X4", "X5"]);
+    assert_eq!(found(&ended).await, ["C01", "C02", "C03", "C04", "C05"]);
 }
 
-#[tokio::test]
-async fn deleted_recipients_are_deleted_and_a_second_time_they_are_absent() {
-    let (world, ids) = deletions();
+async fn deleted_recipients_are_deleted_and_a_second_time_they_are_absent(side: Side) {
+    let world = deletions(side);
     let database = rusqlite::Connection::open(world.folder.path().join("marketing.db")).unwrap();
-    for id in &ids[..3] {
-        database.execute("INSERT INTO recipient (crm_id) VALUES (?1)", [id]).unwrap();
+    for n in 1..=3 {
+        database.execute("INSERT INTO recipient (crm_id) VALUES (?1)", [world.id(n)]).unwrap();
     }
     drop(database);
     let text = workflow(&json!({ "start": "2026/03/01 00:00:00", "end": "2026/03/07 00:00:00" }));
@@ -102,10 +104,10 @@ async fn deleted_recipients_are_deleted_and_a_second_time_they_are_absent() {
 
 #[tokio::test]
 async fn deletions_come_once_from_where_the_crm_said_that_it_covered_all() {
-    let (world, ids) = deletions();
+    let world = deletions(Side::Salesforce);
     let text = workflow(&json!({ "automaticIndex": true }));
     let first = world.run(&text).await;
-    assert_eq!(named(&ids, &first.column("import", "ok", "Id").await), ["X1", "X2", "X3", "X4", "X5"]);
+    assert_eq!(found(&first).await, ["C01", "C02", "C03", "C04", "C05"]);
     let option = world.option("LASTIMPORT_dynamicsImport_import").await.unwrap();
     assert!(option.as_str() <= "2026/03/08 09:00:00", "{option}");
     assert_eq!(first.var("import", "crmEndDate"), option);
@@ -119,6 +121,46 @@ async fn deletions_come_once_from_where_the_crm_said_that_it_covered_all() {
     assert_eq!(second.var("import", "crmStartDate"), option);
     world.at("2026-03-08 13:00:00");
     assert_eq!(world.run(&text).await.out("import", "ok"), 0);
+}
+
+#[tokio::test]
+async fn without_auditing_or_a_recycle_bin_dynamics_is_asked_to_keep_what_was_deleted() {
+    let world = World::new(Side::Dynamics, "2026-03-01 09:00:00");
+    world.contact(1, json!({ "lastname": "Deleted" }));
+    Side::Dynamics.delete(&world.sandbox, &world.id(1));
+    let text = workflow(&json!({ "start": "2026/03/01", "end": "2026/03/01" }));
+    let ended = world.run(&text).await;
+    assert_eq!((ended.status, ended.out("import", "ok")), (Status::Suspended, 0));
+    let failure = ended.task("import").failure.clone().unwrap();
+    let help = failure.help.clone().unwrap_or_default();
+    assert!(help.contains("auditing") && help.contains("recycle bin"), "{failure:?}");
+
+    let bin = Tracking { recycle_bin_days: Some(30), ..Tracking::default() };
+    world.sandbox.admin().set_tracking(&bin).unwrap();
+    world.contact(2, json!({ "lastname": "Deleted" }));
+    Side::Dynamics.delete(&world.sandbox, &world.id(2));
+    let ended = world.resume(&ended.id).await;
+    assert_eq!(ended.status, Status::Finished);
+    assert_eq!(found(&ended).await, ["C02"], "what the bin has; it began after C01 was gone");
+}
+
+#[tokio::test]
+async fn a_deletion_of_what_was_never_imported_does_nothing() {
+    let world = World::new(Side::Dynamics, "2026-03-03 10:00:00");
+    world.contact(1, json!({ "lastname": "Known" }));
+    let text = workflow(&json!({ "automaticIndex": true }));
+    assert_eq!(world.run(&text).await.out("import", "ok"), 0);
+    world.sql_write(&format!("INSERT INTO recipient (crm_id) VALUES ('{}')", world.id(1)));
+    world.contact(2, json!({ "lastname": "Made and deleted between two imports" }));
+    for n in [1, 2] {
+        Side::Dynamics.delete(&world.sandbox, &world.id(n));
+    }
+    world.at("2026-03-03 11:00:00");
+    let second = world.run(&text).await;
+    assert_eq!(second.status, Status::Finished);
+    let absent = found(&second).await.iter().filter(|id| *id == "C02").count() as u64;
+    assert_eq!((second.count("forget", "deleted"), second.count("forget", "absent")), (1, absent));
+    assert_eq!(world.recipients().len(), 2, "the others stay");
 }
 
 #[tokio::test]

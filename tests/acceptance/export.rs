@@ -1,8 +1,6 @@
-//! Export: update, insert, rejects; no record twice, none lost; deletion.
+//! Export: update, insert, rejects; deletion.
 
-use std::time::Duration;
-
-use engine::event::{Event, Level, Vars};
+use engine::event::{Event, Level};
 use engine::run::Status;
 use sandbox::ChangeKind;
 use serde_json::{Value, json};
@@ -16,7 +14,7 @@ on_both!(
     rejects_are_warned_of_where_their_port_leads_nowhere,
     an_insert_tells_the_ids_and_a_double_is_a_reject_sent_once,
     a_mapping_without_key_must_say_that_it_inserts,
-    a_cut_after_the_commit_and_a_kill_lose_nothing_and_repeat_nothing,
+    the_file_of_rejects_has_each_with_its_reason,
     deletion_reaches_its_aim_and_tells_what_was_gone,
     more_deletions_than_allowed_wait_for_an_operator,
 );
@@ -27,7 +25,7 @@ fn long() -> String {
 }
 
 /// C03 Hopper, C04 Turing, C08 O'Brien; and records to export: a mark, the id, a last name.
-fn world(side: Side, records: &[(&str, Option<u8>, &str)]) -> World {
+pub(crate) fn world(side: Side, records: &[(&str, Option<u8>, &str)]) -> World {
     let world = World::new(side, "2026-03-03 10:00:00");
     for (number, name) in [(3, "Hopper"), (4, "Turing"), (8, "O'Brien")] {
         world.contact(number, json!({ "lastname": name }));
@@ -43,7 +41,7 @@ fn world(side: Side, records: &[(&str, Option<u8>, &str)]) -> World {
     world
 }
 
-fn six() -> Vec<(&'static str, Option<u8>, &'static str)> {
+pub(crate) fn six() -> Vec<(&'static str, Option<u8>, &'static str)> {
     let long: &'static str = long().leak();
     vec![
         ("E1", Some(3), "Hopper-Lee"),
@@ -55,7 +53,7 @@ fn six() -> Vec<(&'static str, Option<u8>, &'static str)> {
     ]
 }
 
-fn workflow(settings: &Value) -> String {
+pub(crate) fn workflow(settings: &Value) -> String {
     let mut export = json!({ "type": "crm.export", "account": "dynamics", "object": "contacts" });
     export.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
     json!({ "version": 1, "activities": {
@@ -72,7 +70,7 @@ fn update(more: &Value) -> String {
 }
 
 /// What was changed over the wire: how, and which contact.
-fn changed(world: &World) -> Vec<(ChangeKind, String)> {
+pub(crate) fn changed(world: &World) -> Vec<(ChangeKind, String)> {
     let changes = world.side.changes(&world.sandbox).into_iter();
     let mut all: Vec<_> = changes.map(|change| (change.kind, world.short(&change.id))).collect();
     all.sort_by(|a, b| a.1.cmp(&b.1));
@@ -166,55 +164,6 @@ async fn a_mapping_without_key_must_say_that_it_inserts(side: Side) {
     assert_eq!(findings.problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["insert-not-said"]);
 }
 
-/// Starts a run in a process of its own, so to speak, and kills it once a fault has fired.
-fn killed_at_the_fault(world: &World, workflow: &str) {
-    let process = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (engine, text) = (world.engine(), world.side.say(workflow));
-    process.spawn(async move {
-        let started = engine.start("dynamicsImport.json", &text, Vars::new()).await;
-        if let Ok((_, driven)) = started {
-            driven.wait().await.ok();
-        }
-    });
-    for _ in 0..1_000 {
-        if world.sandbox.admin().faults().iter().any(|report| report.fired > 0) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    process.shutdown_timeout(Duration::from_millis(500));
-}
-
-async fn a_cut_after_the_commit_and_a_kill_lose_nothing_and_repeat_nothing(side: Side) {
-    let records: Vec<(String, String)> = (0..25).map(|n| (format!("N{n:02}"), format!("Name {n:02}"))).collect();
-    let records: Vec<(&str, Option<u8>, &str)> = records.iter().map(|(mark, name)| (&**mark, None, &**name)).collect();
-    let world = tokio::task::block_in_place(|| world(side, &records));
-    side.add_field(&world.sandbox, "new_extid", "key");
-    let settings = match side {
-        Side::Dynamics => json!({ "operation": "insert", "set": { "lastname": "last_name" } }),
-        Side::Salesforce => json!({
-            "operation": "upsert", "key": ["new_extid"], "set": { "new_extid": "first_name", "lastname": "last_name" },
-        }),
-    };
-    let mut settings = settings;
-    settings["batch"] = json!({ "size": 10, "parallel": 1 });
-    let text = workflow(&settings);
-    let fault = json!({ "route": "any", "containing": "Name 1", "times": 1, "cutAfterCommit": true });
-    world.sandbox.admin().add_fault(serde_json::from_value(fault).unwrap()).unwrap();
-    tokio::task::block_in_place(|| killed_at_the_fault(&world, &text));
-    let run = engine::outside::store::RunId::new("dynamicsImport", 1);
-    let ended = world.resume(&run).await;
-    assert_eq!(ended.status, Status::Finished);
-    assert_eq!(ended.out("export", "ok"), 25);
-    let ids = ended.column("export", "ok", "crmId").await;
-    assert!(ids.iter().all(|id| id != "∅"));
-    let mut created = changed(&world);
-    assert_eq!(created.len(), 25, "each record once, and nothing else: {created:?}");
-    assert!(created.iter().all(|(kind, _)| *kind == ChangeKind::Created));
-    created.dedup();
-    assert_eq!(created.len(), 25);
-}
-
 fn delete(more: &Value) -> String {
     let mut delete = json!({ "type": "crm.delete", "account": "dynamics", "object": "contacts", "id": "crm_id" });
     delete.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -253,4 +202,63 @@ async fn more_deletions_than_allowed_wait_for_an_operator(side: Side) {
     assert!(failure.contains('4') && failure.contains('3'), "{failure}");
     assert_eq!(changed(&world), []);
     assert_eq!(world.queries(), Vec::<String>::new(), "nothing was asked of contacts");
+}
+
+async fn the_file_of_rejects_has_each_with_its_reason(side: Side) {
+    let world = world(side, &six());
+    let ended = world.run(&update(&json!({ "rejectsFile": "rejects.csv" }))).await;
+    six_outcomes(&ended).await;
+    let file = std::fs::read_to_string(world.folder.path().join("files/rejects.csv")).unwrap();
+    let lines: Vec<&str> = file.trim_start_matches('\u{feff}').lines().collect();
+    let columns =
+        "crm_id,email,first_name,last_name,country_label,errorCode,errorSymbol,errorMessage,errorField,errorHelp";
+    assert_eq!(lines[0], columns);
+    assert_eq!(lines.len(), 5, "{file}");
+    let codes = ended.column("export", "reject", "errorCode").await;
+    for ((mark, code), line) in ["E3", "E4", "E5", "E6"].iter().zip(codes).zip(&lines[1..]) {
+        assert!(line.contains(mark) && line.contains(&code), "{line}");
+    }
+}
+
+/// Requests of Salesforce for collections, and bulk jobs that were made.
+fn collections_and_jobs(world: &World) -> (usize, usize) {
+    let asked = world.sandbox.admin().requests(0);
+    let posted = |end: &str| {
+        let posts = asked.iter().filter(|request| request.method == "POST");
+        posts.filter(|request| request.path.split('?').next().is_some_and(|path| path.ends_with(end))).count()
+    };
+    (posted("/composite/sobjects"), posted("/jobs/ingest"))
+}
+
+#[tokio::test]
+async fn a_field_that_salesforce_requires_is_a_reject_by_collections_and_by_bulk_alike() {
+    for (from, expected) in [(2_000, (1, 0)), (1, (0, 1))] {
+        let mut world = world(Side::Salesforce, &[("I1", None, "New"), ("I2", None, "")]);
+        world.sql_write("UPDATE recipient SET last_name = NULL WHERE first_name = 'I2'");
+        world.bulk = json!({ "from": from, "pollMin": "5ms" });
+        let set = json!({ "firstname": "first_name", "lastname": "last_name" });
+        let ended = world.run(&workflow(&json!({ "operation": "insert", "set": set }))).await;
+        assert_eq!(ended.column("export", "ok", "first_name").await, ["I1"]);
+        assert_eq!(ended.column("export", "reject", "first_name").await, ["I2"]);
+        for column in ["errorCode", "errorSymbol"] {
+            assert_eq!(ended.column("export", "reject", column).await, ["REQUIRED_FIELD_MISSING"], "from {from}");
+        }
+        assert_eq!(ended.column("export", "reject", "errorField").await, ["LastName"], "from {from}");
+        assert_eq!(collections_and_jobs(&world), expected);
+    }
+}
+
+#[tokio::test]
+async fn two_thousand_records_go_to_salesforce_by_collections_and_one_more_by_a_job() {
+    for (records, expected) in [(2_000, (10, 0)), (2_001, (0, 1))] {
+        let world = world(Side::Salesforce, &[]);
+        world.sql_write(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {records})
+             INSERT INTO recipient (first_name, last_name) SELECT 'N' || i, 'Name ' || i FROM n"
+        ));
+        let ended = world.run(&workflow(&json!({ "operation": "insert", "set": { "lastname": "last_name" } }))).await;
+        assert_eq!((ended.status, ended.out("export", "ok")), (Status::Finished, records));
+        assert_eq!(collections_and_jobs(&world), expected, "{records} records");
+        assert_eq!(changed(&world).len() as u64, records);
+    }
 }

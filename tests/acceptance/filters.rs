@@ -123,18 +123,35 @@ async fn a_filter_that_does_not_parse_is_a_problem_at_its_place(side: Side) {
 }
 
 async fn records_come_in_the_order_asked_for_whatever_the_pages(side: Side) {
-    let world = World::new(side, "2026-03-03 10:00:00");
+    let mut world = World::new(side, "2026-03-03 10:00:00");
     for (number, name) in [(1_u8, Some("B")), (2, Some("A")), (3, Some("A")), (4, Some("C")), (5, None)] {
         let created = instant(&format!("2026-03-01 10:00:0{number}")).to_string();
         world.contact(number, json!({ "lastname": name, "firstname": number.to_string(), "createdon": created }));
+    }
+    if side == Side::Salesforce {
+        // A page of its has 200 records or more.
+        let others = vec![json!({ "LastName": "AB", "FirstName": "other", "StateCode__c": 0 }); 450];
+        world.sandbox.admin().salesforce().create("Contact", &others).unwrap();
     }
     let order = |descending: bool| {
         json!({ "fields": ["firstname"], "orderBy": [
             { "field": "lastname", "descending": descending }, { "field": "createdon", "descending": true },
         ] })
     };
-    let up = world.run(&workflow("true", &order(false))).await;
-    assert_eq!(up.column("import", "ok", "firstname").await, ["5", "3", "2", "1", "4"]);
-    let down = world.run(&workflow("true", &order(true))).await;
-    assert_eq!(down.column("import", "ok", "firstname").await, ["4", "1", "3", "2", "5"]);
+    for (page, parallel) in [(2_000, None), (1, None), (1, Some(4))] {
+        world.limits["recordsPerPage"] = json!(page);
+        world.sandbox.admin().clear_log();
+        for (descending, expected) in [(false, ["5", "3", "2", "1", "4"]), (true, ["4", "1", "3", "2", "5"])] {
+            let mut more = order(descending);
+            if let Some(parallel) = parallel {
+                more["parallel"] = json!(parallel);
+            }
+            let ended = world.run(&workflow("true", &more)).await;
+            let mut came = ended.column("import", "ok", "firstname").await;
+            came.retain(|name| name != "other");
+            assert_eq!(came, expected, "pages of {page}, {parallel:?}");
+        }
+        let pages = world.queries().len();
+        assert_eq!(pages > 4, page == 1, "{pages} pages");
+    }
 }

@@ -24,6 +24,8 @@ macro_rules! on_both {
     )* };
 }
 
+mod conversions;
+mod cuts;
 mod deleted;
 mod export;
 mod filters;

@@ -42,6 +42,10 @@ pub(crate) struct World {
     pub(crate) store: Memory,
     pub(crate) clock: Arc<Hands>,
     pub(crate) database: Arc<Refusable>,
+    /// The accounts' limits.
+    pub(crate) limits: Value,
+    /// When Salesforce's bulk jobs are used.
+    pub(crate) bulk: Value,
 }
 
 impl World {
@@ -64,7 +68,8 @@ impl World {
             side.add_field(&sandbox, "lastonholdtime", "time");
             side.add_field(&sandbox, "statecode", "number");
         }
-        Self { side, sandbox, folder, store: Memory::new(), clock, database }
+        let (store, limits, bulk) = (Memory::new(), json!({ "retries": 0 }), json!({}));
+        Self { side, sandbox, folder, store, clock, database, limits, bulk }
     }
 
     /// The CRM's clock is set, and does not move by itself.
@@ -97,13 +102,14 @@ impl World {
             "tenantId": self.sandbox.tenant_id(),
             "clientId": self.sandbox.client_id(),
             "clientSecret": self.sandbox.client_secret(),
-            "limits": { "retries": 0 },
+            "limits": self.limits,
         }))
         .unwrap();
         let dynamics = Dynamics::new("dynamics", account, |secret| secret.resolve(&NoVault)).unwrap();
         let told = self.sandbox.salesforce();
         let account: SalesforceAccount = serde_json::from_value(json!({
-            "url": told["url"], "clientId": told["clientId"], "clientSecret": told["clientSecret"], "limits": { "retries": 0 },
+            "url": told["url"], "clientId": told["clientId"], "clientSecret": told["clientSecret"], "limits": self.limits,
+            "bulk": self.bulk,
         }))
         .unwrap();
         let vault: Arc<dyn Vault> = Arc::new(NoVault);
