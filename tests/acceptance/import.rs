@@ -272,6 +272,40 @@ async fn the_index_has_the_field_and_the_option_that_its_author_names(side: Side
     assert!(!query.contains(&side.window("modifiedon", None, "")), "{query}");
 }
 
+/// Imports all of an object of Salesforce, by the field that tells its changes.
+fn by_its_own_index(object: &str, field: &str) -> String {
+    let import = json!({
+        "type": "crm.import", "account": "salesforce", "object": object, "fields": [field], "automaticIndex": true,
+    });
+    json!({ "version": 1, "activities": { "import": import } }).to_string()
+}
+
+#[tokio::test]
+async fn an_object_of_salesforce_that_has_no_last_modified_date_has_its_system_modstamp() {
+    let world = World::new(Side::Salesforce, "2026-03-03 10:00:00");
+    let admin = world.sandbox.admin().salesforce();
+    let user = admin.id("User", 0).unwrap();
+    let member = |at: &str| json!({ "GroupId": "00G000000000001", "UserOrGroupId": user, "SystemModstamp": at });
+    admin.create("GroupMember", &[member("2026-03-03T09:00:00Z"), member("2026-03-03T10:00:00Z")]).unwrap();
+    let text = by_its_own_index("GroupMember", "GroupId");
+    let ended = world.run(&text).await;
+    assert_eq!((ended.status, ended.out("import", "ok")), (Status::Finished, 1), "the end is excluded");
+    assert_eq!(ended.columns("import", "ok").await, ["GroupId", "Id", "SystemModstamp"]);
+    assert!(world.queries().iter().any(|query| query.contains("SystemModstamp < 2026-03-03T10:00:00Z")));
+    world.at("2026-03-03 11:00:00");
+    assert_eq!(world.run(&text).await.out("import", "ok"), 1, "the other one");
+}
+
+#[tokio::test]
+async fn an_object_without_any_date_that_tells_changes_is_a_problem_that_names_it() {
+    let world = World::new(Side::Salesforce, "2026-03-03 10:00:00");
+    let text = by_its_own_index("ContactHistory", "Field");
+    let (_, findings) = world.engine().check("x.json", "x", &text, engine::describe::Ask::Refresh).await;
+    let [problem] = findings.problems.as_slice() else { panic!("{:#?}", findings.problems) };
+    assert_eq!(problem.code, "no-index-field");
+    assert!(problem.message.contains("ContactHistory"), "{problem:?}");
+}
+
 async fn an_option_that_is_no_time_or_lies_ahead_refuses_the_import_before_it_reads(side: Side) {
     for value in ["03/03/2026", "2026/03/03 10:00:01"] {
         let world = section_one(side);

@@ -22,7 +22,17 @@ const MEMBER_STATUS: &[&str] = &["Sent", "Responded"];
 
 /// All of them. `Account` comes before what refers to it.
 pub(super) fn objects() -> Vec<Object> {
-    vec![user(), account(), contact(), lead(), opportunity(), campaign(), campaign_member()]
+    vec![
+        user(),
+        account(),
+        contact(),
+        lead(),
+        opportunity(),
+        campaign(),
+        campaign_member(),
+        group_member(),
+        contact_history(),
+    ]
 }
 
 fn text(name: &str, label: &str, length: usize) -> Field {
@@ -269,4 +279,31 @@ fn campaign_member() -> Object {
         flag("HasResponded", "Responded").system(Source::Stored(Value::Boolean(false))),
     ];
     object(("CampaignMember", "Campaign Member", "Campaign Members"), "00v", true, fields)
+}
+
+/// It has no `LastModifiedDate`, only the `SystemModstamp`.
+fn group_member() -> Object {
+    let fields = vec![
+        Field::new("Id", "Group Member ID", Kind::Id).system(Source::Id),
+        text("GroupId", "Group ID", 18).required(),
+        reference("UserOrGroupId", "User/Group ID", &["User"]).required(),
+        Field::new("SystemModstamp", "System Modstamp", Kind::DateTime).system(Source::Modified),
+    ];
+    let mut object = Object::new(("GroupMember", "Group Member", "Group Members"), "011", fields);
+    object.deletable = false;
+    object
+}
+
+/// It has neither: its records never change.
+fn contact_history() -> Object {
+    let fields = vec![
+        Field::new("Id", "Contact History ID", Kind::Id).system(Source::Id),
+        reference("ContactId", "Contact ID", &["Contact"]),
+        reference("CreatedById", "Created By ID", &["User"]).system(Source::User),
+        Field::new("CreatedDate", "Created Date", Kind::DateTime).system(Source::Created),
+        text("Field", "Changed Field", 255),
+    ];
+    let mut object = Object::new(("ContactHistory", "Contact History", "Contact History"), "017", fields);
+    (object.writable, object.deletable) = (false, false);
+    object
 }
