@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use engine::run::Run;
-use sandbox::{Options, Sandbox};
+use sandbox::{Options, SalesforceOptions, Sandbox};
 use serde_json::{Value, json};
 
 use crate::measure::{Beside, Fallible, end_with_input, float, median, target, title};
@@ -37,6 +37,16 @@ impl Default for Args {
 pub(crate) fn serve(args: &Args) -> Fallible<()> {
     let sandbox = Sandbox::start(options(args.contacts))?;
     println!("{}", account(&sandbox));
+    end_with_input();
+    sandbox.wait();
+    Ok(())
+}
+
+/// Serves Salesforce until the input ends.
+pub(crate) fn serve_salesforce(args: &Args) -> Fallible<()> {
+    let salesforce = SalesforceOptions { contacts: args.contacts, ..SalesforceOptions::default() };
+    let sandbox = Sandbox::start(Options { salesforce, seed: 7, ..Options::default() })?;
+    println!("{}", sandbox.salesforce());
     end_with_input();
     sandbox.wait();
     Ok(())

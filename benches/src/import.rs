@@ -1,5 +1,6 @@
 //! Import of contacts: Campanile beside a plain loop beside the download alone.
 
+pub(crate) mod bulk;
 mod download;
 mod ours;
 mod plain;

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   import   crm.import ÷ a plain loop ÷ the download alone, each in a process of its own, against a server of pages
+//!   bulk     crm.import by a bulk query of Salesforce ÷ a plain loop
 //!   export   crm.export against a stand-in that answers at once, and one that answers after 50 ms
 //!   check    check of a large workflow, in process and through the binary; start of the binary
 //!   demo     workflows/dynamicsImport.json against the sandbox in a process of its own
@@ -42,6 +43,8 @@ struct Cli {
 enum Bench {
     /// Import of contacts against a plain loop and the download alone.
     Import(import::Args),
+    /// Import by a bulk query of Salesforce against a plain loop.
+    Bulk(import::bulk::Args),
     /// Export of changed contacts.
     Export(export::Args),
     /// Check of a large workflow, and start of the binary.
@@ -60,6 +63,9 @@ enum Bench {
     /// A stand-in for Dynamics, until its input ends.
     #[command(hide = true)]
     Sandbox(demo::Args),
+    /// A stand-in for Salesforce, until its input ends.
+    #[command(hide = true)]
+    Salesforce(demo::Args),
     /// One measured piece of work in this process; JSON in, JSON out.
     #[command(hide = true)]
     Work { work: String },
@@ -68,6 +74,7 @@ enum Bench {
 fn main() -> Fallible<()> {
     match Cli::parse().bench {
         Bench::Import(args) => import::bench(&args),
+        Bench::Bulk(args) => import::bulk::bench(&args),
         Bench::Export(args) => export::bench(&args),
         Bench::Check => check::bench(),
         Bench::Demo(args) => demo::bench(&args),
@@ -79,10 +86,12 @@ fn main() -> Fallible<()> {
             demo::bench(&demo::Args::default())?;
             sets::bench(&sets::Args::default())?;
             import::bench(&import::Args::default())?;
+            import::bulk::bench(&import::bulk::Args::default())?;
             export::bench(&export::Args::default())
         }
         Bench::Serve(args) => server::serve(&args),
         Bench::Sandbox(args) => demo::serve(&args),
+        Bench::Salesforce(args) => demo::serve_salesforce(&args),
         Bench::Work { work } => work::perform(&work),
     }
 }

@@ -19,6 +19,10 @@ pub(crate) enum Work {
     Ours { url: String, folder: PathBuf },
     /// Runs the demo workflow.
     Demo { account: String, folder: PathBuf },
+    /// Imports contacts by a bulk query, as plainly as can be.
+    BulkPlain { account: String, folder: PathBuf },
+    /// The same with Campanile.
+    BulkOurs { account: String, folder: PathBuf },
     /// Imports contacts and writes them back; lanes and records of each, where they are said.
     Export { account: String, lanes: Option<(u32, u32)>, folder: PathBuf },
     /// Makes records and deduplicates them with Campanile.
@@ -51,6 +55,8 @@ pub(crate) fn perform(work: &str) -> Fallible<()> {
         Work::Plain { url, folder } => import::plain(&url, &folder),
         Work::Ours { url, folder } => import::ours(&url, &folder),
         Work::Demo { account, folder } => demo::once(&account, &folder),
+        Work::BulkPlain { account, folder } => import::bulk::plain(&account, &folder),
+        Work::BulkOurs { account, folder } => import::bulk::ours(&account, &folder),
         Work::Export { account, lanes, folder } => export::once(&account, lanes, &folder),
         Work::Dedupe { records, groups, memory_mib, folder } => sets::dedupe(records, groups, memory_mib, &folder),
     }?;

@@ -46,8 +46,13 @@ impl World {
     }
 
     /// With an account `dynamics`.
-    pub(crate) fn account(mut self, crm: Arc<dyn Crm>) -> Self {
-        self.accounts.insert("dynamics".to_owned(), crm.into());
+    pub(crate) fn account(self, crm: Arc<dyn Crm>) -> Self {
+        self.account_named("dynamics", crm)
+    }
+
+    /// With an account of this name.
+    pub(crate) fn account_named(mut self, name: &str, crm: Arc<dyn Crm>) -> Self {
+        self.accounts.insert(name.to_owned(), crm.into());
         self
     }
 

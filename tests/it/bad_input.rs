@@ -26,8 +26,8 @@ fn malformed_json_and_what_is_not_even_text() {
     let deep = "[".repeat(100_000);
     world.write("workflows/a.json", &deep);
     world.ask(&["run", "workflows/a.json"]).expect(2);
-    world.ask(&["run", "workflows/none.json"]).expect(1).says(&["cannot read workflows/none.json"]);
-    world.ask(&["run", "workflows"]).expect(1).says(&["cannot read workflows"]);
+    world.ask(&["run", "workflows/none.json"]).expect(2).says(&["workflows/none.json", "cannot read"]);
+    world.ask(&["run", "workflows"]).expect(2).says(&["cannot read"]);
     assert!(!world.path(".campanile").exists());
 }
 

@@ -24,7 +24,7 @@ use crate::server::first_page;
 use crate::work::Done;
 
 /// As large as the segments of populations.
-const FILE_BYTES: u64 = 16 * 1024 * 1024;
+pub(super) const FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Does it.
 #[tokio::main]
@@ -44,8 +44,7 @@ pub(crate) async fn plain(url: &str, folder: &Path) -> Fallible<Done> {
             Some(open) => open,
             None => open.insert(Open::new(folder, done.segments, &fields)?),
         };
-        file.writer.write(&records)?;
-        if file.writer.get_ref().get_ref().bytes >= FILE_BYTES
+        if file.write(&records)? >= FILE_BYTES
             && let Some(full) = open.take()
         {
             done.bytes += full.seal()?;
@@ -83,20 +82,21 @@ fn decode(envelope: &SchemaRef, page: &[u8]) -> Fallible<RecordBatch> {
 }
 
 /// With the column that keeps the order of arrival.
-fn number(fields: &SchemaRef, records: &RecordBatch, first: u64) -> Fallible<RecordBatch> {
+pub(super) fn number(fields: &SchemaRef, records: &RecordBatch, first: u64) -> Fallible<RecordBatch> {
     let (first, rows) = (i64::try_from(first)?, i64::try_from(records.num_rows())?);
     let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + rows));
     let columns = records.columns().iter().cloned().chain([numbers]).collect();
     Ok(RecordBatch::try_new(Arc::clone(fields), columns)?)
 }
 
-struct Open {
+/// A file that is being written.
+pub(super) struct Open {
     path: PathBuf,
     writer: FileWriter<BufWriter<Counted>>,
 }
 
 impl Open {
-    fn new(folder: &Path, number: u64, fields: &SchemaRef) -> Fallible<Self> {
+    pub(super) fn new(folder: &Path, number: u64, fields: &SchemaRef) -> Fallible<Self> {
         let path = folder.join(format!("{number:06}.arrow"));
         let file = BufWriter::with_capacity(
             256 * 1024,
@@ -106,7 +106,14 @@ impl Open {
         Ok(Self { path, writer: FileWriter::try_new_with_options(file, fields, options)? })
     }
 
-    fn seal(self) -> Fallible<u64> {
+    /// Writes records, and tells how long the file is now.
+    pub(super) fn write(&mut self, records: &RecordBatch) -> Fallible<u64> {
+        self.writer.write(records)?;
+        Ok(self.writer.get_ref().get_ref().bytes)
+    }
+
+    /// Ends it durably, and tells its length.
+    pub(super) fn seal(self) -> Fallible<u64> {
         let Counted { file, bytes } = self.writer.into_inner()?.into_inner()?;
         file.sync_all()?;
         fs::rename(self.path.with_extension("part"), &self.path)?;
