@@ -74,7 +74,7 @@ pub enum LoginFlow {
 pub struct BulkLimits {
     /// More records than this are read and written by bulk jobs. Default 2000.
     pub from: u32,
-    /// The first wait between two looks at a job; doubled each time. Default 500ms.
+    /// The first wait between two looks at a job; doubled each time. Default 200ms.
     pub poll_min: Span,
     /// The longest wait between two looks at a job. Default 10s.
     pub poll_max: Span,
@@ -90,7 +90,7 @@ impl Default for BulkLimits {
     fn default() -> Self {
         Self {
             from: 2_000,
-            poll_min: Span(std::time::Duration::from_millis(500)),
+            poll_min: Span(std::time::Duration::from_millis(200)),
             poll_max: Span::seconds(10),
             wait_max: Span::seconds(4 * 3_600),
             records_per_page: 10_000,
