@@ -32,6 +32,11 @@ fn every_example_has_a_test_and_all_of_them_pass() {
     let report: Value = serde_json::from_str(out.trim()).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
     assert_eq!(answer.status.code(), Some(0), "{report:#}{err}");
     assert!(report["passed"].as_u64().unwrap() >= files.len() as u64 / 2);
+
+    let mut check = Command::new(env!("CARGO_BIN_EXE_campanile"));
+    check.arg("check").args(files.iter().map(|name| format!("workflows/{name}"))).arg("--data=none/here");
+    let answer = check.current_dir(root).env("NO_COLOR", "1").output().unwrap();
+    assert_eq!(answer.status.code(), Some(0), "{}", String::from_utf8_lossy(&answer.stderr));
 }
 
 /// A project with an import of one contact, and a test of it that begins so and expects this.
