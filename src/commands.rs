@@ -10,6 +10,7 @@ mod options;
 mod order;
 mod preview;
 mod rejects;
+mod restart;
 mod resume;
 mod run;
 mod runs;
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     Run(run::Args),
     Backfill(backfill::Args),
     Resume(resume::Args),
+    Restart(restart::Args),
     Stop(order::Stop),
     Pause(order::Pause),
     Runs(runs::Args),
@@ -75,6 +77,7 @@ pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fau
             Command::Run(args) => Box::pin(run::perform(&args, global)).await,
             Command::Backfill(args) => Box::pin(backfill::perform(&args, global)).await,
             Command::Resume(args) => Box::pin(resume::perform(&args, global)).await,
+            Command::Restart(args) => Box::pin(restart::perform(&args, global)).await,
             Command::Stop(args) => order::stop(&args, global).await,
             Command::Pause(args) => order::pause(&args, global).await,
             Command::Runs(args) => runs::perform(&args, global).await,

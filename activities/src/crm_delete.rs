@@ -1,12 +1,15 @@
 //! `crm.delete`: deletes records in a CRM by their ids. It is an export with another operation; see `crm.export`.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use engine::activity::{Activity, Columns, Effect, Flow, Need, Port, Spec};
 use engine::context::Cx;
 use engine::expr::Source;
 use engine::failure::Failure;
 use engine::flow::FlowCx;
-use engine::outside::crm::{FieldKind, Operation, Write, WriteField};
+use engine::outside::crm::{FieldKind, Object, Operation, Write, WriteField};
+use engine::plan::{Plan, PlanCx};
 use engine::types::Type;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -76,6 +79,26 @@ impl Activity for CrmDelete {
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let crm = cx.crm(&self.account)?;
         let object = cx.object(&self.account, &self.object).await?;
+        export(cx, crm, self.request(object)?).await
+    }
+
+    async fn plan(&self, cx: &PlanCx) -> Result<Option<Plan>, Failure> {
+        let object = cx.object(&self.account, &self.object).await?;
+        self.request(object)?.plan().map(Some)
+    }
+
+    async fn record_key(&self, _: &Cx) -> Result<Vec<Source>, Failure> {
+        Ok(vec![self.id.clone()])
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        let (account, object) = (self.account.clone(), self.object.clone());
+        vec![Need::Account(account.clone()), Need::Object { account, object }]
+    }
+}
+
+impl CrmDelete {
+    fn request(&self, object: Arc<Object>) -> Result<Request, Failure> {
         let mut id = field(&object, &object.id)?;
         id.kind = FieldKind::Text;
         let write = Write {
@@ -90,7 +113,7 @@ impl Activity for CrmDelete {
             object,
         };
         let guards = Guards { max_rejects: None, max_deletes: Some(self.max_deletes), volume: self.volume };
-        let request = Request {
+        Ok(Request {
             account: self.account.clone(),
             write,
             values: vec![(self.id.clone(), Conversion::Default)],
@@ -100,16 +123,6 @@ impl Activity for CrmDelete {
             guards,
             rejects_file: None,
             settings: digest(self)?,
-        };
-        export(cx, crm, request).await
-    }
-
-    fn record_key(&self) -> Vec<&Source> {
-        vec![&self.id]
-    }
-
-    fn needs(&self) -> Vec<Need> {
-        let (account, object) = (self.account.clone(), self.object.clone());
-        vec![Need::Account(account.clone()), Need::Object { account, object }]
+        })
     }
 }

@@ -33,6 +33,7 @@ use engine::expr::Source;
 use engine::failure::Failure;
 use engine::flow::FlowCx;
 use engine::outside::crm::Operation;
+use engine::plan::{Plan, PlanCx};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -241,12 +242,18 @@ impl Activity for CrmExport {
         export(cx, crm, request).await
     }
 
-    fn record_key(&self) -> Vec<&Source> {
-        match &self.id_from {
-            None => self.key.iter().filter_map(|field| Some(self.set.get(field)?.parts().0)).collect(),
-            Some(IdFrom::One(source)) => vec![source],
-            Some(IdFrom::Several(sources)) => sources.iter().collect(),
+    async fn record_key(&self, cx: &Cx) -> Result<Vec<Source>, Failure> {
+        if let Some(id_from) = &self.id_from {
+            return Ok(id_from.sources());
         }
+        let key = self.key(&*cx.object(&self.account, &self.object).await?);
+        Ok(key.iter().filter_map(|field| Some(self.set.get(field)?.parts().0.clone())).collect())
+    }
+
+    async fn plan(&self, cx: &PlanCx) -> Result<Option<Plan>, Failure> {
+        let crm = cx.crm(&self.account)?;
+        let object = cx.object(&self.account, &self.object).await?;
+        Request::of_export(self, object, crm.system())?.plan().map(Some)
     }
 
     fn needs(&self) -> Vec<Need> {

@@ -145,8 +145,8 @@ impl Activity for CrmImport {
         explain::plan(self, cx).await.map(Some)
     }
 
-    fn record_key(&self) -> Vec<&Source> {
-        self.ids.iter().collect()
+    async fn record_key(&self, _: &Cx) -> Result<Vec<Source>, Failure> {
+        Ok(self.ids.iter().cloned().collect())
     }
 
     fn needs(&self) -> Vec<Need> {

@@ -172,8 +172,8 @@ impl Activity for DatabaseUpdate {
         position.rejects.warn(cx).await
     }
 
-    fn record_key(&self) -> Vec<&Source> {
-        self.key.iter().filter_map(|column| self.set.get(column)).collect()
+    async fn record_key(&self, _: &Cx) -> Result<Vec<Source>, Failure> {
+        Ok(self.key.iter().filter_map(|column| self.set.get(column)).cloned().collect())
     }
 
     fn needs(&self) -> Vec<Need> {

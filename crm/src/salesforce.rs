@@ -110,6 +110,11 @@ impl Crm for Salesforce {
         fetch::count(&self.session, read).await.map(Some)
     }
 
+    /// Of REST; the results of a job come in larger pages.
+    fn page_size(&self, _read: &Read) -> Option<u64> {
+        Some(u64::from(read::page_size(&self.session)))
+    }
+
     async fn ranges(&self, read: &Read, at_most: usize) -> Result<Vec<Range>, Failure> {
         fetch::ranges(&self.session, read, at_most).await
     }
@@ -136,6 +141,10 @@ impl Crm for Salesforce {
 
     fn write_plan(&self, write: &Write, records: u64) -> Result<WritePlan, Failure> {
         write::plan(&self.session, write, records)
+    }
+
+    fn calls_per_batch(&self, plan: &WritePlan) -> u64 {
+        write::calls_per_batch(plan)
     }
 
     fn encode(

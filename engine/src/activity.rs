@@ -46,10 +46,13 @@ pub trait Activity: Send + Sync {
         Ok(None)
     }
 
-    /// Expressions over the columns that come in which together name a record, where the settings say them: a reject is
-    /// known by them, and closed once a record that they name the same passes.
-    fn record_key(&self) -> Vec<&Source> {
-        Vec::new()
+    /// Expressions over the columns that come in which together name a record, where there are such: a reject is known by
+    /// them, and closed once a record that they name the same passes.
+    ///
+    /// # Errors
+    /// Where what the outside must be known for is not known.
+    async fn record_key(&self, _: &Cx) -> Result<Vec<Source>, Failure> {
+        Ok(Vec::new())
     }
 
     /// What must be known of the outside for [`flow`](Activity::flow).

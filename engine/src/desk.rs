@@ -25,7 +25,7 @@ use crate::context::Cx;
 use crate::engine::{Driven, Engine, NotStarted};
 use crate::enter::Entering;
 use crate::event::{Level, Segment};
-use crate::expr::{Bound, Value, Values};
+use crate::expr::{Bound, Source, Value, Values};
 use crate::failure::{Class, Failure};
 use crate::outside::desk::{Filing, KeptReject, NewReject, RejectId, Settlement};
 use crate::outside::store::RunId;
@@ -46,7 +46,8 @@ const KEPT_AT_ONCE: usize = 1_000;
 pub(crate) async fn file(cx: &Cx, activity: &dyn Activity, comes_from_outside: bool) -> Result<(), Failure> {
     let desk = &cx.environment.desk;
     let rejects = population(cx, REJECT);
-    let keys = match activity.record_key().is_empty() {
+    let named_by = activity.record_key(cx).await?;
+    let keys = match named_by.is_empty() {
         true => HashSet::new(),
         false => desk.open_keys(&cx.workflow, &cx.activity).await?,
     };
@@ -63,14 +64,14 @@ pub(crate) async fn file(cx: &Cx, activity: &dyn Activity, comes_from_outside: b
         at: cx.clock().now(),
     };
     let kept_max = cx.limits().rejects_kept.max(1);
-    let refused = keep(cx, activity, &mut filing, &rejects, kept_max).await?;
+    let refused = keep(cx, &named_by, &mut filing, &rejects, kept_max).await?;
     let mut end = Settlement { rejects: refused.rows, kept_max, ..Settlement::default() };
     if refused.untold == 0 {
         let doubtful = numbers(&population(cx, IN_DOUBT)).await?;
         end.passed = sent.into_iter().filter(|id| !refused.again.contains(id) && !doubtful.contains(id)).collect();
     }
     if !keys.is_empty() {
-        end.passed_keys = passed_keys(cx, activity, &keys).await?;
+        end.passed_keys = passed_keys(cx, &named_by, &keys).await?;
     }
     desk.settle(&filing, end).await
 }
@@ -121,7 +122,7 @@ struct Refused {
 
 async fn keep(
     cx: &Cx,
-    activity: &dyn Activity,
+    named_by: &[Source],
     filing: &mut Filing,
     rejects: &Population,
     kept_max: usize,
@@ -134,7 +135,7 @@ async fn keep(
         if filing.shape.is_empty() {
             filing.shape = to_shape(&record_columns(&batch.schema()))?;
         }
-        let keys = Keys::new(cx, activity, &batch.schema()).await.of(&batch);
+        let keys = Keys::new(cx, named_by, &batch.schema()).await.of(&batch);
         let numbers = sent_numbers(&batch);
         let mut new = Vec::new();
         for (row, (again, key)) in numbers.into_iter().zip(keys).enumerate() {
@@ -165,9 +166,8 @@ struct Keys(Option<(Vec<Bound>, Values)>);
 
 impl Keys {
     /// Where they cannot be read over these columns, records have no key.
-    async fn new(cx: &Cx, activity: &dyn Activity, columns: &Schema) -> Self {
-        let sources = activity.record_key();
-        let bounds: Option<Vec<Bound>> = sources.into_iter().map(|source| source.bind(columns).ok()).collect();
+    async fn new(cx: &Cx, named_by: &[Source], columns: &Schema) -> Self {
+        let bounds: Option<Vec<Bound>> = named_by.iter().map(|source| source.bind(columns).ok()).collect();
         let Some(bounds) = bounds.filter(|bounds| !bounds.is_empty()) else { return Self(None) };
         let values = cx.values(&bounds).await.ok();
         Self(values.map(|values| (bounds, values)))
@@ -193,14 +193,14 @@ fn key(columns: &[ArrayRef], row: usize) -> Option<String> {
 }
 
 /// Which of these keys left by another port than those of what did not pass.
-async fn passed_keys(cx: &Cx, activity: &dyn Activity, keys: &HashSet<String>) -> Result<Vec<String>, Failure> {
+async fn passed_keys(cx: &Cx, named_by: &[Source], keys: &HashSet<String>) -> Result<Vec<String>, Failure> {
     let mut passed = HashSet::new();
     let ports = cx.sealed.keys().filter(|port| ![REJECT, IN_DOUBT, "error", "exhausted"].contains(&port.as_str()));
     for port in ports {
         let mut batches = population(cx, port).read();
         while let Some(batch) = batches.next().await {
             let batch = batch?;
-            let found = Keys::new(cx, activity, &batch.schema()).await.of(&batch);
+            let found = Keys::new(cx, named_by, &batch.schema()).await.of(&batch);
             passed.extend(found.into_iter().flatten().filter(|key| keys.contains(key)));
         }
     }

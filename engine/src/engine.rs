@@ -161,6 +161,30 @@ impl Engine {
         self.begin(workflow, &text, vars, Some(entering), None).await
     }
 
+    /// Ends a run for good where it is not over, and starts anew what it began with: the same file, the same variables, the
+    /// same window of a backfill. What its tasks kept to go on with is dropped.
+    ///
+    /// # Errors
+    /// Where there is no such run, or it sends rejects again; else as [`start`](Self::start), and then the run stays as it
+    /// is.
+    pub async fn restart(self: &Arc<Self>, id: &RunId) -> Result<(RunId, Driven), NotStarted> {
+        let events = self.environment.store.events(id, 0).await?;
+        let text = self.read_pinned(id, &events)?;
+        let Some(Event::Started { vars, entry: None, backfill, .. }) =
+            events.into_iter().next().map(|first| first.event)
+        else {
+            let message = format!("run {id} sends rejects again, so it has no beginning to start from");
+            return Err(Failure::new(Class::Config, message).help("send them with `campanile rejects resend`").into());
+        };
+        let workflow = self.ready(&self.pinned(id).display().to_string(), id.workflow(), &text).await?;
+        let (_, run) = self.load(id).await?;
+        if !run.status().is_over() {
+            self.stop(id).await?;
+        }
+        temp::forget_all(&self.environment.run_folder(id));
+        self.begin(workflow, &text, vars, None, backfill).await
+    }
+
     /// The workflow, where nothing is wrong with it as the outside is now.
     async fn ready(&self, file: &str, name: &str, text: &str) -> Result<Workflow, NotStarted> {
         let (workflow, findings) = self.check(file, name, text, Ask::Refresh).await;

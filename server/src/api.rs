@@ -8,6 +8,7 @@
 //! | `GET /runs/{run}/journal?from=` | its events from this number on, 1,000 at most |
 //! | `GET /runs/{run}/news?from=&waitMs=` | what happened since; waits for something to happen |
 //! | `POST /runs/{run}/resume` · `/pause` · `/stop` | tell it to go on, to rest, to end |
+//! | `POST /runs/{run}/restart` | end it and start anew what it began with |
 //! | `GET /runs/{run}/populations/{activity}/{port}?task=&limit=` | the first records of a population |
 //! | `GET /options` · `GET`, `PUT`, `DELETE /options/{name}` | options |
 //! | `GET /accounts` · `POST /accounts/{name}/test` | accounts |
@@ -87,6 +88,13 @@ pub struct Resume {
     pub vars: Vars,
 }
 
+/// The body of a restart.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Restart {
+    /// [`Project::identity`](crate::project::Project::identity) of who asks.
+    pub identity: String,
+}
+
 /// The body of a change of an option.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewValue {
@@ -136,6 +144,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/runs/{run}/journal", get(journal))
         .route("/runs/{run}/news", get(news))
         .route("/runs/{run}/resume", post(resume))
+        .route("/runs/{run}/restart", post(restart))
         .route("/runs/{run}/pause", post(pause))
         .route("/runs/{run}/stop", post(stop))
         .route("/runs/{run}/populations/{activity}/{port}", get(look))
@@ -207,6 +216,11 @@ async fn news(State(service): Shared, Path(run): Path<String>, Query(query): Que
 
 async fn resume(State(service): Shared, Path(run): Path<String>, Json(body): Json<Resume>) -> Answer<Began> {
     within(STORE_TIME_MAX, service.resume(&run_id(&run)?, &body.identity, body.vars)).await
+}
+
+// It asks CRMs, which have their own limits of time.
+async fn restart(State(service): Shared, Path(run): Path<String>, Json(body): Json<Restart>) -> Answer<Began> {
+    service.restart(&run_id(&run)?, &body.identity).await.map(Json)
 }
 
 async fn pause(State(service): Shared, Path(run): Path<String>) -> Answer<RunView> {

@@ -69,12 +69,15 @@ pub struct Explained {
     /// Records: those that the CRM counts, or those that a write is thought to have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<u64>,
-    /// Records of one call.
+    /// Records of one call, or of one batch of a write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_call: Option<u64>,
     /// Parts that are read side by side.
     pub ranges: u64,
-    /// Calls to be expected.
+    /// Batches of a write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batches: Option<u64>,
+    /// Calls to be expected; of a write, at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<u64>,
     /// Allowances of the account.
@@ -177,14 +180,16 @@ async fn of_read(crm: &dyn Crm, read: &Read) -> Result<Explained, Failure> {
 fn of_write(crm: &dyn Crm, write: &Write, records: u64) -> Result<Explained, Failure> {
     let plan = crm.write_plan(write, records)?;
     let per_call = plan.records_max.max(1) as u64;
+    let batches = records.div_ceil(per_call);
     Ok(Explained {
         system: crm.system().name.to_owned(),
         object: write.object.name.clone(),
-        method: Some(plan.method),
         records: Some(records),
         per_call: Some(per_call),
         ranges: plan.at_once as u64,
-        calls: Some(records.div_ceil(per_call)),
+        batches: Some(batches),
+        calls: Some(batches * crm.calls_per_batch(&plan)),
+        method: Some(plan.method),
         ..Explained::default()
     })
 }

@@ -198,6 +198,20 @@ impl Service {
         Ok(resume.await.map_err(|error| Failure::internal(error.to_string()))??)
     }
 
+    /// Ends a run and starts anew what it began with.
+    pub(crate) async fn restart(self: &Arc<Self>, id: &RunId, identity: &str) -> Result<Began, Refusal> {
+        self.same_project(identity)?;
+        let (service, old) = (Arc::clone(self), id.clone());
+        let restart = tokio::spawn(async move {
+            let (run, _) = service.engine.restart(&old).await?;
+            if let Some(origin) = service.project.origin(&old) {
+                origin.keep(&service.engine.environment.run_folder(&run));
+            }
+            Ok(Began { run, events: 0 })
+        });
+        restart.await.map_err(|error| Failure::internal(error.to_string()))?
+    }
+
     /// Ends a run for good.
     pub(crate) async fn stop(&self, id: &RunId) -> Result<RunView, Refusal> {
         self.engine.stop(id).await?;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use activities::PALETTE;
 use engine::document::FILE_BYTES_MAX;
+use serde::Serialize;
 use server::api::{Checked, FindingsView, check_workflow};
 use server::online::check_online;
 use server::opening;
@@ -22,8 +23,10 @@ use crate::{report, terminal, testing};
 /// since the last run is a problem where the workflow uses it: fields that are gone, other types, values of picklists,
 /// keys that cannot be used, change tracking that is off.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "With --json: a list of {file, pointer, line, column, code, message, help} on stdout.\n\
-                        Exit codes: 0 all is right, 2 something is not right.")]
+#[command(
+    after_help = "With --json: a list of {file, pointer, line, column, code, message, help} on stdout; a warning has \
+                        \"severity\": \"warning\" besides.\nExit codes: 0 all is right, also with warnings, 2 something is not right."
+)]
 pub(crate) struct Args {
     /// Workflow files, and tests of workflows.
     #[arg(required = true, value_name = "FILE")]
@@ -33,8 +36,18 @@ pub(crate) struct Args {
     online: bool,
 }
 
+/// A problem or a risk, as `--json` prints it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Told {
+    #[serde(flatten)]
+    problem: ProblemView,
+    /// `warning` of what does not keep the workflow from running; a problem has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<&'static str>,
+}
+
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
-    let mut all: Vec<ProblemView> = Vec::new();
+    let mut all: Vec<Told> = Vec::new();
     for file in &args.files {
         let (text, found) = match one(file, args.online, global).await {
             Ok(found) => found,
@@ -53,21 +66,22 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
                 terminal::note(&format!("{}: no problems", file.display()));
             }
         }
-        for warning in &found.warnings {
-            report::risk(warning);
-        }
+        found.warnings.iter().for_each(report::risk);
         report::unchecked(&found.unchecked);
         found.notes.iter().for_each(|note| terminal::note(&format!("  {note}")));
-        for problem in found.problems {
-            if !all.contains(&problem) {
-                all.push(problem);
+        let problems = found.problems.into_iter().map(|problem| Told { problem, severity: None });
+        let warnings = found.warnings.into_iter().map(|problem| Told { problem, severity: Some("warning") });
+        for told in problems.chain(warnings) {
+            if !all.contains(&told) {
+                all.push(told);
             }
         }
     }
     if global.json {
         terminal::json(&all);
     }
-    Ok(if all.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(report::NOT_RIGHT) })
+    let right = all.iter().all(|told| told.severity.is_some());
+    Ok(if right { ExitCode::SUCCESS } else { ExitCode::from(report::NOT_RIGHT) })
 }
 
 async fn one(file: &Path, online: bool, global: &Global) -> Result<(String, FindingsView), Fault> {

@@ -97,7 +97,11 @@ fn print(told: &Explained) {
     if let Some(records) = told.records {
         line("records", number(records));
     }
-    if let Some(calls) = told.calls {
+    if let Some((batches, calls)) = told.batches.zip(told.calls) {
+        let each = told.per_call.map(|each| format!(" of {} records at most", number(each))).unwrap_or_default();
+        line("batches", format!("{}{each}", number(batches)));
+        line("calls", format!("at least {}", number(calls)));
+    } else if let Some(calls) = told.calls {
         let each = told.per_call.map(|each| format!(" of {} records at most", number(each))).unwrap_or_default();
         let parts = match told.ranges {
             parts if parts > 0 && told.kind == "read" => format!(", {parts} parts side by side"),

@@ -11,17 +11,18 @@ use crate::follow::interruptions;
 use crate::global::Global;
 use crate::terminal;
 
-/// Start a stand-in for Microsoft Dynamics on this machine, with generated people and companies, until Ctrl-C.
+/// Start a stand-in for Microsoft Dynamics and Salesforce on this machine, with generated people and companies, until
+/// Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "With --json the first line on stdout is an object with dynamics, tokenUrl, tenantId, clientId, clientSecret \
-                        and admin; with --tls also dynamicsTls, tokenUrlTls and authorityFile.\nsandbox/README.md has the controls below admin: faults, clock, records, logs."
+    after_help = "With --json the first line on stdout is an object with dynamics, tokenUrl, tenantId, clientId, clientSecret, \
+                        salesforce and admin; with --tls also dynamicsTls, tokenUrlTls and authorityFile.\nsandbox/README.md has the controls below admin: faults, clock, records, logs."
 )]
 pub(crate) struct Args {
     /// The port on 127.0.0.1; 0 for any that is free.
     #[arg(long, value_name = "N", default_value_t = 0)]
     port: u16,
-    /// Generated contacts.
+    /// Generated contacts of each system.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     contacts: u32,
     /// The seed: the same one makes the same people.
@@ -41,12 +42,16 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
         terminal::json(&sandbox.describe());
     } else {
         terminal::line(&format!("Dynamics with {} contacts at {}", args.contacts, sandbox.url()));
+        let salesforce = sandbox.salesforce();
+        let url = salesforce["url"].as_str().unwrap_or_default();
+        terminal::line(&format!("Salesforce with {} contacts at {url}", args.contacts));
         if let (Some(url), Some(file)) = (sandbox.tls_url(), sandbox.authority_file()) {
             terminal::line(&format!("encrypted at {url}, with the authority in {}", file.display()));
         }
         terminal::line(&format!("controls at {}\n", sandbox.admin_url()));
         terminal::line("for campanile.toml:\n");
         terminal::line(&account(&sandbox, "dynamics"));
+        terminal::line(&salesforce_account(&sandbox, "salesforce"));
         terminal::line("Ctrl-C ends it");
     }
     interrupted.wait_for(|interrupted| *interrupted).await.ok();

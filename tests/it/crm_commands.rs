@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::world::{World, import_to};
+use crate::world::{World, import_to, wait_for};
 
 fn ends() -> Value {
     json!({ "end": { "type": "end" } })
@@ -181,4 +181,80 @@ fn an_import_is_explained_with_the_window_it_would_open_now_and_nothing_is_writt
     world.ask(&["explain", &file, "end"]).expect(1).says(&["end (end) asks no CRM"]);
     world.workflow("a", &json!({ "import": { "type": "crm.imports" } }));
     world.ask(&["explain", &file, "import"]).expect(2).says(&["crm.imports"]);
+}
+
+#[test]
+fn an_export_and_a_delete_are_explained_with_method_batches_and_calls() {
+    let world = World::new(5);
+    world.add_salesforce();
+    let export = |account: &str, object: &str, set: Value| json!({ "type": "crm.export", "account": account, "object": object, "operation": "insert", "set": set });
+    let activities = json!({
+        "people": { "type": "database.query", "table": "recipient", "to": ["new", "people2", "gone"] },
+        "new": export("dynamics", "contacts", json!({ "lastname": "last_name" })),
+        "people2": export("salesforce", "Contact", json!({ "LastName": "last_name" })),
+        "gone": { "type": "crm.delete", "account": "dynamics", "object": "contacts", "id": "crm_id", "batch": { "size": 50 } },
+        "read": { "type": "crm.import", "account": "salesforce", "object": "Contact", "fields": ["LastName"] },
+    });
+    let file = world.workflow("a", &activities);
+    let explain = |activity: &str, records: &str| {
+        world.ask(&["explain", &file, activity, "--records", records, "--json"]).expect(0).json()
+    };
+    let told = explain("people2", "2000");
+    assert_eq!((&told["kind"], &told["method"]), (&json!("write"), &json!("collections")));
+    assert_eq!((&told["batches"], &told["perCall"], &told["calls"]), (&json!(10), &json!(200), &json!(10)));
+    let told = explain("people2", "2001");
+    assert_eq!((&told["method"], &told["batches"]), (&json!("bulk"), &json!(1)));
+    assert!(told["calls"].as_u64().unwrap() > 1, "a job takes several calls: {told}");
+    let told = explain("gone", "1000");
+    assert_eq!((&told["batches"], &told["calls"], &told["records"]), (&json!(20), &json!(20), &json!(1000)));
+    let human = world.ask(&["explain", &file, "new", "--records", "5000"]).expect(0).out;
+    assert!(human.contains("batches at once") && human.contains("at least"), "{human}");
+    let told = explain("read", "1");
+    assert_eq!(told["perCall"], 2_000);
+    let records = told["records"].as_u64().unwrap();
+    assert_eq!(told["calls"].as_u64().unwrap(), records.div_ceil(2_000).max(1) + told["ranges"].as_u64().unwrap());
+    assert!(world.changes().is_empty() && !world.path(".campanile").exists(), "explaining changes nothing");
+}
+
+#[test]
+fn check_warns_of_a_column_that_an_import_by_ids_renames_and_the_workflow_is_right() {
+    let world = World::new(5);
+    let import = |more: Value| {
+        let mut import = json!({ "type": "crm.import", "account": "dynamics", "object": "contacts",
+            "fields": ["lastname"] });
+        import.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        import
+    };
+    let activities = json!({
+        "first": import(json!({ "to": "again" })),
+        "again": import(json!({ "ids": "contactid" })),
+    });
+    let file = world.workflow("a", &activities);
+    world.ask(&["run", &file]).expect(0);
+    let told = world.ask(&["check", &file, "--json"]).expect(0).json();
+    let told: Vec<_> = told.as_array().unwrap().iter().map(|one| (&one["severity"], &one["code"])).collect();
+    assert_eq!(told, [(&json!("warning"), &json!("column-renamed"))]);
+    world.ask(&["check", &file]).expect(0).says(&["\"lastname\" comes out as \"lastname_in\"", "no problems"]);
+
+    let mut activities = activities;
+    activities["again"]["to"] = json!("nowhere");
+    world.workflow("a", &activities);
+    let told = world.ask(&["check", &file, "--json"]).expect(2).json();
+    let is_problem = |one: &&Value| one["severity"] != "warning";
+    let codes: Vec<_> = told.as_array().unwrap().iter().filter(is_problem).map(|one| &one["code"]).collect();
+    assert_eq!(codes, ["unknown-target"]);
+}
+
+#[test]
+fn the_accounts_that_the_sandbox_prints_work_as_they_are() {
+    let world = World::new(0);
+    let mut sandbox = world.begin(&["sandbox", "--contacts", "10"]);
+    wait_for("the sandbox", || sandbox.out().contains("Ctrl-C ends it"));
+    let out = sandbox.out();
+    let accounts = &out[out.find("[accounts").unwrap()..out.find("Ctrl-C").unwrap()];
+    world.write("campanile.toml", accounts);
+    for account in ["dynamics", "salesforce"] {
+        world.ask(&["accounts", "test", account]).expect(0);
+    }
+    assert!(sandbox.is_working());
 }

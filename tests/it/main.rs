@@ -8,6 +8,7 @@ mod command_line;
 mod crm_commands;
 mod kill;
 mod rejects;
+mod restart;
 mod secrets;
 mod tests;
 mod world;

@@ -1,5 +1,6 @@
 //! The rejects desk: what a run refuses is kept, corrected and sent again.
 
+use sandbox::ChangeKind;
 use serde_json::{Value, json};
 
 use crate::world::{World, wait_for};
@@ -121,4 +122,71 @@ fn a_key_that_passes_in_a_later_run_closes_its_reject_also_beside_another_proces
     owner.interrupt();
     wait_for("its end", || !owner.is_working());
     world.ask(&["stop", "idle-1"]).expect(0);
+}
+
+fn contact(number: u8) -> String {
+    format!("c0000000-0000-4000-8000-0000000000{number:02}")
+}
+
+/// Six records to export: one changes, one is the same, one is not there, one has no id, one is too long by a letter, and
+/// one has the id of the first.
+fn exporting() -> (World, String) {
+    let world = World::new(0);
+    for (number, name) in [(3, "Hopper"), (4, "Turing"), (8, "O'Brien")] {
+        world.sandbox.admin().put("contacts", &contact(number), &json!({ "lastname": name })).unwrap();
+    }
+    let long = "x".repeat(51);
+    let people = [
+        (Some(3), "Hopper-Lee"),
+        (Some(4), "Turing"),
+        (Some(99), "Ghost"),
+        (None, "Nobody"),
+        (Some(8), long.as_str()),
+        (Some(3), "Hopper-Two"),
+    ];
+    world.people(&people.map(|(number, name)| (number.map(contact), name.to_owned())));
+    let activities = json!({
+        "people": { "type": "database.query", "table": "person", "to": "export" },
+        "export": { "type": "crm.export", "account": "dynamics", "object": "contacts", "operation": "update",
+            "set": { "contactid": "crm_id", "lastname": "last_name" } },
+    });
+    let file = world.workflow("people", &activities);
+    (world, file)
+}
+
+#[test]
+fn what_an_export_refused_is_corrected_and_sent_again_once() {
+    let (world, file) = exporting();
+    world.ask(&["run", &file]).expect(0);
+    let told = [("0x80040217", "open"), ("KEY_EMPTY", "open"), ("0x80044331", "open"), ("KEY_REPEATED", "open")];
+    assert_eq!(states(&world), told.map(|(code, state)| is(code, state)));
+    let all = rejects(&world, &[]);
+    let keys: Vec<&Value> = all.iter().map(|reject| &reject["key"]).collect();
+    assert_eq!(keys, [&json!(contact(99)), &Value::Null, &json!(contact(8)), &json!(contact(3))]);
+    let before = world.changes().len();
+
+    let id = all[2]["id"].to_string();
+    world.ask(&["rejects", "correct", &id, "last_name=O'Hara"]).expect(0);
+    let sent = world.ask(&["rejects", "resend", "--code", "0x80044331", "--json"]).expect(0).json();
+    assert_eq!((&sent["sent"], &sent["passed"]), (&json!(1), &json!(1)));
+    let changes = world.changes();
+    let new: Vec<_> = changes[before..].iter().map(|change| (change.kind, change.id.clone())).collect();
+    assert_eq!(new, [(ChangeKind::Updated, contact(8))]);
+    assert_eq!(world.sandbox.admin().record("contacts", &contact(8)).unwrap().unwrap()["lastname"], "O'Hara");
+    let closed = world.ask(&["rejects", "show", &id, "--json"]).expect(0).json();
+    assert_eq!((&closed["state"]["is"], &closed["state"]["run"]), (&json!("passed"), &json!("people-2")));
+    world.ask(&["rejects", "resend", "--code", "0x80044331"]).expect(0).says(&["nothing to send"]);
+    assert_eq!(world.changes().len(), before + 1);
+    world.ask(&["restart", "people-2"]).expect(1).says(&["sends rejects again", "rejects resend"]);
+}
+
+#[test]
+fn an_export_closes_the_reject_of_a_record_whose_id_passes_in_a_later_run() {
+    let (world, file) = exporting();
+    world.ask(&["run", &file]).expect(0);
+    world.sandbox.admin().put("contacts", &contact(99), &json!({ "lastname": "Here" })).unwrap();
+    world.ask(&["run", &file]).expect(0);
+    let ghost = rejects(&world, &["--all", "--code", "0x80040217"]);
+    assert_eq!(ghost.len(), 1);
+    assert_eq!((&ghost[0]["state"]["is"], &ghost[0]["state"]["run"]), (&json!("passed"), &json!("people-2")));
 }

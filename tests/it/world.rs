@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sandbox::{Options, Sandbox};
+use sandbox::{By, Change, Options, Sandbox};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -56,6 +56,34 @@ impl World {
             text.push_str(&format!("{key} = {value}\n"));
         }
         self.write("campanile.toml", &text);
+    }
+
+    /// Adds the Salesforce organisation to the configuration.
+    pub(crate) fn add_salesforce(&self) {
+        let told = self.sandbox.salesforce();
+        let text = fs::read_to_string(self.path("campanile.toml")).unwrap();
+        let account = format!(
+            "{text}[accounts.salesforce]\nkind = \"salesforce\"\nurl = {}\nclientId = {}\nclientSecret = {}\n",
+            told["url"], told["clientId"], told["clientSecret"]
+        );
+        self.write("campanile.toml", &account);
+    }
+
+    /// Makes a table `person` of number, id in the CRM and last name, in a database of the test's own.
+    pub(crate) fn people(&self, people: &[(Option<String>, String)]) {
+        fs::create_dir_all(self.path(".campanile")).unwrap();
+        let database = rusqlite::Connection::open(self.path(".campanile/marketing.db")).unwrap();
+        database
+            .execute_batch("CREATE TABLE person (number INTEGER PRIMARY KEY, crm_id TEXT, last_name TEXT) STRICT")
+            .unwrap();
+        for (id, name) in people {
+            database.execute("INSERT INTO person (crm_id, last_name) VALUES (?1, ?2)", (id, name)).unwrap();
+        }
+    }
+
+    /// What was changed in the CRM over the wire.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        self.sandbox.admin().changes(0).into_iter().filter(|change| change.by == By::Wire).collect()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -229,6 +257,10 @@ impl Working {
 
     pub(crate) fn is_working(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    pub(crate) fn out(&self) -> String {
+        read(&self.out)
     }
 
     pub(crate) fn err(&self) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::expr::Source;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Object, ObjectField, Operation, System, Write, WriteField};
+use engine::plan::Plan;
 
 use super::{CrmExport, DuplicateRules, Volume};
 use crate::conversion::Conversion;
@@ -104,6 +105,16 @@ impl Request {
             rejects_file: export.rejects_file.clone(),
             settings: digest(export)?,
         })
+    }
+
+    /// What it would ask of the CRM, for `explain`.
+    pub(crate) fn plan(self) -> Result<Plan, Failure> {
+        let Self { account, mut write, .. } = self;
+        if write.chosen_ids {
+            let id = field(&write.object, &write.object.id)?;
+            write.fields.push(WriteField { field: id, raw: false, target: None });
+        }
+        Ok(Plan::Write { account, write: Box::new(write) })
     }
 }
 

@@ -40,11 +40,27 @@ pub(super) fn flow(import: &CrmImport, input: &Columns, cx: &mut FlowCx<'_>) -> 
     let input = crate::rows::require("an import by ids", input, cx);
     cx.expression("/ids", ids, &input, Some(&Type::Text));
     let ok = match (input.known(), remote.known()) {
-        (Some(inbound), Some(remote)) => Columns::Known(by_ids::columns(inbound, remote)),
+        (Some(inbound), Some(remote)) => {
+            let columns = by_ids::columns(inbound, remote);
+            for (field, new) in inbound.fields().iter().zip(columns.fields()) {
+                if field.name() != new.name() {
+                    tell_renamed(field.name(), new.name(), cx);
+                }
+            }
+            Columns::Known(columns)
+        }
         _ => Columns::Unknown,
     };
     let rejects = input.known().map_or(Columns::Unknown, |schema| Columns::Known(rejects::columns(schema)));
     (ok, rejects)
+}
+
+/// An inbound column that gives its name to a field of the CRM.
+fn tell_renamed(name: &str, new: &str, cx: &mut FlowCx<'_>) {
+    let message =
+        format!("the inbound column \"{name}\" comes out as \"{new}\", since the import brings one of that name");
+    let help = format!("write \"{new}\" behind it where the inbound one is meant");
+    cx.risk("/ids", "column-renamed", message, Some(help));
 }
 
 /// Settings that exclude each other.

@@ -65,6 +65,11 @@ struct Position {
     parts: usize,
 }
 
+/// Records of a page of REST.
+pub(super) fn page_size(session: &Session) -> u32 {
+    session.http.limits().records_per_page.clamp(*BATCH.start(), *BATCH.end())
+}
+
 /// The pages of a reading, from the beginning or from a cursor.
 pub(super) fn pages(
     session: Arc<Session>,
@@ -278,7 +283,7 @@ impl Source {
     /// A page of REST.
     async fn page(&self, ask: Ask) -> Result<Decoded, Failure> {
         let what = format!("reading {}", self.plan.object);
-        let size = self.session.http.limits().records_per_page.clamp(*BATCH.start(), *BATCH.end());
+        let size = page_size(&self.session);
         let options = HeaderValue::try_from(format!("batchSize={size}"));
         let options = options.map_err(|error| Failure::internal(error.to_string()))?;
         let ask = ask.header(HeaderName::from_static("sforce-query-options"), options);

@@ -59,6 +59,11 @@ pub(super) fn plan(session: &Session, write: &Write, records: u64) -> Result<Wri
     })
 }
 
+/// A request of collections; a job is made, filled, closed, asked once how it went, and has three lists of results.
+pub(super) fn calls_per_batch(plan: &WritePlan) -> u64 {
+    if plan.method == BULK { 7 } else { 1 }
+}
+
 /// Whether the records that are changed must be found by an external id first.
 fn is_update_by_key(write: &Write) -> bool {
     write.operation == Operation::Update && !is_by_id(write)

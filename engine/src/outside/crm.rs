@@ -192,6 +192,11 @@ pub trait Crm: Send + Sync {
         Err(Failure::new(Class::Config, message))
     }
 
+    /// How many calls one batch of a plan takes at least, where nothing goes wrong.
+    fn calls_per_batch(&self, _plan: &WritePlan) -> u64 {
+        1
+    }
+
     /// Turns records into payloads, or says of each why it cannot be sent. A pure function: no request is made.
     ///
     /// Columns are those of [`Write::fields`], each of the field's own type or text, and then the `…_type` columns.
