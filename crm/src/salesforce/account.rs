@@ -74,13 +74,13 @@ pub enum LoginFlow {
 pub struct BulkLimits {
     /// More records than this are read and written by bulk jobs. Default 2000.
     pub from: u32,
-    /// The first wait between two looks at a job; doubled each time. Default 200ms.
+    /// The first wait between two looks at a job; doubled each time. Default 100ms.
     pub poll_min: Span,
     /// The longest wait between two looks at a job. Default 10s.
     pub poll_max: Span,
     /// The longest time that a job may take. Default 4h.
     pub wait_max: Span,
-    /// Records of a page of a job's result. Default 10000.
+    /// Records of a page of a job's result. Default 25000.
     pub records_per_page: u32,
     /// The most records of a job that writes. Default 50000.
     pub records_per_job: u32,
@@ -90,10 +90,10 @@ impl Default for BulkLimits {
     fn default() -> Self {
         Self {
             from: 2_000,
-            poll_min: Span(std::time::Duration::from_millis(200)),
+            poll_min: Span(std::time::Duration::from_millis(100)),
             poll_max: Span::seconds(10),
             wait_max: Span::seconds(4 * 3_600),
-            records_per_page: 10_000,
+            records_per_page: 25_000,
             records_per_job: 50_000,
         }
     }
