@@ -75,6 +75,10 @@ async fn token() -> Response {
 
 async fn answer(State(state): State<Arc<Pages>>, uri: Uri) -> Response {
     let Some(path) = uri.path().strip_prefix(ROOT) else { return StatusCode::NOT_FOUND.into_response() };
+    if path.starts_with("EntityDefinitions(") && !path.ends_with(')') {
+        // Neither alternate keys nor relationships.
+        return answered(json!({ "value": [] }).to_string().into());
+    }
     if path.starts_with("EntityDefinitions(") {
         return answered(contacts::description().to_string().into());
     }

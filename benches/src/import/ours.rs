@@ -16,7 +16,7 @@ pub(crate) async fn ours(url: &str, folder: &Path) -> Fallible<Done> {
     let fields: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
     let workflow = json!({
         "version": 1,
-        "activities": { "import": { "type": "crm.import", "account": "dynamics", "object": "contacts", "fields": fields } }
+        "activities": { "import": { "type": "crm.import", "account": "dynamics", "object": "contacts", "fields": fields, "parallel": 1 } }
     });
     let account = json!({
         "url": url, "tokenUrl": format!("{url}/tenant/token"), "tenantId": "tenant", "clientId": "c", "clientSecret": "s"
