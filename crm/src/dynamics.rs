@@ -11,11 +11,13 @@
 //! second is read only where it is asked for; it cannot be filtered or ordered by in the CRM.
 
 mod account;
+mod certificate;
 mod column;
 mod deleted;
 mod error;
 mod fetch;
 mod key;
+mod login;
 mod metadata;
 mod multipart;
 mod odata;

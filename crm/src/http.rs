@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use engine::failure::{Class, Failure};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, Proxy, StatusCode, redirect};
 use tokio::time::{Instant, timeout};
@@ -30,6 +31,8 @@ use lanes::Lanes;
 
 /// How much of an answer that makes no sense is shown in a message, in characters.
 const EXCERPT_CHARS_MAX: usize = 120;
+/// The longest part of a system's own message that is kept, in characters.
+const MESSAGE_CHARS_MAX: usize = 600;
 
 /// A request.
 #[derive(Debug, Clone)]
@@ -86,11 +89,7 @@ impl Reply {
         let media_type = self.media_type();
         let kind = if media_type.is_empty() { "no content type" } else { &media_type };
         let head = &self.body[..self.body.len().min(4 * EXCERPT_CHARS_MAX)];
-        let text: String = String::from_utf8_lossy(head)
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(EXCERPT_CHARS_MAX)
-            .collect();
+        let text = in_a_line(&String::from_utf8_lossy(head), EXCERPT_CHARS_MAX);
         format!("{} bytes, {kind}, beginning with `{}`", self.body.len(), text.trim())
     }
 }
@@ -315,6 +314,35 @@ impl Http {
         Failure::new(Class::Limit, format!("{}: the answer of {host} is larger than {most} bytes", self.account))
             .help("read fewer fields, or set `recordsPerPage` lower or `bodyBytesMax` higher in the account")
     }
+}
+
+/// A system's own message, as it stands within one of ours.
+pub(crate) fn clip(message: &str) -> String {
+    let mut text = in_a_line(message, MESSAGE_CHARS_MAX);
+    if message.chars().nth(MESSAGE_CHARS_MAX).is_some() {
+        text.push('…');
+    }
+    text.trim_end_matches('.').to_owned()
+}
+
+/// The first characters, without control characters.
+fn in_a_line(text: &str, chars_max: usize) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(chars_max).collect()
+}
+
+/// A text as it stands in the query of an address, as readable as may be.
+pub(crate) fn in_query(text: &str) -> String {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~')
+        .remove(b',')
+        .remove(b'(')
+        .remove(b')')
+        .remove(b'/')
+        .remove(b':');
+    utf8_percent_encode(text, KEPT).to_string()
 }
 
 /// A failure after which nobody here knows whether the request took hold.

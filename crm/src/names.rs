@@ -1,7 +1,7 @@
 //! Names of objects and fields: which may stand in a query, and which an author may have meant.
 
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Object, ObjectField};
+use engine::outside::crm::{Object, ObjectField, Read};
 
 /// Whether the name may stand in a query unquoted; names come from the CRM, but by way of a file.
 pub(crate) fn is_identifier(name: &str) -> bool {
@@ -17,6 +17,22 @@ pub(crate) fn field<'a>(object: &'a Object, name: &str, account: &str) -> Result
             None => failure.help("`discover` lists the fields of an object"),
         }
     })
+}
+
+/// Whether this is the name of a field of a related record, such as `Account.Name`.
+pub(crate) fn is_path(name: &str) -> bool {
+    name.contains('.')
+}
+
+/// A field that a reading may name: of its object, or of a related record that is read as well.
+pub(crate) fn find<'a>(read: &'a Read, name: &str) -> Option<&'a ObjectField> {
+    let related = || read.fields.iter().map(|read| &read.field).find(|field| field.name == name);
+    read.object.fields.get(name).or_else(related)
+}
+
+/// The same; `Class::Config` where there is none.
+pub(crate) fn found<'a>(read: &'a Read, name: &str, account: &str) -> Result<&'a ObjectField, Failure> {
+    find(read, name).map_or_else(|| field(&read.object, name, account), Ok)
 }
 
 /// "did you mean …?", with at most three names.

@@ -8,6 +8,7 @@ use arrow::compute::{filter, filter_record_batch, take_record_batch};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use engine::outside::crm::Misfit;
+use serde_json::value::RawValue;
 
 use crate::values::{self, Unfit};
 
@@ -104,5 +105,20 @@ impl Texts {
             rows,
             unfit: unfit.map(|(place, unfit)| (*place, Unfit { row: unfit.row - from, ..unfit.clone() })).collect(),
         }
+    }
+}
+
+/// The text of a single value: a string without quotes, a number as it is written, none for null.
+pub(crate) fn scalar(raw: &RawValue) -> Result<Option<String>, String> {
+    let written = raw.get();
+    match written.as_bytes().first() {
+        Some(b'n') => Ok(None),
+        Some(b'"') => match serde_json::from_str(written) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err("the text is not Unicode".to_owned()),
+        },
+        Some(b'{') => Err("an object stands where a single value should be".to_owned()),
+        Some(b'[') => Err("a list stands where a single value should be".to_owned()),
+        _ => Ok(Some(written.to_owned())),
     }
 }

@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use crate::certificate::Certificate;
+use super::certificate::Certificate;
+use super::login::{Credentials, Proof};
 use crate::http::{Limits, is_loopback, require_https};
-use crate::oauth::{Credentials, Proof};
 use crate::secret::{Secret, SecretSource};
 
 /// Beneath which the Web API answers.

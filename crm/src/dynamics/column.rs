@@ -1,10 +1,11 @@
 //! How a field is called on the wire.
 
 use engine::failure::Failure;
-use engine::outside::crm::{FieldKind, Object, ObjectField, Read, ReadField};
+use engine::outside::crm::{FieldKind, Object, ObjectField, Read};
 
 use super::path;
-pub(super) use crate::names::{field, is_identifier, similar};
+use crate::names;
+pub(super) use crate::names::{field, found, is_identifier, is_path, similar};
 
 /// The system type that we give to `<lookup>_type`, the companion of a lookup; Dataverse has no such attribute.
 pub(super) const LOOKUP_TYPE: &str = "LookupType";
@@ -36,7 +37,7 @@ pub(super) struct Wire {
 /// # Errors
 /// `Class::Config` where the way to a related record is not known.
 pub(super) fn wire(object: &Object, field: &ObjectField) -> Result<Wire, Failure> {
-    if !path::is_path(&field.name) {
+    if !is_path(&field.name) {
         return Ok(own(field, &field.name, None));
     }
     let way = path::way(object, &field.name)?;
@@ -76,27 +77,9 @@ impl Wire {
     }
 }
 
-/// What a request knows of fields: those of its object, and the related ones that it reads.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Known<'a> {
-    pub(super) object: &'a Object,
-    pub(super) fields: &'a [ReadField],
-}
-
-impl<'a> Known<'a> {
-    pub(super) fn of(read: &'a Read) -> Self {
-        Self { object: &read.object, fields: &read.fields }
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&'a ObjectField> {
-        let related = || self.fields.iter().map(|read| &read.field).find(|field| field.name == name);
-        self.object.fields.get(name).or_else(related)
-    }
-
-    /// A field with the name by which the CRM can compare and order; `None` where it cannot.
-    pub(super) fn comparable(&self, name: &str) -> Option<(&'a ObjectField, String)> {
-        let field = self.get(name).filter(|field| field.readable && !is_lookup_type(field))?;
-        let wire = wire(self.object, field).ok().filter(Wire::is_safe)?;
-        Some((field, wire.in_query()))
-    }
+/// A field with the name by which the CRM can compare and order; `None` where it cannot.
+pub(super) fn comparable<'a>(read: &'a Read, name: &str) -> Option<(&'a ObjectField, String)> {
+    let field = names::find(read, name).filter(|field| field.readable && !is_lookup_type(field))?;
+    let wire = wire(&read.object, field).ok().filter(Wire::is_safe)?;
+    Some((field, wire.in_query()))
 }

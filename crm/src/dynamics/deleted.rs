@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::session::Session;
-use super::{column, key, query};
-use crate::http::{Refusal, Reply, date};
+use super::{column, key};
+use crate::http::{Refusal, Reply, date, in_query};
 
 /// The number of a deletion in the audit log.
 const DELETE: u32 = 3;
@@ -122,7 +122,7 @@ async fn first(session: &Session, read: &ReadDeleted) -> Result<Place, Failure> 
 async fn of_period(session: &Session, read: &ReadDeleted, from: Timestamp, to: Timestamp) -> Result<Place, Failure> {
     let object = &read.object;
     let of_table = format!("objecttypecode eq '{}' and operation eq {DELETE}", object.internal_name);
-    let any = format!("audits?$select=auditid&$filter={}&$top=1", query::encode(&of_table));
+    let any = format!("audits?$select=auditid&$filter={}&$top=1", in_query(&of_table));
     let is_kept = match ask(session, &any, None, &what(read)).await {
         Ok((list, _)) => !list.value.is_empty() || is_audited(session, read).await?,
         // No right to read it, which is as good as none.
@@ -130,7 +130,7 @@ async fn of_period(session: &Session, read: &ReadDeleted, from: Timestamp, to: T
         Err(failure) => return Err(failure),
     };
     if is_kept {
-        let filter = query::encode(&format!("{of_table} and createdon ge {from} and createdon le {to}"));
+        let filter = in_query(&format!("{of_table} and createdon ge {from} and createdon le {to}"));
         let link = format!("audits?$select=_objectid_value,createdon&$filter={filter}&$orderby=createdon,auditid");
         return Ok(Place { source: Source::Audit, link });
     }
@@ -182,7 +182,7 @@ fn bin(read: &ReadDeleted, page: usize, cookie: Option<String>) -> Place {
         "<fetch datasource=\"bin\" count=\"{BIN_PAGE}\" page=\"{page}\"{paging}><entity name=\"{name}\"><attribute \
          name=\"{id}\"/><order attribute=\"{id}\"/></entity></fetch>"
     );
-    let link = format!("{}?fetchXml={}", object.name, query::encode(&fetch));
+    let link = format!("{}?fetchXml={}", object.name, in_query(&fetch));
     Place { source: Source::Bin { page, cookie }, link }
 }
 

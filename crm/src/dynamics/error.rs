@@ -4,14 +4,11 @@ use engine::failure::{Class, Failure};
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use crate::http::{Refusal, Reply};
+use crate::http::{Refusal, Reply, clip};
 
 mod cures;
 
 pub(super) use cures::{EXISTS, MISSING, cure_of};
-
-/// The longest part of a system's own message that is kept, in characters.
-const MESSAGE_CHARS_MAX: usize = 600;
 
 /// Too many requests at the same time; the cure is fewer of them, not only later ones.
 const CONCURRENCY: &str = "0x80072326";
@@ -54,21 +51,21 @@ pub(super) fn said(reply: &Reply) -> Said {
 ///
 /// `what` says what was asked for, such as "reading contacts".
 pub(super) fn judge(account: &str, what: &str, reply: &Reply) -> Result<(), Refusal> {
-    let status = reply.status;
-    if status.is_success() {
-        return Ok(());
-    }
-    if status.is_redirection() {
-        return Err(redirected(account, what, reply).into());
-    }
-    let said = said(reply);
-    let class = classify(&said.code.to_ascii_lowercase(), status, &said.message);
-    Err(refusal(account, what, reply, class, said))
+    judge_by(classify, account, what, reply)
 }
 
 /// What this answer to a write means: `Ok` for success, and also where the CRM refuses what was sent for its content,
 /// so that it is to be looked at record by record.
 pub(super) fn judge_write(account: &str, what: &str, reply: &Reply) -> Result<(), Refusal> {
+    judge_by(classify_write, account, what, reply)
+}
+
+fn judge_by(
+    classify: fn(&str, StatusCode, &str) -> Class,
+    account: &str,
+    what: &str,
+    reply: &Reply,
+) -> Result<(), Refusal> {
     let status = reply.status;
     if status.is_success() {
         return Ok(());
@@ -77,7 +74,7 @@ pub(super) fn judge_write(account: &str, what: &str, reply: &Reply) -> Result<()
         return Err(redirected(account, what, reply).into());
     }
     let said = said(reply);
-    match classify_write(&said.code.to_ascii_lowercase(), status, &said.message) {
+    match classify(&said.code.to_ascii_lowercase(), status, &said.message) {
         Class::Data => Ok(()),
         class => Err(refusal(account, what, reply, class, said)),
     }
@@ -183,13 +180,4 @@ fn redirected(account: &str, what: &str, reply: &Reply) -> Failure {
 
 fn excerpt(status: StatusCode, reply: &Reply) -> String {
     if reply.body.is_empty() { format!("answered {status}") } else { format!("answered {status}: {}", reply.excerpt()) }
-}
-
-fn clip(message: &str) -> String {
-    let mut text: String =
-        message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_CHARS_MAX).collect();
-    if text.len() < message.len() {
-        text.push('…');
-    }
-    text.trim_end_matches('.').to_owned()
 }

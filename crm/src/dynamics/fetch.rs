@@ -5,13 +5,13 @@ use arrow::compute::{concat, concat_batches};
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{FETCH_MAX, Page, Read};
 
-use super::column::{self, Known};
+use super::column;
 use super::multipart::Part;
 use super::odata;
 use super::page::{Decoded, PageDecoder};
-use super::query::{self, Plan};
+use super::query::Plan;
 use super::session::{GET_HEADERS, Session, URL_CHARS_MAX};
-use crate::http::{Refusal, Repeat, Reply};
+use crate::http::{Refusal, Repeat, Reply, in_query};
 
 /// The most queries of one batch; Dataverse takes 1,000, one after the other.
 const QUERIES_MAX: usize = 100;
@@ -24,11 +24,8 @@ pub(super) async fn fetch(session: &Session, read: &Read, key: &str, values: &[S
     if values.len() > FETCH_MAX {
         return Err(Failure::internal(format!("{} values are fetched at once, {FETCH_MAX} are allowed", values.len())));
     }
-    let known = Known::of(read);
-    if known.get(key).is_none() {
-        column::field(&read.object, key, account)?;
-    }
-    let Some((field, property)) = known.comparable(key) else {
+    column::found(read, key, account)?;
+    let Some((field, property)) = column::comparable(read, key) else {
         return Err(Failure::new(Class::Config, format!("{account}: {} cannot be found by {key}", read.object.name))
             .help("choose the id, or a field that the CRM can compare"));
     };
@@ -39,7 +36,7 @@ pub(super) async fn fetch(session: &Session, read: &Read, key: &str, values: &[S
     let conditions = values.iter().filter_map(|value| odata::is_value(field, &property, value));
     let mut pages =
         Pages { session, decoder: PageDecoder::of(&plain)?, prefer: plan.prefer_plain(), what, found: Vec::new() };
-    let urls = urls(&plan.address(session)?, conditions.map(|text| query::encode(&text)));
+    let urls = urls(&plan.address(session)?, conditions.map(|text| in_query(&text)));
     match urls.as_slice() {
         [one] => pages.get(one).await?,
         many => {

@@ -14,11 +14,6 @@ use super::{column, metadata};
 /// What stands between the way and the field.
 const DOT: char = '.';
 
-/// Whether this is the name of a field of a related record.
-pub(super) fn is_path(name: &str) -> bool {
-    name.contains(DOT)
-}
-
 /// A path in its parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Way<'a> {
@@ -36,11 +31,11 @@ pub(super) fn way<'a>(object: &'a Object, path: &'a str) -> Result<Way<'a>, Fail
         return Err(wrong("this is no path to a field of a related record".to_owned())
             .help("write the way and the field, such as `parentcustomerid_account.accountnumber`"));
     };
-    if is_path(field) {
+    if column::is_path(field) {
         return Err(wrong("a path goes one step only".to_owned())
             .help("import the related object by itself, and join the two with `enrich`"));
     }
-    let lookups = || object.fields.values().filter(|field| !field.targets.is_empty() && !is_path(&field.name));
+    let lookups = || object.fields.values().filter(|field| !field.targets.is_empty() && !column::is_path(&field.name));
     for lookup in lookups() {
         let mut ways = lookup.targets.iter().filter(|target| target.path == first);
         match (ways.next(), ways.next()) {

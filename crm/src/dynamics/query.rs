@@ -7,27 +7,16 @@ use engine::outside::crm::{
     CURSOR_BYTES_MAX, Cursor, FieldKind, Object, ObjectField, OrderBy, Query, Range, Read, Window,
 };
 use jiff::Timestamp;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::column::{self, Known, LOOKUP_ANNOTATION, Wire};
-use super::odata::{self, Pushed};
-use super::path;
+use super::column::{self, LOOKUP_ANNOTATION, Wire};
+use super::odata;
 use super::session::Session;
-
-/// What stays readable in an address.
-const KEPT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~')
-    .remove(b',')
-    .remove(b'(')
-    .remove(b')')
-    .remove(b'/')
-    .remove(b':');
+use crate::http::in_query;
+use crate::pushdown::Pushed;
 
 /// The most ids that a cursor keeps of the records that share the last one's time.
 const MARK_IDS_MAX: usize = 50;
@@ -113,18 +102,18 @@ impl Plan {
                 format!("{account}: `{}` is not the name of an object", object.name),
             ));
         }
-        let pushed = read.filter.as_ref().and_then(|filter| odata::render(Known::of(read), filter));
+        let pushed = odata::pushed(read);
         let mut relative = format!("{}?{}", object.name, select(read, account)?);
         if read.feed.is_some() {
             check_feed(read, account)?;
         } else {
             let filter = conditions(read, pushed.as_ref(), account)?;
             if !filter.is_empty() {
-                relative += &format!("&$filter={}", encode(&filter));
+                relative += &format!("&$filter={}", in_query(&filter));
             }
             let order = order(read, account)?;
             if !order.is_empty() {
-                relative += &format!("&$orderby={}", encode(&order.join(",")));
+                relative += &format!("&$orderby={}", in_query(&order.join(",")));
             }
         }
         let mut hasher = blake3::Hasher::new();
@@ -294,10 +283,6 @@ fn plain(option: &str) -> String {
     percent_decode_str(&option.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
-pub(super) fn encode(text: &str) -> String {
-    utf8_percent_encode(text, KEPT).to_string()
-}
-
 /// The properties to ask for, each once, and those of related records.
 fn select(read: &Read, account: &str) -> Result<String, Failure> {
     let object = read.object.as_ref();
@@ -327,7 +312,7 @@ fn select(read: &Read, account: &str) -> Result<String, Failure> {
 
 /// Where the CRM has a field that is to be read.
 fn readable(object: &Object, wanted: &ObjectField, account: &str) -> Result<Wire, Failure> {
-    let field = if path::is_path(&wanted.name) { wanted } else { column::field(object, &wanted.name, account)? };
+    let field = if column::is_path(&wanted.name) { wanted } else { column::field(object, &wanted.name, account)? };
     if !field.readable {
         return Err(Failure::new(Class::Config, format!("{account}: {}.{} may not be read", object.name, field.name))
             .help("choose another field, or have it opened for reading in the CRM"));
@@ -343,7 +328,7 @@ fn readable(object: &Object, wanted: &ObjectField, account: &str) -> Result<Wire
 fn check_feed(read: &Read, account: &str) -> Result<(), Failure> {
     let name = &read.object.name;
     let refuse = |message: String, help: &str| Err(Failure::new(Class::Config, message).help(help));
-    if let Some(related) = read.fields.iter().find(|read| path::is_path(&read.field.name)) {
+    if let Some(related) = read.fields.iter().find(|read| column::is_path(&read.field.name)) {
         let message =
             format!("{account}: {name}: the feed of changes has no related fields such as {}", related.field.name);
         return refuse(message, "leave these fields out, or import by the date of change");
@@ -420,16 +405,13 @@ fn in_range(object: &Object, range: &Range, account: &str) -> Result<Vec<String>
 /// The order; the id comes last, so that no two records share a place and none is lost between two pages.
 fn order(read: &Read, account: &str) -> Result<Vec<String>, Failure> {
     let object = read.object.as_ref();
-    let known = Known::of(read);
     let by_window = read.window.iter().map(|window| OrderBy { field: window.field.clone(), descending: false });
     let by: Vec<OrderBy> = if read.order.is_empty() { by_window.collect() } else { read.order.clone() };
     let mut order = Vec::with_capacity(by.len() + 1);
     let mut has_id = false;
     for OrderBy { field, descending } in &by {
-        if known.get(field).is_none() {
-            column::field(object, field, account)?;
-        }
-        let Some((field, property)) = known.comparable(field) else {
+        column::found(read, field, account)?;
+        let Some((field, property)) = column::comparable(read, field) else {
             return Err(Failure::new(
                 Class::Config,
                 format!("{account}: {} cannot be ordered by {field}", object.name),

@@ -8,11 +8,10 @@ use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::column::Known;
 use super::odata;
-use super::query::{self, conditions};
+use super::query::conditions;
 use super::session::Session;
-use crate::http::{Refusal, Reply};
+use crate::http::{Refusal, Reply, in_query};
 
 /// The fewest records that are worth reading in parts.
 const RECORDS_MIN: u64 = 50_000;
@@ -53,13 +52,12 @@ pub(super) async fn count(session: &Session, read: &Read) -> Result<Option<u64>,
 }
 
 fn filter(session: &Session, read: &Read) -> Result<String, Failure> {
-    let pushed = read.filter.as_ref().and_then(|filter| odata::render(Known::of(read), filter));
-    conditions(read, pushed.as_ref(), session.account())
+    conditions(read, odata::pushed(read).as_ref(), session.account())
 }
 
 async fn counted(session: &Session, read: &Read, filter: &str) -> Result<Option<u64>, Failure> {
     let object = &read.object;
-    let filter = if filter.is_empty() { String::new() } else { format!("&$filter={}", query::encode(filter)) };
+    let filter = if filter.is_empty() { String::new() } else { format!("&$filter={}", in_query(filter)) };
     let relative = format!("{}?$select={}&$count=true&$top=1{filter}", object.name, object.id);
     let annotations = "odata.include-annotations=\"Microsoft.Dynamics.CRM.*\"";
     let counted: Counted = ask(session, &relative, Some(annotations), &format!("counting {}", object.name)).await?;
@@ -74,7 +72,7 @@ async fn counted(session: &Session, read: &Read, filter: &str) -> Result<Option<
 
 async fn total(session: &Session, read: &Read) -> Result<Option<u64>, Failure> {
     let object = &read.object;
-    let names = query::encode(&format!("[\"{}\"]", object.internal_name));
+    let names = in_query(&format!("[\"{}\"]", object.internal_name));
     let relative = format!("RetrieveTotalRecordCount(EntityNames=@n)?@n={names}");
     match ask::<Totals>(session, &relative, None, &format!("counting {}", object.name)).await {
         Ok(totals) => Ok(totals.entity_record_count_collection.values.first().copied()),
@@ -132,7 +130,7 @@ async fn border(session: &Session, read: &Read, field: &str, order: &str) -> Res
     let filter = filter(session, read)?;
     let filter = if filter.is_empty() { format!("{field} ne null") } else { format!("{filter} and {field} ne null") };
     let object = &read.object.name;
-    let filter = query::encode(&filter);
+    let filter = in_query(&filter);
     let relative = format!("{object}?$select={field}&$filter={filter}&$orderby={field}%20{order}&$top=1");
     let list: List = ask(session, &relative, None, &format!("asking for the borders of {object}")).await?;
     let value = list.value.first().and_then(|record| record.get(field)).and_then(Value::as_str);

@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::account::DynamicsAccount;
+use super::login::Login;
 use super::multipart::{self, Part};
 use super::{error, metadata};
 use crate::http::{Http, Judge, Refusal, Repeat, Reply, Request};
-use crate::oauth::Login;
 use crate::secret::{Secret, SecretSource};
 
 /// The longest address of a request; a longer one goes within a batch, where 64 KiB are allowed.

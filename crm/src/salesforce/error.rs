@@ -5,10 +5,7 @@ use engine::reject::Reject;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use crate::http::{Refusal, Reply};
-
-/// The longest part of the system's own message that is kept, in characters.
-const MESSAGE_CHARS_MAX: usize = 600;
+use crate::http::{Refusal, Reply, clip};
 
 /// How long a request waits when an allowance is used up, before it asks again.
 const QUOTA_WAIT_S: u64 = 60;
@@ -176,13 +173,4 @@ fn row_help(code: &str) -> Option<&'static str> {
         "UNPROCESSED" => "send it again",
         _ => return None,
     })
-}
-
-pub(super) fn clip(message: &str) -> String {
-    let mut text: String =
-        message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_CHARS_MAX).collect();
-    if text.len() < message.len() {
-        text.push('…');
-    }
-    text.trim_end_matches('.').to_owned()
 }

@@ -15,8 +15,9 @@ use super::field;
 use super::page::{Decoded, PageDecoder};
 use super::query::Plan;
 use super::session::{Ask, Session};
-use super::soql::literal::quoted;
+use super::soql::quoted;
 use crate::http::Reply;
+use crate::names;
 
 /// The longest address of a question for keys, in bytes.
 const ADDRESS_BYTES_MAX: usize = 1_900;
@@ -113,7 +114,7 @@ pub(super) async fn fetch(session: &Session, read: &Read, key: &str, values: &[S
     let bare = Read { filter: None, order: Vec::new(), window: None, range: None, ..read.clone() };
     let plan = Plan::new(session, &bare)?;
     let decoder = Arc::new(PageDecoder::new(&bare, &plan, u32::MAX));
-    let has_paths = plan.select.iter().any(|path| path.contains('.'));
+    let has_paths = plan.select.iter().any(|path| names::is_path(path));
     let found = if key == plan.id && !has_paths && !plan.all {
         vec![by_ids(session, &plan, &decoder, values).await?]
     } else {
@@ -145,7 +146,7 @@ async fn by_query(
         Failure::new(Class::Config, format!("{}: {} cannot be found by {key}", session.account(), plan.object))
             .help("choose a field that Salesforce can filter by")
     };
-    let field = field::find(read, key).ok_or_else(wrong)?;
+    let field = names::find(read, key).ok_or_else(wrong)?;
     let path = field::comparable(field).ok_or_else(wrong)?;
     let mut literals = Vec::with_capacity(values.len());
     for value in values {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use engine::outside::crm::{FieldKind, Object, ObjectField, Read};
+use engine::outside::crm::{FieldKind, Object, ObjectField};
 
 use crate::names::is_identifier;
 
@@ -37,12 +37,6 @@ pub(super) fn path(field: &ObjectField) -> Option<Cow<'_, str>> {
 /// Its name in SOQL where Salesforce can compare and order by it.
 pub(super) fn comparable(field: &ObjectField) -> Option<Cow<'_, str>> {
     if field.readable && !field.incomparable { path(field) } else { None }
-}
-
-/// A field that a reading names: of the object, or of a related record that is read as well.
-pub(super) fn find<'a>(read: &'a Read, name: &str) -> Option<&'a ObjectField> {
-    let own = read.object.fields.get(name);
-    own.or_else(|| read.fields.iter().map(|read| &read.field).find(|field| field.name == name))
 }
 
 /// The values of this field, as two equal ones are the same record.

@@ -7,9 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::error::clip;
 use super::session::{Ask, Session};
-use crate::http::Reply;
+use crate::http::{Reply, clip};
 
 /// A job as Salesforce tells of it.
 #[derive(Debug, Clone, Deserialize)]

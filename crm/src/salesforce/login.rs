@@ -6,18 +6,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use engine::failure::{Class, Failure};
 use jiff::Timestamp;
-use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
+use reqwest::header::{DATE, HeaderValue};
 use ring::rsa::KeyPair;
-use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
 use super::jwt;
 use crate::http::{Http, Refusal, Reply, Request, date, is_loopback, require_https};
+use crate::oauth::{Endpoint, Refused};
 use crate::secret::{Secret, Vault};
 use crate::single_flight::SingleFlight;
 
@@ -88,28 +86,22 @@ impl Login {
     }
 
     async fn request(&self, http: &Http) -> Result<Token, Failure> {
-        let body = self.body(http).await?;
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let url = self.credentials.token_url.clone();
-        let request = Request { method: Method::POST, headers, body, ..Request::get(url) };
-        let judge = |reply: &Reply| self.judge(http.account(), reply);
+        let endpoint = self.endpoint(http);
+        let judge = |reply: &Reply| self.judge(endpoint, reply);
+        let request = endpoint.ask(self.form(http).await?);
         let reply = http.send(&request, &judge).await.map_err(|refusal| refusal.failure)?;
-        let granted = self.granted(http.account(), &reply)?;
+        let granted = endpoint.granted(&reply)?;
+        let header = endpoint.bearer(&granted, &reply)?;
         let instance = self.instance(http.account(), &granted.instance_url)?;
         if let Some(token) = granted.refresh_token {
             self.keep(http.account(), token).await?;
         }
-        let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token.reveal()))
-            .map_err(|_| self.no_token(http.account(), &reply))?;
-        header.set_sensitive(true);
         tracing::info!(account = http.account(), host = instance.host_str(), "logged in");
         Ok(Token { header, instance })
     }
 
     /// The form that asks for a token.
-    async fn body(&self, http: &Http) -> Result<Bytes, Failure> {
+    async fn form(&self, http: &Http) -> Result<String, Failure> {
         let client_id = &self.credentials.client_id;
         let mut fields: Vec<(&str, Secret)> = Vec::with_capacity(5);
         let secret = match &self.credentials.grant {
@@ -147,7 +139,7 @@ impl Login {
         if let Some(secret) = secret {
             form.append_pair("client_secret", secret.reveal());
         }
-        Ok(Bytes::from(form.finish()))
+        Ok(form.finish())
     }
 
     /// The clock of who will read the assertion, so that a wrong clock on this side does not matter. The list of versions
@@ -213,43 +205,20 @@ impl Login {
         written.map_err(|error| Failure::internal(error.to_string()))?
     }
 
-    fn granted(&self, account: &str, reply: &Reply) -> Result<Granted, Failure> {
-        let granted: Granted = serde_json::from_slice(&reply.body).map_err(|_| self.no_token(account, reply))?;
-        if granted.access_token.reveal().is_empty() { Err(self.no_token(account, reply)) } else { Ok(granted) }
+    fn endpoint<'a>(&'a self, http: &'a Http) -> Endpoint<'a> {
+        Endpoint { account: http.account(), url: &self.credentials.token_url, help: "check the account's `url`" }
     }
 
-    /// The answer's text is not shown: it may hold a token that we did not understand.
-    fn no_token(&self, account: &str, reply: &Reply) -> Failure {
-        let (host, bytes, kind) = (self.host(), reply.body.len(), reply.media_type());
-        Failure::new(Class::Transient, format!("{account}: {host} answered without a token ({bytes} bytes of {kind})"))
-            .help("check the account's `url`")
-    }
-
-    fn host(&self) -> &str {
-        self.credentials.token_url.host_str().unwrap_or_default()
-    }
-
-    fn judge(&self, account: &str, reply: &Reply) -> Result<(), Refusal> {
-        let status = reply.status;
-        if status.is_success() {
-            return Ok(self.granted(account, reply).map(|_| ())?);
+    fn judge(&self, endpoint: Endpoint<'_>, reply: &Reply) -> Result<(), Refusal> {
+        if reply.status.is_success() {
+            return Ok(endpoint.granted(reply).map(|_| ())?);
         }
-        let host = self.host();
-        if status.is_server_error() || matches!(status.as_u16(), 408 | 420 | 429) {
-            let class = if status.as_u16() == 429 { Class::Quota } else { Class::Transient };
-            return Err(Failure::new(class, format!("{account}: the login at {host} answered {status}")).into());
-        }
-        let refused: Option<Refused> = serde_json::from_slice(&reply.body).ok();
-        let Some(refused) = refused.filter(|refused| !refused.error.is_empty()) else {
-            let message = format!("{account}: the login at {host} answered {status}: {}", reply.excerpt());
-            return Err(Failure::new(Class::Auth, message).help("check the account's `url`").into());
-        };
-        Err(self.refused(account, &refused).into())
+        Err(self.refused(endpoint, &endpoint.refused(reply)?).into())
     }
 
     /// In an administrator's words: what is wrong and where to cure it.
-    fn refused(&self, account: &str, refused: &Refused) -> Failure {
-        let Refused { error, error_description: said } = refused;
+    fn refused(&self, endpoint: Endpoint<'_>, refused: &Refused) -> Failure {
+        let Refused { error, error_description: said, .. } = refused;
         let help = match (error.as_str(), said.as_str(), &self.credentials.grant) {
             ("invalid_client_id", ..) => {
                 "check `clientId`: it is the connected app's consumer key; a new app is known only after ten minutes"
@@ -281,20 +250,21 @@ impl Login {
             _ => "switch on the client credentials flow in the connected app and choose the user to run as",
         };
         let said = if said.is_empty() { error } else { said };
-        let message = format!("{account}: the login at {} was refused: {}", self.host(), self.without_secrets(said));
+        let (account, host) = (endpoint.account, endpoint.host());
+        let message = format!("{account}: the login at {host} was refused: {}", self.without_secrets(said));
         Failure::new(Class::Auth, message).code(error.as_str()).help(help)
     }
 
     /// Should an answer repeat what it was sent.
     fn without_secrets(&self, said: &str) -> String {
-        let line = said.lines().next().unwrap_or_default();
-        let secrets = match &self.credentials.grant {
-            Grant::ClientCredentials { secret } => vec![secret],
-            Grant::Password { secret, password, .. } => secret.iter().chain([password]).collect(),
-            Grant::RefreshToken { secret, .. } => secret.iter().collect(),
-            Grant::Jwt { .. } => Vec::new(),
+        let (secret, other) = match &self.credentials.grant {
+            Grant::ClientCredentials { secret } => (Some(secret), None),
+            Grant::Password { secret, password, .. } => (secret.as_ref(), Some(password.clone())),
+            Grant::RefreshToken { secret, token, .. } => (secret.as_ref(), token.try_lock().ok().map(|it| it.clone())),
+            Grant::Jwt { .. } => (None, None),
         };
-        secrets.iter().fold(line.to_owned(), |line, secret| line.replace(secret.reveal(), "…"))
+        let line = said.lines().next().unwrap_or_default().to_owned();
+        secret.into_iter().chain(&other).fold(line, |line, secret| line.replace(secret.reveal(), "…"))
     }
 }
 
@@ -319,20 +289,22 @@ fn replace(file: &std::path::Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&beside, file)
 }
 
-/// What Salesforce answers when it agrees.
-#[derive(Deserialize)]
-struct Granted {
-    access_token: Secret,
-    #[serde(default)]
-    instance_url: String,
-    refresh_token: Option<Secret>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What Salesforce answers when it does not.
-#[derive(Deserialize)]
-struct Refused {
-    #[serde(default)]
-    error: String,
-    #[serde(default)]
-    error_description: String,
+    #[test]
+    fn what_an_answer_repeats_of_a_secret_is_not_shown() {
+        let secret = || Some(Secret::new("s3cret"));
+        let grants = [
+            Grant::Password { secret: secret(), username: "u".to_owned(), password: Secret::new("h1dden") },
+            Grant::RefreshToken { secret: secret(), token: Mutex::new(Secret::new("h1dden")), place: Kept::Nowhere },
+        ];
+        for grant in grants {
+            let root = Url::parse("http://127.0.0.1/").unwrap();
+            let credentials = Credentials { token_url: root.clone(), client_id: "c".to_owned(), grant };
+            let said = Login::new(credentials, root).without_secrets("h1dden does not go with s3cret\ntrace 1");
+            assert_eq!(said, "… does not go with …");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::field;
 use super::query::{Plan, VERSION};
-use crate::records::{Layout, Part, ROWS_MAX, Texts};
+use crate::records::{Layout, Part, ROWS_MAX, Texts, scalar};
 use crate::values::Unfit;
 
 /// Decodes pages of one reading.
@@ -34,6 +34,13 @@ struct Wire {
     steps: Vec<String>,
     /// Whether a value that is no single one is kept as JSON: types that we do not know.
     is_json: bool,
+}
+
+impl Wire {
+    fn text(&self, raw: &RawValue) -> Result<Option<String>, String> {
+        let is_single = !raw.get().starts_with(['{', '[']);
+        if self.is_json && !is_single { Ok(Some(raw.get().to_owned())) } else { scalar(raw) }
+    }
 }
 
 /// What a page held.
@@ -115,7 +122,7 @@ impl PageDecoder {
                 unfit.push((self.id, Unfit { row, message: "the record is not a JSON object".to_owned() }));
             }
             for (place, (builder, raw)) in builders.iter_mut().zip(&row_of).enumerate() {
-                match raw.map_or(Ok(None), |raw| text(raw, self.wire[place].is_json)) {
+                match raw.map_or(Ok(None), |raw| self.wire[place].text(raw)) {
                     Ok(text) => builder.append_option(text.filter(|text| !text.is_empty())),
                     Err(message) => {
                         builder.append_null();
@@ -218,18 +225,4 @@ fn spread<'a>(record: &'a RawValue, columns: &[(usize, &[String])], row: &mut [O
         }
     }
     true
-}
-
-/// The text of a single value: a string without quotes, a number as it is written, none for null.
-fn text(raw: &RawValue, is_json: bool) -> Result<Option<String>, String> {
-    let written = raw.get();
-    match written.as_bytes().first() {
-        Some(b'n') => Ok(None),
-        Some(b'"') => match serde_json::from_str(written) {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => Err("the text is not Unicode".to_owned()),
-        },
-        Some(b'{' | b'[') if !is_json => Err("a structure stands where a single value should be".to_owned()),
-        _ => Ok(Some(written.to_owned())),
-    }
 }

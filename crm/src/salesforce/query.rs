@@ -1,26 +1,16 @@
 //! From a [`Read`] to SOQL.
 
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{FieldKind, ObjectField, OrderBy, Query, Range, Read, Window};
+use engine::outside::crm::{FieldKind, OrderBy, Query, Range, Read, Window};
 use jiff::Timestamp;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::field;
 use super::session::Session;
-use super::soql::literal::quoted;
-use super::soql::{self, Pushed};
+use super::soql::{self, quoted};
+use crate::http::in_query;
 use crate::names;
+use crate::pushdown::Pushed;
 
-/// What stays readable in an address.
-const KEPT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~')
-    .remove(b',')
-    .remove(b'(')
-    .remove(b')')
-    .remove(b':');
 /// The longest query that goes into an address, in bytes; Salesforce takes 16,384 with the headers.
 const ADDRESS_BYTES_MAX: usize = 12_000;
 /// Tells a change of a record in the second before it; every object has it but a few.
@@ -55,8 +45,6 @@ impl Plan {
         if !names::is_identifier(&object.name) || !names::is_identifier(&object.id) {
             return Err(config(format!("{account}: `{}` is not the name of an object", object.name)));
         }
-        let find = |name: &str| field::find(read, name);
-        let pushed = read.filter.as_ref().and_then(|filter| soql::render(&find, filter));
         let mut conditions = Vec::new();
         if let Some(window) = &read.window {
             conditions.extend(windowed(read, window, account)?);
@@ -72,7 +60,7 @@ impl Plan {
             order: order(read, account)?,
             is_by_id: read.order.is_empty(),
             all: read.all,
-            pushed,
+            pushed: soql::pushed(read),
             is_filtered: read.filter.is_some(),
             base: session.base(),
             hash: String::new(),
@@ -138,7 +126,7 @@ impl Plan {
 
 /// The address of a query, beneath the version.
 pub(super) fn address(soql: &str, all: bool) -> String {
-    let text = utf8_percent_encode(soql, KEPT).to_string().replace("%20", "+");
+    let text = in_query(soql).replace("%20", "+");
     format!("{}?q={text}", if all { "queryAll" } else { "query" })
 }
 
@@ -146,19 +134,12 @@ fn config(message: String) -> Failure {
     Failure::new(Class::Config, message)
 }
 
-fn known<'a>(read: &'a Read, name: &str, account: &str) -> Result<&'a ObjectField, Failure> {
-    match field::find(read, name) {
-        Some(field) => Ok(field),
-        None => names::field(&read.object, name, account),
-    }
-}
-
 /// The paths to ask for, each once.
 fn select(read: &Read, account: &str) -> Result<Vec<String>, Failure> {
     let object = &read.object;
     let mut select: Vec<String> = vec![object.id.clone()];
     for wanted in &read.fields {
-        let field = known(read, &wanted.field.name, account)?;
+        let field = names::found(read, &wanted.field.name, account)?;
         if !field.readable {
             let help = match field.system_type.as_str() {
                 "address" | "location" => "read its parts, such as MailingCity: they are fields of their own",
@@ -182,7 +163,7 @@ fn select(read: &Read, account: &str) -> Result<Vec<String>, Failure> {
 
 /// The window, half open.
 fn windowed(read: &Read, window: &Window, account: &str) -> Result<Vec<String>, Failure> {
-    let field = known(read, &window.field, account)?;
+    let field = names::found(read, &window.field, account)?;
     let path = field::comparable(field).filter(|_| field.is_date_time());
     let Some(path) = path else {
         let message =
@@ -197,7 +178,7 @@ fn windowed(read: &Read, window: &Window, account: &str) -> Result<Vec<String>, 
 
 /// A part of the whole, half open; the first one takes nulls too.
 fn ranged(read: &Read, range: &Range, account: &str) -> Result<Vec<String>, Failure> {
-    let field = known(read, &range.field, account)?;
+    let field = names::found(read, &range.field, account)?;
     let bound = |text: &str| match field.kind {
         FieldKind::DateTime => text.parse::<Timestamp>().ok().map(|at| at.to_string()),
         _ if field::is_id(field) => field::id(text).ok().map(|id| quoted(&id)),
@@ -222,7 +203,7 @@ fn order(read: &Read, account: &str) -> Result<Vec<String>, Failure> {
     let mut order = Vec::with_capacity(read.order.len() + 1);
     let mut has_id = false;
     for OrderBy { field, descending } in &read.order {
-        let field = known(read, field, account)?;
+        let field = names::found(read, field, account)?;
         let path = field::comparable(field).filter(|_| field.kind != FieldKind::TextMultiPicklist);
         let Some(path) = path else {
             let message = format!("{account}: {} cannot be ordered by {}", object.name, field.name);

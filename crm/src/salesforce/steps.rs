@@ -2,25 +2,19 @@
 
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Allowance, Step};
+use futures::FutureExt;
 use jiff::Timestamp;
-use reqwest::header::DATE;
 use serde::Deserialize;
 
 use super::describe;
 use super::session::{Ask, Session, any};
-use crate::http::{Refusal, Reply, Request, date};
+use crate::http::{Refusal, Reply, Request};
+use crate::steps::{clock, find_host, secrecy, try_in_turn};
 
-/// The clock of the CRM, from the `Date` of an answer; whole seconds.
+/// The clock of the CRM, by a question that any user may ask.
 pub(super) async fn now(session: &Session) -> Result<Timestamp, Failure> {
     let reply = session.send(&Ask::get("limits"), "asking for the time", &any).await?;
-    date(&reply.headers, DATE).ok_or_else(|| {
-        let account = session.account();
-        Failure::new(
-            Class::Config,
-            format!("{account}: the CRM's answers carry no `Date`, so that its clock is not known"),
-        )
-        .help("a proxy may take the header away; an incremental import needs it")
-    })
+    clock(session.account(), &reply)
 }
 
 /// Allowances, those of requests and bulk jobs first.
@@ -34,34 +28,15 @@ pub(super) async fn limits(session: &Session) -> Result<Vec<Allowance>, Failure>
 
 /// Tries the account from the outside in, and stops at the first step that fails.
 pub(super) async fn test(session: &Session) -> Vec<Step> {
-    let mut steps = Vec::with_capacity(5);
-    let mut step = |name: &str, result: Result<String, Failure>| {
-        let goes_on = result.is_ok();
-        steps.push(Step { name: name.to_owned(), result });
-        goes_on
-    };
-    let goes_on = step("find the host", find(session).await)
-        && step("connect", connect(session).await)
-        && step("log in", log_in(session).await)
-        && step("use the API", requests(session).await);
-    if goes_on {
-        step("read the objects' descriptions", descriptions(session).await);
-    }
-    steps
-}
-
-async fn find(session: &Session) -> Result<String, Failure> {
-    let (host, port) =
-        (session.root.host_str().unwrap_or_default(), session.root.port_or_known_default().unwrap_or(443));
-    let account = session.account();
-    let unknown = |reason: String| {
-        Failure::new(Class::Transient, format!("{account}: the host {host} is not found: {reason}"))
-            .help("check the account's `url` (Setup, My Domain), and this computer's name service")
-    };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let found = tokio::net::lookup_host((bare, port)).await.map_err(|error| unknown(error.to_string()))?;
-    let addresses: Vec<String> = found.map(|address| address.ip().to_string()).collect();
-    if addresses.is_empty() { Err(unknown("it has no address".to_owned())) } else { Ok(addresses.join(", ")) }
+    let find = find_host(session.account(), &session.root, "(Setup, My Domain)");
+    try_in_turn([
+        ("find the host", find.boxed()),
+        ("connect", connect(session).boxed()),
+        ("log in", log_in(session).boxed()),
+        ("use the API", requests(session).boxed()),
+        ("read the objects' descriptions", descriptions(session).boxed()),
+    ])
+    .await
 }
 
 #[derive(Deserialize)]
@@ -74,7 +49,7 @@ async fn connect(session: &Session) -> Result<String, Failure> {
     let accept = |_: &Reply| -> Result<(), Refusal> { Ok(()) };
     let url = session.root.join("/services/data/").map_err(|error| Failure::internal(error.to_string()))?;
     let reply = session.http.send(&Request::get(url), &accept).await.map_err(|refusal| refusal.failure)?;
-    let how = if session.root.scheme() == "https" { "encrypted" } else { "not encrypted, on this computer" };
+    let how = secrecy(&session.root);
     let Ok(versions) = serde_json::from_slice::<Vec<Version>>(&reply.body) else {
         return Ok(format!("{how}; answered {}", reply.status.as_u16()));
     };

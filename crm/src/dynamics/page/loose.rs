@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Links, Place};
-use crate::records::Texts;
+use crate::records::{Texts, scalar};
 use crate::values::Unfit;
 
 #[derive(Deserialize)]
@@ -49,25 +49,10 @@ pub(super) fn read(places: &[Place], body: &[u8]) -> Result<(Texts, Links), Stri
 /// The text at a place; none also where there is no related record.
 fn at(values: &Values<'_>, place: &Place) -> Result<Option<String>, String> {
     let Some(way) = &place.way else {
-        return values.get(&place.key).map_or(Ok(None), |raw| text(raw));
+        return values.get(&place.key).map_or(Ok(None), |raw| scalar(raw));
     };
     let Some(related) = values.get(way).filter(|raw| raw.get() != "null") else { return Ok(None) };
     let related: Values<'_> = serde_json::from_str(related.get())
         .map_err(|_| "a single value stands where a related record should be".to_owned())?;
-    related.get(&place.key).map_or(Ok(None), |raw| text(raw))
-}
-
-/// The text of a single value: a string without quotes, a number as it is written, none for null.
-fn text(raw: &RawValue) -> Result<Option<String>, String> {
-    let written = raw.get();
-    match written.as_bytes().first() {
-        Some(b'n') => Ok(None),
-        Some(b'"') => match serde_json::from_str(written) {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => Err("the text is not Unicode".to_owned()),
-        },
-        Some(b'{') => Err("an object stands where a single value should be".to_owned()),
-        Some(b'[') => Err("a list stands where a single value should be".to_owned()),
-        _ => Ok(Some(written.to_owned())),
-    }
+    related.get(&place.key).map_or(Ok(None), |raw| scalar(raw))
 }

@@ -19,12 +19,12 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::super::error::{self, Said, clip};
+use super::super::error::{self, Said};
 use super::super::job::{self, Job};
 use super::super::session::{Ask, CSV, Session, any};
 use super::collections::{is_gone, is_race};
 use super::{is_by_id, is_repeatable, key_of, payload};
-use crate::http::Repeat;
+use crate::http::{Repeat, clip};
 
 /// Jobs that one batch may need: the first, and those of what is left.
 const JOBS_MAX: usize = 4;

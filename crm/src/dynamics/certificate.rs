@@ -22,7 +22,7 @@ const LIFE_S: i64 = 300;
 
 /// A certificate with its private key.
 #[derive(Clone)]
-pub struct Certificate {
+pub(super) struct Certificate {
     /// SHA-256 of the certificate, by which the other side finds it.
     thumbprint: String,
     key: Arc<KeyPair>,
@@ -39,7 +39,7 @@ impl Certificate {
     ///
     /// # Errors
     /// `Class::Config` where one of them is missing, or the key is none of RSA, or not the certificate's.
-    pub fn from_pem(pem: &Secret) -> Result<Self, Failure> {
+    pub(super) fn from_pem(pem: &Secret) -> Result<Self, Failure> {
         let wrong = |message: &str, help: &str| {
             Err(Failure::new(Class::Config, format!("the certificate cannot be used: {message}")).help(help))
         };
@@ -91,7 +91,7 @@ impl Certificate {
     ///
     /// # Errors
     /// `Class::Internal` where there is no chance to be had from the system.
-    pub fn assertion(&self, client_id: &str, audience: &str, now: Timestamp) -> Result<Secret, Failure> {
+    pub(super) fn assertion(&self, client_id: &str, audience: &str, now: Timestamp) -> Result<Secret, Failure> {
         let no_chance = |_| Failure::internal("the system gives no random numbers");
         let random = SystemRandom::new();
         let mut id = [0; 16];
