@@ -4,6 +4,7 @@
 //!   secret ─▶ oauth ─┐
 //!                    ├─▶ http ─▶ the CRM          shared by all systems
 //!   Limits ──────────┘
+//!   ahead                                         pages that are fetched before they are taken
 //!   records, values, names                        from texts to Arrow
 //!   pushdown                                      which part of a filter the CRM is asked
 //!   dynamics/  account, metadata, odata, read     one system
@@ -12,6 +13,7 @@
 //!
 //! Every request of an account goes through its one [`http::Http`], which holds the limits and the retries.
 
+mod ahead;
 pub mod dynamics;
 pub mod http;
 mod names;

@@ -1,7 +1,6 @@
 //! Reads pages: the next one is asked for while this one is decoded.
 //!
-//! A task of its own fetches, at most [`PAGES_AHEAD`] pages before they are taken, and gives each page's bytes to a
-//! blocking thread at once. The address of the next page is found in the last bytes of this one; once a page is decoded its
+//! A task of its own fetches ([`Ahead`]), and gives each page's bytes to a blocking thread at once. The address of the next page is found in the last bytes of this one; once a page is decoded its
 //! own word counts, and what was fetched by a wrong guess is thrown away.
 
 use std::collections::{HashSet, VecDeque};
@@ -11,18 +10,15 @@ use std::sync::Arc;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Cursor, Page, Read};
 use futures::stream::{self, BoxStream, StreamExt};
-use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 use url::Url;
 
 use super::page::{self, Decoded, PageDecoder};
 use super::progress::Progress;
 use super::query::{Place, Plan, Resumed};
 use super::session::Session;
-use crate::http::{Refusal, Reply};
-
-/// Pages that are fetched but not yet asked for, beside the one that is on its way.
-const PAGES_AHEAD: usize = 1;
+use crate::ahead::{self, Ahead};
+use crate::http::{Refusal, Reply, Waits};
 
 /// What now where a feed of changes goes back no further.
 const FEED_LOST: &str = "the CRM keeps changes for some days only (7 by default): read everything once more, which begins \
@@ -46,6 +42,7 @@ pub(super) fn pages(
             }
         };
         let decoder = Arc::new(PageDecoder::of(&read)?);
+        let waits = Waits::new(session.http.limits());
         Ok(Reader {
             session,
             plan: Arc::new(plan),
@@ -54,7 +51,7 @@ pub(super) fn pages(
             fetching: None,
             ready: VecDeque::new(),
             seen: HashSet::new(),
-            attempts: 0,
+            waits,
             progress: Progress::new(&read, mark),
             read,
         })
@@ -78,12 +75,12 @@ struct Reader {
     decoder: Arc<PageDecoder>,
     /// The page that comes next; none after the last.
     place: Option<Place>,
-    fetching: Option<Fetching>,
+    fetching: Option<Ahead<Fetched, Place>>,
     ready: VecDeque<Page>,
     /// Of the addresses that were read.
     seen: HashSet<u64>,
-    /// How often the page at `place` came and made no sense.
-    attempts: u32,
+    /// Before the page at `place` is asked for again, where it made no sense.
+    waits: Waits,
     progress: Progress,
     read: Arc<Read>,
 }
@@ -139,41 +136,30 @@ impl Reader {
         self.ready.clear();
     }
 
-    /// The page at `place`, and the next address that was guessed; `None` where it must be fetched again.
-    async fn fetch(&mut self, place: &Place) -> Result<Option<(Decoded, Option<Url>)>, Failure> {
+    /// The page at `place`, and the next place that was guessed; `None` where it must be fetched again.
+    async fn fetch(&mut self, place: &Place) -> Result<Option<(Decoded, Option<Place>)>, Failure> {
         let fetching = self.fetching.get_or_insert_with(|| {
-            Fetching::start(self.session.clone(), self.plan.clone(), self.decoder.clone(), place.clone())
+            let (session, plan, decoder) = (self.session.clone(), self.plan.clone(), self.decoder.clone());
+            Ahead::start(place.clone(), move |place| fetch(session.clone(), plan.clone(), decoder.clone(), place))
         });
-        let Some(fetched) = fetching.pages.recv().await else {
-            return Err(Failure::internal("the reading of pages ended before its last page"));
+        let (Fetched { decoding, reply }, next) = fetching.next().await?;
+        let decoded = decoding.await.map_err(|error| Failure::internal(format!("decoding a page: {error}")))?;
+        let reason = match decoded {
+            Ok(decoded) => {
+                self.waits = Waits::new(self.session.http.limits());
+                return Ok(Some((decoded, next)));
+            }
+            Err(reason) => reason,
         };
-        let Fetched { decoding, next, reply } = fetched?;
-        match decoding.await {
-            Ok(Ok(decoded)) => {
-                self.attempts = 0;
-                Ok(Some((decoded, next)))
-            }
-            Ok(Err(reason)) => {
-                let what = format!("reading {}", self.plan.set);
-                let mut failure = self.session.no_sense(&what, &reply);
-                failure.message = format!("{} ({reason})", failure.message);
-                self.fetching = None;
-                let limits = self.session.http.limits();
-                if self.attempts >= limits.retries {
-                    return Err(failure);
-                }
-                let wait = limits.retry_wait_min.0 * 2_u32.pow(self.attempts.min(5));
-                self.attempts += 1;
-                tracing::warn!(account = self.session.account(), %failure, "asking for the page again");
-                tokio::time::sleep(wait).await;
-                Ok(None)
-            }
-            Err(error) => Err(Failure::internal(format!("decoding a page: {error}"))),
-        }
+        self.fetching = None;
+        let mut failure = self.session.no_sense(&format!("reading {}", self.plan.set), &reply);
+        failure.message = format!("{} ({reason})", failure.message);
+        self.waits.pause(self.session.account(), failure).await?;
+        Ok(None)
     }
 
     /// Keeps a page's parts, and finds out where the reading goes on.
-    fn take(&mut self, place: &Place, decoded: Decoded, guess: Option<&Url>) -> Result<(), Failure> {
+    fn take(&mut self, place: &Place, decoded: Decoded, guess: Option<&Place>) -> Result<(), Failure> {
         self.seen.insert(hash(&place.url));
         let next = match &decoded.next_link {
             None => None,
@@ -198,7 +184,7 @@ impl Reader {
             (None, None) if self.read.feed.is_some() => return Err(self.no_feed()),
             _ => None,
         };
-        if next.as_ref().map(|next| &next.url) != guess {
+        if next.as_ref() != guess {
             self.fetching = None;
         }
         let last = decoded.parts.len().saturating_sub(1);
@@ -252,45 +238,18 @@ fn hash(url: &Url) -> u64 {
     hasher.finish()
 }
 
-/// The task that fetches; it ends with the reading.
-struct Fetching {
-    pages: mpsc::Receiver<Result<Fetched, Failure>>,
-    task: AbortHandle,
-}
-
-impl Drop for Fetching {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
+/// A page that came, and is being decoded.
 struct Fetched {
     decoding: JoinHandle<Result<Decoded, String>>,
-    /// Where the next page is fetched from already.
-    next: Option<Url>,
     reply: Reply,
 }
 
-impl Fetching {
-    fn start(session: Arc<Session>, plan: Arc<Plan>, decoder: Arc<PageDecoder>, from: Place) -> Self {
-        let (sender, pages) = mpsc::channel(PAGES_AHEAD);
-        let task = tokio::spawn(async move {
-            let mut place = from;
-            loop {
-                let fetched = fetch(&session, &plan, &decoder, &place).await;
-                let next = fetched.as_ref().ok().and_then(|fetched| fetched.next.clone());
-                if sender.send(fetched).await.is_err() {
-                    return;
-                }
-                let Some(url) = next else { return };
-                place = Place { url, parts: 0, size: place.size };
-            }
-        });
-        Self { pages, task: task.abort_handle() }
-    }
-}
-
-async fn fetch(session: &Session, plan: &Plan, decoder: &Arc<PageDecoder>, place: &Place) -> Result<Fetched, Failure> {
+async fn fetch(
+    session: Arc<Session>,
+    plan: Arc<Plan>,
+    decoder: Arc<PageDecoder>,
+    place: Place,
+) -> ahead::Fetched<Fetched, Place> {
     let what = format!("reading {}", plan.set);
     let is_page = |reply: &Reply| -> Result<(), Refusal> {
         if page::is_object(&reply.body) { Ok(()) } else { Err(session.no_sense(&what, reply).into()) }
@@ -299,8 +258,9 @@ async fn fetch(session: &Session, plan: &Plan, decoder: &Arc<PageDecoder>, place
     // A guess that leads elsewhere is not followed; the decoded page will say so.
     let next = page::link_in_tail(&reply.body)
         .and_then(|link| session.root.join(&link).ok())
-        .filter(|url| session.owns(url) && *url != place.url);
-    let (decoder, body) = (decoder.clone(), reply.body.clone());
+        .filter(|url| session.owns(url) && *url != place.url)
+        .map(|url| Place { url, parts: 0, size: place.size });
+    let body = reply.body.clone();
     let decoding = tokio::task::spawn_blocking(move || decoder.decode(&body));
-    Ok(Fetched { decoding, next, reply })
+    Ok((Fetched { decoding, reply }, next))
 }

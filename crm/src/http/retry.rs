@@ -57,6 +57,17 @@ impl Waits {
         self.attempts += 1;
         Some(wait)
     }
+
+    /// Waits until what failed so is worth asking for again.
+    ///
+    /// # Errors
+    /// The failure, where it is not.
+    pub(crate) async fn pause(&mut self, account: &str, failure: Failure) -> Result<(), Failure> {
+        let Some(wait) = self.next(&failure) else { return Err(failure) };
+        tracing::warn!(account, %failure, "asking again");
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
 }
 
 /// What `Retry-After` asks for, in seconds or as a date; `None` where it is absent, 0 or makes no sense.

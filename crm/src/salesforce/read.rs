@@ -1,4 +1,5 @@
-//! Reads pages, by REST or by a bulk job; the next page is fetched while this one is worked on.
+//! Reads pages, by REST or by a bulk job; the next pages are fetched while this one is worked on ([`Ahead`]), and those of
+//! a job also while it is decoded.
 //!
 //! ```text
 //!   begin ── few records, or an order ──▶ pages of REST ──▶ end
@@ -24,7 +25,8 @@ use super::job;
 use super::page::{Decoded, PageDecoder};
 use super::query::Plan;
 use super::session::{Ask, CSV, Session};
-use crate::http::{Refusal, Reply};
+use crate::ahead::{self, Ahead};
+use crate::http::{Refusal, Reply, Waits};
 use crate::records::Part;
 
 /// Records of a page of REST: what Salesforce takes.
@@ -82,8 +84,10 @@ pub(super) fn pages(
             Some(cursor) => resume(&session, &plan, cursor)?,
         };
         let decoder = Arc::new(PageDecoder::new(&read, &plan, session.http.limits().records_per_page));
+        let waits = Waits::new(session.http.limits());
         let source = Arc::new(Source { session, read, plan, decoder });
-        Ok(Reader { source, place: Some(place), skip, ahead: None, ready: VecDeque::new(), seen: HashSet::new() })
+        let (ready, seen) = (VecDeque::new(), HashSet::new());
+        Ok(Reader { source, place: Some(place), skip, ahead: None, waits, ready, seen })
     });
     match begin {
         Err(failure) => stream::once(async { Err(failure) }).boxed(),
@@ -91,6 +95,7 @@ pub(super) fn pages(
             let page = reader.next().await.transpose()?;
             if page.is_err() {
                 reader.place = None;
+                reader.ahead = None;
                 reader.ready.clear();
             }
             Some((page, reader))
@@ -125,28 +130,20 @@ struct Reader {
     place: Option<Place>,
     /// Parts of that page that were read before.
     skip: usize,
-    ahead: Option<Ahead>,
+    ahead: Option<Ahead<Fetched, Place>>,
+    /// Before the page at `place` is asked for again, where it made no sense.
+    waits: Waits,
     ready: VecDeque<Page>,
     /// Pages that were asked for, by a hash.
     seen: HashSet<u64>,
 }
 
-/// A page that is on its way; it is given up with the reading.
-struct Ahead {
-    place: Place,
-    fetching: JoinHandle<Result<Fetched, Failure>>,
-}
-
-impl Drop for Ahead {
-    fn drop(&mut self) {
-        self.fetching.abort();
-    }
-}
-
 /// What came for a place.
 enum Fetched {
-    /// Records, and where it goes on.
-    Page { decoded: Decoded, next: Option<Place> },
+    /// Records.
+    Page(Decoded),
+    /// A page of a job's result, which is being decoded.
+    Result { decoding: JoinHandle<Result<Decoded, String>>, reply: Reply },
     /// Nothing yet: it goes on there.
     Instead(Place),
 }
@@ -157,8 +154,19 @@ impl Reader {
             if let Some(page) = self.ready.pop_front() {
                 return Ok(Some(page));
             }
-            let Some(place) = self.place.take() else { return Ok(None) };
-            match self.fetch(&place).await? {
+            let Some(place) = self.place.clone() else { return Ok(None) };
+            let source = self.source.clone();
+            let ahead = self.ahead.get_or_insert_with(|| {
+                Ahead::start(place.clone(), move |place| {
+                    let source = source.clone();
+                    async move { source.fetch(&place).await }
+                })
+            });
+            let (fetched, next) = ahead.next().await?;
+            if next.is_none() {
+                self.ahead = None;
+            }
+            match fetched {
                 Fetched::Instead(next) => {
                     // A job is remembered before anything is read of it.
                     let is_news = matches!(&next, Place::Job { .. });
@@ -168,22 +176,38 @@ impl Reader {
                         return Ok(Some(self.source.nothing(Some(cursor))));
                     }
                 }
-                Fetched::Page { decoded, next } => self.take(&place, decoded.parts, next)?,
+                Fetched::Page(decoded) => self.take(&place, decoded.parts, next)?,
+                Fetched::Result { decoding, reply } => {
+                    if let Some(decoded) = self.decoded(decoding, &reply).await? {
+                        self.take(&place, decoded.parts, next)?;
+                    }
+                }
             }
         }
     }
 
-    async fn fetch(&mut self, place: &Place) -> Result<Fetched, Failure> {
-        match self.ahead.take() {
-            Some(mut ahead) if ahead.place == *place => match (&mut ahead.fetching).await {
-                Ok(fetched) => fetched,
-                Err(error) => Err(Failure::internal(format!("fetching a page: {error}"))),
-            },
-            _ => self.source.fetch(place).await,
-        }
+    /// A page of a job's result; `None` where it must be asked for again.
+    async fn decoded(
+        &mut self,
+        decoding: JoinHandle<Result<Decoded, String>>,
+        reply: &Reply,
+    ) -> Result<Option<Decoded>, Failure> {
+        let decoded = decoding.await.map_err(|error| Failure::internal(format!("decoding a page: {error}")))?;
+        let reason = match decoded {
+            Ok(decoded) if job::records(reply).is_none_or(|records| records == decoded.rows) => {
+                self.waits = Waits::new(self.source.session.http.limits());
+                return Ok(Some(decoded));
+            }
+            Ok(decoded) => format!("{} records, where the head says otherwise", decoded.rows),
+            Err(reason) => reason,
+        };
+        self.ahead = None;
+        let failure = self.source.no_page(&self.source.what(), reply, &reason);
+        self.waits.pause(self.source.session.account(), failure).await?;
+        Ok(None)
     }
 
-    /// Keeps a page's parts, and lets the next page be fetched.
+    /// Keeps a page's parts, and where it goes on.
     fn take(&mut self, place: &Place, parts: Vec<Part>, next: Option<Place>) -> Result<(), Failure> {
         let last = parts.len().saturating_sub(1);
         for (number, part) in parts.into_iter().enumerate().skip(std::mem::take(&mut self.skip)) {
@@ -209,10 +233,6 @@ impl Reader {
                 let message = format!("{account}: reading {object}: the CRM's pages lead in a circle");
                 return Err(Failure::new(Class::Config, message).help("restart the activity"));
             }
-            let (source, place) = (self.source.clone(), place.clone());
-            let fetched = place.clone();
-            let fetching = tokio::spawn(async move { source.fetch(&fetched).await });
-            self.ahead = Some(Ahead { place, fetching });
         }
         self.place = next;
         Ok(())
@@ -240,13 +260,13 @@ impl Source {
         Page { records, versions: None, rejects: Vec::new(), deleted: Vec::new(), next, feed: None }
     }
 
-    async fn fetch(&self, place: &Place) -> Result<Fetched, Failure> {
+    async fn fetch(&self, place: &Place) -> ahead::Fetched<Fetched, Place> {
         match place {
             Place::Begin { after } => self.begin(after.as_deref()).await,
             Place::Next { url, after } => match self.page(Ask::get(url.as_str())).await {
                 Err(failure) if failure.code.as_deref() == Some(LOCATOR) && self.plan.is_by_id => {
                     tracing::warn!(account = self.session.account(), %failure, "the reading begins anew after the last id");
-                    Ok(Fetched::Instead(Place::Begin { after: after.clone() }))
+                    Ok((Fetched::Instead(Place::Begin { after: after.clone() }), None))
                 }
                 other => other.map(|decoded| self.fetched(decoded, after.as_deref())),
             },
@@ -255,15 +275,15 @@ impl Source {
     }
 
     /// The first page; of many records a job in its place.
-    async fn begin(&self, after: Option<&str>) -> Result<Fetched, Failure> {
+    async fn begin(&self, after: Option<&str>) -> ahead::Fetched<Fetched, Place> {
         let may_be_bulk = after.is_none() && self.plan.is_by_id;
         if may_be_bulk && self.plan.is_too_long() {
-            return Ok(Fetched::Instead(self.job().await?));
+            return Ok((Fetched::Instead(self.job().await?), None));
         }
         let decoded = self.page(Ask::get(self.plan.address(&self.plan.soql(after)))).await?;
         if may_be_bulk && decoded.next.is_some() && decoded.total > u64::from(self.session.bulk.from) {
             match self.job().await {
-                Ok(job) => return Ok(Fetched::Instead(job)),
+                Ok(job) => return Ok((Fetched::Instead(job), None)),
                 // Some objects are not for the Bulk API.
                 Err(failure) if job::is_unsupported(&failure) => {
                     tracing::info!(account = self.session.account(), %failure, "reading by REST instead");
@@ -274,33 +294,29 @@ impl Source {
         Ok(self.fetched(decoded, after))
     }
 
-    fn fetched(&self, decoded: Decoded, after: Option<&str>) -> Fetched {
+    fn fetched(&self, decoded: Decoded, after: Option<&str>) -> (Fetched, Option<Place>) {
         let after = decoded.last.clone().or_else(|| after.map(str::to_owned)).filter(|_| self.plan.is_by_id);
         let next = decoded.next.clone().map(|url| Place::Next { url, after });
-        Fetched::Page { decoded, next }
+        (Fetched::Page(decoded), next)
+    }
+
+    fn what(&self) -> String {
+        format!("reading {}", self.plan.object)
     }
 
     /// A page of REST.
     async fn page(&self, ask: Ask) -> Result<Decoded, Failure> {
-        let what = format!("reading {}", self.plan.object);
+        let what = self.what();
         let size = page_size(&self.session);
         let options = HeaderValue::try_from(format!("batchSize={size}"));
         let options = options.map_err(|error| Failure::internal(error.to_string()))?;
         let ask = ask.header(HeaderName::from_static("sforce-query-options"), options);
         let is_json = |reply: &Reply| self.session.require_json(&what, reply);
         let reply = self.session.send(&ask, &what, &is_json).await?;
-        let decoded = self.decode(&reply, |decoder, body| decoder.json(body)).await?;
-        decoded.map_err(|reason| self.no_page(&what, &reply, &reason))
-    }
-
-    async fn decode(
-        &self,
-        reply: &Reply,
-        how: fn(&PageDecoder, &[u8]) -> Result<Decoded, String>,
-    ) -> Result<Result<Decoded, String>, Failure> {
         let (decoder, body) = (self.decoder.clone(), reply.body.clone());
-        let decoding = tokio::task::spawn_blocking(move || how(&decoder, &body));
-        decoding.await.map_err(|error| Failure::internal(format!("decoding a page: {error}")))
+        let decoding = tokio::task::spawn_blocking(move || decoder.json(&body));
+        let decoded = decoding.await.map_err(|error| Failure::internal(format!("decoding a page: {error}")))?;
+        decoded.map_err(|reason| self.no_page(&what, &reply, &reason))
     }
 
     fn no_page(&self, what: &str, reply: &Reply, reason: &str) -> Failure {
@@ -316,41 +332,26 @@ impl Source {
     }
 
     /// A page of a job's result.
-    async fn result(&self, job: &str, locator: Option<&str>) -> Result<Fetched, Failure> {
-        let what = format!("reading {} by job {job}", self.plan.object);
+    async fn result(&self, job: &str, locator: Option<&str>) -> ahead::Fetched<Fetched, Place> {
+        let what = format!("{} by job {job}", self.what());
         if locator.is_none() {
             match job::finished(&self.session, &format!("jobs/query/{job}"), &what).await {
-                Err(failure) if job::is_gone(&failure) => return Ok(Fetched::Instead(self.job().await?)),
+                Err(failure) if job::is_gone(&failure) => return Ok((Fetched::Instead(self.job().await?), None)),
                 other => job::succeeded(self.session.account(), &what, &other?)?,
             }
         }
         let most = self.session.bulk.records_per_page.max(1);
         let from = locator.map(|locator| format!("&locator={locator}")).unwrap_or_default();
         let ask = Ask::get(format!("jobs/query/{job}/results?maxRecords={most}{from}")).header(ACCEPT, CSV);
-        let mut attempts = 0;
-        let (decoded, reply) = loop {
-            let reply = match self.session.send(&ask, &what, &is_csv).await {
-                Err(failure) if job::is_gone(&failure) => return Err(self.lost(job, &failure)),
-                other => other?,
-            };
-            let reason = match self.decode(&reply, |decoder, body| decoder.csv(body)).await? {
-                Ok(decoded) if job::records(&reply).is_none_or(|records| records == decoded.rows) => {
-                    break (decoded, reply);
-                }
-                Ok(decoded) => format!("{} records, where the head says otherwise", decoded.rows),
-                Err(reason) => reason,
-            };
-            let failure = self.no_page(&what, &reply, &reason);
-            if attempts >= self.session.http.limits().retries {
-                return Err(failure);
-            }
-            tracing::warn!(account = self.session.account(), %failure, "asking for the page again");
-            tokio::time::sleep(self.session.http.limits().retry_wait_min.0 * 2_u32.pow(attempts.min(5))).await;
-            attempts += 1;
+        let reply = match self.session.send(&ask, &what, &is_csv).await {
+            Err(failure) if job::is_gone(&failure) => return Err(self.lost(job, &failure)),
+            other => other?,
         };
         let next = job::locator(&reply).filter(|next| Some(next.as_str()) != locator);
         let next = next.map(|locator| Place::Job { job: job.to_owned(), locator: Some(locator) });
-        Ok(Fetched::Page { decoded, next })
+        let (decoder, body) = (self.decoder.clone(), reply.body.clone());
+        let decoding = tokio::task::spawn_blocking(move || decoder.csv(&body));
+        Ok((Fetched::Result { decoding, reply }, next))
     }
 
     fn lost(&self, job: &str, failure: &Failure) -> Failure {
