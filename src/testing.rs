@@ -9,6 +9,8 @@
 
 mod compare;
 mod crm;
+mod deed;
+mod desk;
 mod file;
 mod names;
 mod outcome;

@@ -490,7 +490,7 @@ fn ports(node: &Node, task: &Task, done: &Done, out: &IndexMap<String, u64>) -> 
 
 /// No record may be missing: what came in and what was made must have gone out or been dropped by a rule.
 fn balance(run: &Run, task: &Task, done: &Done, out: &IndexMap<String, u64>) -> Result<(), Failure> {
-    let came: u64 = task.inputs.iter().map(|(from, port)| rows(run, *from, port)).sum();
+    let came = run.came(task);
     let (added, dropped): (u64, u64) = (done.tally.added, done.tally.dropped.values().sum());
     let went: u64 = out.values().sum();
     if came + added == went + dropped {
@@ -499,10 +499,6 @@ fn balance(run: &Run, task: &Task, done: &Done, out: &IndexMap<String, u64>) -> 
     Err(Failure::internal(format!(
         "the account does not balance: {came} in + {added} added is not {went} out + {dropped} dropped"
     )))
-}
-
-fn rows(run: &Run, from: TaskId, port: &str) -> u64 {
-    run.population(from, port).unwrap_or_default().iter().map(|segment| segment.rows).sum()
 }
 
 /// Writes a warning of a task into its journal, for what is not worth failing.

@@ -202,6 +202,16 @@ impl Run {
         }
     }
 
+    /// How many records a population has; none where there is no such population.
+    pub fn rows(&self, from: TaskId, port: &str) -> Option<u64> {
+        self.population(from, port).map(|segments| segments.iter().map(|segment| segment.rows).sum())
+    }
+
+    /// How many records came into a task.
+    pub fn came(&self, task: &Task) -> u64 {
+        task.inputs.iter().filter_map(|(from, port)| self.rows(*from, port)).sum()
+    }
+
     /// The graph that it runs.
     pub fn graph(&self) -> &Graph {
         &self.graph

@@ -79,7 +79,10 @@ impl Service {
     }
 
     /// Corrects a reject.
-    pub(crate) async fn correct(&self, id: RejectId, values: &Map<String, Value>) -> Result<KeptReject, Refusal> {
+    ///
+    /// # Errors
+    /// Where there is no such reject, it is closed or being sent, or a value does not fit its column.
+    pub async fn correct(&self, id: RejectId, values: &Map<String, Value>) -> Result<KeptReject, Refusal> {
         let _turn = self.resending.lock().await;
         let reject = self.reject(id).await?;
         self.must_wait(&reject).await?;
@@ -87,7 +90,10 @@ impl Service {
     }
 
     /// Closes rejects that nobody will send.
-    pub(crate) async fn ignore(&self, ignore: &Ignore) -> Result<Vec<KeptReject>, Refusal> {
+    ///
+    /// # Errors
+    /// Where one is not there, closed or being sent, or the reason is empty or longer than [`REASON_BYTES_MAX`].
+    pub async fn ignore(&self, ignore: &Ignore) -> Result<Vec<KeptReject>, Refusal> {
         let reason = ignore.reason.trim();
         if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
             let message = format!("a reason has 1 to {REASON_BYTES_MAX} bytes");
@@ -123,7 +129,10 @@ impl Service {
     }
 
     /// Sends rejects again: one run for all that belong together.
-    pub(crate) async fn resend(self: &Arc<Self>, resend: Resend) -> Result<Resent, Refusal> {
+    ///
+    /// # Errors
+    /// Where the first run does not start. What a later one is refused for stands in [`Resent::left`].
+    pub async fn resend(self: &Arc<Self>, resend: Resend) -> Result<Resent, Refusal> {
         self.same_project(&resend.identity)?;
         let service = Arc::clone(self);
         // Whoever asked may go away; a run that has begun is driven all the same.

@@ -208,7 +208,7 @@ impl TaskView {
             kind: kinds.get(&task.activity).cloned().unwrap_or_default(),
             status: state(task.status),
             seconds: seconds(task.started.checked_add(task.stood).ok(), task.ended.unwrap_or(live_until)),
-            came: task.inputs.iter().filter_map(|(from, port)| rows(run, *from, port)).sum(),
+            came: run.came(task),
             out: out(run, task),
             dropped: task.tally.dropped.clone(),
             added: task.tally.added,
@@ -236,14 +236,10 @@ fn state(status: TaskStatus) -> TaskState {
 }
 
 /// Records on a port of a task; none where it has no population. What left by `error` is what came in.
-pub(crate) fn rows(run: &Run, task: TaskId, port: &str) -> Option<u64> {
-    run.population(task, port).map(|segments| segments.iter().map(|segment| segment.rows).sum())
-}
-
 fn carried(run: &Run, task: &Task, port: &str) -> Option<u64> {
-    rows(run, task.id, port).or_else(|| {
+    run.rows(task.id, port).or_else(|| {
         let (from, port) = task.inputs.first().filter(|_| port == "error")?;
-        rows(run, *from, port)
+        run.rows(*from, port)
     })
 }
 

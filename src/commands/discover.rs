@@ -1,19 +1,17 @@
 //! `campanile discover`
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use activities::PALETTE;
 use engine::engine::Engine;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Object, ObjectField};
-use engine::outside::database::{Extended, LABELS, NewColumn, NewTable};
+use engine::outside::database::{Extended, LABELS, NewTable};
 use engine::problem::suggestion;
 use engine::types::Type;
 use serde_json::json;
 use server::api::TableToExtend;
 use server::opening;
-use server::project::Project;
 
 use crate::fault::Fault;
 use crate::global::Global;
@@ -56,8 +54,10 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     let made = match &args.create_table {
         None => None,
         Some(name) => {
-            let name = if name.is_empty() { &described.name } else { name };
-            Some((name.as_str(), create(&described, name, &project, global).await?))
+            let table = NewTable::of(&described, Some(name.as_str()).filter(|name| !name.is_empty()));
+            let wanted = TableToExtend { table, identity: project.identity.clone() };
+            let made: Extended = global.call(&project, async |client| client.post("/tables", &wanted).await).await?;
+            Some((wanted.table.name, made))
         }
     };
     if global.json {
@@ -102,22 +102,6 @@ async fn similar(failure: Failure, account: &str, object: &str, engine: &Engine)
         Some(help) => failure.help(help),
         None => failure,
     }
-}
-
-async fn create(object: &Object, name: &str, project: &Arc<Project>, global: &Global) -> Result<Extended, Fault> {
-    let column = |field: &ObjectField| NewColumn {
-        name: field.name.clone(),
-        kind: field.kind,
-        length: field.length,
-        labels: field.options.clone(),
-    };
-    // The id first: it is the key.
-    let id = object.fields.get(&object.id).into_iter();
-    let others = object.fields.values().filter(|field| field.readable && field.name != object.id);
-    let columns = id.chain(others).map(column).collect();
-    let table = NewTable { name: name.to_owned(), columns };
-    let wanted = TableToExtend { table, identity: project.identity.clone() };
-    Ok(global.call(project, async |client| client.post("/tables", &wanted).await).await?)
 }
 
 fn told(name: &str, made: &Extended, object: &Object) {

@@ -12,7 +12,9 @@ use engine::run::{Run, Task, TaskStatus};
 use indexmap::IndexMap;
 use sandbox::Change;
 use serde_json::{Map, Value, json};
+use server::refusal::ProblemView;
 
+use super::desk::{COLUMNS, cell};
 use super::file::{ChangeKind, Expect, ExpectActivity, ExpectChange, ExpectRequests, ExpectRows, Status};
 use super::outcome::Difference;
 use super::read::Loaded;
@@ -23,8 +25,8 @@ use super::world::World;
 pub(super) struct After {
     /// What the run is at, where the step did something with one.
     pub(super) status: Option<(RunId, Status)>,
-    /// Why the workflow did not start.
-    pub(super) problems: Option<Vec<Problem>>,
+    /// Why the workflow did not start, or what a check found.
+    pub(super) problems: Option<Vec<ProblemView>>,
     /// The last run.
     pub(super) run: Option<(RunId, Run)>,
     /// What this step warned of.
@@ -73,6 +75,9 @@ impl Compare<'_> {
         if let Some(warnings) = &expect.warnings {
             self.warnings(warnings);
         }
+        if let Some(rejects) = &expect.rejects {
+            self.rejects(rejects);
+        }
         for (path, lines) in &expect.files {
             self.file(path, lines.as_deref());
         }
@@ -115,7 +120,7 @@ impl Compare<'_> {
                 codes.sort();
                 codes
             };
-            let found = codes(&mut problems.iter().map(|problem| problem.code));
+            let found = codes(&mut problems.iter().map(|problem| problem.code.as_str()));
             let told = problems.iter().map(|p| format!("{} {}: {}", p.pointer, p.code, p.message)).collect::<Vec<_>>();
             match &expect.problems {
                 Some(expected) if codes(&mut expected.iter().map(String::as_str)) == found => {}
@@ -161,14 +166,15 @@ impl Compare<'_> {
             }
             return;
         };
-        let came: u64 = task.inputs.iter().map(|(from, port)| rows(run.task(*from), port)).sum();
+        let came = run.came(task);
         for (what, wanted, found) in [("in", expected.came, came), ("added", expected.added, task.tally.added)] {
             if let Some(wanted) = wanted {
                 self.same(format!("{name}: {what}"), &json!(wanted), &json!(found));
             }
         }
         if let Some(out) = &expected.out {
-            let found = task.ports.iter().map(|(port, _)| (port.clone(), rows(Some(task), port))).collect();
+            let found =
+                task.ports.iter().map(|(port, _)| (port.clone(), run.rows(task.id, port).unwrap_or(0))).collect();
             self.numbers(&format!("{name}: out by"), out, &found, true);
         }
         if let Some(dropped) = &expected.dropped {
@@ -218,10 +224,11 @@ impl Compare<'_> {
         let Some((id, run)) = &self.after.run else { return Ok(Vec::new()) };
         let folder = engine::environment::run_folder(&self.world.project.data, id);
         // The port `error` carries what came in.
-        let came_in = || run.task(task.inputs.first()?.0)?.ports.get(&task.inputs.first()?.1);
-        let segments = task.ports.get(port).or_else(|| if port == "error" { came_in() } else { None });
+        let came_in =
+            || task.inputs.first().filter(|_| port == "error").and_then(|(from, port)| run.population(*from, port));
+        let segments = run.population(task.id, port).or_else(came_in).unwrap_or_default();
         let mut found = Vec::new();
-        for segment in segments.into_iter().flatten() {
+        for segment in segments {
             let (schema, batches) = read_segment(&folder, segment)?;
             let index = |column: &String| {
                 schema.index_of(column).map_err(|_| NotRead::Column {
@@ -284,6 +291,22 @@ impl Compare<'_> {
             }
             Err(why) => self.refused(&format!("crm/{}/{}", escape(account), escape(object)), why, None),
         }
+    }
+
+    fn rejects(&mut self, wanted: &ExpectRows) {
+        let columns = wanted.cells().columns;
+        let rejects = match self.world.rejects() {
+            Ok(rejects) => rejects,
+            Err(failure) => return self.differs("rejects", json!("the rejects desk"), json!(failure.to_string())),
+        };
+        let known =
+            |column: &&String| rejects.is_empty() || rejects.iter().any(|reject| cell(reject, column).is_some());
+        if let Some(column) = columns.iter().find(|column| !known(column)) {
+            let message = format!("no reject has a column \"{column}\"");
+            return self.refused("rejects", message, suggestion(column, COLUMNS));
+        }
+        let row = |reject| columns.iter().map(|column| cell(reject, column).unwrap_or_default()).collect();
+        self.rows("rejects".to_owned(), wanted, rejects.iter().map(row).collect());
     }
 
     /// Compares rows: of those that are on both sides each counts once.
@@ -392,10 +415,6 @@ impl From<Failure> for NotRead {
 fn failures(run: &Run) -> String {
     let failed = run.tasks.iter().filter_map(|task| Some(format!("{}: {}", task.activity, task.failure.as_ref()?)));
     failed.collect::<Vec<_>>().join("; ")
-}
-
-fn rows(task: Option<&Task>, port: &str) -> u64 {
-    task.and_then(|task| task.ports.get(port)).into_iter().flatten().map(|segment| segment.rows).sum()
 }
 
 /// The rows of each side that the other has not.

@@ -57,14 +57,9 @@ impl Crm {
 
     /// Puts in it what the test begins with; tells what it refuses.
     pub(crate) fn fill(&self, before: &CrmBefore) -> Vec<Refusal> {
-        let mut refused = Vec::new();
+        let mut refused = Vec::from_iter(self.set(&before.settings).err().map(|why| ("settings".to_owned(), why)));
+        refused.extend(self.add_fields(&before.fields));
         let mut tell = |at: String, done: Result<(), String>| refused.extend(done.err().map(|why| (at, why)));
-        tell("settings".to_owned(), self.set(&before.settings));
-        for (object, fields) in &before.fields {
-            for (n, field) in fields.iter().enumerate() {
-                tell(format!("fields/{}/{n}", escape(object)), self.add_field(object, field));
-            }
-        }
         for (object, keys) in &before.keys {
             for (name, fields) in keys {
                 tell(format!("keys/{}/{}", escape(object), escape(name)), self.add_key(object, name, fields));
@@ -89,6 +84,16 @@ impl Crm {
                 Ok(())
             }
         }
+    }
+
+    fn add_fields(&self, fields: &IndexMap<String, Vec<Map<String, Value>>>) -> Vec<Refusal> {
+        let all =
+            fields.iter().flat_map(|(object, fields)| fields.iter().enumerate().map(move |field| (object, field)));
+        let add = |(object, (n, field)): (&String, (usize, &Map<String, Value>))| {
+            let why = self.add_field(object, field).err()?;
+            Some((format!("fields/{}/{n}", escape(object)), why))
+        };
+        all.filter_map(add).collect()
     }
 
     fn add_field(&self, object: &str, field: &Map<String, Value>) -> Result<(), String> {
@@ -120,7 +125,8 @@ impl Crm {
     /// Changes it as people do; tells what it refuses.
     pub(crate) fn change(&self, change: &CrmChange) -> Vec<Refusal> {
         let admin = self.sandbox.admin();
-        let mut refused = self.put("put", &change.put);
+        let mut refused = self.add_fields(&change.fields);
+        refused.extend(self.put("put", &change.put));
         for (object, ids) in &change.delete {
             for (n, id) in ids.iter().enumerate() {
                 let why = match admin.delete(object, id) {

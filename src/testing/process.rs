@@ -1,7 +1,6 @@
 //! A process of a test: an engine on a runtime of its own, which can be ended as a kill ends it; and its clock.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,41 +8,25 @@ use std::time::Duration;
 use activities::PALETTE;
 use async_trait::async_trait;
 use engine::engine::{Driven, Engine, NotStarted};
-use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
+use engine::event::{Event, Recorded, TaskId};
 use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
 use engine::outside::store::{OptionChange, OptionValue, RunId, Store, StoreError};
 use engine::run::{Status, TaskStatus};
 use jiff::{SignedDuration, Timestamp};
 use server::opening;
+use server::refusal::ProblemView;
 use store::Memory;
 use tokio::sync::watch;
 
 use super::crm::Crm;
-use super::file::{Kill, Moment};
+use super::file::{End, Kill, Moment};
 use super::world::World;
 
 /// How often it is looked whether a process has come to where it ends, in milliseconds.
 const LOOK_MS: u64 = 2;
 /// How long what an ended process still does on threads of its own is waited for.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
-
-/// What a process is started for.
-pub(super) enum Deed<'a> {
-    /// It starts a workflow.
-    Run { file: &'a Path, text: &'a str, vars: Vars, backfill: Option<Backfill> },
-    /// It goes on with a run, for which an operator sets variables.
-    Resume(&'a RunId, Vars),
-    /// It ends a run.
-    Stop(&'a RunId),
-}
-
-/// When it is ended.
-#[derive(Debug, Clone, Default)]
-pub(super) struct End {
-    pub(super) kill: Option<Kill>,
-    pub(super) until: Option<Timestamp>,
-}
 
 /// How a process ended.
 pub(super) enum Ended {
@@ -53,22 +36,28 @@ pub(super) enum Ended {
     BrokenOff(RunId),
     /// The workflow did not start.
     NotStarted(NotStarted),
+    /// It found this wrong with the workflow.
+    Checked(Vec<ProblemView>),
+    /// It is done, and there is no run.
+    Done,
 }
 
 impl World {
-    /// Lets a process do its deed, for so long at most.
-    pub(super) fn process(&self, deed: &Deed<'_>, end: &End, at_most: Duration) -> Result<Ended, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::io("cannot start a runtime for the test", &error))?;
+    /// Lets a process do its work, for so long at most, unless it ends before.
+    pub(super) fn process(
+        &self,
+        end: &End,
+        at_most: Duration,
+        work: impl AsyncFnOnce(&Arc<Engine>) -> Result<Ended, Failure>,
+    ) -> Result<Ended, Failure> {
         let faults = end.kill.as_ref().is_some_and(|kill| kill.after == Moment::Fault);
         let store = Arc::new(Mortal::new(self.store.reopened(), end.kill.clone()));
         self.clock.stop_at(end.until);
-        let engine = opening::on(&self.project, PALETTE, Arc::clone(&store) as Arc<dyn Store>, self.clock.clone());
         let mut dead = store.dead.subscribe();
         let fault_after = if faults { self.faults_fired() + u64::from(store.nth()) } else { u64::MAX };
-        let ended = runtime.block_on(async {
+        self.on_runtime(Arc::clone(&store) as Arc<dyn Store>, async |engine| {
             tokio::select! {
-                ended = self.perform(&engine, deed) => ended,
+                ended = work(engine) => ended,
                 _ = dead.wait_for(|dead| *dead) => self.broken_off(&store.run()),
                 () = self.fault_fires(fault_after) => self.broken_off(&store.run()),
                 () = tokio::time::sleep(at_most) => {
@@ -76,26 +65,34 @@ impl World {
                     Err(Failure::new(Class::Limit, format!("it was not done after {} s", at_most.as_secs())).help(help))
                 }
             }
-        });
-        drop(engine);
-        runtime.shutdown_timeout(SHUTDOWN_MAX);
-        ended
+        })
     }
 
-    async fn perform(&self, engine: &Arc<Engine>, deed: &Deed<'_>) -> Result<Ended, Failure> {
-        let (id, driven) = match deed {
-            Deed::Run { file, text, vars, backfill } => {
-                match engine.start_with(&file.display().to_string(), text, vars.clone(), backfill.clone()).await {
-                    Ok(started) => started,
-                    Err(why) => return Ok(Ended::NotStarted(why)),
-                }
-            }
-            Deed::Resume(id, vars) => ((*id).clone(), engine.resume_with(id, vars.clone()).await?),
-            Deed::Stop(id) => return Ok(Ended::At((*id).clone(), engine.stop(id).await?)),
-        };
+    /// Asks a process something that needs no end.
+    pub(super) fn ask<T>(&self, question: impl AsyncFnOnce(&Arc<Engine>) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.on_runtime(Arc::new(self.store.reopened()), question)
+    }
+
+    /// A process: a runtime of its own with an engine in it.
+    fn on_runtime<T>(
+        &self,
+        store: Arc<dyn Store>,
+        work: impl AsyncFnOnce(&Arc<Engine>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::io("cannot start a runtime for the test", &error))?;
+        let engine = opening::on(&self.project, PALETTE, store, self.clock.clone());
+        let done = runtime.block_on(work(&engine));
+        drop(engine);
+        runtime.shutdown_timeout(SHUTDOWN_MAX);
+        done
+    }
+
+    /// Waits until nothing drives a run any more.
+    pub(super) async fn follow(&self, id: RunId, driven: &Driven) -> Result<Ended, Failure> {
         tokio::select! {
             status = driven.wait() => Ok(Ended::At(id, status?)),
-            () = self.only_waits(&driven) => Ok(Ended::BrokenOff(id)),
+            () = self.only_waits(driven) => Ok(Ended::BrokenOff(id)),
         }
     }
 

@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 use activities::PALETTE;
 use engine::check;
 use engine::document::{Document, escape};
+use engine::outside::desk::RejectId;
 use engine::problem::{Problem, suggestion};
 use engine::schema::{self, Schemas};
 use indexmap::IndexMap;
 use server::project::Project;
 
-use super::file::{Before, Expect, Kind, RunStep, Step, TestFile};
+use super::file::{Before, Expect, Kind, Step, TestFile};
 use super::names::Names;
 use crate::commands::check::read;
 use crate::fault::Fault;
@@ -190,18 +191,26 @@ impl Check<'_> {
         let says = |message: &str, help: &str| {
             vec![self.document.problem(at, "wrong-value", message.to_owned(), Some(help.to_owned()))]
         };
-        let deeds = [step.run.is_some(), step.resume.is_some(), step.stop.is_some()];
-        if deeds.iter().filter(|is| **is).count() > 1 {
-            problems.extend(says("a step does one of run, resume and stop", "make a step of each"));
+        let deeds = step.deeds();
+        if let [first, second, ..] = deeds.as_slice() {
+            let message = format!("a step does one thing, and this one does {} and {}", first.name(), second.name());
+            problems.extend(says(&message, "make a step of each"));
         }
-        let changes = step.clock.is_some()
-            || !(step.crm.is_empty() && step.sql.is_empty() && step.options.is_empty() && step.faults.is_empty());
-        if !deeds.contains(&true) && !changes && step.expect.is_none() {
+        if deeds.is_empty() && !step.changes() && step.expect.is_none() {
             problems.extend(says("this step does nothing and expects nothing", "give it run, a change, or expect"));
         }
         *began |= step.run.is_some();
-        if !*began && (step.resume.is_some() || step.stop.is_some()) {
+        if !*began && deeds.iter().any(|deed| deed.needs_run()) {
             problems.extend(says("no step before this one starts a run", "begin with a step that has run"));
+        }
+        for id in step.correct.keys().filter(|id| id.parse::<RejectId>().is_err()) {
+            let message = format!("\"{id}\" is not the number of a reject");
+            let help = "rejects are numbered from 1, in the order in which they are refused".to_owned();
+            let pointer = format!("{at}/correct/{}", escape(id));
+            problems.push(self.document.problem_of_key(&pointer, "wrong-value", message, Some(help)));
+        }
+        if let Some(table) = &step.create_table {
+            problems.extend(self.account_named(&table.account, &format!("{at}/createTable/account"), accounts));
         }
         for (account, change) in &step.crm {
             let pointer = format!("{at}/crm/{}", escape(account));
@@ -213,13 +222,13 @@ impl Check<'_> {
         for account in step.faults.keys() {
             problems.extend(self.account(account, &format!("{at}/faults/{}", escape(account)), accounts));
         }
-        let kill = |run: &RunStep| run.kill.clone();
-        let kills =
-            [("run", step.run.as_ref().and_then(kill)), ("resume", step.resume.as_ref().and_then(|s| s.kill.clone()))];
-        for (key, kill) in kills {
-            if let Some(activity) = kill.and_then(|kill| kill.activity) {
-                problems.extend(self.activity(&activity, &format!("{at}/{key}/kill/activity"), false));
+        for deed in deeds {
+            if let Some(activity) = deed.end().kill.and_then(|kill| kill.activity) {
+                problems.extend(self.activity(&activity, &format!("{at}/{}/kill/activity", deed.name()), false));
             }
+        }
+        if let Some(activity) = step.resend.as_ref().and_then(|resend| resend.activity.as_ref()) {
+            problems.extend(self.activity(activity, &format!("{at}/resend/activity"), false));
         }
         let backfill = step.run.as_ref().and_then(|run| run.backfill.as_ref());
         if let Some(activity) = backfill.and_then(|backfill| backfill.activity.as_ref()) {
@@ -254,6 +263,9 @@ impl Check<'_> {
                 problems.extend(rows.check(&format!("{pointer}/{}", escape(object)), self.document));
             }
         }
+        if let Some(rejects) = &expect.rejects {
+            problems.extend(rejects.check(&format!("{at}/rejects"), self.document));
+        }
         for (key, named) in
             [("changes", expect.changes.keys().collect::<Vec<_>>()), ("requests", expect.requests.keys().collect())]
         {
@@ -264,14 +276,16 @@ impl Check<'_> {
         problems
     }
 
+    /// What is wrong with an account that is a key of the file.
     fn account(&self, account: &str, pointer: &str, accounts: &IndexMap<String, Kind>) -> Option<Problem> {
-        if accounts.contains_key(account) {
-            return None;
-        }
-        let help = suggestion(account, accounts.keys().map(String::as_str))
-            .unwrap_or_else(|| "add it to \"accounts\" of \"before\", or to campanile.toml".to_owned());
-        let message = format!("there is no account \"{account}\"");
+        let (message, help) = unknown_account(account, accounts)?;
         Some(self.document.problem_of_key(pointer, "unknown-account", message, Some(help)))
+    }
+
+    /// What is wrong with an account that is a text of the file.
+    fn account_named(&self, account: &str, pointer: &str, accounts: &IndexMap<String, Kind>) -> Option<Problem> {
+        let (message, help) = unknown_account(account, accounts)?;
+        Some(self.document.problem(pointer, "unknown-account", message, Some(help)))
     }
 
     fn activity(&self, activity: &str, pointer: &str, is_key: bool) -> Option<Problem> {
@@ -298,4 +312,13 @@ impl Check<'_> {
         let message = format!("\"{activity}\" has no port \"{port}\"");
         Some(self.document.problem_of_key(pointer, "unknown-port", message, suggestion(port, known)))
     }
+}
+
+fn unknown_account(account: &str, accounts: &IndexMap<String, Kind>) -> Option<(String, String)> {
+    if accounts.contains_key(account) {
+        return None;
+    }
+    let help = suggestion(account, accounts.keys().map(String::as_str))
+        .unwrap_or_else(|| "add it to \"accounts\" of \"before\", or to campanile.toml".to_owned());
+    Some((format!("there is no account \"{account}\""), help))
 }

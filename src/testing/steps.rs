@@ -4,18 +4,20 @@ use std::time::{Duration, Instant};
 
 use engine::document::escape;
 use engine::engine::NotStarted;
-use engine::event::{Backfill, Event, Level};
-use engine::failure::{Class, Failure};
+use engine::event::{Event, Level};
+use engine::failure::Failure;
 use engine::outside::store::{RunId, Store};
 use engine::problem::Problem;
 use engine::run;
 use indexmap::IndexMap;
 use serde_json::json;
+use server::refusal::ProblemView;
 
 use super::compare::{After, Compare};
-use super::file::{DriveStep, Kill, RunStep, Status, Step};
+use super::deed::perform as perform_deed;
+use super::file::{Status, Step};
 use super::outcome::{Difference, Outcome};
-use super::process::{Deed, End, Ended};
+use super::process::Ended;
 use super::read::Loaded;
 use super::world::{NoWorld, World};
 
@@ -57,12 +59,7 @@ pub(crate) fn perform(loaded: &Loaded, test: &str, at_most: Duration) -> Outcome
 }
 
 fn named(n: usize, step: &Step) -> String {
-    let deed = match step {
-        Step { run: Some(_), .. } => "run",
-        Step { resume: Some(_), .. } => "resume",
-        Step { stop: Some(_), .. } => "stop",
-        _ => "change",
-    };
+    let deed = step.deeds().first().map_or("change", |deed| deed.name());
     format!("step {} ({})", n + 1, step.label.as_deref().unwrap_or(deed))
 }
 
@@ -92,24 +89,30 @@ impl Steps<'_> {
             };
             return Ok((Vec::new(), refused.into_iter().map(wrong).collect()));
         }
-        let events_before = self.events()?.len();
+        let (run_before, events_before) = (self.last.clone(), self.events()?.len());
         let ended = self.deed(step)?;
         let mut expect = step.expect.clone().unwrap_or_default();
         let mut after = After { status: None, problems: None, run: None, warnings: Vec::new() };
         match ended {
-            Some(Ended::NotStarted(NotStarted::Problems(problems))) => after.problems = Some(problems),
+            Some(Ended::NotStarted(NotStarted::Problems(problems))) => {
+                after.problems = Some(problems.into_iter().map(ProblemView::from).collect());
+            }
             Some(Ended::NotStarted(NotStarted::Failure(failure))) => return Err(failure),
             Some(Ended::At(id, status)) => after.status = Some((self.began(id), status_of(status)?)),
             Some(Ended::BrokenOff(id)) => after.status = Some((self.began(id), Status::BrokenOff)),
-            None => {}
+            Some(Ended::Checked(problems)) => {
+                after.problems = Some(problems);
+                expect.problems = Some(expect.problems.unwrap_or_default());
+            }
+            Some(Ended::Done) | None => {}
         }
-        if ended_is_expected(step, &expect) {
-            expect.status = Some(usual_status(step));
+        if expect.status.is_none() && expect.problems.is_none() {
+            expect.status = step.deeds().first().and_then(|deed| deed.usual_status());
         }
         if let Some(id) = &self.last {
             after.run = Some((id.clone(), self.load(id)?));
-            let is_new = step.run.is_some() && after.status.is_some();
-            after.warnings = self.warnings(if is_new { 0 } else { events_before })?;
+            let is_same = self.last == run_before;
+            after.warnings = self.warnings(if is_same { events_before } else { 0 })?;
         }
         let compare = Compare {
             loaded: self.loaded,
@@ -151,35 +154,15 @@ impl Steps<'_> {
                 refused.extend(added.err().map(|why| (at(), why.to_string())));
             }
         }
+        refused.extend(self.world.put_right(step)?);
         Ok(refused)
     }
 
     /// What Campanile does.
     fn deed(&self, step: &Step) -> Result<Option<Ended>, Failure> {
-        let last = || self.last.as_ref().ok_or_else(|| Failure::new(Class::Config, "no run has begun"));
-        let end = |kill: &Option<Kill>, until: &Option<super::file::Instant>| End {
-            kill: kill.clone(),
-            until: until.map(|until| until.0),
-        };
-        let (deed, end) = match step {
-            Step { run: Some(RunStep { vars, until, kill, backfill }), .. } => {
-                let mut all = self.world.vars.clone();
-                all.extend(vars.clone());
-                let (file, text) = &self.loaded.workflow;
-                let backfill = backfill.as_ref().map(|window| Backfill {
-                    from: window.from.0,
-                    to: window.to.0,
-                    activity: window.activity.clone(),
-                });
-                (Deed::Run { file, text, vars: all, backfill }, end(kill, until))
-            }
-            Step { resume: Some(DriveStep { allow, until, kill }), .. } => {
-                (Deed::Resume(last()?, allow.unwrap_or_default().vars()), end(kill, until))
-            }
-            Step { stop: Some(_), .. } => (Deed::Stop(last()?), End::default()),
-            _ => return Ok(None),
-        };
-        self.world.process(&deed, &end, self.at_most).map(Some)
+        let Some(deed) = step.deeds().into_iter().next() else { return Ok(None) };
+        let work = async |engine: &_| perform_deed(deed, self.last.as_ref(), self.loaded, &self.world, engine).await;
+        self.world.process(&deed.end(), self.at_most, work).map(Some)
     }
 
     fn began(&mut self, id: RunId) -> RunId {
@@ -212,30 +195,14 @@ impl Steps<'_> {
     }
 }
 
-/// Whether a run's status is expected although the author says none.
-fn ended_is_expected(step: &Step, expect: &super::file::Expect) -> bool {
-    let deed = step.run.is_some() || step.resume.is_some() || step.stop.is_some();
-    deed && expect.status.is_none() && expect.problems.is_none()
-}
-
-/// What a run is at where nothing else is said.
-fn usual_status(step: &Step) -> Status {
-    let kill = step.run.as_ref().is_some_and(|run| run.kill.is_some())
-        || step.resume.as_ref().is_some_and(|resume| resume.kill.is_some());
-    match step {
-        Step { stop: Some(_), .. } => Status::Stopped,
-        _ if kill => Status::BrokenOff,
-        _ => Status::Finished,
-    }
-}
-
 fn status_of(status: run::Status) -> Result<Status, Failure> {
     Ok(match status {
         run::Status::Finished => Status::Finished,
         run::Status::Suspended => Status::Suspended,
         run::Status::Failed => Status::Failed,
         run::Status::Stopped => Status::Stopped,
-        run::Status::Running | run::Status::Waiting | run::Status::Paused => {
+        run::Status::Paused => Status::Paused,
+        run::Status::Running | run::Status::Waiting => {
             return Err(Failure::internal("the run is left without anything that drives it"));
         }
     })

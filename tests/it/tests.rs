@@ -99,6 +99,7 @@ fn what_is_not_as_expected_is_shown_with_what_was_found() {
         (json!({ "requests": { "dynamics": { "count": { "write": 1 } } } }), json!(1), json!(0)),
         (json!({ "warnings": ["slow"] }), json!([["slow"]]), json!([])),
         (json!({ "files": { "rejects.csv": ["a"] } }), json!(["a"]), json!(null)),
+        (json!({ "rejects": [{ "id": 1, "state": "open" }] }), json!([[1, "open"]]), json!([])),
     ];
     for (expect, expected, found) in wrong {
         let differences = differences(&expect);
@@ -142,7 +143,9 @@ fn every_problem_of_a_test_file_is_told_at_once_with_its_place() {
             {},
             { "run": {}, "stop": {}, "faults": { "dynamic": [] }, "expect": {
                 "activities": { "imprt": {}, "import": { "out": { "okay": 1 } } },
-                "database": { "recipient": { "columns": ["a", "a"], "rows": [[1]] } } } } ] } } }"#;
+                "database": { "recipient": { "columns": ["a", "a"], "rows": [[1]] } } } },
+            { "correct": { "one": { "a": 1 } }, "resend": { "activity": "imprt" } },
+            { "createTable": { "account": "dynamic", "object": "contacts" } } ] } } }"#;
     let expected = [
         "3:/tests/a/steps/0 wrong-value",
         "4:/tests/a/steps/1 wrong-value",
@@ -152,6 +155,9 @@ fn every_problem_of_a_test_file_is_told_at_once_with_its_place() {
         "6:/tests/a/steps/2/expect/activities/import/out/okay unknown-port",
         "7:/tests/a/steps/2/expect/database/recipient/columns/1 given-twice",
         "7:/tests/a/steps/2/expect/database/recipient/rows/0 wrong-value",
+        "8:/tests/a/steps/3/correct/one wrong-value",
+        "8:/tests/a/steps/3/resend/activity unknown-activity",
+        "9:/tests/a/steps/4/createTable/account unknown-account",
     ];
     assert_eq!(codes(meaning), expected);
     let world = r#"{ "version": 1, "before": { "accounts": { "dynamics": "dynamics" },

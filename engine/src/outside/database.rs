@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure::{Class, Failure};
-use crate::outside::crm::FieldKind;
+use crate::outside::crm::{FieldKind, Object, ObjectField};
 
 /// The marketing database.
 #[async_trait]
@@ -106,6 +106,22 @@ pub struct NewTable {
     pub name: String,
     /// Its columns; the first is the primary key of a table that is made.
     pub columns: Vec<NewColumn>,
+}
+
+impl NewTable {
+    /// A table with all that can be read of an object, its id first; called as the object where no name is given.
+    pub fn of(object: &Object, name: Option<&str>) -> Self {
+        let column = |field: &ObjectField| NewColumn {
+            name: field.name.clone(),
+            kind: field.kind,
+            length: field.length,
+            labels: field.options.clone(),
+        };
+        let id = object.fields.get(&object.id).into_iter();
+        let others = object.fields.values().filter(|field| field.readable && field.name != object.id);
+        let columns = id.chain(others).map(column).collect();
+        Self { name: name.unwrap_or(&object.name).to_owned(), columns }
+    }
 }
 
 /// A column to make.
