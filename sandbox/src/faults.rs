@@ -1,5 +1,7 @@
 //! Faults on demand: what a test asks to go wrong, where, how often and until when.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -148,7 +150,7 @@ const FAULTS_MAX: usize = 1_000;
 
 impl Fault {
     /// Why this fault makes no sense, if it does not.
-    pub fn problem(&self) -> Option<String> {
+    fn problem(&self) -> Option<String> {
         let acts = self.status.is_some()
             || self.body.is_some()
             || self.cut_after_bytes.is_some()
@@ -177,6 +179,12 @@ impl Fault {
     pub(crate) fn is_answer(&self) -> bool {
         self.status.is_some() || self.body.is_some()
     }
+}
+
+/// How long faults hold up an answer, all of them together.
+pub(crate) fn delay<'a>(faults: impl IntoIterator<Item = &'a Fault>) -> Duration {
+    let delays = faults.into_iter().filter_map(|fault| fault.delay_ms).map(Duration::from_millis);
+    delays.fold(Duration::ZERO, Duration::saturating_add)
 }
 
 impl Faults {

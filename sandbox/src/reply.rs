@@ -1,6 +1,6 @@
 //! An answer before it is sent.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 
@@ -18,6 +18,8 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// What was asked has taken hold, but the connection ends before this answer.
     pub(crate) cut: bool,
+    /// It is sent so much later than it is there, in real time.
+    pub(crate) delay: Duration,
 }
 
 impl Reply {

@@ -26,7 +26,7 @@ use tower_service::Service;
 use crate::{
     admin::{self, Admin},
     dataverse::{self, Call},
-    faults::{Fault, RetryAfter, Route},
+    faults::{self, Fault, RetryAfter, Route},
     log::{self, HEADERS_LOGGED},
     random::mix,
     reply::Reply,
@@ -109,13 +109,16 @@ async fn answer(mut router: Router, request: hyper::Request<hyper::body::Incomin
 /// Answers a request in a CRM's protocol, with whatever faults fire on it.
 async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Result<Response, Infallible> {
     let (head, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, BODY_MAX).await else {
-        let refused = if salesforce::owns(head.uri.path()) {
-            salesforce::Error::usual(413).reply()
-        } else {
-            dataverse::Error::new(413, "0x80060888", "The request body is too large.").reply()
+    let is_salesforce = salesforce::owns(head.uri.path());
+    let failed = |status| {
+        let reply = match is_salesforce {
+            true => salesforce::Error::usual(status).reply(),
+            false => dataverse::Error::usual(status).reply(),
         };
-        return Ok(respond(refused, state.clock.now()));
+        respond(reply, state.clock.now())
+    };
+    let Ok(body) = to_bytes(body, BODY_MAX).await else {
+        return Ok(failed(413));
     };
     let started = Instant::now();
     let mut call = Call {
@@ -128,7 +131,6 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
         is_tls: head.extensions.get::<Encrypted>().is_some(),
         ..Call::default()
     };
-    let is_salesforce = salesforce::owns(&call.path);
     let running = is_salesforce.then(|| state.salesforce.usage.begin());
     let route = if is_salesforce { salesforce::route(&call) } else { call.route() };
     let fired = state.faults().fire(route, call.now, |text| contains(&call, text));
@@ -138,22 +140,26 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
     let work = tokio::task::spawn_blocking(move || {
         edit(&state_there, &faults);
         let injected = faults.iter().find(|(_, fault)| fault.is_answer());
-        let reply = match injected {
-            Some((_, fault)) => injected_reply(&state_there, &call, route, fault),
-            None if is_salesforce => salesforce::answer(&state_there, &call),
+        let (reply, admitted) = match injected {
+            Some((_, fault)) => (injected_reply(&state_there, &call, route, fault), None),
+            None if is_salesforce => (salesforce::answer(&state_there, &call), None),
             None => dataverse::answer(&state_there, &call),
         };
-        (call, reply)
+        (call, reply, admitted)
     });
-    let Ok((call, reply)) = work.await else {
-        return Ok(respond(dataverse::Error::usual(500).reply(), state.clock.now()));
+    let Ok((call, mut reply, admitted)) = work.await else {
+        return Ok(failed(500));
     };
     let is_cut = reply.cut || fired.iter().any(|(_, fault)| fault.cut_after_commit);
     record(&state, &call, route, if is_cut { None } else { Some(&reply) }, started, &fired);
-    for (_, fault) in &fired {
-        tokio::time::sleep(Duration::from_millis(fault.delay_ms.unwrap_or(0))).await;
+    let delay = faults::delay(fired.iter().map(|(_, fault)| fault));
+    let delay = delay.saturating_add(reply.delay).saturating_add(state.latency());
+    // Every wait is here, where it holds neither a lock nor a thread, and ends with the server.
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
     }
     drop(running);
+    reply.headers.extend(admitted.map(dataverse::Running::end).unwrap_or_default());
     let now = state.clock.now();
     if is_cut {
         let mut response = respond(reply, now);

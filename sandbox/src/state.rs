@@ -114,7 +114,7 @@ impl State {
         self.protection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What every answer of the Web API takes at least, in real time.
+    /// What every answer of either system takes at least, in real time.
     pub(crate) fn latency(&self) -> Duration {
         Duration::from_millis(self.latency_ms.load(Ordering::Relaxed))
     }

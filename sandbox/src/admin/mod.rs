@@ -142,7 +142,7 @@ impl Admin {
         self.state.protection().set(limits);
     }
 
-    /// Lets every answer of the Web API take so many real milliseconds at least.
+    /// Lets every answer of either system take so many real milliseconds at least.
     pub fn set_latency(&self, milliseconds: u64) {
         self.state.set_latency(milliseconds);
     }

@@ -1,16 +1,19 @@
 //! `CreateMultiple`, `UpdateMultiple` and `UpsertMultiple`: many records in one transaction, all or none.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::{
     call::Call,
     error::{Error, code},
     key::{self, Target},
-    parts::Parts,
+    parts::{Parts, injected},
     payload, single,
 };
 use crate::{
     data::{Store, Table, Value},
+    faults,
     guid::Guid,
     reply::Reply,
     state::State,
@@ -54,7 +57,8 @@ pub(super) fn answer(
         return Err(Error::new(501, code::UNEXPECTED, "DeleteMultiple has not yet been implemented."));
     }
     let targets = targets(&store.tables[index], &call.body)?;
-    let mut parts = Parts::new(state, call.now);
+    let parts = Parts::new(state, call.now);
+    let mut delay = Duration::ZERO;
     // Within a change set the transaction is the change set's.
     let owns = !store.is_in_transaction();
     if owns {
@@ -62,14 +66,19 @@ pub(super) fn answer(
     }
     let mut ids = Vec::with_capacity(targets.len());
     for target in targets {
-        let written = parts.strike(call, &target).and_then(|()| one(store, state, index, message, target, call));
+        let faults = parts.of_record(call, &target);
+        delay = delay.saturating_add(faults::delay(&faults));
+        let written = match injected(&faults) {
+            Some(error) => Err(error),
+            None => one(store, state, index, message, target, call),
+        };
         match written {
             Ok(id) => ids.push(id),
             Err(error) => {
                 if owns {
                     store.roll_back();
                 }
-                return Err(error);
+                return Err(Error { delay, ..error });
             }
         }
     }
@@ -77,11 +86,12 @@ pub(super) fn answer(
         store.commit();
     }
     if message != Message::Create {
-        return Ok(Reply::empty(204).header("OData-Version", "4.0"));
+        return Ok(Reply { delay, ..Reply::empty(204) }.header("OData-Version", "4.0"));
     }
     let context = format!("{}$metadata#{NAMESPACE}CreateMultipleResponse", call.root());
     let ids: Vec<String> = ids.iter().map(Guid::to_string).collect();
-    Ok(Reply::json(200, &json!({"@odata.context": context, "Ids": ids})).header("OData-Version", "4.0"))
+    let reply = Reply { delay, ..Reply::json(200, &json!({"@odata.context": context, "Ids": ids})) };
+    Ok(reply.header("OData-Version", "4.0"))
 }
 
 fn targets(table: &Table, body: &[u8]) -> Result<Vec<Map<String, Json>>, Error> {

@@ -1,5 +1,7 @@
 //! Errors as the Web API spells them.
 
+use std::time::Duration;
+
 use crate::reply::Reply;
 
 /// An error of the Web API: status, code and message.
@@ -13,6 +15,8 @@ pub(crate) struct Error {
     pub(crate) message: String,
     /// Value of a `Retry-After` header.
     pub(crate) retry_after: Option<String>,
+    /// Faults hold it up for so long.
+    pub(crate) delay: Duration,
 }
 
 /// Codes that the platform documents or that its clients know.
@@ -62,7 +66,7 @@ pub(crate) mod code {
 impl Error {
     /// An error of this status.
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self { status, code: code.to_owned(), message: message.into(), retry_after: None }
+        Self { status, code: code.to_owned(), message: message.into(), retry_after: None, delay: Duration::ZERO }
     }
 
     /// A query that cannot be answered: 400.
@@ -95,6 +99,7 @@ impl Error {
             ),
             403 => Self::new(status, code::PRIVILEGE, "Principal user is missing prvReadContact privilege."),
             404 => Self::new(status, code::MISSING, "The resource could not be found."),
+            413 => Self::new(status, code::QUERY, "The request body is too large."),
             503 => Self::new(status, code::UNEXPECTED, "The service is unavailable."),
             _ => Self::new(status, code::UNEXPECTED, "An unexpected error occurred."),
         }
@@ -103,7 +108,7 @@ impl Error {
     /// The error on the wire.
     pub(crate) fn reply(&self) -> Reply {
         let body = serde_json::json!({"error": {"code": self.code, "message": self.message}});
-        let reply = Reply::json(self.status, &body).header("OData-Version", "4.0");
+        let reply = Reply { delay: self.delay, ..Reply::json(self.status, &body) }.header("OData-Version", "4.0");
         match &self.retry_after {
             Some(after) => reply.header("Retry-After", after),
             None => reply,

@@ -37,7 +37,7 @@ pub(crate) use protection::Protection;
 pub(crate) use tables::{describe_messages, tables};
 pub(crate) use token::{Tokens, refuse as refuse_token};
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use hyper::Method;
 use serde_json::json;
@@ -46,45 +46,53 @@ use crate::{data::Store, reply::Reply, state::State};
 use model::Scope;
 use token::Refusal;
 
-/// Answers one request of the protocol.
-pub(crate) fn answer(state: &State, call: &Call) -> Reply {
+/// Answers one request of the protocol. What comes with the answer counts the request against its user's limits until the
+/// answer is sent; there is none where nobody was let in.
+pub(crate) fn answer(state: &Arc<State>, call: &Call) -> (Reply, Option<Running>) {
     if call.path.ends_with("/oauth2/v2.0/token") {
-        return if call.method == Method::POST {
+        let reply = if call.method == Method::POST {
             state.tokens().answer(call)
         } else {
             Error::new(405, error::code::QUERY, "The endpoint only accepts POST.").reply()
         };
+        return (reply, None);
     }
     let user = state.tokens().check(call);
     let user = match user {
         Ok(user) => user,
-        Err(refusal) => return unauthorized(state, call, refusal),
+        Err(refusal) => return (unauthorized(state, call, refusal), None),
     };
     let Some((_, resource)) = call.resource() else {
-        return Error::segment(call.path.trim_start_matches('/')).reply();
+        return (Error::segment(call.path.trim_start_matches('/')).reply(), None);
     };
     let admission = state.protection().admit(&user, call.now);
     if let Err(error) = admission {
-        return error.reply();
+        return (error.reply(), None);
     }
-    let running = Running { state, user: &user, since: Instant::now() };
-    let mut reply = route(state, call, &resource).unwrap_or_else(|error| error.reply());
-    std::thread::sleep(state.latency());
-    drop(running);
-    reply.headers.extend(state.protection().headers(&user));
-    reply
+    let running = Running { state: state.clone(), user, since: Instant::now() };
+    let reply = route(state, call, &resource).unwrap_or_else(|error| error.reply());
+    (reply, Some(running))
 }
 
 /// A request that counts against its user's limits, however it ends.
-struct Running<'a> {
-    state: &'a State,
-    user: &'a str,
+pub(crate) struct Running {
+    state: Arc<State>,
+    user: String,
     since: Instant,
 }
 
-impl Drop for Running<'_> {
+impl Running {
+    /// The request ends here: the headers that tell its user what is left.
+    pub(crate) fn end(self) -> Vec<(&'static str, String)> {
+        let (state, user) = (self.state.clone(), self.user.clone());
+        drop(self);
+        state.protection().headers(&user)
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        self.state.protection().finish(self.user, self.since.elapsed());
+        self.state.protection().finish(&self.user, self.since.elapsed());
     }
 }
 

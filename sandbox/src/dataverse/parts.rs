@@ -1,7 +1,5 @@
 //! Faults that strike single operations of a batch and single records of a bulk message.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value as Json};
 
 use super::{call::Call, error::Error};
@@ -33,26 +31,24 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Strikes a record of a bulk message, if a fault wants it: the whole message fails with it.
-    pub(super) fn strike(&mut self, call: &Call, target: &Map<String, Json>) -> Result<(), Error> {
+    /// The faults that strike a record of a bulk message: by the message's address or the record itself.
+    pub(super) fn of_record(&self, call: &Call, target: &Map<String, Json>) -> Vec<Fault> {
         if !self.is_armed {
-            return Ok(());
+            return Vec::new();
         }
         let text_of_target = Json::Object(target.clone()).to_string();
-        let faults = self.fire(|text| text_of_target.contains(text) || call.path.contains(text));
-        match faults.iter().find(|fault| fault.status.is_some()) {
-            Some(fault) => Err(Error::of_fault(fault)),
-            None => Ok(()),
-        }
+        self.fire(|text| text_of_target.contains(text) || call.path.contains(text))
     }
 
     fn fire(&self, contains: impl Fn(&str) -> bool) -> Vec<Fault> {
         let fired = self.state.faults().fire(Route::Part, self.now, contains);
-        for (_, fault) in &fired {
-            std::thread::sleep(Duration::from_millis(fault.delay_ms.unwrap_or(0)));
-        }
         fired.into_iter().map(|(_, fault)| fault).collect()
     }
+}
+
+/// The error that faults ask for instead of what was to be done, if one does.
+pub(super) fn injected(faults: &[Fault]) -> Option<Error> {
+    faults.iter().find(|fault| fault.status.is_some()).map(Error::of_fault)
 }
 
 impl Error {

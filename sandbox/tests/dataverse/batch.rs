@@ -189,3 +189,26 @@ async fn faults_strike_single_operations() {
     assert_eq!(send(&client, "multipart/mixed;boundary=b", "", body()).await.status, 503);
     assert_eq!(count(&sandbox), 2);
 }
+
+#[tokio::test]
+async fn a_change_set_that_is_held_up_holds_up_nobody_else() {
+    let sandbox = start(0);
+    let client = Client::new(&sandbox).await;
+    let fault = json!({"route": "part", "times": 1, "delayMs": 3_600_000});
+    sandbox.admin().add_fault(serde_json::from_value::<Fault>(fault).unwrap()).unwrap();
+    let held_up = format!("{}--b--", set(&[in_set("1", "POST contacts", r#"{"lastname":"held up"}"#)]));
+    let held_up = send(&client, "multipart/mixed;boundary=b", "", held_up);
+    let others = async {
+        // It has taken hold, and others read and write.
+        while client.column("contacts", "lastname").await.is_empty() {}
+        let bulk = json!({"Targets": [{"@odata.type": "Microsoft.Dynamics.CRM.contact", "lastname": "bulk"}]});
+        let path = "contacts/Microsoft.Dynamics.CRM.CreateMultiple";
+        client.request(Method::POST, path).json(&bulk).send().await.unwrap().status()
+    };
+    let others = tokio::time::timeout(std::time::Duration::from_secs(60), others);
+    tokio::select! {
+        answer = held_up => panic!("answered at once: {}", answer.text),
+        status = others => assert_eq!(status.unwrap(), 200),
+    }
+    assert_eq!(count(&sandbox), 2);
+}

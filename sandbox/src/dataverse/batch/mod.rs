@@ -7,8 +7,13 @@ use std::collections::HashMap;
 use hyper::{Method, StatusCode};
 use serde_json::Value as Json;
 
-use super::{call::Call, error::Error, key::Path, parts::Parts};
-use crate::{data::Store, faults::Fault, guid::Guid, reply::Reply, state::State};
+use super::{
+    call::Call,
+    error::Error,
+    key::Path,
+    parts::{Parts, injected},
+};
+use crate::{data::Store, faults, guid::Guid, reply::Reply, state::State};
 use multipart::{Item, Operation};
 
 /// Operations that a batch can have at most.
@@ -24,20 +29,18 @@ pub(super) fn answer(state: &State, call: &Call) -> Result<Reply, Error> {
     let mut answer = Answer::new(state.new_id());
     let parts = Parts::new(state, call.now);
     let goes_on = call.preferences().continue_on_error;
-    let mut outer = Outer { status: 200, retry_after: None, cut: false };
+    let mut outer = Reply::empty(200);
     for item in items {
         let failure = match item {
             Item::One(operation) => {
-                let outcome = perform(state, &parts, &operation);
-                answer.add(operation.content_id.as_deref(), &outcome.reply, state);
-                outer.cut |= outcome.cut;
-                Some(outcome.reply).filter(|reply| reply.status >= 400)
+                let reply = perform(state, &parts, &operation, &mut outer);
+                answer.add(operation.content_id.as_deref(), &reply, state);
+                Some(reply).filter(|reply| reply.status >= 400)
             }
             Item::ChangeSet(operations) => {
-                let outcome = perform_together(state, &parts, operations);
-                answer.add_set(&outcome.replies, state);
-                outer.cut |= outcome.cut;
-                outcome.replies.into_iter().map(|(_, reply)| reply).find(|reply| reply.status >= 400)
+                let replies = perform_together(state, &parts, operations, &mut outer);
+                answer.add_set(&replies, state);
+                replies.into_iter().map(|(_, reply)| reply).find(|reply| reply.status >= 400)
             }
         };
         if outer.cut {
@@ -45,22 +48,12 @@ pub(super) fn answer(state: &State, call: &Call) -> Result<Reply, Error> {
         }
         if let Some(failure) = failure.filter(|_| !goes_on) {
             outer.status = failure.status;
-            outer.retry_after = failure.headers.into_iter().find(|(name, _)| *name == "Retry-After");
+            outer.headers.extend(failure.headers.into_iter().find(|(name, _)| *name == "Retry-After"));
             break;
         }
     }
-    let mut reply = answer.reply(outer.status);
-    reply.headers.extend(outer.retry_after);
-    reply.cut = outer.cut;
+    let reply = answer.reply(outer);
     Ok(if goes_on { reply.header("Preference-Applied", "odata.continue-on-error") } else { reply })
-}
-
-/// What the parts make of the answer around them.
-struct Outer {
-    status: u16,
-    retry_after: Option<(&'static str, String)>,
-    /// A fault ends the connection here.
-    cut: bool,
 }
 
 fn check(items: &[Item]) -> Result<(), Error> {
@@ -90,58 +83,57 @@ fn check(items: &[Item]) -> Result<(), Error> {
     Ok(())
 }
 
-struct Outcome {
-    reply: Reply,
-    cut: bool,
-}
-
-fn perform(state: &State, parts: &Parts<'_>, operation: &Operation) -> Outcome {
-    let faults = parts.of_operation(&operation.call);
-    let cut = faults.iter().any(|fault| fault.cut_after_commit);
-    let reply = injected(&faults).unwrap_or_else(|| {
-        let resource = operation.call.resource().map(|(_, resource)| resource);
-        let resource = resource.ok_or_else(|| Error::segment(operation.call.path.trim_start_matches('/')));
-        resource.and_then(|resource| super::route(state, &operation.call, &resource))
+/// Does an operation, and lets faults mark the answer around it.
+fn perform(state: &State, parts: &Parts<'_>, operation: &Operation, outer: &mut Reply) -> Reply {
+    let call = &operation.call;
+    let done = strike(parts, call, outer).and_then(|()| {
+        let (_, resource) = call.resource().ok_or_else(|| Error::segment(call.path.trim_start_matches('/')))?;
+        super::route(state, call, &resource)
     });
-    Outcome { reply: reply.unwrap_or_else(|error| error.reply()), cut }
+    let reply = done.unwrap_or_else(|error| error.reply());
+    outer.delay = outer.delay.saturating_add(reply.delay);
+    reply
 }
 
-fn injected(faults: &[Fault]) -> Option<Result<Reply, Error>> {
-    faults.iter().find(|fault| fault.status.is_some()).map(|fault| Err(Error::of_fault(fault)))
-}
-
-struct SetOutcome {
-    /// All replies, or only that of the operation that failed.
-    replies: Vec<(Option<String>, Reply)>,
-    cut: bool,
-}
-
-fn perform_together(state: &State, parts: &Parts<'_>, operations: Vec<Operation>) -> SetOutcome {
+/// Does operations of which all take hold or none: their replies, or only that of the one that failed.
+fn perform_together(
+    state: &State,
+    parts: &Parts<'_>,
+    operations: Vec<Operation>,
+    outer: &mut Reply,
+) -> Vec<(Option<String>, Reply)> {
     let mut store = state.store_mut();
     store.begin();
     let mut references = References::new();
-    let mut outcome = SetOutcome { replies: Vec::with_capacity(operations.len()), cut: false };
+    let mut replies = Vec::with_capacity(operations.len());
     for Operation { content_id, call } in operations {
-        let faults = parts.of_operation(&call);
-        outcome.cut |= faults.iter().any(|fault| fault.cut_after_commit);
-        let done = injected(&faults).unwrap_or_else(|| write(&mut store, state, call, &references));
+        let done = strike(parts, &call, outer).and_then(|()| write(&mut store, state, call, &references));
         match done {
             Ok(reply) => {
+                outer.delay = outer.delay.saturating_add(reply.delay);
                 let address = reply.headers.iter().find(|(name, _)| *name == "OData-EntityId");
                 if let (Some(id), Some((_, address))) = (&content_id, address) {
                     references.insert(format!("${id}"), address.clone());
                 }
-                outcome.replies.push((content_id, reply));
+                replies.push((content_id, reply));
             }
             Err(error) => {
                 store.roll_back();
-                outcome.replies = vec![(content_id, error.reply())];
-                return outcome;
+                outer.delay = outer.delay.saturating_add(error.delay);
+                return vec![(content_id, error.reply())];
             }
         }
     }
     store.commit();
-    outcome
+    replies
+}
+
+/// Lets faults mark the answer around an operation: a delay, a cut; or refuse the operation itself.
+fn strike(parts: &Parts<'_>, call: &Call, outer: &mut Reply) -> Result<(), Error> {
+    let faults = parts.of_operation(call);
+    outer.cut |= faults.iter().any(|fault| fault.cut_after_commit);
+    outer.delay = outer.delay.saturating_add(faults::delay(&faults));
+    injected(&faults).map_or(Ok(()), Err)
 }
 
 fn write(store: &mut Store, state: &State, mut call: Call, references: &References) -> Result<Reply, Error> {
@@ -236,10 +228,11 @@ impl Answer {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    fn reply(mut self, status: u16) -> Reply {
+    /// The whole answer, with the marks that its parts left on `outer`.
+    fn reply(mut self, outer: Reply) -> Reply {
         self.text(&format!("--{}--\r\n", self.boundary));
         let kind = format!("multipart/mixed; boundary={}", self.boundary);
-        let reply = Reply { body: self.out, ..Reply::empty(status) };
+        let reply = Reply { body: self.out, ..outer };
         reply.header("Content-Type", kind).header("OData-Version", "4.0")
     }
 }
