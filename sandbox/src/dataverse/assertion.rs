@@ -51,7 +51,8 @@ fn check_claims(
         return Err(failure(401, "invalid_client", 700_023, text));
     }
     let begins = assertion.seconds("nbf").unwrap_or(i64::MIN);
-    let is_current = assertion.seconds("exp").is_some_and(|ends| ends + CLOCK_SKEW > now) && begins - CLOCK_SKEW <= now;
+    let is_over = assertion.seconds("exp").is_none_or(|ends| ends.saturating_add(CLOCK_SKEW) <= now);
+    let is_current = !is_over && begins.saturating_sub(CLOCK_SKEW) <= now;
     if !is_current {
         let text = format!(
             "Client assertion is not within its valid time range. Current time: {}, assertion valid from {begins}, expiry time of assertion {}.",

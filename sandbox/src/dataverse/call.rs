@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
-use crate::{dataverse::render::Annotations, faults::Route};
+use crate::{dataverse::render::Annotations, faults::Route, reply::Reply};
 
 /// Where the Web API lies on the organisation's host; the version follows.
 pub(super) const API: &str = "/api/data/v";
@@ -45,6 +45,21 @@ pub(crate) struct Preferences {
     pub(crate) track_changes: bool,
     /// Let a batch go on after an operation that failed.
     pub(crate) continue_on_error: bool,
+}
+
+impl Preferences {
+    /// The annotations that the answer has.
+    pub(crate) fn annotations(&self) -> Annotations {
+        self.annotations.as_ref().map_or_else(Annotations::default, |(annotations, _)| *annotations)
+    }
+
+    /// Tells in the answer which annotations it has.
+    pub(crate) fn with_annotations(&self, reply: Reply) -> Reply {
+        match &self.annotations {
+            Some((_, list)) => reply.header("Preference-Applied", format!("odata.include-annotations=\"{list}\"")),
+            None => reply,
+        }
+    }
 }
 
 impl Call {

@@ -80,7 +80,7 @@ impl Cursor {
     }
 
     fn read(text: &str) -> Option<Self> {
-        let page = attribute(text, "pagenumber")?.parse().ok()?;
+        let page: u32 = attribute(text, "pagenumber")?.parse().ok()?;
         let last = Guid::parse(attribute(text, "last")?)?;
         let hex = attribute(text, "key")?;
         if hex.len() % 2 == 1 || !hex.is_ascii() {
@@ -88,7 +88,7 @@ impl Cursor {
         }
         let bytes = (0..hex.len() / 2).map(|place| u8::from_str_radix(&hex[2 * place..2 * place + 2], 16).ok());
         let token = attribute(text, "token").map(str::to_owned);
-        Some(Self { page, key: bytes.collect::<Option<_>>()?, last, token })
+        Some(Self { page: u64::from(page.max(1)), key: bytes.collect::<Option<_>>()?, last, token })
     }
 }
 

@@ -21,16 +21,23 @@ pub(crate) struct Expansion {
     below: Vec<Expansion>,
 }
 
+/// References within each other at most.
+const DEPTH_MAX: usize = 15;
+
 /// Reads `parentcustomerid_account($select=name,accountnumber),owninguser`.
 pub(crate) fn parse(text: Option<&str>, scope: Scope<'_>) -> Result<Vec<Expansion>, Error> {
-    split(text.unwrap_or(""), ',')
-        .into_iter()
-        .filter(|part| !part.trim().is_empty())
-        .map(|part| one(part, scope))
-        .collect()
+    list(text.unwrap_or(""), scope, 0)
 }
 
-fn one(text: &str, scope: Scope<'_>) -> Result<Expansion, Error> {
+fn list(text: &str, scope: Scope<'_>, depth: usize) -> Result<Vec<Expansion>, Error> {
+    if depth > DEPTH_MAX {
+        return Err(Error::query(format!("$expand is nested more than {DEPTH_MAX} times.")));
+    }
+    let parts = split(text, ',').into_iter().filter(|part| !part.trim().is_empty());
+    parts.map(|part| one(part, scope, depth)).collect()
+}
+
+fn one(text: &str, scope: Scope<'_>, depth: usize) -> Result<Expansion, Error> {
     let text = text.trim();
     let (name, options) = match text.split_once('(') {
         None => (text, ""),
@@ -38,11 +45,11 @@ fn one(text: &str, scope: Scope<'_>) -> Result<Expansion, Error> {
     };
     let (link, table) = scope.navigation(name)?;
     let scope = Scope { table: &scope.store.tables[table], ..scope };
-    let (mut select_text, mut expand) = (None, None);
+    let (mut select_text, mut expand) = (None, "");
     for option in split(options, ';').into_iter().map(str::trim).filter(|option| !option.is_empty()) {
         match option.split_once('=') {
             Some(("$select", names)) => select_text = Some(names.trim().to_owned()),
-            Some(("$expand", names)) => expand = Some(names),
+            Some(("$expand", names)) => expand = names,
             _ => {
                 return Err(Error::query(format!(
                     "The option '{option}' is not allowed in $expand of the single-valued navigation property '{name}'."
@@ -51,7 +58,7 @@ fn one(text: &str, scope: Scope<'_>) -> Result<Expansion, Error> {
         }
     }
     let select = query::select(scope.table, select_text.as_deref())?;
-    Ok(Expansion { name: name.to_owned(), link, table, select, select_text, below: parse(expand, scope)? })
+    Ok(Expansion { name: name.to_owned(), link, table, select, select_text, below: list(expand, scope, depth + 1)? })
 }
 
 fn unclosed(text: &str) -> Error {

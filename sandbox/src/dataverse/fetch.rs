@@ -10,7 +10,7 @@ use super::{
     model::{Reach, Scope},
     order::{self, OrderPart},
     query::{PAGE_MAX, Query},
-    render::{Annotations, Columns, write_text},
+    render::{Columns, write_text, write_total},
 };
 use crate::{
     data::{Record, Table},
@@ -40,41 +40,33 @@ pub(super) fn answer(scope: Scope<'_>, call: &Call, text: &str) -> Result<Reply,
     let fetch = read(scope.table, text)?;
     let after = fetch.cookie.as_ref().map(|cookie| cookie.key.as_slice());
     // Without a cookie the pages before are read over once more.
-    let before = if after.is_some() { 0 } else { usize::try_from(fetch.page - 1).unwrap_or(0) * fetch.count };
-    let mut records = fetch.records(scope, call, after, before + fetch.count + 1)?;
+    let page = if after.is_some() { 1 } else { usize::try_from(fetch.page).unwrap_or(usize::MAX) };
+    let before = (page - 1).saturating_mul(fetch.count);
+    let mut records = fetch.records(scope, call, after, before.saturating_add(fetch.count + 1))?;
     let mut page = records.split_off(before.min(records.len()));
     let has_more = page.len() > fetch.count && !fetch.is_limited;
     page.truncate(fetch.count);
 
     let preferences = call.preferences();
-    let annotations =
-        preferences.annotations.as_ref().map_or_else(Annotations::default, |(annotations, _)| *annotations);
-    let columns = Columns::new(scope, &fetch.fields, &[], annotations);
+    let columns = Columns::new(scope, &fetch.fields, &[], preferences.annotations());
     let mut out = b"{\"@odata.context\":".to_vec();
     write_text(&format!("{}$metadata#{}", call.root(), scope.table.shape.set), &mut out);
     if fetch.wants_total {
         let total = fetch.records(scope, call, None, PAGE_MAX + 1)?.len();
-        let (count, is_over) = (total.min(PAGE_MAX), total > PAGE_MAX);
-        out.extend_from_slice(format!(",\"@Microsoft.Dynamics.CRM.totalrecordcount\":{count},\"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded\":{is_over}").as_bytes());
+        write_total(i64::try_from(total.min(PAGE_MAX)).unwrap_or(0), total > PAGE_MAX, &mut out);
     }
-    out.extend_from_slice(b",\"value\":[");
-    for (place, record) in page.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        columns.write(*record, None, &mut out);
-    }
-    out.push(b']');
+    columns.write_all(&page, &mut out);
     if let Some(last) = page.last().filter(|_| has_more) {
         let key = order::key(scope, *last, &fetch.query.order);
-        let cookie = Cursor { page: fetch.page + 1, key, last: scope.table.id(*last), token: None };
+        let cookie = Cursor { page: fetch.page.saturating_add(1), key, last: scope.table.id(*last), token: None };
         out.extend_from_slice(b",\"@Microsoft.Dynamics.CRM.fetchxmlpagingcookie\":");
         write_text(&cookie.fetch_cookie(scope.table.shape.id_field), &mut out);
         out.extend_from_slice(b",\"@Microsoft.Dynamics.CRM.morerecords\":true");
     }
     out.push(b'}');
     let reply = Reply { body: out, ..Reply::empty(200) };
-    Ok(reply.header("Content-Type", "application/json; odata.metadata=minimal").header("OData-Version", "4.0"))
+    let reply = reply.header("Content-Type", "application/json; odata.metadata=minimal").header("OData-Version", "4.0");
+    Ok(preferences.with_annotations(reply))
 }
 
 impl Fetch {

@@ -11,7 +11,7 @@ use super::{
     filter::{self, Bounds, Test},
     model::{self, Scope},
     order::{self, OrderPart},
-    render::{Annotations, Columns, write_text},
+    render::{Annotations, Columns, write_text, write_total},
 };
 use crate::{
     data::{DateIndex, Fact, Record, Table, Walk},
@@ -52,8 +52,7 @@ pub(crate) fn answer(scope: Scope<'_>, call: &Call) -> Result<Reply, Error> {
         delta::check(scope, call)?;
     }
     let token = tracks.then(|| token.unwrap_or_else(|| DeltaToken::now(scope.store, call)));
-    let annotations =
-        preferences.annotations.as_ref().map_or_else(Annotations::default, |(annotations, _)| *annotations);
+    let annotations = preferences.annotations();
     let body = match (since, token) {
         (Some(since), Some(token)) => query.news(scope, call, since, token, annotations),
         _ => query.records(scope, call, token, annotations),
@@ -67,10 +66,7 @@ pub(crate) fn answer(scope: Scope<'_>, call: &Call) -> Result<Reply, Error> {
     if let Some(size) = preferences.page_size_max {
         reply = reply.header("Preference-Applied", format!("odata.maxpagesize={size}"));
     }
-    if let Some((_, list)) = preferences.annotations {
-        reply = reply.header("Preference-Applied", format!("odata.include-annotations=\"{list}\""));
-    }
-    Ok(reply)
+    Ok(preferences.with_annotations(reply))
 }
 
 /// Answers `GET /contacts/$count`: a bare number.
@@ -111,15 +107,7 @@ impl Query {
         if let Some(token) = token.filter(|_| !has_more) {
             property("@odata.deltaLink", &token.link(scope, call), &mut out);
         }
-        out.extend_from_slice(b",\"value\":[");
-        let columns = Columns::new(scope, &self.select, &self.expansions, annotations);
-        for (place, record) in page.iter().enumerate() {
-            if place > 0 {
-                out.push(b',');
-            }
-            columns.write(*record, None, &mut out);
-        }
-        out.push(b']');
+        Columns::new(scope, &self.select, &self.expansions, annotations).write_all(&page, &mut out);
         if let Some(last) = page.last().filter(|_| has_more) {
             let cursor = self.next_cursor(scope, call, *last, token);
             property("@odata.nextLink", &next_link(scope, call, &cursor), &mut out);
@@ -183,9 +171,7 @@ impl Query {
             out.extend_from_slice(format!(",\"@odata.count\":{total}").as_bytes());
         }
         if annotations.total {
-            out.extend_from_slice(
-                format!(",\"@Microsoft.Dynamics.CRM.totalrecordcount\":{total},\"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded\":{is_over}").as_bytes(),
-            );
+            write_total(total, is_over, out);
         }
     }
 

@@ -123,6 +123,18 @@ impl<'a> Columns<'a> {
         out.push(b'}');
     }
 
+    /// Appends `,"value":[…]` with these records.
+    pub(crate) fn write_all(&self, records: &[Record<'a>], out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"value\":[");
+        for (place, record) in records.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            self.write(*record, None, out);
+        }
+        out.push(b']');
+    }
+
     fn annotate(&self, column: &Column, value: &Value<'_>, out: &mut Vec<u8>) {
         let field = &self.scope.table.fields[column.field];
         let mut note = |annotation: &str, text: &str| {
@@ -148,6 +160,13 @@ impl<'a> Columns<'a> {
             }
         }
     }
+}
+
+/// Appends the annotations of how many records there are, which is told up to a limit.
+pub(super) fn write_total(total: i64, is_over: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(
+        format!(",\"@Microsoft.Dynamics.CRM.totalrecordcount\":{total},\"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded\":{is_over}").as_bytes(),
+    );
 }
 
 /// Appends a value in its form on the wire.

@@ -11,7 +11,7 @@ use super::{
     model::Scope,
     payload::{self, Patch},
     query,
-    render::{Annotations, Columns, write_value},
+    render::{Columns, write_value},
     rules,
 };
 use crate::{
@@ -276,8 +276,7 @@ fn representation(store: &Store, table: &Table, id: Guid, call: &Call, status: u
     let select_text = call.option("$select");
     let fields = query::select(table, select_text.as_deref())?;
     let preferences = call.preferences();
-    let annotations =
-        preferences.annotations.as_ref().map_or_else(Annotations::default, |(annotations, _)| *annotations);
+    let annotations = preferences.annotations();
     let scope = Scope { store, table };
     let expansions = expand::parse(call.option("$expand").as_deref(), scope)?;
     let selection = expand::selection(select_text.as_deref(), &expansions);
@@ -289,10 +288,7 @@ fn representation(store: &Store, table: &Table, id: Guid, call: &Call, status: u
         .header("Content-Type", "application/json; odata.metadata=minimal")
         .header("OData-Version", "4.0")
         .header("ETag", etag(table.version(record)));
-    Ok(match preferences.annotations {
-        Some((_, list)) => reply.header("Preference-Applied", format!("odata.include-annotations=\"{list}\"")),
-        None => reply,
-    })
+    Ok(preferences.with_annotations(reply))
 }
 
 fn etag(version: u64) -> String {

@@ -49,10 +49,9 @@ pub(super) fn deleted(request: &Request<'_>, object: &str) -> Result<Reply, Erro
         .iter()
         .map(|(at, number)| json!({"id": table.id(*number).as_str(), "deletedDate": instant_text(*at)}))
         .collect();
-    let earliest = request.call.now - settings.deleted_days * DAY;
     let body = json!({
         "deletedRecords": records,
-        "earliestDateAvailable": instant_text(earliest.div_euclid(MINUTE) * MINUTE),
+        "earliestDateAvailable": instant_text(earliest(request.call.now, settings.deleted_days)),
         "latestDateCovered": instant_text(covered(request, &settings, end)),
     });
     Ok(json_reply(200, &body))
@@ -77,7 +76,7 @@ fn span(request: &Request<'_>, days: i64) -> Result<(i64, i64), Error> {
     if start > now {
         return refuse("startDate cannot be in the future".into());
     }
-    let earliest = (now - days * DAY).div_euclid(MINUTE) * MINUTE;
+    let earliest = earliest(now, days);
     if start < earliest {
         return refuse(format!(
             "startDate before org replication enabled date or more than {days} days ago; the earliest date available is {}",
@@ -87,10 +86,15 @@ fn span(request: &Request<'_>, days: i64) -> Result<(i64, i64), Error> {
     Ok((start, end))
 }
 
+/// The first minute that is kept for so many days.
+fn earliest(now: i64, days: i64) -> i64 {
+    now.saturating_sub(days.saturating_mul(DAY)).div_euclid(MINUTE).saturating_mul(MINUTE)
+}
+
 /// Up to when the answer is complete: it lags while a long transaction runs.
 fn covered(request: &Request<'_>, settings: &Settings, end: i64) -> i64 {
-    let now = request.call.now - settings.coverage_lag_seconds;
-    end.min(now.div_euclid(MINUTE) * MINUTE)
+    let now = request.call.now.saturating_sub(settings.coverage_lag_seconds);
+    end.min(now.div_euclid(MINUTE).saturating_mul(MINUTE))
 }
 
 fn check_count(count: usize, settings: &Settings) -> Result<(), Error> {

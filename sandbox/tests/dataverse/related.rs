@@ -65,6 +65,11 @@ async fn records_come_with_those_that_they_refer_to() {
     assert_eq!(client.get(&format!("contacts({})/parentcustomerid_account", contact(3))).await.status(), 204);
     assert!(client.error("contacts?$expand=nosuch($select=name)").await.2.contains("'nosuch'"));
     assert!(client.error("contacts?$expand=parentcustomerid_account($select=nam)").await.2.contains("'nam'"));
+    let deep = (0..100).fold("owninguser".to_owned(), |inner, _| {
+        format!("parentcustomerid_account($expand=primarycontactid($expand={inner}))")
+    });
+    let (status, _, message) = client.error(&format!("contacts?$expand={deep}")).await;
+    assert!(status == 400 && message.contains("nested"), "{message}");
 }
 
 #[tokio::test]

@@ -129,6 +129,8 @@ async fn a_certificate_signs_for_tokens_and_no_other_does() {
         700_023
     );
     assert_eq!(ask(assertion(key, Some(certificate), "RS256", &claims(json!({"exp": now - 301})))).await.1, 700_024);
+    let timeless = claims(json!({"nbf": null, "exp": i64::MAX}));
+    assert_eq!(ask(assertion(key, Some(certificate), "RS256", &timeless)).await.0, 200, "it need not say since when");
     assert_eq!(ask("no.assertion".into()).await.1, 50_027);
     assert!(sandbox.admin().add_certificate("nonsense").unwrap_err().to_string().contains("BEGIN PUBLIC KEY"));
 }

@@ -1,6 +1,7 @@
 //! Change tracking, the recycle bin and the audit log: how a client learns what is new and what is gone.
 
 use crate::client::{Client, contact, error_of, start};
+use percent_encoding::percent_decode_str;
 use reqwest::Method;
 use sandbox::{Sandbox, Tracking};
 use serde_json::{Value as Json, json};
@@ -213,7 +214,7 @@ async fn the_recycle_bin_and_the_audit_log_tell_what_is_gone() {
 async fn fetch_xml_filters_sorts_and_pages_by_its_cookie() {
     let sandbox = start(60);
     let client = Client::new(&sandbox).await;
-    let xml = |page: u32, cookie: &str| {
+    let xml = |page: u64, cookie: &str| {
         let cookie = cookie.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
         format!(
             "<fetch count='7' page='{page}' paging-cookie=\"{cookie}\" returntotalrecordcount='true'><entity name='contact'><attribute name='lastname'/><attribute name='parentcustomerid'/><order attribute='lastname'/><filter type='and'><condition attribute='statecode' operator='eq' value='0'/><filter type='or'><condition attribute='lastname' operator='begins-with' value='m'/><condition attribute='lastname' operator='not-like' value='m%'/></filter></filter></entity></fetch>"
@@ -233,7 +234,7 @@ async fn fetch_xml_filters_sorts_and_pages_by_its_cookie() {
         assert_eq!(body["@Microsoft.Dynamics.CRM.morerecords"], true);
         // As clients do: the inner cookie, decoded twice.
         let inner = outer.split("pagingcookie=\"").nth(1).unwrap().split('"').next().unwrap();
-        let decode = |text: &str| percent_decode(text);
+        let decode = |text: &str| percent_decode_str(text).decode_utf8().unwrap().into_owned();
         cookie = decode(&decode(inner));
         assert!(cookie.starts_with("<cookie page="), "{cookie}");
         page += 1;
@@ -241,6 +242,11 @@ async fn fetch_xml_filters_sorts_and_pages_by_its_cookie() {
     assert_eq!(found, expected);
     let second = client.json(&fetch(&client, &xml(2, ""))).await;
     assert_eq!(second["value"].as_array().unwrap()[..], expected[7..14], "without a cookie, by the page's number");
+    let annotated = client.request(Method::GET, &fetch(&client, &xml(1, "")));
+    let annotated = annotated.header("Prefer", "odata.include-annotations=\"*\"").send().await.unwrap();
+    assert_eq!(annotated.headers()["preference-applied"], "odata.include-annotations=\"*\"");
+    let beyond = client.json(&fetch(&client, &xml(u64::MAX, ""))).await;
+    assert_eq!(beyond["value"], json!([]), "far behind the last page");
     for (wrong, right) in [
         ("<fetch><entity name='account'/></fetch>", "<entity name='contact'>"),
         ("<fetch><entity name='contact'><attribute name='nosuch'/></entity></fetch>", "doesn't contain attribute"),
@@ -253,20 +259,4 @@ async fn fetch_xml_filters_sorts_and_pages_by_its_cookie() {
         let (status, _, message) = client.error(&fetch(&client, wrong)).await;
         assert!(status == 400 && message.contains(right), "{wrong}: {message}");
     }
-}
-
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        match first {
-            b'%' => {
-                bytes.push(u8::from_str_radix(std::str::from_utf8(&rest[..2]).unwrap(), 16).unwrap());
-                rest = &rest[2..];
-            }
-            other => bytes.push(*other),
-        }
-    }
-    String::from_utf8(bytes).unwrap()
 }

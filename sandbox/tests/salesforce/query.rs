@@ -185,6 +185,7 @@ async fn a_wrong_query_gets_the_products_error() {
         ("SELECT Id FROM Contact WHERE AccountId = 'x'", "INVALID_QUERY_FILTER_OPERATOR"),
         ("SELECT Nobody.Name FROM Contact", "INVALID_FIELD"),
         ("SELECT FIELDS(ALL) FROM Contact", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Contact WHERE CreatedDate = LAST_N_YEARS:99999", "MALFORMED_QUERY"),
     ] {
         assert_eq!(client.query(query).await.error(), (400, code.into()), "{query}");
     }

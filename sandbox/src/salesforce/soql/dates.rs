@@ -1,6 +1,6 @@
 //! Dates that depend on today, such as `LAST_N_DAYS:30`. Days begin at midnight UTC, weeks on Sunday as in the US locale.
 
-use jiff::{ToSpan, civil::Date};
+use jiff::{Span, ToSpan, civil::Date};
 
 use crate::time::DAY;
 
@@ -40,8 +40,8 @@ pub(super) fn span(name: &str, count: i64, now: i64) -> Option<(i64, i64)> {
     let number = |date: Date| epoch.until(date).ok().map(|span| i64::from(span.get_days()));
     // 1970 began on a Thursday.
     let week = today - (today + 4).rem_euclid(7);
-    let month = |months: i64| number(date.first_of_month().checked_add(months.months()).ok()?);
-    let year = |years: i64| number(date.first_of_year().checked_add(years.years()).ok()?);
+    let month = |months: i64| number(date.first_of_month().checked_add(Span::new().try_months(months).ok()?).ok()?);
+    let year = |years: i64| number(date.first_of_year().checked_add(Span::new().try_years(years).ok()?).ok()?);
     Some(match name {
         "YESTERDAY" => (today - 1, today),
         "TODAY" => (today, today + 1),
