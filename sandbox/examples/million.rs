@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::expect_used, reason = "a measurement")]
 
+mod wire;
+
 use std::time::{Duration, Instant};
 
 use sandbox::{Options, Sandbox};
@@ -22,17 +24,9 @@ async fn main() {
     let contacts = std::env::args().nth(1).map_or(1_000_000, |count| count.parse().expect("a number of contacts"));
     let started = Instant::now();
     let sandbox = Sandbox::start(Options { contacts, accounts: contacts / 20, ..Options::default() }).unwrap();
-    rustls::crypto::ring::default_provider().install_default().expect("no other provider is installed");
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", &sandbox.client_id()),
-        ("client_secret", &sandbox.client_secret()),
-        ("scope", &format!("{}/.default", sandbox.url())),
-    ];
-    let token: serde_json::Value =
-        http.post(sandbox.token_url()).form(&form).send().await.unwrap().json().await.unwrap();
-    let token = token["access_token"].as_str().unwrap().to_owned();
+    let http = wire::client();
+    let scope = format!("{}/.default", sandbox.url());
+    let token = wire::token(&http, &sandbox.token_url(), &sandbox.client_id(), &sandbox.client_secret(), &scope).await;
     let root = format!("{}/api/data/v9.2/contacts?$select={FIELDS}", sandbox.url());
     let window = "$filter=modifiedon ge 2025-06-01T00:00:00Z and modifiedon lt 2025-12-01T00:00:00Z&$orderby=modifiedon,contactid";
     for (name, path, pages) in [
@@ -72,9 +66,7 @@ async fn main() {
         );
         assert!(name.contains("no index") || median < PAGE_MS_MAX);
     }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: 0 kB");
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0);
+    let kib = wire::resident_kib();
     println!("resident memory at most {} MiB, the client's share included", kib / 1024);
     assert!(kib < MEMORY_KIB_MAX);
 }

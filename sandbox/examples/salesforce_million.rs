@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::expect_used, reason = "a measurement")]
 
+mod wire;
+
 use std::{
     fmt::Write as _,
     time::{Duration, Instant},
@@ -64,25 +66,19 @@ async fn main() {
     pages(&client, contacts, started).await;
     collections(&sandbox, &client).await;
     bulk_query(&client).await;
-    let kib = resident_kib();
+    let kib = wire::resident_kib();
     println!("resident memory at most {} MiB, the client's share included", kib / 1024);
     assert!(kib < MEMORY_KIB_MAX * u64::from(contacts.div_ceil(5_000_000)));
     bulk_load(&sandbox, &client).await;
-    println!("resident memory at most {} MiB after the load", resident_kib() / 1024);
+    println!("resident memory at most {} MiB after the load", wire::resident_kib() / 1024);
 }
 
 async fn log_in(sandbox: &Sandbox) -> Client {
-    rustls::crypto::ring::default_provider().install_default().expect("no other provider is installed");
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = wire::client();
     let ids = sandbox.salesforce();
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", ids["clientId"].as_str().unwrap()),
-        ("client_secret", ids["clientSecret"].as_str().unwrap()),
-    ];
+    let text = |name: &str| ids[name].as_str().unwrap();
     let url = format!("{}/services/oauth2/token", sandbox.url());
-    let token: Json = http.post(url).form(&form).send().await.unwrap().json().await.unwrap();
-    let token = token["access_token"].as_str().unwrap().to_owned();
+    let token = wire::token(&http, &url, text("clientId"), text("clientSecret"), "api").await;
     Client { http, root: format!("{}/services/data/v67.0", sandbox.url()), token }
 }
 
@@ -181,10 +177,4 @@ async fn bulk_load(sandbox: &Sandbox, client: &Client) {
         );
         assert!(job["numberRecordsFailed"] == 0 && started.elapsed() < LOAD_MAX);
     }
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: 0 kB").to_owned();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0)
 }

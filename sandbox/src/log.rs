@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::By;
 
+/// Changes kept for `GET /admin/changes` of either system; the oldest fall out.
+pub(crate) const CHANGES_KEPT: usize = 500_000;
+
 /// Requests kept for `GET /admin/requests`; the oldest fall out.
 pub(crate) const REQUESTS_KEPT: usize = 100_000;
 
@@ -121,8 +124,9 @@ impl<T> Numbered<T> {
     /// Entries from this number on with their numbers, as far as they are kept.
     pub(crate) fn from(&self, number: u64) -> impl Iterator<Item = (u64, &T)> {
         let first = self.next - u64::try_from(self.entries.len()).unwrap_or(0);
-        let skip = usize::try_from(number.saturating_sub(first)).unwrap_or(usize::MAX);
-        (first..).zip(&self.entries).skip(skip)
+        let from = number.clamp(first, self.next);
+        let place = usize::try_from(from - first).unwrap_or(usize::MAX);
+        (from..).zip(self.entries.range(place..))
     }
 
     /// Forgets the entries from this number on, and gives their numbers anew.

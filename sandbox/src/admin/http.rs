@@ -188,10 +188,7 @@ async fn faults(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 async fn clear_faults(Shared(state): Shared<Arc<State>>) -> Response {
-    answer(&state, |admin| {
-        admin.clear_faults();
-        Ok(json!({}))
-    })
+    done(&state, Admin::clear_faults)
 }
 
 async fn set_tracking(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
@@ -241,10 +238,7 @@ async fn set_compression(Shared(state): Shared<Arc<State>>, body: Bytes) -> Resp
 }
 
 async fn revoke_tokens(Shared(state): Shared<Arc<State>>) -> Response {
-    answer(&state, |admin| {
-        admin.revoke_tokens();
-        Ok(json!({}))
-    })
+    done(&state, Admin::revoke_tokens)
 }
 
 #[derive(Deserialize)]
@@ -303,10 +297,7 @@ async fn changes(Shared(state): Shared<Arc<State>>, Query(query): Query<HashMap<
 }
 
 async fn clear_log(Shared(state): Shared<Arc<State>>) -> Response {
-    answer(&state, |admin| {
-        admin.clear_log();
-        Ok(json!({}))
-    })
+    done(&state, Admin::clear_log)
 }
 
 async fn state(Shared(state): Shared<Arc<State>>) -> Response {
@@ -328,6 +319,14 @@ pub(crate) fn answer(state: &Arc<State>, act: impl FnOnce(&Admin) -> Outcome) ->
         Err(refused) => Reply::json(400, &json!({"error": refused.to_string()})),
     };
     respond(reply, state.clock.now())
+}
+
+/// For what cannot be refused and tells nothing.
+fn done(state: &Arc<State>, act: impl FnOnce(&Admin)) -> Response {
+    answer(state, |admin| {
+        act(admin);
+        Ok(json!({}))
+    })
 }
 
 pub(crate) fn to_json(value: impl serde::Serialize) -> Outcome {

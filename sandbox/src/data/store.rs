@@ -12,13 +12,10 @@ use super::{
 };
 use crate::{
     guid::Guid,
-    log::{Change, ChangeKind, FieldChange, Numbered},
+    log::{CHANGES_KEPT, Change, ChangeKind, FieldChange, Numbered},
     random::mix,
     time,
 };
-
-/// Changes kept for `GET /admin/changes`; the oldest fall out.
-pub(crate) const CHANGES_KEPT: usize = 500_000;
 
 /// Days for which a delta token is good unless set otherwise, as on the platform.
 const DELTA_DAYS: u32 = 7;

@@ -11,12 +11,9 @@ use super::{
 };
 use crate::{
     data::By,
-    log::{Change, ChangeKind, FieldChange, Numbered},
+    log::{CHANGES_KEPT, Change, ChangeKind, FieldChange, Numbered},
     time,
 };
-
-/// Changes kept for the log; the oldest fall out.
-const CHANGES_KEPT: usize = 500_000;
 
 /// The tables and what is still to happen to them.
 #[derive(Debug)]
