@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::measure::{Beside, Fallible, float, median, rate, target, title};
+use crate::measure::{Beside, Fallible, float, rate, title};
 use crate::sets::task_seconds;
-use crate::work::{Done, Work, elsewhere};
+use crate::work::{Done, Work, elsewhere_all, memory, middle, show};
 use crate::world::{World, dynamics, run};
 
 /// Our own share must be faster than this.
@@ -19,7 +19,6 @@ const LANES: u32 = 8;
 const LANE_RECORDS: u32 = 100;
 /// Of what the lanes allow.
 const SHARE_MIN: f64 = 0.9;
-const MEMORY_MIB_MAX: f64 = 300.0;
 
 /// How much is measured.
 #[derive(Debug, clap::Args)]
@@ -45,16 +44,16 @@ impl Default for Args {
 pub(crate) fn bench(args: &Args) -> Fallible<()> {
     title(&format!("export of {} changed contacts", args.records))?;
     let beside = Beside::start(&["sandbox".to_owned(), format!("--contacts={}", args.records)])?;
-    let export = |lanes: Option<(u32, u32)>| {
-        let folder = tempfile::tempdir()?;
-        elsewhere(&Work::Export { account: beside.hello.to_string(), lanes, folder: folder.path().to_owned() })
+    let rounds = |lanes| {
+        let round = |_| export(&beside, args.records, lanes);
+        (0..args.rounds.max(1)).map(round).collect::<Fallible<Vec<Done>>>()
     };
-    let at_once = rounds(args, || export(None))?;
+    let at_once = rounds(None)?;
     show("answered at once", &at_once);
     rate("crm.export", float(u64::from(args.records)) / middle(&at_once), RECORDS_A_SECOND_MIN, " records/s");
 
     latency(&beside, LATENCY_MS)?;
-    let late = rounds(args, || export(Some((LANES, LANE_RECORDS))))?;
+    let late = rounds(Some((LANES, LANE_RECORDS)))?;
     latency(&beside, 0)?;
     show(&format!("{LATENCY_MS} ms a request, {LANES} lanes of {LANE_RECORDS} records"), &late);
     let possible = f64::from(LANES * LANE_RECORDS) * 1_000.0 / f64::from(LATENCY_MS);
@@ -63,39 +62,18 @@ pub(crate) fn bench(args: &Args) -> Fallible<()> {
     drop(beside);
     if args.large > 0 {
         let beside = Beside::start(&["sandbox".to_owned(), format!("--contacts={}", args.large)])?;
-        let folder = tempfile::tempdir()?;
-        let account = beside.hello.to_string();
-        let large = elsewhere(&Work::Export { account, lanes: None, folder: folder.path().to_owned() })?;
-        show(&format!("{} contacts, answered at once", args.large), std::slice::from_ref(&large));
-        target("peak memory", float(large.peak_kib) / 1024.0, MEMORY_MIB_MAX, " MiB");
+        let large = [export(&beside, args.large, None)?];
+        show(&format!("{} contacts, answered at once", args.large), &large);
+        memory("peak memory", &large);
     }
     Ok(())
 }
 
-fn rounds(args: &Args, mut export: impl FnMut() -> Fallible<Done>) -> Fallible<Vec<Done>> {
-    let round = |_| {
-        let done = export()?;
-        match done.records == u64::from(args.records) {
-            true => Ok(done),
-            false => Err(format!("{} records were exported, not {}", done.records, args.records).into()),
-        }
-    };
-    (0..args.rounds.max(1)).map(round).collect()
-}
-
-fn middle(rounds: &[Done]) -> f64 {
-    median(rounds.iter().map(|done| done.seconds).collect())
-}
-
-fn show(name: &str, rounds: &[Done]) {
-    let done = rounds.last().cloned().unwrap_or_default();
-    println!(
-        "  {name}: {:.2} s, {:.0} records/s, {:.2} s of processor with the import before it, {} MiB at most",
-        middle(rounds),
-        float(done.records) / middle(rounds),
-        median(rounds.iter().map(|done| done.processor_seconds).collect()),
-        done.peak_kib / 1024,
-    );
+/// Exports all contacts of a stand-in; the processor's time has the import before it in it.
+fn export(beside: &Beside, records: u32, lanes: Option<(u32, u32)>) -> Fallible<Done> {
+    let folder = tempfile::tempdir()?;
+    let work = Work::Export { account: beside.hello.to_string(), lanes, folder: folder.path().to_owned() };
+    elsewhere_all(&work, records)
 }
 
 /// Sets how long each answer of the stand-in takes at least.

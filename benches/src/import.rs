@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use crate::measure::{Fallible, float, median, rate, target, title};
 use crate::server::Server;
-use crate::work::{Done, Work, elsewhere};
+use crate::work::{Done, Work, elsewhere, memory, middle, middle_processor};
 
 pub(crate) use download::{client, download};
 pub(crate) use ours::ours;
@@ -17,7 +17,6 @@ pub(crate) use plain::plain;
 
 /// What each page takes where latency is measured, in milliseconds.
 const LATENCY_MS: u64 = 50;
-const MEMORY_MIB_MAX: f64 = 300.0;
 
 /// How much is measured.
 #[derive(Debug, clap::Args)]
@@ -136,14 +135,6 @@ fn ratio(what: &str, of: &[Done], to: &[Done], most: f64) {
     );
 }
 
-fn middle(rounds: &[Done]) -> f64 {
-    median(rounds.iter().map(|done| done.seconds).collect())
-}
-
-fn middle_processor(rounds: &[Done]) -> f64 {
-    median(rounds.iter().map(|done| done.processor_seconds).collect())
-}
-
 fn show(name: &str, rounds: &[Done], server: &Server) {
     let seconds = middle(rounds);
     let best = rounds.iter().map(|done| done.seconds).fold(f64::INFINITY, f64::min);
@@ -158,9 +149,4 @@ fn show(name: &str, rounds: &[Done], server: &Server) {
         done.segments,
         if done.segments > 0 { float(done.bytes) / 1e6 } else { 0.0 },
     );
-}
-
-fn memory(what: &str, rounds: &[Done]) {
-    let most = rounds.iter().map(|done| done.peak_kib).max().unwrap_or_default();
-    target(what, float(most) / 1024.0, MEMORY_MIB_MAX, " MiB");
 }

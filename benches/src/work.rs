@@ -5,8 +5,11 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Fallible, peak_kib, processor_seconds};
+use crate::measure::{Fallible, float, median, peak_kib, processor_seconds, target};
 use crate::{demo, export, import, sets};
+
+/// However many records there are.
+const MEMORY_MIB_MAX: f64 = 300.0;
 
 /// What is to be done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,6 +68,43 @@ pub(crate) fn perform(work: &str) -> Fallible<()> {
     Ok(())
 }
 
+/// Prints what rounds of the same work came to, and the middle of their seconds.
+pub(crate) fn show(name: &str, rounds: &[Done]) {
+    let done = rounds.last().cloned().unwrap_or_default();
+    println!(
+        "  {name}: {:.2} s, {:.0} records/s, {:.2} s of the process's processor, {} MiB at most",
+        middle(rounds),
+        float(done.records) / middle(rounds),
+        middle_processor(rounds),
+        done.peak_kib / 1024,
+    );
+}
+
+/// The middle of the seconds that rounds took.
+pub(crate) fn middle(rounds: &[Done]) -> f64 {
+    median(rounds.iter().map(|done| done.seconds).collect())
+}
+
+/// The middle of the seconds that their processes used the processor.
+pub(crate) fn middle_processor(rounds: &[Done]) -> f64 {
+    median(rounds.iter().map(|done| done.processor_seconds).collect())
+}
+
+/// Prints whether rounds kept the target of memory.
+pub(crate) fn memory(what: &str, rounds: &[Done]) {
+    let most = rounds.iter().map(|done| done.peak_kib).max().unwrap_or_default();
+    target(what, float(most) / 1024.0, MEMORY_MIB_MAX, " MiB");
+}
+
+/// Does it in another process, where it must come to so many records.
+pub(crate) fn elsewhere_all(work: &Work, records: u32) -> Fallible<Done> {
+    let done = elsewhere(work)?;
+    match done.records == u64::from(records) {
+        true => Ok(done),
+        false => Err(format!("{} records came, not {records}", done.records).into()),
+    }
+}
+
 /// Does it in another process.
 pub(crate) fn elsewhere(work: &Work) -> Fallible<Done> {
     let output = Command::new(std::env::current_exe()?)
@@ -72,7 +112,7 @@ pub(crate) fn elsewhere(work: &Work) -> Fallible<Done> {
         .stderr(Stdio::inherit())
         .output()?;
     if !output.status.success() {
-        return Err(format!("{work:?} failed: {}", output.status).into());
+        return Err(format!("the process that did the work failed: {}", output.status).into());
     }
     Ok(serde_json::from_slice(&output.stdout)?)
 }

@@ -16,13 +16,12 @@ use serde_json::{Value, json};
 
 use super::download::client;
 use super::plain::{FILE_BYTES, Open, number};
-use crate::measure::{Beside, Fallible, float, median, target, title};
-use crate::work::{Done, Work, elsewhere};
+use crate::measure::{Beside, Fallible, median, target, title};
+use crate::work::{Done, Work, elsewhere_all, memory, show};
 use crate::world::World;
 
 /// The most that it may take, of the plain loop.
 const RATIO_MAX: f64 = 1.5;
-const MEMORY_MIB_MAX: f64 = 300.0;
 /// Records of one answer of the plain loop.
 const PAGE: u32 = 50_000;
 /// Between two questions whether the job is done.
@@ -72,13 +71,13 @@ pub(crate) fn bench(args: &Args) -> Fallible<()> {
     show("crm.import", &ours);
     let ratios = ours.iter().zip(&plain).map(|(ours, plain)| ours.seconds / plain.seconds).collect();
     target("crm.import ÷ plain loop (middle of each round's)", median(ratios), RATIO_MAX, "");
-    memory(&ours);
+    memory("peak memory", &ours);
     drop(beside);
     if args.large > 0 {
         let beside = start(args.large)?;
         let large = [once(&beside, true, args.large)?];
         show(&format!("crm.import of {}", args.large), &large);
-        memory(&large);
+        memory("peak memory", &large);
     }
     Ok(())
 }
@@ -91,27 +90,7 @@ fn once(beside: &Beside, is_ours: bool, records: u32) -> Fallible<Done> {
     let (place, account) = (tempfile::tempdir()?, beside.hello.to_string());
     let folder = place.path().to_owned();
     let work = if is_ours { Work::BulkOurs { account, folder } } else { Work::BulkPlain { account, folder } };
-    let done = elsewhere(&work)?;
-    match done.records == u64::from(records) {
-        true => Ok(done),
-        false => Err(format!("{} records came, not {records}", done.records).into()),
-    }
-}
-
-fn show(name: &str, rounds: &[Done]) {
-    let seconds = median(rounds.iter().map(|done| done.seconds).collect());
-    let done = rounds.last().cloned().unwrap_or_default();
-    println!(
-        "  {name}: {seconds:.2} s, {:.0} records/s, {:.2} s of processor, {} MiB at most",
-        float(done.records) / seconds,
-        median(rounds.iter().map(|done| done.processor_seconds).collect()),
-        done.peak_kib / 1024,
-    );
-}
-
-fn memory(rounds: &[Done]) {
-    let most = rounds.iter().map(|done| done.peak_kib).max().unwrap_or_default();
-    target("peak memory", float(most) / 1024.0, MEMORY_MIB_MAX, " MiB");
+    elsewhere_all(&work, records)
 }
 
 /// Imports all contacts with Campanile.
