@@ -357,19 +357,7 @@ fn short(text: &str, ids: &[String]) -> String {
 }
 
 fn decode(path: &str) -> String {
-    let mut decoded = Vec::new();
-    let bytes = path.replace('+', " ").into_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = (bytes[at] == b'%').then(|| path_hex(&bytes, at)).flatten();
-        decoded.push(hex.unwrap_or(bytes[at]));
-        at += if hex.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
-fn path_hex(bytes: &[u8], at: usize) -> Option<u8> {
-    u8::from_str_radix(std::str::from_utf8(bytes.get(at + 1..at + 3)?).ok()?, 16).ok()
+    percent_encoding::percent_decode_str(&path.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 /// How many durable events a run made.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{World, import_to, is_same, main_job};
+use crate::world::{World, import_to, is_same, main_job, wait_for};
 
 /// A run as JSON, without what differs from run to run.
 fn steady(mut view: Value) -> Value {
@@ -141,7 +141,7 @@ fn a_suspended_run_says_how_to_go_on_and_does_so_from_another_folder() {
 fn the_sandbox_describes_itself_in_its_first_line_and_ends_on_ctrl_c() {
     let world = World::new(0);
     let working = world.begin(&["sandbox", "--contacts", "10", "--json"]);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    wait_for("its first line", || working.out().contains('\n'));
     working.interrupt();
     let answer = working.end().expect(0);
     let keys: Vec<String> = answer.json().as_object().unwrap().keys().cloned().collect();

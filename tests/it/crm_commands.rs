@@ -186,7 +186,7 @@ fn an_import_is_explained_with_the_window_it_would_open_now_and_nothing_is_writt
 #[test]
 fn an_export_and_a_delete_are_explained_with_method_batches_and_calls() {
     let world = World::new(5);
-    world.add_salesforce();
+    world.add_salesforce("");
     let export = |account: &str, object: &str, set: Value| json!({ "type": "crm.export", "account": account, "object": object, "operation": "insert", "set": set });
     let activities = json!({
         "people": { "type": "database.query", "table": "recipient", "to": ["new", "people2", "gone"] },

@@ -1,3 +1,5 @@
+//! Stored secrets: who can open them, and that they lie nowhere in the open.
+
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;

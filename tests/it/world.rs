@@ -58,12 +58,12 @@ impl World {
         self.write("campanile.toml", &text);
     }
 
-    /// Adds the Salesforce organisation to the configuration.
-    pub(crate) fn add_salesforce(&self) {
+    /// Adds the Salesforce organisation to the configuration, with more lines of its account.
+    pub(crate) fn add_salesforce(&self, more: &str) {
         let told = self.sandbox.salesforce();
         let text = fs::read_to_string(self.path("campanile.toml")).unwrap();
         let account = format!(
-            "{text}[accounts.salesforce]\nkind = \"salesforce\"\nurl = {}\nclientId = {}\nclientSecret = {}\n",
+            "{text}[accounts.salesforce]\nkind = \"salesforce\"\nurl = {}\nclientId = {}\nclientSecret = {}\n{more}",
             told["url"], told["clientId"], told["clientSecret"]
         );
         self.write("campanile.toml", &account);

@@ -61,36 +61,43 @@ fn calls(code: &str, function: &str) -> Vec<String> {
     whole.map(|at| arguments(&code[at + function.len()..])).collect()
 }
 
-/// What stands before the bracket that closes the call.
-fn arguments(after: &str) -> String {
-    let (mut depth, mut in_text, mut escaped) = (1, false, false);
-    let end = after.char_indices().find(|(_, c)| {
+/// Where in code a walk is: how deep in brackets, and whether in a text.
+#[derive(Default)]
+struct Place {
+    depth: i32,
+    in_text: bool,
+    escaped: bool,
+}
+
+impl Place {
+    fn pass(&mut self, c: char) {
         match c {
-            _ if escaped => escaped = false,
-            '\\' if in_text => escaped = true,
-            '"' => in_text = !in_text,
-            '(' | '[' | '{' if !in_text => depth += 1,
-            ')' | ']' | '}' if !in_text => depth -= 1,
+            _ if self.escaped => self.escaped = false,
+            '\\' if self.in_text => self.escaped = true,
+            '"' => self.in_text = !self.in_text,
+            '(' | '[' | '{' if !self.in_text => self.depth += 1,
+            ')' | ']' | '}' if !self.in_text => self.depth -= 1,
             _ => {}
         }
-        depth == 0
+    }
+}
+
+/// What stands before the bracket that closes the call.
+fn arguments(after: &str) -> String {
+    let mut place = Place { depth: 1, ..Place::default() };
+    let end = after.char_indices().find(|(_, c)| {
+        place.pass(*c);
+        place.depth == 0
     });
     end.map_or_else(String::new, |(end, _)| after[..end].to_owned())
 }
 
 /// The arguments that are nothing but a text.
 fn plain_texts(arguments: &str) -> Vec<String> {
-    let (mut depth, mut in_text, mut escaped) = (0, false, false);
+    let mut place = Place::default();
     let parts = arguments.split(|c: char| {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if in_text => escaped = true,
-            '"' => in_text = !in_text,
-            '(' | '[' | '{' if !in_text => depth += 1,
-            ')' | ']' | '}' if !in_text => depth -= 1,
-            _ => {}
-        }
-        c == ',' && depth == 0 && !in_text
+        place.pass(c);
+        c == ',' && place.depth == 0 && !place.in_text
     });
     let texts = parts.map(str::trim).filter_map(|part| part.strip_prefix('"')?.strip_suffix('"'));
     texts.map(str::to_owned).collect()
