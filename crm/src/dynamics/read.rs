@@ -1,7 +1,8 @@
 //! Reads pages: the next one is asked for while this one is decoded.
 //!
-//! A task of its own fetches ([`Ahead`]), and gives each page's bytes to a blocking thread at once. The address of the next page is found in the last bytes of this one; once a page is decoded its
-//! own word counts, and what was fetched by a wrong guess is thrown away.
+//! A task of its own fetches ([`Ahead`]), and gives each page's bytes to a blocking thread at once. The address of the
+//! next page is found in the last bytes of this one; once a page is decoded its own word counts, and what was fetched by a
+//! wrong guess is thrown away.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
