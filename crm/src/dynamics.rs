@@ -153,6 +153,10 @@ impl Crm for Dynamics {
         deleted::pages(self.session.clone(), read, from)
     }
 
+    async fn tells_deleted(&self, object: &Object) -> Result<(), Failure> {
+        deleted::require_kept(&self.session, object).await
+    }
+
     async fn limits(&self) -> Result<Vec<Allowance>, Failure> {
         steps::limits(&self.session).await
     }

@@ -7,6 +7,8 @@ use engine::activity::Need;
 use engine::check::{self, Workflow};
 use engine::describe::Ask;
 use engine::engine::Engine;
+use engine::environment::Environment;
+use engine::failure::Class;
 use engine::outside::crm::{Object, ObjectField, System};
 use engine::problem::Problem;
 use engine::schema::Schemas;
@@ -43,6 +45,9 @@ pub async fn check_online(engine: &Engine, checked: &Checked) -> FindingsView {
         let Some(workflow) = &workflow else { continue };
         let drift = Drift { workflow, text: &checked.text, system, account, before: before.as_deref(), now: &now };
         drift.find(&mut problems, &mut findings.notes);
+        if let Err(note) = drift.deletions(environment, &mut problems).await {
+            findings.unchecked.push(note);
+        }
         if before.is_none() {
             findings.notes.push(format!("{object} of {account} was not described before, so nothing can have changed"));
         }
@@ -64,16 +69,48 @@ struct Drift<'a> {
 
 impl Drift<'_> {
     fn find(&self, problems: &mut Vec<Problem>, notes: &mut Vec<String>) {
-        let file: Value = serde_json::from_str(self.text).unwrap_or_default();
-        for (activity, settings) in file["activities"].as_object().into_iter().flatten() {
-            if settings["account"] != self.account || settings["object"] != self.now.name.as_str() {
-                continue;
-            }
-            let pointer = format!("/activities/{}", engine::document::escape(activity));
-            let uses = Uses::of(settings);
+        for (pointer, settings) in self.activities() {
+            let uses = Uses::of(&settings);
             self.fields(&pointer, &uses, problems, notes);
-            self.keys(&pointer, settings, problems);
-            self.feed(&pointer, settings, problems);
+            self.keys(&pointer, &settings, problems);
+            self.feed(&pointer, &settings, problems);
+        }
+    }
+
+    /// The activities that use the object: where each stands, and its settings.
+    fn activities(&self) -> Vec<(String, Value)> {
+        let mut file: Value = serde_json::from_str(self.text).unwrap_or_default();
+        let Value::Object(activities) = file["activities"].take() else { return Vec::new() };
+        let is_its =
+            |settings: &Value| settings["account"] == self.account && settings["object"] == self.now.name.as_str();
+        let its = activities.into_iter().filter(|(_, settings)| is_its(settings));
+        its.map(|(name, settings)| (format!("/activities/{}", engine::document::escape(&name)), settings)).collect()
+    }
+
+    /// Whether the system keeps what was deleted, where a period of it is imported; `Err` where it could not be asked.
+    async fn deletions(&self, environment: &Environment, problems: &mut Vec<Problem>) -> Result<(), String> {
+        let of_period = |settings: &Value| settings["type"] == "crm.importDeleted" && !settings["start"].is_null();
+        let mut asking = self.activities();
+        asking.retain(|(_, settings)| of_period(settings));
+        if asking.is_empty() {
+            return Ok(());
+        }
+        let told = match environment.crm(self.account) {
+            Ok(crm) => crm.tells_deleted(self.now).await,
+            Err(failure) => Err(failure),
+        };
+        match told {
+            Ok(()) => Ok(()),
+            Err(failure) if failure.class == Class::Config => {
+                problems.extend(asking.iter().map(|(pointer, _)| {
+                    let (message, help) = (failure.message.clone(), failure.help.clone());
+                    self.workflow.problem(&format!("{pointer}/start"), "deletions-not-kept", message, help)
+                }));
+                Ok(())
+            }
+            Err(failure) => {
+                Err(format!("whether {} keeps what is deleted of {}: {failure}", self.account, self.now.name))
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use sandbox::Tracking;
 use serde_json::{Value, json};
 
 use crate::world::{World, import_to, wait_for};
@@ -114,6 +115,24 @@ fn check_online_tells_what_has_changed_in_the_crm_that_the_workflow_uses() {
     }
     world.configure(&[("url", "\"http://127.0.0.1:9\"")]);
     world.ask(&["check", "--online", &file]).says(&["not checked: contacts of dynamics as it is now"]);
+}
+
+#[test]
+fn check_online_tells_that_the_crm_does_not_keep_what_a_workflow_wants_to_know_of_deletions() {
+    let world = World::new(5);
+    let gone = json!({ "type": "crm.importDeleted", "account": "dynamics", "object": "contacts",
+        "start": "2026/03/01", "end": "2026/03/07", "to": "end" });
+    let file = world.workflow("gone", &json!({ "gone": gone, "end": { "type": "end" } }));
+    world.ask(&["check", &file]).expect(0);
+    let problems = world.ask(&["check", "--online", &file, "--json"]).expect(2).json();
+    let problem = &problems[0];
+    assert_eq!(
+        (&problem["code"], &problem["pointer"]),
+        (&json!("deletions-not-kept"), &json!("/activities/gone/start"))
+    );
+    assert!(problem["help"].as_str().unwrap().contains("switch on auditing"), "{problem}");
+    world.sandbox.admin().set_tracking(&Tracking { audit: Some(true), ..Tracking::default() }).unwrap();
+    world.ask(&["check", "--online", &file]).expect(0);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Cursor, Deleted, DeletedPage, DeletedSpan, ReadDeleted};
+use engine::outside::crm::{Cursor, Deleted, DeletedPage, DeletedSpan, Object, ReadDeleted};
 use futures::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
 use reqwest::header::{DATE, HeaderValue};
@@ -98,12 +98,7 @@ pub(super) fn pages(
 /// Where the reading begins: the first source that the environment has.
 async fn first(session: &Session, read: &ReadDeleted) -> Result<Place, Failure> {
     let object = &read.object;
-    if !column::is_identifier(&object.name) || !column::is_identifier(&object.internal_name) {
-        return Err(Failure::new(
-            Class::Config,
-            format!("{}: `{}` is not the name of an object", session.account(), object.name),
-        ));
-    }
+    require_name(session, object)?;
     let begin = || format!("{}?$select={}", object.name, object.id);
     match &read.span {
         DeletedSpan::Since { feed: Some(link), .. } => {
@@ -118,30 +113,64 @@ async fn first(session: &Session, read: &ReadDeleted) -> Result<Place, Failure> 
     }
 }
 
-/// The audit log, where it is kept, else the recycle bin, where there is one.
+fn require_name(session: &Session, object: &Object) -> Result<(), Failure> {
+    if column::is_identifier(&object.name) && column::is_identifier(&object.internal_name) {
+        return Ok(());
+    }
+    let message = format!("{}: `{}` is not the name of an object", session.account(), object.name);
+    Err(Failure::new(Class::Config, message))
+}
+
 async fn of_period(session: &Session, read: &ReadDeleted, from: Timestamp, to: Timestamp) -> Result<Place, Failure> {
     let object = &read.object;
-    let of_table = format!("objecttypecode eq '{}' and operation eq {DELETE}", object.internal_name);
-    let any = format!("audits?$select=auditid&$filter={}&$top=1", in_query(&of_table));
-    let is_kept = match ask(session, &any, None, &what(read)).await {
-        Ok((list, _)) => !list.value.is_empty() || is_audited(session, read).await?,
-        // No right to read it, which is as good as none.
-        Err(failure) if failure.class == Class::Config => false,
-        Err(failure) => return Err(failure),
-    };
-    if is_kept {
-        let filter = in_query(&format!("{of_table} and createdon ge {from} and createdon le {to}"));
-        let link = format!("audits?$select=_objectid_value,createdon&$filter={filter}&$orderby=createdon,auditid");
-        return Ok(Place { source: Source::Audit, link });
+    match keeper(session, object).await? {
+        Keeper::Audit => {
+            let filter = format!("{} and createdon ge {from} and createdon le {to}", deletions(object));
+            let filter = in_query(&filter);
+            let link = format!("audits?$select=_objectid_value,createdon&$filter={filter}&$orderby=createdon,auditid");
+            Ok(Place { source: Source::Audit, link })
+        }
+        Keeper::Bin => Ok(bin(object, 1, None)),
     }
-    let place = bin(read, 1, None);
-    match ask(session, &place.link, None, &what(read)).await {
-        Ok(_) => Ok(place),
+}
+
+/// Whether deletions of this object are kept by time.
+///
+/// # Errors
+/// `Class::Config` where they are not: what must be switched on.
+pub(super) async fn require_kept(session: &Session, object: &Object) -> Result<(), Failure> {
+    require_name(session, object)?;
+    keeper(session, object).await.map(|_| ())
+}
+
+/// Who keeps what was deleted by time.
+enum Keeper {
+    Audit,
+    Bin,
+}
+
+/// The audit log, where it is written and may be read, else the recycle bin, where there is one.
+async fn keeper(session: &Session, object: &Object) -> Result<Keeper, Failure> {
+    let what = what(object);
+    let why_no_log = match not_audited(session, object).await? {
+        Some(why) => why.to_owned(),
+        None => {
+            let any = format!("audits?$select=auditid&$filter={}&$top=1", in_query(&deletions(object)));
+            match ask(session, &any, None, &what).await {
+                Ok(_) => return Ok(Keeper::Audit),
+                // No right to read it, which is as good as none.
+                Err(failure) if failure.class == Class::Config => failure.message,
+                Err(failure) => return Err(failure),
+            }
+        }
+    };
+    match ask(session, &bin(object, 1, None).link, None, &what).await {
+        Ok(_) => Ok(Keeper::Bin),
         Err(failure) if failure.class == Class::Config => Err(Failure::new(
             Class::Config,
             format!(
-                "{}: Dynamics does not tell what was deleted of {} in a time: it keeps neither an audit log of it nor a \
-                 recycle bin ({})",
+                "{}: Dynamics does not tell what was deleted of {} in a time: it keeps neither an audit log of it \
+                 ({why_no_log}) nor a recycle bin ({})",
                 session.account(),
                 object.name,
                 failure.message
@@ -155,7 +184,13 @@ async fn of_period(session: &Session, read: &ReadDeleted, from: Timestamp, to: T
     }
 }
 
-async fn is_audited(session: &Session, read: &ReadDeleted) -> Result<bool, Failure> {
+/// Deletions of this table in the audit log.
+fn deletions(object: &Object) -> String {
+    format!("objecttypecode eq '{}' and operation eq {DELETE}", object.internal_name)
+}
+
+/// Why deletions of this table do not go to the audit log now: an old entry of it would be no sign that newer ones do.
+async fn not_audited(session: &Session, object: &Object) -> Result<Option<&'static str>, Failure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Table {
@@ -166,14 +201,31 @@ async fn is_audited(session: &Session, read: &ReadDeleted) -> Result<bool, Failu
     struct Managed {
         value: bool,
     }
-    let relative = format!("EntityDefinitions(LogicalName='{}')?$select=IsAuditEnabled", read.object.internal_name);
-    let table: Table = session.get_json(&relative, "asking for auditing").await?;
-    Ok(table.is_audit_enabled.is_some_and(|managed| managed.value))
+    #[derive(Deserialize)]
+    struct Organisations {
+        value: Vec<Organisation>,
+    }
+    #[derive(Deserialize)]
+    struct Organisation {
+        isauditenabled: Option<bool>,
+    }
+    const WHAT: &str = "asking for auditing";
+    let table = format!("EntityDefinitions(LogicalName='{}')?$select=IsAuditEnabled", object.internal_name);
+    let table: Table = session.get_json(&table, WHAT).await?;
+    if !table.is_audit_enabled.is_some_and(|managed| managed.value) {
+        return Ok(Some("auditing of the table is off"));
+    }
+    let is_off = match session.get_json::<Organisations>("organizations?$select=isauditenabled", WHAT).await {
+        Ok(all) => all.value.first().and_then(|only| only.isauditenabled) == Some(false),
+        // No right to read the environment's settings: the log itself may be readable all the same.
+        Err(failure) if failure.class == Class::Config => false,
+        Err(failure) => return Err(failure),
+    };
+    Ok(is_off.then_some("auditing of the environment is off"))
 }
 
 /// A page of the recycle bin, which can be asked by FetchXML only.
-fn bin(read: &ReadDeleted, page: usize, cookie: Option<String>) -> Place {
-    let object = &read.object;
+fn bin(object: &Object, page: usize, cookie: Option<String>) -> Place {
     let escaped =
         |text: &str| text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
     let paging = cookie.as_ref().map(|cookie| format!(" paging-cookie=\"{}\"", escaped(cookie))).unwrap_or_default();
@@ -186,8 +238,8 @@ fn bin(read: &ReadDeleted, page: usize, cookie: Option<String>) -> Place {
     Place { source: Source::Bin { page, cookie }, link }
 }
 
-fn what(read: &ReadDeleted) -> String {
-    format!("reading what was deleted of {}", read.object.name)
+fn what(object: &Object) -> String {
+    format!("reading what was deleted of {}", object.name)
 }
 
 #[derive(Deserialize)]
@@ -219,13 +271,14 @@ async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(De
     let track = if matches!(place.source, Source::Feed { .. }) { "odata.track-changes," } else { "" };
     let prefer = HeaderValue::try_from(format!("{track}odata.maxpagesize={size}"));
     let prefer = prefer.ok().filter(|_| !matches!(place.source, Source::Bin { .. }));
-    let (list, reply) = ask(session, &place.link, prefer, &what(read)).await.map_err(|failure| match place.source {
-        Source::Feed { .. } if failure.class == Class::CursorLost => failure.help(FEED_LOST),
-        _ => failure,
-    })?;
+    let (list, reply) =
+        ask(session, &place.link, prefer, &what(&read.object)).await.map_err(|failure| match place.source {
+            Source::Feed { .. } if failure.class == Class::CursorLost => failure.help(FEED_LOST),
+            _ => failure,
+        })?;
     let next = match &place.source {
         Source::Bin { page, .. } => {
-            list.has_more.then(|| bin(read, page + 1, list.cookie.as_deref().and_then(inner_cookie)))
+            list.has_more.then(|| bin(&read.object, page + 1, list.cookie.as_deref().and_then(inner_cookie)))
         }
         source => match &list.next {
             Some(link) => Some(Place { source: source.clone(), link: own(session, link)? }),
@@ -238,8 +291,11 @@ async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(De
     let feed = match (&place.source, &next, &list.delta) {
         (Source::Feed { .. }, None, Some(link)) => Some(own(session, link)?),
         (Source::Feed { .. }, None, None) => {
-            let message =
-                format!("{}: {}: the feed of changes does not say where to go on", session.account(), what(read));
+            let message = format!(
+                "{}: {}: the feed of changes does not say where to go on",
+                session.account(),
+                what(&read.object)
+            );
             return Err(
                 Failure::new(Class::Config, message).help("see that `Track changes` is switched on for this table")
             );

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use sandbox::Tracking;
 use serde_json::json;
 
-use crate::common::{World, read, records, world};
+use crate::common::{World, quick, read, records, world};
 
 fn id(n: u32) -> String {
     format!("c0000000-0000-4000-8000-{n:012}")
@@ -80,4 +80,39 @@ async fn deleted_ids_come_from_the_feed_incrementally_and_of_a_period_from_the_a
     assert_eq!(ids(&second).len(), 3);
     let third = deleted(&world, &object, since(second.last().unwrap().feed.clone())).await.unwrap();
     assert_eq!(ids(&third), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_log_that_is_no_longer_written_is_none_and_who_asks_beforehand_is_told_the_same() {
+    let world = world(0, quick());
+    (1..=3).for_each(|n| world.admin().put("contacts", &id(n), &json!({ "lastname": format!("P{n}") })).unwrap());
+    let object = world.contacts().await;
+    let set = |tracking: Tracking| world.admin().set_tracking(&tracking).unwrap();
+    let audit = |on, table| {
+        let audited = [("contact".to_owned(), table)].into();
+        set(Tracking { audit: Some(on), audited, ..Tracking::default() });
+    };
+    let day = || DeletedSpan::Period {
+        from: "2026-03-03T00:00:00Z".parse().unwrap(),
+        to: "2026-03-03T23:59:59Z".parse().unwrap(),
+    };
+    audit(true, true);
+    world.admin().delete("contacts", &id(1)).unwrap();
+    world.crm.tells_deleted(&object).await.unwrap();
+    assert_eq!(ids(&deleted(&world, &object, day()).await.unwrap()), [id(1)]);
+
+    for (environment, table, said) in
+        [(false, true, "auditing of the environment is off"), (true, false, "auditing of the table is off")]
+    {
+        audit(environment, table);
+        let beforehand = world.crm.tells_deleted(&object).await.unwrap_err();
+        assert!(beforehand.class == Class::Config && beforehand.message.contains(said), "{beforehand}");
+        assert!(beforehand.help.as_ref().unwrap().contains("recycle bin"));
+        let failure = deleted(&world, &object, day()).await.unwrap_err();
+        assert_eq!((failure.message, failure.help), (beforehand.message, beforehand.help));
+    }
+    set(Tracking { recycle_bin_days: Some(30), ..Tracking::default() });
+    world.admin().delete("contacts", &id(2)).unwrap();
+    world.crm.tells_deleted(&object).await.unwrap();
+    assert_eq!(ids(&deleted(&world, &object, day()).await.unwrap()), [id(2)], "not what the old log has");
 }

@@ -183,6 +183,14 @@ pub trait Crm: Send + Sync {
         stream::once(async { Err(Failure::new(Class::Config, message)) }).boxed()
     }
 
+    /// Whether the system, as it is set up now, tells what was deleted of this object in a period.
+    ///
+    /// # Errors
+    /// `Class::Config` where it does not: what must be switched on. Else why it cannot be asked.
+    async fn tells_deleted(&self, _object: &Object) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// How so many records would be written.
     ///
     /// # Errors

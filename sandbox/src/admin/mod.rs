@@ -58,8 +58,10 @@ pub struct Tracking {
     pub delta_days: Option<u32>,
     /// Days for which a recycle bin keeps what is deleted from now on; 0, as at the start, for no bin.
     pub recycle_bin_days: Option<u32>,
-    /// Whether deletions from now on go to the audit log; not so at the start.
+    /// Whether deletions of audited tables go to the audit log from now on; not so at the start.
     pub audit: Option<bool>,
+    /// Auditing by table: on for contacts, accounts and leads unless set otherwise.
+    pub audited: IndexMap<String, bool>,
 }
 
 impl Admin {
@@ -116,10 +118,13 @@ impl Admin {
     /// Sets what is remembered of changes and deletions.
     pub fn set_tracking(&self, tracking: &Tracking) -> Result<(), Refused> {
         let mut store = self.state.store_mut();
-        let tables = tracking.tables.iter().map(|(name, on)| Ok((records::table_index(&store, name)?, *on)));
-        for (table, on) in tables.collect::<Result<Vec<_>, Refused>>()? {
-            store.tables[table].tracks_changes = on;
-        }
+        let of = |tables: &IndexMap<String, bool>| {
+            let tables = tables.iter().map(|(name, on)| Ok((records::table_index(&store, name)?, *on)));
+            tables.collect::<Result<Vec<_>, Refused>>()
+        };
+        let (tracked, audited) = (of(&tracking.tables)?, of(&tracking.audited)?);
+        tracked.into_iter().for_each(|(table, on)| store.tables[table].tracks_changes = on);
+        audited.into_iter().for_each(|(table, on)| store.tables[table].is_audited = on);
         if let Some(days) = tracking.delta_days {
             store.retention.delta_days = days;
         }

@@ -46,7 +46,7 @@ pub(crate) struct Retention {
     pub(crate) delta_days: u32,
     /// Days for which a recycle bin keeps them; none without one.
     pub(crate) bin_days: Option<u32>,
-    /// Deletions go to the audit log.
+    /// Deletions of audited tables go to the audit log.
     pub(crate) audit: bool,
     /// Who deletes, as the audit log says.
     pub(crate) user: Guid,
@@ -217,7 +217,7 @@ impl Store {
             new: Box::default(),
             old: Box::default(),
         });
-        if self.retention.audit {
+        if self.retention.audit && self.tables[table].is_audited {
             self.audit(table, id, now);
         }
         true

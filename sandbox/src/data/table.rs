@@ -28,6 +28,8 @@ pub(crate) struct Table {
     pub(crate) rules: Vec<Rule>,
     /// Whether clients can ask what has changed.
     pub(crate) tracks_changes: bool,
+    /// Deletions go to the audit log, if auditing is on.
+    pub(crate) is_audited: bool,
     by_name: HashMap<String, usize>,
     pub(super) population: Population,
     /// Bit `i` is set if generated record `i` was changed or deleted: the overlay then speaks for it.
@@ -110,6 +112,7 @@ impl Table {
             keys: Vec::new(),
             rules: Vec::new(),
             tracks_changes: false,
+            is_audited: false,
             by_name,
             population,
             touched: vec![0; words],

@@ -126,7 +126,7 @@ fn entity(table: &Table, call: &Call) -> Json {
         "IsOptimisticConcurrencyEnabled": true,
         "ChangeTrackingEnabled": table.tracks_changes,
         "CanChangeTrackingBeEnabled": {"Value": true, "CanBeChanged": true, "ManagedPropertyLogicalName": "canchangetrackingbeenabled"},
-        "IsAuditEnabled": {"Value": false, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyauditsettings"},
+        "IsAuditEnabled": {"Value": table.is_audited, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyauditsettings"},
         "IsDuplicateDetectionEnabled": {"Value": false, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyduplicatedetectionsettings"},
     });
     for expansion in expansions(call) {

@@ -122,6 +122,7 @@ fn route(state: &State, call: &Call, resource: &str) -> Result<Reply, Error> {
     match (first, &call.method) {
         ("", &Method::GET) => Ok(service_document(&state.store(), call)),
         ("WhoAmI" | "WhoAmI()", &Method::GET) => Ok(who_am_i(state, call)),
+        ("organizations", &Method::GET) => Ok(organisations(state, call)),
         ("EntityDefinitions", &Method::GET) => metadata::answer(&state.store(), call, &path),
         ("$metadata", &Method::GET) => Ok(csdl::answer(&state.store(), call)),
         ("RetrieveTotalRecordCount", &Method::GET) => total_counts(&state.store(), call, &path),
@@ -212,6 +213,16 @@ fn total_counts(store: &Store, call: &Call, path: &key::Path) -> Result<Reply, E
         "EntityRecordCountCollection": {"Count": keys.len(), "IsReadOnly": false, "Keys": keys, "Values": values},
     });
     Ok(Reply::json(200, &body).header("OData-Version", "4.0"))
+}
+
+/// Answers `GET /organizations`: the one, and whether it is audited.
+fn organisations(state: &State, call: &Call) -> Reply {
+    let organisation = json!({
+        "organizationid": state.organisation.organisation.to_string(),
+        "isauditenabled": state.store().retention.audit,
+    });
+    let body = json!({"@odata.context": format!("{}$metadata#organizations", call.root()), "value": [organisation]});
+    Reply::json(200, &body).header("OData-Version", "4.0")
 }
 
 fn who_am_i(state: &State, call: &Call) -> Reply {

@@ -19,7 +19,7 @@ use columns::{ACCOUNT, AUDIT, CONTACT, Column, LEAD, MESSAGE, MESSAGE_FILTER, RE
 const MESSAGES: [&str; 8] =
     ["Create", "Update", "Upsert", "Delete", "CreateMultiple", "UpdateMultiple", "UpsertMultiple", "RetrieveMultiple"];
 
-/// Tables whose changes are tracked unless set otherwise, and which take all messages.
+/// Tables whose changes are tracked and which are audited unless set otherwise, and which take all messages.
 const TRACKED: [&str; 3] = ["contact", "account", "lead"];
 
 const SHAPES: [TableShape; 7] = [
@@ -64,6 +64,7 @@ pub(crate) fn tables(others: Others, until: i64) -> Vec<Table> {
         let mut table =
             Table::new(shape, fields, Population { kind, count, seed: seed_of(kind, others.seed), until, others });
         table.tracks_changes = TRACKED.contains(&table.shape.name);
+        table.is_audited = table.tracks_changes;
         table
     };
     SHAPES.into_iter().map(table).collect()
