@@ -83,7 +83,7 @@ fn palette() -> &'static [&'static Spec] {
 /// An account of Dynamics, as its configuration says.
 pub(crate) fn dynamics(account: Value) -> Fallible<Arc<dyn Crm>> {
     let account: DynamicsAccount = serde_json::from_value(account)?;
-    Ok(Arc::new(Dynamics::new("dynamics", account, |source| source.resolve(&NoVault))?))
+    Ok(Arc::new(Dynamics::new("dynamics", account, &NoVault, Arc::new(SystemClock))?))
 }
 
 /// Runs a workflow to its end.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crm::dynamics::{Dynamics, DynamicsAccount};
 use crm::secret::NoVault;
+use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Crm, Read, ReadField};
 use futures::StreamExt;
 use sandbox::{Options, Sandbox};
@@ -35,7 +36,7 @@ async fn main() {
         "clientId": sandbox.client_id(), "clientSecret": sandbox.client_secret(),
     }))
     .unwrap();
-    let crm = Dynamics::new("dynamics", account, |source| source.resolve(&NoVault)).unwrap();
+    let crm = Dynamics::new("dynamics", account, &NoVault, Arc::new(SystemClock)).unwrap();
     let object = Arc::new(crm.describe("contacts").await.unwrap());
     let fields = FIELDS.iter().map(|name| ReadField { field: object.fields[*name].clone(), raw: false }).collect();
     let read = Arc::new(Read::new(object, fields));

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use crm::dynamics::{Dynamics, DynamicsAccount};
 use crm::secret::NoVault;
 use engine::failure::Failure;
+use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Batch, Crm, Operation, Steps, Write, WriteField};
 use futures::StreamExt;
 use sandbox::{Options, Sandbox};
@@ -43,7 +44,7 @@ async fn main() {
         "clientId": sandbox.client_id(), "clientSecret": sandbox.client_secret(),
     }))
     .unwrap();
-    let crm = Dynamics::new("dynamics", account, |source| source.resolve(&NoVault)).unwrap();
+    let crm = Dynamics::new("dynamics", account, &NoVault, Arc::new(SystemClock)).unwrap();
     let object = Arc::new(crm.describe("contacts").await.unwrap());
     let names = ["lastname", "firstname", "emailaddress1", "address1_city"];
     let field = |name: &&str| WriteField { field: object.fields[*name].clone(), raw: false, target: None };

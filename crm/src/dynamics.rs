@@ -36,6 +36,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::Failure;
+use engine::outside::clock::Clock;
 use engine::outside::crm::{
     Allowance, Batch, Crm, Cursor, DeletedPage, Object, ObjectField, ObjectName, Outcome, Page, Payload, Query, Range,
     Read, ReadDeleted, Step, System, Write, WritePlan,
@@ -49,7 +50,7 @@ pub use page::PageDecoder;
 
 use session::Session;
 
-use crate::secret::{Secret, SecretSource};
+use crate::secret::Vault;
 
 /// What is known of every environment.
 pub static SYSTEM: System =
@@ -64,7 +65,7 @@ pub struct Dynamics {
 impl Dynamics {
     /// An account of this name; nothing is sent yet.
     ///
-    /// `resolve` finds the secret, as [`SecretSource::resolve`] does.
+    /// `vault` is the encrypted store, for a secret that is in it; `clock` tells what waits for the quota how late it is.
     ///
     /// # Errors
     /// `Class::Config` where an address is missing, malformed or not encrypted, where the secret stands in the
@@ -72,9 +73,10 @@ impl Dynamics {
     pub fn new(
         name: &str,
         account: DynamicsAccount,
-        resolve: impl FnOnce(&SecretSource) -> Result<Secret, Failure>,
+        vault: &dyn Vault,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
-        Ok(Self { session: Arc::new(Session::new(name, account, resolve)?) })
+        Ok(Self { session: Arc::new(Session::new(name, account, |source| source.resolve(vault), clock)?) })
     }
 }
 

@@ -9,12 +9,13 @@ mod lanes;
 mod limits;
 mod retry;
 
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use engine::failure::{Class, Failure};
+use engine::outside::clock::Clock;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, Proxy, StatusCode, redirect};
@@ -132,7 +133,7 @@ impl Http {
     ///
     /// # Errors
     /// `Class::Config` where the proxy is not an address.
-    pub fn new(account: &str, limits: Limits, proxy: Option<&str>) -> Result<Self, Failure> {
+    pub fn new(account: &str, limits: Limits, proxy: Option<&str>, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         install_tls();
         let config = |error: reqwest::Error| {
             Failure::new(Class::Config, format!("the HTTP client of {account} cannot be set up: {}", chain(&error)))
@@ -149,7 +150,7 @@ impl Http {
         }
         let client = builder.build().map_err(config)?;
         let lanes = Lanes::new(limits.requests_at_once);
-        let budget = Budget::new(limits.quota_percent.map(QuotaPercent::get));
+        let budget = Budget::new(limits.quota_percent.map(QuotaPercent::get), clock);
         Ok(Self { account: account.to_owned(), client, limits, lanes, budget, sent: AtomicU64::new(0) })
     }
 

@@ -35,6 +35,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::Failure;
+use engine::outside::clock::Clock;
 use engine::outside::crm::{
     Allowance, Batch, Crm, Cursor, DeletedPage, Object, ObjectField, ObjectName, Outcome, Page, Payload, Query, Range,
     Read, ReadDeleted, Step, System, Write, WritePlan,
@@ -70,13 +71,19 @@ pub struct Salesforce {
 impl Salesforce {
     /// An account of this name; nothing is sent yet.
     ///
-    /// `vault` is the encrypted store, for secrets that are in it and for a refresh token that is replaced.
+    /// `vault` is the encrypted store, for secrets that are in it and for a refresh token that is replaced; `clock` tells
+    /// what waits for the quota how late it is.
     ///
     /// # Errors
     /// `Class::Config` where an address is missing, malformed or not encrypted, where what the login needs is missing or
     /// cannot be found, or where a secret stands in the configuration of an account that is not on a loopback address.
-    pub fn new(name: &str, account: SalesforceAccount, vault: &Arc<dyn Vault>) -> Result<Self, Failure> {
-        Ok(Self { session: Arc::new(Session::new(name, account, vault)?) })
+    pub fn new(
+        name: &str,
+        account: SalesforceAccount,
+        vault: &Arc<dyn Vault>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
+        Ok(Self { session: Arc::new(Session::new(name, account, vault, clock)?) })
     }
 }
 

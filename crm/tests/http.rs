@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crm::http::{Http, Limits, Refusal, Reply, Request};
 use engine::failure::{Class, Failure};
+use engine::outside::clock::SystemClock;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -42,7 +43,7 @@ async fn send(server: &Server, limits: Value) -> Result<Reply, Failure> {
     let mut all = json!({ "retries": 2, "retryWaitMin": "1ms", "idleTimeout": "100ms", "firstByteTimeout": "100ms" });
     all.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
     let limits: Limits = serde_json::from_value(all).unwrap();
-    let http = Http::new("test", limits, None).unwrap();
+    let http = Http::new("test", limits, None, Arc::new(SystemClock)).unwrap();
     let success = |reply: &Reply| -> Result<(), Refusal> {
         if reply.status.is_success() {
             Ok(())

@@ -96,12 +96,13 @@ fn environment(
     clock: Arc<dyn Clock>,
     missing: Missing,
 ) -> Environment {
+    let vault: Arc<dyn Vault> = Arc::new(Secrets::of(&project.data));
     Environment {
         store,
-        clock,
         desk: Arc::new(SqliteDesk::new(&project.data)),
         database: Arc::new(Lazy::new(&project.database, missing)),
-        accounts: accounts::open(&project.config.accounts, &(Arc::new(Secrets::of(&project.data)) as Arc<dyn Vault>)),
+        accounts: accounts::open(&project.config.accounts, &vault, &clock),
+        clock,
         descriptions: Descriptions::new(&project.data),
         palette,
         folder: project.data.clone(),

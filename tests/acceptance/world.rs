@@ -16,6 +16,7 @@ use engine::environment::{Environment, Limits};
 use engine::event::{Event, Vars};
 use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
+use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Account, Crm};
 use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
 use engine::outside::desk::NoDesk;
@@ -105,7 +106,7 @@ impl World {
             "limits": self.limits,
         }))
         .unwrap();
-        let dynamics = Dynamics::new("dynamics", account, |secret| secret.resolve(&NoVault)).unwrap();
+        let dynamics = Dynamics::new("dynamics", account, &NoVault, Arc::new(SystemClock)).unwrap();
         let told = self.sandbox.salesforce();
         let account: SalesforceAccount = serde_json::from_value(json!({
             "url": told["url"], "clientId": told["clientId"], "clientSecret": told["clientSecret"], "limits": self.limits,
@@ -113,7 +114,7 @@ impl World {
         }))
         .unwrap();
         let vault: Arc<dyn Vault> = Arc::new(NoVault);
-        let salesforce = Salesforce::new("salesforce", account, &vault).unwrap();
+        let salesforce = Salesforce::new("salesforce", account, &vault, Arc::new(SystemClock)).unwrap();
         let accounts = BTreeMap::from([
             ("dynamics".to_owned(), Account::from(Arc::new(dynamics) as Arc<dyn Crm>)),
             ("salesforce".to_owned(), Account::from(Arc::new(salesforce) as Arc<dyn Crm>)),

@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use crm::salesforce::{Salesforce, SalesforceAccount};
 use crm::secret::{NoVault, Vault};
+use engine::outside::clock::SystemClock;
 use engine::outside::crm::Crm;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -100,7 +101,7 @@ pub(crate) async fn ours(account: &str, folder: &Path) -> Fallible<Done> {
     let account = json!({ "url": told["url"], "clientId": told["clientId"], "clientSecret": told["clientSecret"] });
     let account: SalesforceAccount = serde_json::from_value(account)?;
     let vault: Arc<dyn Vault> = Arc::new(NoVault);
-    let salesforce: Arc<dyn Crm> = Arc::new(Salesforce::new("salesforce", account, &vault)?);
+    let salesforce: Arc<dyn Crm> = Arc::new(Salesforce::new("salesforce", account, &vault, Arc::new(SystemClock))?);
     let names: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
     let workflow = json!({ "version": 1, "activities": { "import": {
         "type": "crm.import", "account": "salesforce", "object": "Contact", "fields": names, "parallel": 1,

@@ -1,10 +1,11 @@
 //! One request to Dataverse: its headers, its token, the answer's meaning.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::failure::{Class, Failure};
+use engine::outside::clock::Clock;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -58,10 +59,11 @@ impl Session {
         name: &str,
         account: DynamicsAccount,
         resolve: impl FnOnce(&SecretSource) -> Result<Secret, Failure>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
         let root = account.root(name)?;
         let login = Login::new(account.credentials(name, &root, resolve)?);
-        let http = Http::new(name, account.limits, account.proxy.as_deref())?;
+        let http = Http::new(name, account.limits, account.proxy.as_deref(), clock)?;
         let (names, related) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
         Ok(Self { http, login, root, names, related, without_multiple: Mutex::default() })
     }

@@ -1,9 +1,11 @@
 //! The share of an account's allowance that Campanile may use: what is over it waits.
 
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use engine::outside::clock::Clock;
+use jiff::Timestamp;
 
 /// While it waits, a request asks again after this part of the allowance's window, within these bounds.
 const PROBES_A_WINDOW: u32 = 100;
@@ -18,24 +20,30 @@ struct Said {
     window: Duration,
 }
 
-/// The budget of one account.
-#[derive(Debug)]
+/// The budget of one account. It waits by the engine's clock, since it may wait for hours.
 pub(super) struct Budget {
     /// Of a hundred; none for no bound.
     percent: Option<u8>,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget").field("percent", &self.percent).field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     said: Option<Said>,
     /// Until when nothing is sent; then one request finds out what is left.
-    until: Option<Instant>,
+    until: Option<Timestamp>,
 }
 
 impl Budget {
-    pub(super) fn new(percent: Option<u8>) -> Self {
-        Self { percent, state: Mutex::default() }
+    pub(super) fn new(percent: Option<u8>, clock: Arc<dyn Clock>) -> Self {
+        Self { percent, clock, state: Mutex::default() }
     }
 
     /// The system says how much of an allowance is left.
@@ -56,25 +64,27 @@ impl Budget {
 
     /// Waits while more than the share is used.
     pub(super) async fn wait(&self, account: &str) {
-        while let Some(until) = self.wait_until(Instant::now()) {
+        while let Some(until) = self.wait_until(self.clock.now()) {
             tracing::warn!(account, percent = self.percent, "the share of the account's quota is used up, waiting");
-            tokio::time::sleep_until(until).await;
+            self.clock.sleep_until(until).await;
         }
     }
 
     /// Until when to wait; where that time has come, one caller goes on and the others wait for what it finds.
-    fn wait_until(&self, now: Instant) -> Option<Instant> {
+    fn wait_until(&self, now: Timestamp) -> Option<Timestamp> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let said = state.said.filter(|said| self.is_used_up(*said))?;
         let wait = (said.window / PROBES_A_WINDOW).clamp(PROBE_MIN, PROBE_MAX);
+        let next = now.checked_add(wait).unwrap_or(Timestamp::MAX);
         match state.until {
-            Some(until) if until > now => Some(until),
+            // No later than from now on, should somebody set the clock back.
+            Some(until) if until > now => Some(until.min(next)),
             Some(_) => {
-                state.until = Some(now + wait);
+                state.until = Some(next);
                 None
             }
             None => {
-                state.until = Some(now + wait);
+                state.until = Some(next);
                 state.until
             }
         }
@@ -83,23 +93,28 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use engine::outside::clock::SystemClock;
+
     use super::*;
 
     #[test]
     fn what_is_over_the_share_waits_and_one_request_finds_out_when_it_may_go_on() {
-        let (budget, window, now) = (Budget::new(Some(50)), Duration::from_secs(300), Instant::now());
+        let budget = |percent| Budget::new(percent, Arc::new(SystemClock));
+        let (unbounded, budget, window) = (budget(None), budget(Some(50)), Duration::from_secs(300));
+        let now: Timestamp = "2026-03-03T10:00:00Z".parse().unwrap();
+        let later = |seconds| now + Duration::from_secs(seconds);
         assert_eq!(budget.wait_until(now), None);
         budget.note(100, 51, window);
         assert_eq!(budget.wait_until(now), None);
         budget.note(100, 50, window);
-        let until = now + Duration::from_secs(3);
-        assert_eq!(budget.wait_until(now), Some(until));
+        assert_eq!(budget.wait_until(now), Some(later(3)));
         // When the time has come one goes, and the next one waits for what it finds.
-        assert_eq!(budget.wait_until(until), None);
-        assert_eq!(budget.wait_until(until), Some(until + Duration::from_secs(3)));
+        assert_eq!(budget.wait_until(later(3)), None);
+        assert_eq!(budget.wait_until(later(3)), Some(later(6)));
+        // A clock that is set back makes nobody wait longer.
+        assert_eq!(budget.wait_until(now - Duration::from_secs(3_600)), Some(now - Duration::from_secs(3_597)));
         budget.note(100, 80, window);
-        assert_eq!(budget.wait_until(until), None);
-        let unbounded = Budget::new(None);
+        assert_eq!(budget.wait_until(later(3)), None);
         unbounded.note(100, 0, window);
         assert_eq!(unbounded.wait_until(now), None);
     }

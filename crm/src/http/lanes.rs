@@ -207,6 +207,8 @@ impl Control {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     /// A system that answers so many requests at once in 50 ms, and queues what is more; how many lanes are open after so
@@ -253,6 +255,30 @@ mod tests {
         assert_eq!(after(&mut control, 64, 2_000), 8);
         control.hinted(3);
         assert_eq!((control.open, after(&mut control, 64, 1_000)), (3, 3));
+    }
+
+    #[tokio::test]
+    async fn a_run_with_one_request_at_a_time_waits_a_round_at_most_behind_one_that_fills_all_lanes() {
+        let (lanes, others) = (Lanes::new(4), Cell::new(0));
+        let fill = async |_| {
+            while others.get() < 1_000 {
+                let lane = lanes.enter().await;
+                others.set(others.get() + 1);
+                tokio::task::yield_now().await;
+                drop(lane);
+            }
+        };
+        let one_by_one = async {
+            for _ in 0..20 {
+                let before = others.get();
+                let lane = lanes.enter().await;
+                assert!(others.get() - before <= 4, "{} went first", others.get() - before);
+                tokio::task::yield_now().await;
+                drop(lane);
+            }
+            assert!(others.get() < 1_000, "the other run was to have work for as long");
+        };
+        tokio::join!(futures::future::join_all((0..4).map(fill)), one_by_one);
     }
 
     #[tokio::test]

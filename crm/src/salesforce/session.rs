@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::failure::{Class, Failure};
+use engine::outside::clock::Clock;
 use engine::outside::crm::Object;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
@@ -81,10 +82,15 @@ pub(super) fn any(_: &Reply) -> Result<(), Refusal> {
 }
 
 impl Session {
-    pub(super) fn new(name: &str, account: SalesforceAccount, vault: &Arc<dyn Vault>) -> Result<Self, Failure> {
+    pub(super) fn new(
+        name: &str,
+        account: SalesforceAccount,
+        vault: &Arc<dyn Vault>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
         let (root, version) = (account.root(name)?, account.version(name)?);
         let login = Login::new(account.credentials(name, &root, vault)?, root.clone());
-        let http = Http::new(name, account.limits, account.proxy.as_deref())?;
+        let http = Http::new(name, account.limits, account.proxy.as_deref(), clock)?;
         Ok(Self { http, login, root, version, bulk: account.bulk, related: tokio::sync::Mutex::default() })
     }
 

@@ -41,7 +41,9 @@ pub(super) fn plan(session: &Session, write: &Write, records: u64) -> Result<Wri
     // A job knows neither the header that lets alerts of duplicate rules pass, nor a key that must exist already.
     let may_be_bulk = write.detect_duplicates && !is_update_by_key(write);
     let most = |own: usize| write.batch_max.unwrap_or(own).clamp(1, own);
-    let at_once = |own: usize| write.at_once_max.unwrap_or(own).max(1);
+    // No more than there are lanes: what waits for one stands in the way of other runs.
+    let lanes = session.http.limits().requests_at_once.max(1) as usize;
+    let at_once = |own: usize| write.at_once_max.unwrap_or(own).clamp(1, lanes);
     Ok(if is_many && may_be_bulk {
         WritePlan {
             method: BULK.to_owned(),

@@ -10,6 +10,7 @@ use crm::dynamics::{Dynamics, DynamicsAccount};
 use crm::secret::NoVault;
 use engine::expr::Expr;
 use engine::failure::Failure;
+use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Crm, Cursor, Object, OrderBy, Page, Read, ReadField, Window};
 use futures::StreamExt;
 use sandbox::{Admin, Options, Sandbox};
@@ -41,7 +42,7 @@ pub(crate) fn connect(sandbox: &Sandbox, secret: &str, limits: Value) -> Dynamic
         "clientId": sandbox.client_id(), "clientSecret": secret, "limits": limits,
     }))
     .unwrap();
-    Dynamics::new("dynamics", account, |source| source.resolve(&NoVault)).unwrap()
+    Dynamics::new("dynamics", account, &NoVault, Arc::new(SystemClock)).unwrap()
 }
 
 impl World {

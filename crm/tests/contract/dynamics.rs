@@ -1,9 +1,12 @@
 //! Dynamics, against the Dataverse stand-in.
 
+use std::sync::Arc;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crm::dynamics::{Dynamics, DynamicsAccount};
 use crm::secret::NoVault;
+use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Crm, What};
 use jiff::Timestamp;
 use sandbox::{Attribute, Fault, Options, RetryAfter, Route, Sandbox};
@@ -32,7 +35,7 @@ pub(crate) fn start(contacts: u32) -> Dataverse {
         "limits": { "recordsPerPage": page, "retryWaitMin": "1ms" },
     }))
     .unwrap();
-    let crm = Dynamics::new("dynamics", account, |source| source.resolve(&NoVault)).unwrap();
+    let crm = Dynamics::new("dynamics", account, &NoVault, Arc::new(SystemClock)).unwrap();
     Dataverse { sandbox, crm, seen: AtomicU64::new(0) }
 }
 

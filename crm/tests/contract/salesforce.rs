@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crm::salesforce::{Salesforce, SalesforceAccount};
 use crm::secret::{NoVault, Vault};
+use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Crm, What};
 use jiff::Timestamp;
 use sandbox::{Fault, Options, Route, SalesforceField, SalesforceOptions, Sandbox};
@@ -41,7 +42,7 @@ pub(crate) fn start(contacts: u32) -> Org {
     }))
     .unwrap();
     let vault: Arc<dyn Vault> = Arc::new(NoVault);
-    let crm = Salesforce::new("salesforce", account, &vault).unwrap();
+    let crm = Salesforce::new("salesforce", account, &vault, Arc::new(SystemClock)).unwrap();
     Org { sandbox, crm, seen: AtomicU64::new(0) }
 }
 

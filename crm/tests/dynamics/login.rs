@@ -1,10 +1,13 @@
 //! The login by certificate, and what is left of the allowances.
 
+use std::sync::Arc;
+
 use std::process::Command;
 
 use crm::dynamics::{Dynamics, DynamicsAccount};
 use crm::secret::NoVault;
 use engine::failure::{Class, Failure};
+use engine::outside::clock::SystemClock;
 use engine::outside::crm::Crm;
 use sandbox::Limits;
 use serde_json::json;
@@ -33,7 +36,7 @@ fn connect(world: &World, pem: &str) -> Result<Dynamics, Failure> {
         "clientId": world.sandbox.client_id(), "certificate": pem, "limits": quick(),
     }))
     .unwrap();
-    Dynamics::new("dynamics", account, |source| source.resolve(&NoVault))
+    Dynamics::new("dynamics", account, &NoVault, Arc::new(SystemClock))
 }
 
 #[tokio::test]

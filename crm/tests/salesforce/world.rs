@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use crm::salesforce::{Salesforce, SalesforceAccount};
 use crm::secret::{NoVault, Vault};
 use engine::failure::Failure;
+use engine::outside::clock::SystemClock;
 use engine::outside::crm::{
     Batch, Crm, Cursor, Deleted, DeletedPage, DeletedSpan, Object, Operation, Outcome, Page, Read, ReadDeleted,
     ReadField, Steps, Write, WriteField, WritePlan,
@@ -58,7 +59,7 @@ pub(crate) fn connect(sandbox: &Sandbox, more: Value) -> Salesforce {
     all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let account: SalesforceAccount = serde_json::from_value(all).unwrap();
     let vault: Arc<dyn Vault> = Arc::new(NoVault);
-    Salesforce::new("sf", account, &vault).unwrap()
+    Salesforce::new("sf", account, &vault, Arc::new(SystemClock)).unwrap()
 }
 
 impl World {

@@ -1,5 +1,6 @@
 use std::sync::{Arc, LazyLock};
 
+use engine::outside::clock::SystemClock;
 use engine::outside::crm::FieldKind;
 use serde_json::{Value as Json, json};
 
@@ -79,7 +80,7 @@ fn whatever_a_text_holds_stays_within_its_quotes() {
 static SESSION: LazyLock<Session> = LazyLock::new(|| {
     let account = json!({ "url": "http://127.0.0.1", "clientId": "c", "clientSecret": "s" });
     let vault: Arc<dyn Vault> = Arc::new(NoVault);
-    Session::new("sf", serde_json::from_value(account).unwrap(), &vault).unwrap()
+    Session::new("sf", serde_json::from_value(account).unwrap(), &vault, Arc::new(SystemClock)).unwrap()
 });
 
 /// A naive reading of SOQL as Salesforce evaluates it: text without case, null unequal to anything and in no order.
