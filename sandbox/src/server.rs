@@ -38,6 +38,9 @@ use crate::{
 /// Longest request body in bytes.
 const BODY_MAX: usize = 160 * 1024 * 1024;
 
+/// Until another connection is accepted after one could not be.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
 /// Pieces a second in which a slowed body is sent.
 const PIECES_PER_SECOND: u64 = 10;
 
@@ -67,6 +70,8 @@ pub(crate) async fn serve(
             _ = stop.changed() => return,
         };
         let Ok((connection, _)) = accepted else {
+            // Such as too many open files: that lasts.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         // A page goes out in one piece; waiting for more would only add delay.

@@ -314,7 +314,8 @@ fn missing(state: &State, set: &str, id: &str) -> Response {
 }
 
 pub(crate) fn answer(state: &Arc<State>, act: impl FnOnce(&Admin) -> Outcome) -> Response {
-    let reply = match act(&Admin::new(state.clone())) {
+    // Much may be changed at once, or a lock waited for, while others are served.
+    let reply = match tokio::task::block_in_place(|| act(&Admin::new(state.clone()))) {
         Ok(body) => Reply::json(200, &body),
         Err(refused) => Reply::json(400, &json!({"error": refused.to_string()})),
     };
