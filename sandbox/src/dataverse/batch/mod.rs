@@ -2,8 +2,6 @@
 
 mod multipart;
 
-use std::collections::HashMap;
-
 use hyper::{Method, StatusCode};
 use serde_json::Value as Json;
 
@@ -19,8 +17,8 @@ use multipart::{Item, Operation};
 /// Operations that a batch can have at most.
 const OPERATIONS_MAX: usize = 1_000;
 
-/// Addresses of records that were written in a change set, by the names of the operations.
-type References = HashMap<String, String>;
+/// Operations of a change set that are done, by the names that they can be referred to by.
+type Done = Vec<(Option<String>, Reply)>;
 
 /// Answers `POST /$batch`.
 pub(super) fn answer(state: &State, call: &Call) -> Result<Reply, Error> {
@@ -96,25 +94,14 @@ fn perform(state: &State, parts: &Parts<'_>, operation: &Operation, outer: &mut 
 }
 
 /// Does operations of which all take hold or none: their replies, or only that of the one that failed.
-fn perform_together(
-    state: &State,
-    parts: &Parts<'_>,
-    operations: Vec<Operation>,
-    outer: &mut Reply,
-) -> Vec<(Option<String>, Reply)> {
+fn perform_together(state: &State, parts: &Parts<'_>, operations: Vec<Operation>, outer: &mut Reply) -> Done {
     let mut store = state.store_mut();
     store.begin();
-    let mut references = References::new();
-    let mut replies = Vec::with_capacity(operations.len());
+    let mut replies = Done::with_capacity(operations.len());
     for Operation { content_id, call } in operations {
-        let done = strike(parts, &call, outer).and_then(|()| write(&mut store, state, call, &references));
-        match done {
+        match strike(parts, &call, outer).and_then(|()| write(&mut store, state, call, &replies)) {
             Ok(reply) => {
                 outer.delay = outer.delay.saturating_add(reply.delay);
-                let address = reply.headers.iter().find(|(name, _)| *name == "OData-EntityId");
-                if let (Some(id), Some((_, address))) = (&content_id, address) {
-                    references.insert(format!("${id}"), address.clone());
-                }
                 replies.push((content_id, reply));
             }
             Err(error) => {
@@ -136,35 +123,38 @@ fn strike(parts: &Parts<'_>, call: &Call, outer: &mut Reply) -> Result<(), Error
     injected(&faults).map_or(Ok(()), Err)
 }
 
-fn write(store: &mut Store, state: &State, mut call: Call, references: &References) -> Result<Reply, Error> {
+fn write(store: &mut Store, state: &State, mut call: Call, done: &Done) -> Result<Reply, Error> {
     if call.path.starts_with('$') {
         let (name, rest) = call.path.split_at(call.path.find('/').unwrap_or(call.path.len()));
-        let address = resolve(references, name)?;
+        let address = resolve(done, name)?;
         let below_host = address.find(super::call::API).map_or("", |start| &address[start..]);
         call.path = format!("{below_host}{rest}");
     }
     if memchr::memmem::find(&call.body, b"\"$").is_some() {
-        call.body = resolved_body(&call.body, references)?.into();
+        call.body = resolved_body(&call.body, done)?.into();
     }
     let (_, resource) = call.resource().ok_or_else(|| Error::segment(call.path.trim_start_matches('/')))?;
     super::write(store, state, &call, &Path::parse(&resource)?)
 }
 
-fn resolve<'a>(references: &'a References, name: &str) -> Result<&'a String, Error> {
-    references
-        .get(name)
-        .ok_or_else(|| Error::query(format!("Content-ID Reference: '{name}' does not exist in the batch context.")))
+/// The address of the record that the operation behind `$1` wrote.
+fn resolve<'a>(done: &'a Done, name: &str) -> Result<&'a str, Error> {
+    let address = done.iter().rev().filter(|(id, _)| id.as_deref() == name.strip_prefix('$')).find_map(|(_, reply)| {
+        let (_, address) = reply.headers.iter().find(|(name, _)| *name == "OData-EntityId")?;
+        Some(address.as_str())
+    });
+    address.ok_or_else(|| Error::query(format!("Content-ID Reference: '{name}' does not exist in the batch context.")))
 }
 
 /// The body with its references to earlier operations replaced by the addresses of what these wrote.
-fn resolved_body(body: &[u8], references: &References) -> Result<Vec<u8>, Error> {
+fn resolved_body(body: &[u8], done: &Done) -> Result<Vec<u8>, Error> {
     let Ok(Json::Object(mut properties)) = serde_json::from_slice(body) else {
         return Ok(body.to_vec());
     };
     for (name, value) in &mut properties {
         let is_address = name.ends_with("@odata.bind") || name == "@odata.id";
         if let (true, Some(reference)) = (is_address, value.as_str().filter(|text| text.starts_with('$'))) {
-            *value = resolve(references, reference)?.as_str().into();
+            *value = resolve(done, reference)?.into();
         }
     }
     Ok(Json::Object(properties).to_string().into_bytes())
@@ -186,7 +176,7 @@ impl Answer {
         self.part(content_id, reply, state);
     }
 
-    fn add_set(&mut self, replies: &[(Option<String>, Reply)], state: &State) {
+    fn add_set(&mut self, replies: &Done, state: &State) {
         let inner = format!("changesetresponse_{}", state.new_id());
         self.text(&format!("--{}\r\nContent-Type: multipart/mixed; boundary={inner}\r\n\r\n", self.boundary));
         for (content_id, reply) in replies {
