@@ -120,6 +120,9 @@ impl Admin {
 
     /// Whether an edit could be made.
     pub(super) fn check_edit(&self, edit: &Edit) -> Result<(), Refused> {
+        if self.salesforce().has(&edit.set) {
+            return self.salesforce().check_edit(&edit.set, &edit.id, edit.fields.as_ref());
+        }
         let store = self.state.store();
         let table = table_index(&store, &edit.set)?;
         let id = parse_id(&edit.id)?;

@@ -130,6 +130,14 @@ impl<'a> SalesforceAdmin<'a> {
         Ok(())
     }
 
+    /// Whether a record of this id could be put with these fields, or deleted without any.
+    pub(crate) fn check_edit(&self, object: &str, id: &str, fields: Option<&Json>) -> Result<(), Refused> {
+        let store = self.state.salesforce.store(&self.state.clock);
+        let table = index(&store, object)?;
+        number(&store, table, id)?;
+        fields.map_or(Ok(()), |fields| draft(&store, table, fields).map(drop))
+    }
+
     /// Creates many records past all checks and returns their ids; one with an `Id` is put there. All or none.
     pub fn create(&self, object: &str, records: &[Json]) -> Result<Vec<String>, Refused> {
         let mut store = self.store_mut();

@@ -1,7 +1,6 @@
 //! Records as the REST API writes them.
 
 use super::{
-    id::Id,
     schema::{Kind, Source},
     soql::Node,
     store::Store,
@@ -36,8 +35,7 @@ pub(super) fn write_record(
                 write_json_text(out, name);
                 out.push(b':');
                 let parent = &store.tables[*parent];
-                let id = table.value(record, *reference).as_text().and_then(Id::parse);
-                match id.and_then(|id| parent.get(id.number()?)) {
+                match table.referred(record, *reference, parent) {
                     Some(record) => write_record(out, store, parent, record, nodes, root),
                     None => out.extend_from_slice(b"null"),
                 }

@@ -161,6 +161,12 @@ impl Table {
         }
     }
 
+    /// The record of another table that a record refers to, if it is one of that table.
+    pub(super) fn referred<'a>(&self, record: Record<'_>, reference: usize, to: &'a Self) -> Option<Record<'a>> {
+        let id = Id::parse(self.value(record, reference).as_text()?)?;
+        to.get(to.number(id)?)
+    }
+
     /// A written record, to keep as it is now.
     pub(super) fn row(&self, number: u32) -> Option<&Arc<Row>> {
         self.rows.get(&number)

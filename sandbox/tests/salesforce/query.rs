@@ -163,6 +163,15 @@ async fn records_nest_their_parents_and_show_nulls() {
         client.query("SELECT COUNT() FROM Contact").await.ok(),
         json!({"totalSize": 2, "done": true, "records": []})
     );
+    let who = json!({"name": "Who__c", "type": "reference", "referenceTo": ["Account", "Contact"]});
+    sandbox.admin().salesforce().add_field("Contact", &serde_json::from_value(who).unwrap()).unwrap();
+    client.patch(&format!("/sobjects/Contact/{id}"), &json!({"Who__c": id})).await;
+    let who = client.query(&format!("SELECT Who__c, Who__r.Name FROM Contact WHERE Id = '{id}'")).await.ok();
+    assert_eq!(
+        (&who["records"][0]["Who__c"], &who["records"][0]["Who__r"]),
+        (&json!(id), &Json::Null),
+        "the account with the number of a contact is another"
+    );
     let counted = client.query("SELECT COUNT(Id) n, MAX(LastName) FROM Contact").await.ok();
     assert_eq!((&counted["records"][0]["n"], &counted["records"][0]["expr1"]), (&json!(2), &json!("Two")));
     let all = client.query("SELECT FIELDS(ALL) FROM Contact LIMIT 1").await.ok();
@@ -248,8 +257,14 @@ async fn between_two_pages_a_record_changes_or_goes_and_a_locator_is_lost_in_tim
     let page = client.send(first("SELECT Id, LastName FROM Contact")).await.ok();
     let next = page["nextRecordsUrl"].as_str().unwrap();
     let id = |number| admin.salesforce().id("Contact", number).unwrap();
-    admin.delete("Contact", &id(201)).unwrap();
-    admin.put("Contact", &id(202), &json!({"LastName": "Changed"})).unwrap();
+    let before = json!({"route": "page", "times": 1, "before": [
+        {"set": "Contact", "id": id(201)},
+        {"set": "Contact", "id": id(202), "fields": {"LastName": "Changed"}},
+    ]});
+    admin.add_fault(serde_json::from_value(before).unwrap()).unwrap();
+    for wrong in [json!({"set": "Contact", "id": "003"}), json!({"set": "Contact", "id": id(1), "fields": {"No": 1}})] {
+        assert!(admin.add_fault(serde_json::from_value(json!({"before": [wrong]})).unwrap()).is_err());
+    }
     let second = client.get(next).await.ok();
     assert_eq!(second["records"].as_array().unwrap().len(), 199);
     assert_eq!(second["records"][1]["LastName"], "Changed");

@@ -8,11 +8,10 @@ use std::{
 use super::{
     super::{
         error::Error,
-        id::Id,
         schema::Kind,
-        soql::{self, Node, Output, Plan},
+        soql::{self, Node, Output, Path, Plan},
         store::Store,
-        table::{Record, Row, Table},
+        table::{Record, Row},
     },
     csv::Format,
     job::{Inner, Job},
@@ -33,8 +32,7 @@ pub(super) struct Selection {
 #[derive(Debug)]
 struct Column {
     name: String,
-    hops: Vec<(usize, usize)>,
-    field: usize,
+    path: Path,
 }
 
 impl Selection {
@@ -56,26 +54,13 @@ impl Selection {
                     out.push(format.delimiter);
                 }
                 cell.clear();
-                write_value(&mut cell, store, table, record, column);
+                soql::resolve(store, table, record, &column.path).write_csv(&mut cell);
                 Format::write_cell(&mut out, &cell);
             }
             format.end_row(&mut out);
         }
         out
     }
-}
-
-fn write_value(out: &mut Vec<u8>, store: &Store, table: &Table, record: Record<'_>, column: &Column) {
-    let (mut table, mut record) = (table, record);
-    for (reference, parent) in &column.hops {
-        let number = table.value(record, *reference).as_text().and_then(Id::parse).and_then(|id| id.number());
-        table = &store.tables[*parent];
-        match number.and_then(|number| table.get(number)) {
-            Some(found) => record = found,
-            None => return,
-        }
-    }
-    table.value(record, column.field).write_csv(out);
 }
 
 /// Reads a query and refuses what bulk jobs cannot do.
@@ -136,8 +121,7 @@ fn flatten(
         match node {
             Node::Field(field) => columns.push(Column {
                 name: format!("{prefix}{}", store.tables[table].object.fields[*field].name),
-                hops: hops.to_vec(),
-                field: *field,
+                path: Path { hops: hops.to_vec(), table, field: *field },
             }),
             Node::Parent { name, reference, table: parent, nodes } => {
                 let hops = [hops, &[(*reference, *parent)]].concat();

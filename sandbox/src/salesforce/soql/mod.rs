@@ -13,8 +13,8 @@ mod tests;
 
 pub(super) use check::Test;
 use plan::Function;
-pub(super) use plan::{Node, Output, Plan, plan, plan_condition};
-pub(super) use run::{aggregate, matching};
+pub(super) use plan::{Node, Output, Path, Plan, plan, plan_condition};
+pub(super) use run::{aggregate, matching, resolve};
 
 /// A query as it was written.
 #[derive(Debug)]

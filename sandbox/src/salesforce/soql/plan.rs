@@ -90,11 +90,11 @@ pub(in crate::salesforce) enum Function {
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::salesforce) struct Path {
     /// The references to follow, each with the table that it leads to.
-    pub(super) hops: Vec<(usize, usize)>,
+    pub(in crate::salesforce) hops: Vec<(usize, usize)>,
     /// Index of the table of the field.
-    pub(super) table: usize,
+    pub(in crate::salesforce) table: usize,
     /// Index of the field.
-    pub(super) field: usize,
+    pub(in crate::salesforce) field: usize,
 }
 
 /// What names are resolved with.

@@ -4,7 +4,6 @@ use std::{borrow::Cow, cmp::Ordering, collections::HashSet};
 
 use super::plan::{Aggregate, Function, Path, Plan};
 use crate::salesforce::{
-    id::Id,
     schema::{Kind, Source},
     store::Store,
     table::{Record, Table},
@@ -20,12 +19,10 @@ pub(in crate::salesforce) fn resolve<'a>(
 ) -> Cow<'a, Value> {
     let (mut table, mut record) = (table, record);
     for (reference, parent) in &path.hops {
-        let number = table.value(record, *reference).as_text().and_then(Id::parse).and_then(|id| id.number());
-        table = &store.tables[*parent];
-        match number.and_then(|number| table.get(number)) {
-            Some(found) => record = found,
-            None => return Cow::Owned(Value::Null),
-        }
+        let Some(found) = table.referred(record, *reference, &store.tables[*parent]) else {
+            return Cow::Owned(Value::Null);
+        };
+        (table, record) = (&store.tables[*parent], found);
     }
     table.value(record, path.field)
 }
