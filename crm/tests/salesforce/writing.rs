@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use engine::failure::Class;
-use engine::outside::crm::{Crm, Operation, Outcome, What, Write};
+use engine::outside::crm::{Crm, Operation, Outcome, Steps, What, Write};
 use sandbox::{Fault, JobFailure, Route};
 use serde_json::json;
 
@@ -180,4 +180,35 @@ async fn a_locked_record_is_sent_again_by_itself_and_its_batch_is_not() {
         assert_eq!(world.changes().len(), 3, "{}", plan.method);
         assert_eq!(world.sandbox.admin().faults()[0].fired, 1);
     }
+}
+
+#[tokio::test]
+async fn a_batch_whose_job_failed_as_a_whole_is_written_when_the_cause_is_cured() {
+    let world = world(0, json!({ "bulk": { "from": 1, "pollMin": "1ms" } }));
+    let message = Some("InvalidBatch : Field name not found : Title".to_owned());
+    world.settings(|settings| settings.fail_jobs = Some(JobFailure { times: 1, after_rows: 0, message }));
+    let object = world.contacts().await;
+    let insert = write(&object, Operation::Insert, &[], &["LastName", "Title"]);
+    let plan = world.crm.write_plan(&insert, 2).unwrap();
+    let records = rows(&insert, &[&[Some("One"), None], &[Some("Two"), None]]);
+    let steps = Kept::default();
+    let failure = send(&world.crm, &insert, &plan, &records, &steps, false).await.unwrap_err();
+    assert!(failure.class == Class::Config && failure.message.contains("Title"), "{failure}");
+    // The user may edit the field now, and the run is resumed.
+    let outcomes = send(&world.crm, &insert, &plan, &records, &steps, true).await.unwrap();
+    assert_eq!((words(&outcomes), world.changes().len()), (vec!["created".to_owned(); 2], 2));
+}
+
+#[tokio::test]
+async fn an_insert_whose_earlier_job_is_forgotten_is_in_doubt_and_not_made_again() {
+    let world = world(0, json!({ "bulk": { "from": 1, "pollMin": "1ms" } }));
+    let object = world.contacts().await;
+    let insert = write(&object, Operation::Insert, &[], &["LastName"]);
+    let plan = world.crm.write_plan(&insert, 2).unwrap();
+    let records = rows(&insert, &[&[Some("One")], &[Some("Two")]]);
+    // The first job was over, the second not yet closed, when the process ended more than a week ago.
+    let steps = Kept::default();
+    steps.record(json!({ "jobs": ["750000000000001AAA", "750000000000002AAA"], "closing": false })).await.unwrap();
+    let outcomes = send(&world.crm, &insert, &plan, &records, &steps, true).await.unwrap();
+    assert_eq!((words(&outcomes), world.changes().len()), (vec!["in doubt".to_owned(); 2], 0));
 }

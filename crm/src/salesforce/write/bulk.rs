@@ -96,7 +96,7 @@ impl<'a> Sender<'a> {
         }
         let path = format!("jobs/ingest/{last}");
         match self.session.get::<Job>(&path, &self.what()).await {
-            Err(failure) if job::is_gone(&failure) => self.lost(last),
+            Err(failure) if job::is_gone(&failure) => self.lost(last, self.progress.closing),
             Err(failure) => return Err(failure),
             // It was not closed: what is in it is not known, and nothing happens to it.
             Ok(_) if !self.progress.closing => {
@@ -108,9 +108,9 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    /// A job that Salesforce no longer knows.
-    fn lost(&mut self, id: &str) {
-        if self.progress.closing && !is_repeatable(self.batch.write) {
+    /// A job that Salesforce no longer knows, whether or not anything could have happened to it.
+    fn lost(&mut self, id: &str, was_closed: bool) {
+        if was_closed && !is_repeatable(self.batch.write) {
             let reason = format!(
                 "job {id} was closed, and its results are no longer there: Salesforce keeps them for seven days; look the \
                  records up"
@@ -119,7 +119,7 @@ impl<'a> Sender<'a> {
                 self.outcomes[row] = Some(Outcome::InDoubt { reason: reason.clone() });
             }
         }
-        self.progress.jobs.pop();
+        self.progress.jobs.retain(|job| job != id);
     }
 
     /// A new job for the records that are open.
@@ -217,13 +217,16 @@ impl<'a> Sender<'a> {
             // It was closed before; the job itself says how far it is.
             Err(failure) if matches!(failure.code.as_deref(), Some("INVALIDJOBSTATE" | "INVALIDJOB")) => {}
             Err(failure) if job::is_gone(&failure) => {
-                self.lost(id);
+                self.lost(id, true);
                 return Ok(());
             }
             other => other.map(|_| ())?,
         }
         let over = job::finished(self.session, &format!("jobs/ingest/{id}"), &self.what()).await?;
         if let Some(failure) = self.not_understood(&over) {
+            // Nothing of it took hold: when the cause is cured, another job takes its place. Those before it are over.
+            self.progress.jobs.retain(|job| job != id);
+            self.record().await?;
             return Err(failure);
         }
         self.take_results(id).await?;
@@ -260,7 +263,7 @@ impl<'a> Sender<'a> {
         let mut strangers = 0;
         for list in ["successfulResults", "failedResults", "unprocessedrecords"] {
             let Some(results) = self.results(id, list).await? else {
-                self.lost(id);
+                self.lost(id, true);
                 return Ok(());
             };
             for result in results {
