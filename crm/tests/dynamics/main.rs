@@ -6,6 +6,7 @@ mod changes;
 mod common;
 mod login;
 mod related;
+mod writing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -138,24 +138,24 @@ impl Sender<'_> {
         let mut known: Vec<Option<Outcome>> = vec![None; piece.len()];
         let mut left: Vec<usize> = piece.clone().collect();
         let mut waits = Waits::new(self.session.http.limits());
+        let mut most = self.batch.plan.records_max.max(1);
         while !left.is_empty() {
-            let most = self.batch.plan.records_max.max(1);
-            let replies = match self.request(&left[..left.len().min(most)]).await {
+            let asked = left.len().min(most);
+            let replies = match self.request(&left[..asked]).await {
                 Ok(replies) => replies,
                 Err(refusal) => {
-                    match self.after(refusal, &mut waits, left.len(), known.iter().any(Option::is_some)).await? {
+                    let is_part = known.iter().any(Option::is_some);
+                    let (records, outcome) = match self.after(refusal, &mut waits, asked, is_part).await? {
                         After::Again => continue,
                         After::Halve => {
-                            let middle = piece.start + piece.len() / 2;
-                            let mut outcomes = Box::pin(self.chunk(piece.start..middle)).await?;
-                            outcomes.extend(Box::pin(self.chunk(middle..piece.end)).await?);
-                            return Ok(outcomes);
+                            most = asked / 2;
+                            continue;
                         }
-                        After::End(outcome) => {
-                            left.drain(..).for_each(|index| known[index - piece.start] = Some(outcome.clone()));
-                            break;
-                        }
-                    }
+                        After::TooLarge(outcome) => (asked, outcome),
+                        After::End(outcome) => (left.len(), outcome),
+                    };
+                    left.drain(..records).for_each(|index| known[index - piece.start] = Some(outcome.clone()));
+                    continue;
                 }
             };
             let answered: Vec<usize> = left.drain(..replies.len()).collect();
@@ -208,19 +208,19 @@ impl Sender<'_> {
         Ok(later)
     }
 
-    /// What now, where no answer about records came.
+    /// What now, where no answer about the records that were asked for came.
     async fn after(
         &mut self,
         refusal: Refusal,
         waits: &mut Waits,
-        left: usize,
+        asked: usize,
         is_part: bool,
     ) -> Result<After, Failure> {
         let is_too_large = refusal.status == Some(StatusCode::PAYLOAD_TOO_LARGE);
         let failure = refusal.failure;
         match failure.class {
-            _ if is_too_large && left > 1 => Ok(After::Halve),
-            _ if is_too_large => Ok(After::End(Outcome::Refused(outcome::reject_of(&failure)))),
+            _ if is_too_large && asked > 1 => Ok(After::Halve),
+            _ if is_too_large => Ok(After::TooLarge(Outcome::Refused(outcome::reject_of(&failure)))),
             Class::InDoubt if self.is_keyed => {
                 self.again = true;
                 match waits.next(&Failure { class: Class::Transient, ..failure.clone() }) {
@@ -367,7 +367,7 @@ impl Sender<'_> {
                 Ok(reply) => break reply,
                 Err(refusal) => match self.after(refusal, &mut waits, self.records.len(), false).await? {
                     After::Again => {}
-                    After::Halve | After::End(_) => return Ok(None),
+                    After::Halve | After::TooLarge(_) | After::End(_) => return Ok(None),
                 },
             }
         };
@@ -436,7 +436,11 @@ impl Sender<'_> {
 /// What now.
 enum After {
     Again,
+    /// From now on half as many records a request.
     Halve,
+    /// The record is too large by itself.
+    TooLarge(Outcome),
+    /// Of all records that are left.
     End(Outcome),
 }
 
