@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::activity::{Effect, When};
+use crate::activity::When;
 use crate::check::{Node, Workflow};
 use crate::context::{Cx, Done};
 use crate::desk;
@@ -40,6 +40,9 @@ pub enum Order {
     Leave,
 }
 
+/// An order, and who waits until it is done.
+pub type Ordered = (Order, oneshot::Sender<()>);
+
 /// How far the tasks that work now are.
 pub type Board = Arc<Mutex<HashMap<TaskId, Arc<Progress>>>>;
 
@@ -49,7 +52,7 @@ pub struct Driver {
     pub(crate) workflow: Arc<Workflow>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) board: Board,
-    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) orders: mpsc::Receiver<Ordered>,
     working: HashMap<TaskId, Working>,
     tasks: JoinSet<(TaskId, Outcome)>,
 }
@@ -57,6 +60,13 @@ pub struct Driver {
 struct Working {
     abort: AbortHandle,
     cancelled: Arc<AtomicBool>,
+}
+
+impl Working {
+    fn break_off(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        self.abort.abort();
+    }
 }
 
 type Outcome = Result<(Vec<Event>, Done, IndexMap<String, u64>), Failure>;
@@ -68,7 +78,7 @@ impl Driver {
         workflow: Arc<Workflow>,
         journal: Arc<Journal>,
         board: Board,
-        orders: mpsc::Receiver<Order>,
+        orders: mpsc::Receiver<Ordered>,
     ) -> Self {
         Self { environment, workflow, journal, board, orders, working: HashMap::new(), tasks: JoinSet::new() }
     }
@@ -78,6 +88,7 @@ impl Driver {
     /// # Errors
     /// Where the journal cannot be written: the run can be resumed once that is cured.
     pub async fn drive(mut self) -> Result<Status, Failure> {
+        self.forget_ended().await;
         loop {
             self.begin_what_is_ready().await?;
             let (status, next) = {
@@ -85,14 +96,14 @@ impl Driver {
                 (run.status(), run.next_retry())
             };
             if status.is_over() {
-                self.forget_ledgers().await;
+                self.break_off().await;
+                temp::forget_all(&self.environment, &self.workflow, &self.journal).await;
                 return Ok(status);
             }
             if self.working.is_empty() {
                 if self.journal.run().is_done() {
                     self.journal.append(vec![Event::Finished]).await?;
-                    self.forget_ledgers().await;
-                    return Ok(Status::Finished);
+                    continue;
                 }
                 if matches!(status, Status::Paused | Status::Suspended) {
                     return Ok(status);
@@ -110,8 +121,11 @@ impl Driver {
             };
             tokio::select! {
                 Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.task_ended(ended).await?,
-                Some(order) = self.orders.recv() => {
-                    if self.obey(order).await? {
+                Some((order, done)) = self.orders.recv() => {
+                    let leaves = order == Order::Leave;
+                    self.obey(order).await?;
+                    done.send(()).ok();
+                    if leaves {
                         return Ok(self.journal.run().status());
                     }
                 }
@@ -120,28 +134,24 @@ impl Driver {
         }
     }
 
-    /// Once a run is over, so are its writing tasks: also those that failed, and one whose end was recorded just before a
-    /// crash.
-    async fn forget_ledgers(&self) {
-        temp::forget_all(&self.environment.run_folder(&self.journal.id));
-        let writers: Vec<TaskId> = {
+    /// A crash may have come between the end of a writing task and its being forgotten. What it did must not be taken for
+    /// its own by the next task of its activity, to which the same records may come.
+    async fn forget_ended(&self) {
+        let ended: Vec<Task> = {
             let run = self.journal.run();
-            let writes = |activity: &str| {
-                self.workflow.activities.get(activity).is_some_and(|node| node.spec.effect == Effect::Writes)
-            };
-            run.tasks.iter().filter(|task| writes(&task.activity)).map(|task| task.id).collect()
+            let latest: HashMap<&str, &Task> = run.tasks.iter().map(|task| (task.activity.as_str(), task)).collect();
+            let latest = latest.into_values().filter(|task| task.status == TaskStatus::Ended);
+            latest.filter(|task| temp::is_kept_by(&self.workflow, task)).cloned().collect()
         };
-        for task in writers {
-            self.forget_ledger(task).await;
+        for task in ended {
+            self.forget(&task).await;
         }
     }
 
-    /// What a writing task kept in the database to go on after a crash is needed no more once its end is in the journal.
-    async fn forget_ledger(&self, task: TaskId) {
-        let key = format!("{}/{task}", self.journal.id);
-        if let Err(failure) = self.environment.database.forget(&key).await {
-            tracing::warn!(task = key, %failure, "the database keeps the ledger of a task that is over");
-        }
+    /// What a writing task kept to go on after a crash is needed no more once its end is in the journal.
+    async fn forget(&self, task: &Task) {
+        let inputs = inputs(&self.environment, &self.journal, &self.journal.run(), task);
+        temp::forget(&self.environment, &self.journal.id, task, &inputs).await;
     }
 
     fn stuck(&self) -> Failure {
@@ -268,7 +278,10 @@ impl Driver {
             Ok((sealed, done, out)) => match self.record_end(&task, node, sealed, done, &out).await {
                 // Its variables, say, are too large for the journal: the task is at fault, and the run goes on.
                 Err(failure) if failure.class == Class::Limit => self.record_failure(&task, Some(node), failure).await,
-                recorded => recorded,
+                recorded => {
+                    self.break_off_stopped();
+                    recorded
+                }
             },
             Err(failure) => self.record_failure(&task, Some(node), failure).await,
         }
@@ -294,10 +307,8 @@ impl Driver {
         let mut events = sealed;
         events.push(ended);
         self.record(events, Ending { task: task.id, well: true, ports: &ports }).await?;
-        if node.spec.effect == Effect::Writes {
-            let inputs = inputs(&self.environment, &self.journal, &self.journal.run(), task);
-            temp::forget(&self.environment.run_folder(&self.journal.id), &task.activity, &inputs);
-            self.forget_ledger(task.id).await;
+        if temp::is_kept_by(&self.workflow, task) {
+            self.forget(task).await;
         }
         Ok(())
     }
@@ -324,10 +335,10 @@ impl Driver {
         let Some(node) = node else { return Then::Suspend };
         if let Some(retry) = &node.common.retry
             && failure.class.is_retried()
-            && task.attempt < retry.attempts
+            && task.retried + 1 < retry.attempts
         {
             let asked = SignedDuration::from_secs(failure.retry_after_s.unwrap_or(0).min(86_400).cast_signed());
-            let pause = retry.pause(task.attempt).max(asked);
+            let pause = retry.pause(task.retried + 1).max(asked);
             let at = self.environment.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
             return Then::Retry { at };
         }
@@ -394,30 +405,31 @@ impl Driver {
         events.push(Event::OptionMoved { task, option, value: window.after });
     }
 
-    /// Whether there is nothing more to drive.
-    async fn obey(&mut self, order: Order) -> Result<bool, Failure> {
-        match order {
-            Order::Pause => self.journal.append(vec![Event::Paused]).await?,
-            Order::Resume(vars) => self.journal.append(vec![Event::Resumed { vars }]).await?,
+    async fn obey(&mut self, order: Order) -> Result<(), Failure> {
+        let event = match order {
+            Order::Pause => Event::Paused,
+            Order::Resume(vars) => Event::Resumed { vars },
             Order::Stop => {
                 self.break_off().await;
-                self.journal.append(vec![Event::Stopped]).await?;
-                self.forget_ledgers().await;
-                return Ok(true);
+                Event::Stopped
             }
             Order::Leave => {
                 self.break_off().await;
-                return Ok(true);
+                return Ok(());
             }
-        }
-        Ok(false)
+        };
+        Ok(self.journal.append(vec![event]).await?)
+    }
+
+    /// What another task stopped works no more.
+    fn break_off_stopped(&self) {
+        let run = self.journal.run();
+        let is_stopped = |id: &TaskId| run.task(*id).is_some_and(|task| task.status == TaskStatus::Stopped);
+        self.working.iter().filter(|(id, _)| is_stopped(id)).for_each(|(_, working)| working.break_off());
     }
 
     async fn break_off(&mut self) {
-        for working in self.working.values() {
-            working.cancelled.store(true, Ordering::Relaxed);
-            working.abort.abort();
-        }
+        self.working.values().for_each(Working::break_off);
         while self.tasks.join_next().await.is_some() {}
         self.working.clear();
         self.board.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::check::{self, Findings, Workflow};
 use crate::describe::Ask;
-use crate::driver::{Board, Driver, Order, first_vars};
+use crate::driver::{Board, Driver, Order, Ordered, first_vars};
 use crate::enter::Entering;
 use crate::environment::Environment;
 use crate::event::{Backfill, Event, Recorded, Vars};
@@ -29,17 +28,14 @@ const PINNED: &str = "workflow.json";
 /// How many orders of an operator wait at most.
 const ORDERS_MAX: usize = 16;
 
-/// How long an order to pause waits to be taken.
-const PAUSE_WAIT: Duration = Duration::from_secs(1);
-
 /// Starts runs, resumes them, and knows those that this process drives.
 pub struct Engine {
     /// The outside.
     pub environment: Arc<Environment>,
     schemas: Schemas,
     driven: Mutex<HashMap<RunId, Driven>>,
-    /// Held while a run gets its number.
-    numbering: tokio::sync::Mutex<()>,
+    /// Held while a run gets its number or its driver, or is ended without one: no run has two.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// A run that this process drives, or drove until now.
@@ -51,7 +47,7 @@ pub struct Driven {
     pub board: Board,
     /// What it is at once nothing drives it any more.
     pub done: watch::Receiver<Option<Result<Status, Failure>>>,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Ordered>,
 }
 
 impl Driven {
@@ -67,9 +63,10 @@ impl Driven {
         }
     }
 
-    /// Asks something of it; nothing happens where nothing drives it any more.
-    pub async fn order(&self, order: Order) {
-        self.orders.send(order).await.ok();
+    /// Asks something of it, and tells once it is done; `false` where nothing drives it any more, so that nothing was.
+    pub async fn order(&self, order: Order) -> bool {
+        let (done, is_done) = oneshot::channel();
+        self.orders.send((order, done)).await.is_ok() && is_done.await.is_ok()
     }
 
     fn is_driven(&self) -> bool {
@@ -95,12 +92,7 @@ impl<F: Into<Failure>> From<F> for NotStarted {
 impl Engine {
     /// An engine on this outside.
     pub fn new(environment: Arc<Environment>) -> Self {
-        Self {
-            environment,
-            schemas: Schemas::default(),
-            driven: Mutex::default(),
-            numbering: tokio::sync::Mutex::default(),
-        }
+        Self { environment, schemas: Schemas::default(), driven: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
     /// Reads a workflow and checks it against what is known of the outside.
@@ -181,7 +173,6 @@ impl Engine {
         if !run.status().is_over() {
             self.stop(id).await?;
         }
-        temp::forget_all(&self.environment.run_folder(id));
         self.begin(workflow, &text, vars, None, backfill).await
     }
 
@@ -208,7 +199,7 @@ impl Engine {
     ) -> Result<(RunId, Driven), NotStarted> {
         let name = workflow.name.as_str();
         let file = blake3::hash(text.as_bytes()).to_hex().to_string();
-        let numbering = self.numbering.lock().await;
+        let _turn = self.turn.lock().await;
         let runs = self.environment.store.runs().await?;
         let numbers = runs.iter().filter(|(run, _)| run.workflow() == name);
         let id = RunId::new(name, 1 + numbers.filter_map(|(run, _)| run.number()).max().unwrap_or(0));
@@ -224,7 +215,6 @@ impl Engine {
         let journal = self.journal(&id, Run::new(Arc::clone(&workflow.graph)));
         let started = Event::Started { workflow: name.to_owned(), file, vars, entry, backfill };
         journal.append(vec![started]).await.map_err(Failure::from)?;
-        drop(numbering);
         Ok((id, self.drive(workflow, journal)))
     }
 
@@ -241,8 +231,8 @@ impl Engine {
     /// # Errors
     /// As of [`resume`](Self::resume).
     pub async fn resume_with(self: &Arc<Self>, id: &RunId, vars: Vars) -> Result<Driven, Failure> {
-        if let Some(driven) = self.driven(id).filter(Driven::is_driven) {
-            driven.order(Order::Resume(vars)).await;
+        let _turn = self.turn.lock().await;
+        if let Some(driven) = self.order(id, Order::Resume(vars.clone())).await {
             return Ok(driven);
         }
         let (workflow, run) = self.load(id).await?;
@@ -264,13 +254,13 @@ impl Engine {
     /// # Errors
     /// Where there is no such run, or it is over.
     pub async fn stop(self: &Arc<Self>, id: &RunId) -> Result<Status, Failure> {
-        if let Some(driven) = self.driven(id).filter(Driven::is_driven) {
-            driven.order(Order::Stop).await;
+        let _turn = self.turn.lock().await;
+        if let Some(driven) = self.order(id, Order::Stop).await {
             return driven.wait().await;
         }
-        let (_, run) = self.load(id).await?;
-        self.order(id, run, Event::Stopped).await?;
-        temp::forget_all(&self.environment.run_folder(id));
+        let (workflow, run) = self.load(id).await?;
+        let journal = self.append(id, run, Event::Stopped).await?;
+        temp::forget_all(&self.environment, &workflow, &journal).await;
         Ok(Status::Stopped)
     }
 
@@ -279,24 +269,33 @@ impl Engine {
     /// # Errors
     /// Where there is no such run, or it is over.
     pub async fn pause(&self, id: &RunId) -> Result<(), Failure> {
-        if let Some(driven) = self.driven(id).filter(Driven::is_driven) {
-            let mut changed = driven.journal.watch();
-            changed.mark_unchanged();
-            driven.order(Order::Pause).await;
-            // The order is taken between two tasks; where none ends soon, the run goes on as it is for a while.
-            tokio::time::timeout(PAUSE_WAIT, changed.changed()).await.ok();
+        let _turn = self.turn.lock().await;
+        if self.order(id, Order::Pause).await.is_some() {
             return Ok(());
         }
         let (_, run) = self.load(id).await?;
-        self.order(id, run, Event::Paused).await
+        self.append(id, run, Event::Paused).await.map(drop)
+    }
+
+    /// Has an order done by what drives a run; `None` where nothing does, so that the run is what its journal says.
+    async fn order(&self, id: &RunId, order: Order) -> Option<Driven> {
+        let driven = self.driven(id).filter(Driven::is_driven)?;
+        if driven.order(order).await {
+            return Some(driven);
+        }
+        // It was at its end when the order came.
+        driven.wait().await.ok();
+        None
     }
 
     /// Records an operator's order to a run that nothing drives.
-    async fn order(&self, id: &RunId, run: Run, order: Event) -> Result<(), Failure> {
-        self.journal(id, run).append(vec![order]).await.map_err(|error| match error {
+    async fn append(&self, id: &RunId, run: Run, order: Event) -> Result<Arc<Journal>, Failure> {
+        let journal = self.journal(id, run);
+        journal.append(vec![order]).await.map_err(|error| match error {
             AppendError::Illegal(_) => Failure::new(Class::Config, format!("run {id} is over already")),
             error @ AppendError::Store(_) => error.into(),
-        })
+        })?;
+        Ok(journal)
     }
 
     /// A run that this process drives; one that is over is known for a moment more.

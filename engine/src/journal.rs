@@ -17,7 +17,8 @@ pub struct Journal {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     run: Mutex<Run>,
-    order: tokio::sync::Mutex<()>,
+    /// Whose turn it is to append.
+    turn: Arc<tokio::sync::Mutex<()>>,
     changed: watch::Sender<u64>,
 }
 
@@ -45,7 +46,7 @@ impl Journal {
     /// The journal of a run as it was folded so far.
     pub fn new(id: RunId, store: Arc<dyn Store>, clock: Arc<dyn Clock>, run: Run) -> Self {
         let (changed, _) = watch::channel(run.events);
-        Self { id, store, clock, run: Mutex::new(run), order: tokio::sync::Mutex::default(), changed }
+        Self { id, store, clock, run: Mutex::new(run), turn: Arc::default(), changed }
     }
 
     /// The run as it is now.
@@ -58,15 +59,16 @@ impl Journal {
         self.changed.subscribe()
     }
 
-    /// Records what `events` says of the run as it is when its turn comes, moves options with it, and folds it in.
+    /// Records what `events` says of the run as it is when its turn comes, moves options with it, and folds it in. A caller
+    /// that stops waiting, as a task that is broken off, does not undo it: what the store keeps is folded in.
     ///
     /// # Errors
     /// Where an event cannot follow or the store does not take it; nothing was recorded.
     pub async fn append_with(
-        &self,
+        self: &Arc<Self>,
         events: impl FnOnce(&Run) -> (Vec<Event>, Vec<OptionChange>) + Send,
     ) -> Result<(), AppendError> {
-        let _turn = self.order.lock().await;
+        let turn = Arc::clone(&self.turn).lock_owned().await;
         let (expected, recorded, options) = {
             let run = self.run();
             let (events, options) = events(&run);
@@ -80,6 +82,20 @@ impl Journal {
         if recorded.is_empty() {
             return Ok(());
         }
+        let journal = Arc::clone(self);
+        let record = tokio::spawn(async move {
+            let _turn = turn;
+            journal.record(expected, recorded, options).await
+        });
+        record.await.unwrap_or_else(|error| Err(AppendError::Illegal(format!("the recording broke off: {error}"))))
+    }
+
+    async fn record(
+        &self,
+        expected: u64,
+        recorded: Vec<Recorded>,
+        options: Vec<OptionChange>,
+    ) -> Result<(), AppendError> {
         self.store.append(&self.id, expected, recorded.clone(), options).await?;
         let mut run = self.run();
         for event in &recorded {
@@ -93,7 +109,7 @@ impl Journal {
     ///
     /// # Errors
     /// Where one cannot follow or the store does not take them; nothing was recorded.
-    pub async fn append(&self, events: Vec<Event>) -> Result<(), AppendError> {
+    pub async fn append(self: &Arc<Self>, events: Vec<Event>) -> Result<(), AppendError> {
         self.append_with(|_| (events, Vec::new())).await
     }
 }

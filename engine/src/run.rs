@@ -395,6 +395,7 @@ impl Run {
             id,
             activity: activity.to_owned(),
             attempt,
+            retried: 0,
             status: TaskStatus::Running,
             parents,
             inputs: taken.into_iter().filter_map(|arrival| arrival.population).collect(),
@@ -447,7 +448,8 @@ impl Run {
                 self.stop_tasks(at);
                 self.over(at, End::Aborted);
             }
-            Then::Retry { .. } | Then::Suspend | Then::Ignore => {}
+            Then::Retry { .. } => task.retried += 1,
+            Then::Suspend | Then::Ignore => {}
         }
     }
 
@@ -458,6 +460,7 @@ impl Run {
                 task.status = TaskStatus::Running;
                 task.exhausted = false;
                 task.forgiven = true;
+                task.retried = 0;
             }
         }
     }

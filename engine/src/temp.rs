@@ -1,12 +1,20 @@
-//! The temp folder of a task that writes to other systems: what it has done so far, kept until it has ended well.
+//! What a task that writes to other systems keeps until it has ended well, to go on with after a crash: a temp folder of what
+//! it has done so far, and a ledger in the database.
 //!
-//! It belongs to run, activity and the content of what came in, not to the task: a try again through a loop of the
-//! workflow is another task with the same records, and finds it.
+//! The folder belongs to run, activity and the content of what came in, not to the task: a try again through a loop of the
+//! workflow is another task with the same records, and finds it. The ledger belongs to the task.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::activity::Effect;
+use crate::check::Workflow;
+use crate::environment::Environment;
+use crate::event::TaskId;
+use crate::journal::Journal;
+use crate::outside::store::RunId;
 use crate::population::Population;
+use crate::run::Task;
 
 /// The folder of a run in which its temp folders lie.
 const TEMP: &str = "temp";
@@ -29,14 +37,35 @@ pub(crate) fn folder(run_folder: &Path, activity: &str, inputs: &[Population]) -
     run_folder.join(TEMP).join(format!("{activity}-{}", digest(inputs)))
 }
 
-/// Removes one task's, once its end is in the journal.
-pub(crate) fn forget(run_folder: &Path, activity: &str, inputs: &[Population]) {
-    remove(&folder(run_folder, activity, inputs));
+/// Whether a task keeps such things.
+pub(crate) fn is_kept_by(workflow: &Workflow, task: &Task) -> bool {
+    workflow.activities.get(&task.activity).is_some_and(|node| node.spec.effect == Effect::Writes)
 }
 
-/// Removes all of a run that is over.
-pub(crate) fn forget_all(run_folder: &Path) {
-    remove(&run_folder.join(TEMP));
+/// Forgets what one task kept, once its end is in the journal.
+pub(crate) async fn forget(environment: &Environment, run: &RunId, task: &Task, inputs: &[Population]) {
+    remove(&folder(&environment.run_folder(run), &task.activity, inputs));
+    forget_ledger(environment, run, task.id).await;
+}
+
+/// Forgets all that the tasks of a run that is over kept: also those that failed, and one whose end was recorded just before
+/// a crash.
+pub(crate) async fn forget_all(environment: &Environment, workflow: &Workflow, journal: &Journal) {
+    remove(&environment.run_folder(&journal.id).join(TEMP));
+    let writers: Vec<TaskId> = {
+        let run = journal.run();
+        run.tasks.iter().filter(|task| is_kept_by(workflow, task)).map(|task| task.id).collect()
+    };
+    for task in writers {
+        forget_ledger(environment, &journal.id, task).await;
+    }
+}
+
+async fn forget_ledger(environment: &Environment, run: &RunId, task: TaskId) {
+    let key = format!("{run}/{task}");
+    if let Err(failure) = environment.database.forget(&key).await {
+        tracing::warn!(task = key, %failure, "the database keeps the ledger of a task that is over");
+    }
 }
 
 /// What stays is in nobody's way: it is removed with the run.

@@ -81,6 +81,10 @@ impl Database for Lazy {
     }
 
     async fn forget(&self, task: &str) -> Result<(), Failure> {
+        // What is not there has nothing to forget, and is not made for it.
+        if self.opened.get().is_none() && !self.path.exists() {
+            return Ok(());
+        }
         self.database().await?.forget(task).await
     }
 }

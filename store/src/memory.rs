@@ -1,8 +1,9 @@
-//! A store for tests of other crates: nothing is on disk, and it fails when it is told to.
+//! A store for tests of other crates: nothing is on disk, and it fails, dawdles or falls silent when it is told to.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::event::Recorded;
@@ -23,7 +24,14 @@ pub struct Memory {
     /// Writes until it fails; also what makes writers wait for each other.
     left: Mutex<Option<Left>>,
     commits: watch::Sender<u64>,
+    /// How long every answer about journals waits.
+    pause: Duration,
+    ends: Box<Ends>,
+    ended: watch::Sender<bool>,
 }
+
+/// Whether a process ends with these events of a run.
+type Ends = dyn Fn(&RunId, &[Recorded]) -> bool + Send + Sync;
 
 #[derive(Clone, Copy)]
 struct Left {
@@ -68,9 +76,47 @@ impl Memory {
         Self::over(Arc::clone(&self.kept), Some(Left { writes, keeps: false }))
     }
 
+    /// It keeps what comes at once and answers so much later, as a disk does.
+    #[must_use]
+    pub fn slow(self, pause: Duration) -> Self {
+        Self { pause, ..self }
+    }
+
+    /// Once events are appended for which `ends` holds, and are kept, it answers no write any more, as of a process that
+    /// was killed then. `ends` is asked about every append, in order.
+    #[must_use]
+    pub fn silent_after(self, ends: impl Fn(&RunId, &[Recorded]) -> bool + Send + Sync + 'static) -> Self {
+        Self { ends: Box::new(ends), ..self }
+    }
+
+    /// Becomes true when it falls silent.
+    pub fn silent(&self) -> watch::Receiver<bool> {
+        self.ended.subscribe()
+    }
+
     fn over(kept: Arc<Kept>, left: Option<Left>) -> Self {
         let commits = read::meta(&*kept).ok().flatten().map_or(0, |meta| meta.commits);
-        Self { kept, left: Mutex::new(left), commits: watch::Sender::new(commits) }
+        Self {
+            kept,
+            left: Mutex::new(left),
+            commits: watch::Sender::new(commits),
+            pause: Duration::ZERO,
+            ends: Box::new(|_, _| false),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    /// Returns when the caller may go on: never, once the process has ended.
+    async fn living(&self) {
+        if *self.ended.borrow() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn dawdle(&self) {
+        if !self.pause.is_zero() {
+            tokio::time::sleep(self.pause).await;
+        }
     }
 
     fn write(&self, request: Request) -> Result<(), StoreError> {
@@ -112,11 +158,21 @@ impl Store for Memory {
         events: Vec<Recorded>,
         options: Vec<OptionChange>,
     ) -> Result<(), StoreError> {
-        self.write(Request::append(run, expected, &events, options)?)
+        self.living().await;
+        let ends = (self.ends)(run, &events);
+        let written = self.write(Request::append(run, expected, &events, options)?);
+        if ends {
+            self.ended.send_replace(true);
+        }
+        self.living().await;
+        self.dawdle().await;
+        written
     }
 
     async fn events(&self, run: &RunId, from: u64) -> Result<Vec<Recorded>, StoreError> {
-        read::events(&*self.kept, run, from)
+        let events = read::events(&*self.kept, run, from);
+        self.dawdle().await;
+        events
     }
 
     async fn runs(&self) -> Result<Vec<(RunId, u64)>, StoreError> {
@@ -133,6 +189,7 @@ impl Store for Memory {
     }
 
     async fn set_options(&self, options: Vec<OptionChange>) -> Result<(), StoreError> {
+        self.living().await;
         self.write(Request::options(options)?)
     }
 

@@ -225,7 +225,7 @@ impl World {
             },
         };
         tokio::select! {
-            () = killed => driven.order(engine::driver::Order::Leave).await,
+            () = killed => drop(driven.order(engine::driver::Order::Leave).await),
             _ = driven.wait() => {}
         }
         if driven.wait().await.is_err() {

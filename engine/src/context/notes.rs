@@ -65,7 +65,7 @@ impl std::fmt::Debug for Notes {
 
 /// What an import saw goes along when the option is set to the end of its window by hand.
 pub(super) async fn set_option(
-    journal: &Journal,
+    journal: &Arc<Journal>,
     environment: &Environment,
     task: TaskId,
     name: &str,

@@ -14,8 +14,10 @@ pub struct Task {
     pub id: TaskId,
     /// The activity.
     pub activity: String,
-    /// From 1.
+    /// From 1; one more each time it begins again, also after a crash.
     pub attempt: u32,
+    /// How often it was tried again by its own `retry`, since it began or an operator let it go on.
+    pub retried: u32,
     /// What it is at.
     pub status: TaskStatus,
     /// The tasks whose events started it.

@@ -23,20 +23,20 @@ const WORKFLOW: &str = r#"{
     }
 }"#;
 
-struct Bench {
-    folder: tempfile::TempDir,
+pub(crate) struct Bench {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn engine(&self, store: Arc<dyn Store>) -> Arc<Engine> {
+    pub(crate) fn engine(&self, store: Arc<dyn Store>) -> Arc<Engine> {
         Arc::new(Engine::new(environment(store, self.folder.path())))
     }
 
-    fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         SEEN.lock().unwrap().get(&self.folder.path().display().to_string()).cloned().unwrap_or_default()
     }
 }
@@ -85,6 +85,38 @@ async fn a_crash_after_any_event_changes_nothing() {
             assert_eq!(status, Status::Finished, "crash {crash}, before it {before:?}");
             assert_eq!(outcome(&bench, &again).await, expected, "crash {crash} {keeps_the_last}");
         }
+    }
+}
+
+/// The same records come to it three times, and it sends them each time.
+const CYCLES: &str = r#"{
+    "version": 1,
+    "activities": {
+        "numbers": { "type": "numbers", "count": 3, "to": "send" },
+        "send": { "type": "send", "to": "again" },
+        "again": { "type": "pass", "attempts": 2, "to": { "ok": "send", "exhausted": "end" } },
+        "end": { "type": "pass" }
+    }
+}"#;
+
+#[tokio::test]
+async fn what_a_task_did_before_a_crash_is_not_taken_for_the_next_ones_own() {
+    let id = RunId::new("w", 1);
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    assert_eq!(run(&engine, CYCLES).await, Some(Status::Finished));
+    assert_eq!(bench.seen()["sent"].0, 3);
+    let events = store.events(&id, 0).await.unwrap().len() as u64;
+    for crash in 2..events {
+        let bench = Bench::new();
+        let broken = Memory::losing_answer_of(crash);
+        let store = broken.reopened();
+        run(&bench.engine(Arc::new(broken)), CYCLES).await;
+        if let Ok(driven) = bench.engine(Arc::new(store)).resume(&id).await {
+            assert_eq!(driven.wait().await, Ok(Status::Finished), "crash {crash}");
+        }
+        assert_eq!(bench.seen()["sent"].0, 3, "crash {crash}");
     }
 }
 

@@ -64,6 +64,17 @@ fn recorded(number: usize, event: Event) -> Recorded {
     Recorded { v: EVENT_VERSION, at, event }
 }
 
+fn started(entry: Option<Entry>) -> Event {
+    let (workflow, file, vars) = ("w".to_owned(), String::new(), Vars::new());
+    Event::Started { workflow, file, vars, entry, backfill: None }
+}
+
+/// The task ends well, and puts an event on `ok`.
+fn ended(task: TaskId) -> Event {
+    let (ports, vars, instance_vars) = (vec!["ok".to_owned()], Vars::new(), Vars::new());
+    Event::TaskEnded { task, ports, vars, instance_vars, tally: Tally::default(), stop_all: false }
+}
+
 /// Runs a graph to its end as a driver would, choosing by `choices`; `None` where it grows beyond [`EVENTS_MAX`].
 fn simulate(graph: &Arc<Graph>, choices: &[u8]) -> Option<(Vec<Recorded>, Run)> {
     let mut run = Run::new(Arc::clone(graph));
@@ -74,16 +85,7 @@ fn simulate(graph: &Arc<Graph>, choices: &[u8]) -> Option<(Vec<Recorded>, Run)> 
         journal.push(event);
         journal.len()
     };
-    record(
-        &mut run,
-        Event::Started {
-            workflow: "w".into(),
-            file: String::new(),
-            vars: Default::default(),
-            entry: None,
-            backfill: None,
-        },
-    );
+    record(&mut run, started(None));
     let mut working: Vec<TaskId> = Vec::new();
     let mut choices = choices.iter().copied().cycle();
     while !run.status().is_over() {
@@ -124,14 +126,7 @@ fn end(run: &Run, graph: &Graph, id: TaskId, choice: usize) -> Event {
     if choice.is_multiple_of(4) {
         return Event::TaskFailed { task: id, failure: Failure::new(Class::Data, "no"), then: Then::ErrorPort };
     }
-    Event::TaskEnded {
-        task: id,
-        ports: vec!["ok".to_owned()],
-        vars: Default::default(),
-        instance_vars: Default::default(),
-        tally: Tally::default(),
-        stop_all: false,
-    }
+    ended(id)
 }
 
 proptest! {
@@ -237,29 +232,12 @@ fn a_join_goes_on_once_what_is_missing_can_no_longer_arrive() {
         number += 1;
         run.apply(&recorded(number, event)).unwrap();
     };
-    apply(
-        &mut run,
-        Event::Started {
-            workflow: "w".into(),
-            file: String::new(),
-            vars: Default::default(),
-            entry: None,
-            backfill: None,
-        },
-    );
+    apply(&mut run, started(None));
     for ready in run.ready(Timestamp::MAX) {
         let Ready::Begin { task, activity, takes } = ready else { panic!("{ready:?}") };
         apply(&mut run, Event::TaskStarted { task, activity, attempt: 1, takes });
     }
-    let ended = Event::TaskEnded {
-        task: 1,
-        ports: vec!["ok".to_owned()],
-        vars: Default::default(),
-        instance_vars: Default::default(),
-        tally: Tally::default(),
-        stop_all: false,
-    };
-    apply(&mut run, ended);
+    apply(&mut run, ended(1));
     let begins =
         |run: &Run| run.ready(Timestamp::MAX).into_iter().filter(|ready| matches!(ready, Ready::Begin { .. })).count();
     assert_eq!(begins(&run), 0, "right may still bring something");
@@ -278,16 +256,10 @@ fn a_run_with_an_entry_begins_there_with_its_population_and_nothing_before_it_wo
         [("first", vertex(&["middle"])), ("other", vertex(&["middle"])), ("middle", all()), ("last", vertex(&[]))];
     let graph = Arc::new(Graph::new(vertices.map(|(name, vertex)| (name.to_owned(), vertex)).into_iter().collect()));
     let file = Segment { path: "entry/in/000001.arrow".into(), rows: 2, bytes: 7, checksum: "c".into() };
-    let started = |activity: &str| Event::Started {
-        workflow: "w".into(),
-        file: String::new(),
-        vars: Default::default(),
-        backfill: None,
-        entry: Some(Entry { activity: activity.to_owned(), population: vec![file.clone()] }),
-    };
+    let begun = |activity: &str| started(Some(Entry { activity: activity.to_owned(), population: vec![file.clone()] }));
     let mut run = Run::new(Arc::clone(&graph));
-    assert!(run.apply(&recorded(0, started("nowhere"))).is_err(), "the graph has no such activity");
-    run.apply(&recorded(0, started("middle"))).unwrap();
+    assert!(run.apply(&recorded(0, begun("nowhere"))).is_err(), "the graph has no such activity");
+    run.apply(&recorded(0, begun("middle"))).unwrap();
     let ready = run.ready(Timestamp::MAX);
     let [Ready::Begin { task: 1, activity, takes }] = ready.as_slice() else { panic!("{ready:?}") };
     let start = Event::TaskStarted { task: 1, activity: activity.clone(), attempt: 1, takes: takes.clone() };
@@ -309,16 +281,7 @@ fn the_time_that_a_task_stood_suspended_is_told_apart() {
     let vertices = IndexMap::from([("only".to_owned(), Vertex::default())]);
     let mut run = Run::new(Arc::new(Graph::new(vertices)));
     let mut apply = |second: usize, event: Event| run.apply(&recorded(second, event)).unwrap();
-    apply(
-        0,
-        Event::Started {
-            workflow: "w".into(),
-            file: String::new(),
-            vars: Default::default(),
-            entry: None,
-            backfill: None,
-        },
-    );
+    apply(0, started(None));
     let takes = vec![ArrivalId { from: 0, port: String::new(), to: "only".to_owned() }];
     apply(1, Event::TaskStarted { task: 1, activity: "only".into(), attempt: 1, takes });
     apply(3, Event::TaskFailed { task: 1, failure: Failure::new(Class::Data, "no"), then: Then::Suspend });

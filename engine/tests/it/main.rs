@@ -5,4 +5,5 @@
 mod check;
 mod crash;
 mod fold;
+mod operators;
 mod palette;

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::{filter_record_batch, not};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use async_trait::async_trait;
-use engine::activity::{Activity, Columns, Flow, Port, Spec};
+use engine::activity::{Activity, Columns, Effect, Flow, Port, Spec};
 use engine::context::Cx;
 use engine::describe::Descriptions;
 use engine::environment::{Environment, Limits};
@@ -17,12 +18,12 @@ use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::outside::clock::Clock;
 use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
-use engine::outside::desk::NoDesk;
 use engine::outside::store::Store;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use store::SqliteDesk;
 
 /// Brings the numbers below `count`, ten a batch, each with a place to go on from.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -164,13 +165,123 @@ impl Activity for Needy {
     }
 }
 
+/// Never ends by itself.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Forever {}
+
+#[async_trait]
+impl Activity for Forever {
+    fn flow(&self, _: &Columns, _: &mut FlowCx<'_>) -> Flow {
+        Flow::from([("ok".to_owned(), Columns::None)])
+    }
+
+    async fn run(&self, _: &mut Cx) -> Result<(), Failure> {
+        std::future::pending().await
+    }
+}
+
+/// Stops all else.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Halt {}
+
+#[async_trait]
+impl Activity for Halt {
+    fn flow(&self, _: &Columns, _: &mut FlowCx<'_>) -> Flow {
+        Flow::from([("ok".to_owned(), Columns::None)])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        cx.stop_all();
+        cx.pass_input_on("ok");
+        Ok(())
+    }
+}
+
+/// Writes what came to a system that has it once it was sent, as an export does: what its temp folder has is not sent.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Send {}
+
+#[async_trait]
+impl Activity for Send {
+    fn flow(&self, input: &Columns, _: &mut FlowCx<'_>) -> Flow {
+        Flow::from([("ok".to_owned(), input.clone())])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        let sent = cx.temp_folder()?.join("sent");
+        if !sent.exists() {
+            std::fs::write(sent, "").unwrap();
+            let test = cx.data_folder().display().to_string();
+            SEEN.lock().unwrap().entry(test).or_default().entry("sent".to_owned()).or_default().0 += 1;
+        }
+        cx.pass_input_on("ok");
+        Ok(())
+    }
+}
+
+/// Refuses a number, in some of its tasks.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Refuse {
+    /// The name under which it counts.
+    name: String,
+    number: i64,
+    /// Its tasks that do, counted from 1 over all runs.
+    tasks: Vec<u32>,
+}
+
+#[async_trait]
+impl Activity for Refuse {
+    fn flow(&self, input: &Columns, _: &mut FlowCx<'_>) -> Flow {
+        Flow::from([("ok".to_owned(), input.clone()), ("reject".to_owned(), Columns::Unknown)])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        let test = cx.data_folder().display().to_string();
+        let task = {
+            let mut seen = SEEN.lock().unwrap();
+            let (tasks, _) = seen.entry(test).or_default().entry(self.name.clone()).or_default();
+            *tasks += 1;
+            *tasks
+        };
+        let mut batches = cx.input().unwrap().read();
+        while let Some(batch) = batches.next().await {
+            let batch = batch?;
+            let numbers = batch.column_by_name("n").unwrap().as_primitive::<Int64Type>();
+            let refuses = self.tasks.contains(&task);
+            let refused: BooleanArray = numbers.iter().map(|n| Some(refuses && n == Some(self.number))).collect();
+            let rest = not(&refused).unwrap();
+            cx.write("ok", filter_record_batch(&batch, &rest).unwrap()).await;
+            let refused = filter_record_batch(&batch, &refused).unwrap();
+            if refused.num_rows() > 0 {
+                let codes: StringArray = (0..refused.num_rows()).map(|_| Some("NO")).collect();
+                let (schema, mut columns, _) = refused.into_parts();
+                columns.push(Arc::new(codes));
+                let code = Arc::new(Field::new("errorCode", DataType::Utf8, true));
+                let fields: Vec<_> = schema.fields().iter().cloned().chain([code]).collect();
+                cx.write("reject", RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()).await;
+            }
+        }
+        Ok(())
+    }
+}
+
 static NUMBERS: Spec = Spec { kind: "numbers", inbound: true, ports: &[Port::always("ok")], ..Spec::of::<Numbers>() };
 static NOTE: Spec = Spec { kind: "note", ports: &[Port::always("ok")], ..Spec::of::<Note>() };
 static PASS: Spec = Spec { kind: "pass", ports: &[Port::always("ok")], ..Spec::of::<Pass>() };
 static NEEDY: Spec = Spec { kind: "needy", ports: &[Port::always("ok")], ..Spec::of::<Needy>() };
 static LOSE: Spec = Spec { kind: "lose", ports: &[Port::always("ok")], ..Spec::of::<Lose>() };
 
-pub(crate) static PALETTE: &[&Spec] = &[&NUMBERS, &NOTE, &PASS, &LOSE, &NEEDY];
+static FOREVER: Spec = Spec { kind: "forever", inbound: true, ports: &[Port::always("ok")], ..Spec::of::<Forever>() };
+static HALT: Spec = Spec { kind: "halt", ports: &[Port::always("ok")], ..Spec::of::<Halt>() };
+static SEND: Spec = Spec { kind: "send", effect: Effect::Writes, ports: &[Port::always("ok")], ..Spec::of::<Send>() };
+static REFUSE: Spec =
+    Spec { kind: "refuse", ports: &[Port::always("ok"), Port::with_records("reject")], ..Spec::of::<Refuse>() };
+
+pub(crate) static PALETTE: &[&Spec] = &[&NUMBERS, &NOTE, &PASS, &LOSE, &NEEDY, &FOREVER, &HALT, &SEND, &REFUSE];
 
 /// A clock that jumps to whatever is waited for.
 #[derive(Debug)]
@@ -188,8 +299,13 @@ impl Clock for Jump {
     }
 }
 
-/// No database.
-struct Nothing;
+/// No database; it tells which ledgers it was to forget.
+struct Nothing {
+    test: String,
+}
+
+/// The ledgers that the database of a test was told to forget.
+pub(crate) static FORGOTTEN: Mutex<BTreeMap<String, Vec<String>>> = Mutex::new(BTreeMap::new());
 
 #[async_trait]
 impl Database for Nothing {
@@ -213,7 +329,8 @@ impl Database for Nothing {
         Err(Failure::new(Class::Config, "there is no database"))
     }
 
-    async fn forget(&self, _: &str) -> Result<(), Failure> {
+    async fn forget(&self, task: &str) -> Result<(), Failure> {
+        FORGOTTEN.lock().unwrap().entry(self.test.clone()).or_default().push(task.to_owned());
         Ok(())
     }
 }
@@ -221,9 +338,9 @@ impl Database for Nothing {
 pub(crate) fn environment(store: Arc<dyn Store>, folder: &Path) -> Arc<Environment> {
     Arc::new(Environment {
         store,
-        desk: Arc::new(NoDesk),
+        desk: Arc::new(SqliteDesk::new(folder)),
         clock: Arc::new(Jump(AtomicI64::new(1_000_000))),
-        database: Arc::new(Nothing),
+        database: Arc::new(Nothing { test: folder.display().to_string() }),
         accounts: BTreeMap::new(),
         descriptions: Descriptions::new(folder),
         palette: PALETTE,

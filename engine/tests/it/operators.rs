@@ -1,0 +1,154 @@
+//! What operators ask of runs, while something drives them and while nothing does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::desk::together;
+use engine::engine::Engine;
+use engine::event::{Event, Vars};
+use engine::outside::desk::{KeptReject, RejectState, Wanted};
+use engine::outside::store::{RunId, Store};
+use engine::run::Status;
+use store::Memory;
+
+use crate::crash::Bench;
+use crate::palette::FORGOTTEN;
+
+/// How late a slow store answers, long beside all else that a task does.
+const PAUSE: Duration = Duration::from_millis(20);
+
+const COUNTS: &str = r#"{ "version": 1, "activities": { "numbers": { "type": "numbers", "count": 100000 } } }"#;
+
+#[tokio::test]
+async fn a_run_is_stopped_while_the_journal_takes_what_its_tasks_tell() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened().slow(PAUSE)));
+    let (id, driven) = engine.start("w.json", COUNTS, Vars::new()).await.unwrap();
+    driven.journal.watch().wait_for(|events| *events > 4).await.unwrap();
+    // Now the next place to go on from is on its way to the disk.
+    tokio::time::sleep(PAUSE / 2).await;
+    assert_eq!(engine.stop(&id).await, Ok(Status::Stopped));
+    let events = store.events(&id, 0).await.unwrap();
+    assert!(matches!(events.last().unwrap().event, Event::Stopped), "{events:?}");
+    assert_eq!(driven.journal.run().events, events.len() as u64, "the run is what its journal says");
+}
+
+#[tokio::test]
+async fn a_run_that_two_resume_at_once_is_driven_once() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let (id, driven) = engine.start("w.json", COUNTS, Vars::new()).await.unwrap();
+    driven.journal.watch().wait_for(|events| *events > 4).await.unwrap();
+    assert!(driven.order(engine::driver::Order::Leave).await);
+    drop(engine);
+    let engine = bench.engine(Arc::new(store.reopened().slow(PAUSE)));
+    let (one, other) = tokio::join!(engine.resume(&id), engine.resume(&id));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert!(Arc::ptr_eq(&one.journal, &other.journal));
+    assert_eq!(engine.stop(&id).await, Ok(Status::Stopped));
+    assert!(!other.order(engine::driver::Order::Pause).await, "nothing drives it any more");
+}
+
+#[tokio::test]
+async fn what_stops_all_else_ends_the_run() {
+    let bench = Bench::new();
+    let engine = bench.engine(Arc::new(Memory::new()));
+    let text = r#"{ "version": 1, "activities": {
+        "forever": { "type": "forever" },
+        "numbers": { "type": "numbers", "count": 3, "to": "halt" },
+        "halt": { "type": "halt" }
+    } }"#;
+    let (_, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(10), driven.wait()).await;
+    assert_eq!(ended.expect("it waits for what was stopped"), Ok(Status::Finished));
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_while_nothing_drives_it_leaves_no_ledger() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let text = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 3, "to": "send" },
+        "send": { "type": "send", "to": "needy" },
+        "needy": { "type": "note", "name": "note", "fails": 9 }
+    } }"#;
+    let (id, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Suspended));
+    let forgotten = || FORGOTTEN.lock().unwrap().remove(&bench.folder.path().display().to_string());
+    forgotten();
+    assert_eq!(engine.stop(&id).await, Ok(Status::Stopped));
+    assert_eq!(forgotten(), Some(vec![format!("{id}/2")]));
+}
+
+#[tokio::test]
+async fn a_resume_begins_the_count_of_attempts_anew() {
+    let bench = Bench::new();
+    let engine = bench.engine(Arc::new(Memory::new()));
+    let text = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 3, "to": "note" },
+        "note": { "type": "note", "name": "note", "fails": 3, "retry": { "attempts": 2 } }
+    } }"#;
+    let (id, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Suspended));
+    assert_eq!(engine.resume(&id).await.unwrap().wait().await, Ok(Status::Finished));
+    assert_eq!(bench.seen()["note"].0, 4);
+}
+
+async fn rejects(engine: &Engine) -> Vec<KeptReject> {
+    let mut all = engine.environment.desk.list(&Wanted { closed: true, ..Wanted::default() }).await.unwrap();
+    all.sort_by_key(|reject| reject.id);
+    all
+}
+
+/// Sends all again that wait, and tells the run.
+async fn resend(engine: &Arc<Engine>) -> RunId {
+    let open = engine.environment.desk.list(&Wanted::default()).await.unwrap();
+    let groups = together(engine, open).await.unwrap();
+    assert_eq!(groups.len(), 1, "{groups:?}");
+    let (id, driven) = engine.resend(&groups[0]).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Finished));
+    id
+}
+
+#[tokio::test]
+async fn what_passes_and_is_refused_further_on_is_not_sent_to_the_first_again() {
+    let bench = Bench::new();
+    let engine = bench.engine(Arc::new(Memory::new()));
+    let text = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 3, "to": "export" },
+        "export": { "type": "refuse", "name": "export", "number": 1, "tasks": [1], "to": "save" },
+        "save": { "type": "refuse", "name": "save", "number": 1, "tasks": [1, 2] }
+    } }"#;
+    let (_, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Finished));
+    let second = resend(&engine).await;
+    let now = rejects(&engine).await;
+    let of = |reject: &KeptReject| (reject.activity.clone(), matches!(reject.state, RejectState::Open));
+    assert_eq!(now.iter().map(of).collect::<Vec<_>>(), [("export".to_owned(), false), ("save".to_owned(), true)]);
+    assert!(matches!(&now[0].state, RejectState::Passed { run, .. } if *run == second), "{now:?}");
+    resend(&engine).await;
+    assert_eq!(bench.seen()["export"].0, 2, "it has passed there");
+    assert!(rejects(&engine).await.iter().all(|reject| matches!(reject.state, RejectState::Passed { .. })));
+}
+
+#[tokio::test]
+async fn what_a_loop_brings_back_to_where_it_was_sent_is_closed_when_it_passes() {
+    let bench = Bench::new();
+    let engine = bench.engine(Arc::new(Memory::new()));
+    let text = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 3, "to": "export" },
+        "export": { "type": "refuse", "name": "export", "number": 1, "tasks": [1, 2, 3],
+            "to": { "reject": "wait" } },
+        "wait": { "type": "pass", "attempts": 1, "to": { "ok": "export", "exhausted": "giveUp" } },
+        "giveUp": { "type": "pass" }
+    } }"#;
+    let (_, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Finished));
+    assert!(matches!(rejects(&engine).await[0].state, RejectState::Open));
+    resend(&engine).await;
+    let now = rejects(&engine).await;
+    assert!(now.iter().all(|reject| matches!(reject.state, RejectState::Passed { .. })), "{now:?}");
+}
