@@ -51,7 +51,11 @@ pub(crate) async fn file(cx: &Cx, activity: &dyn Activity, comes_from_outside: b
         true => HashSet::new(),
         false => desk.open_keys(&cx.workflow, &cx.activity).await?,
     };
-    let sent = sent_again(cx).await?;
+    let sends_again = sends_again(cx);
+    let sent = match cx.input().filter(|_| sends_again) {
+        Some(input) => numbers(input).await?,
+        None => HashSet::new(),
+    };
     if rejects.segments().is_empty() && keys.is_empty() && sent.is_empty() {
         return Ok(());
     }
@@ -63,10 +67,10 @@ pub(crate) async fn file(cx: &Cx, activity: &dyn Activity, comes_from_outside: b
         shape: Vec::new(),
         at: cx.clock().now(),
     };
-    let kept_max = cx.limits().rejects_kept.max(1);
-    let refused = keep(cx, &named_by, &mut filing, &rejects, kept_max).await?;
+    let refused = keep(cx, &named_by, &mut filing, &rejects, sends_again).await?;
+    let kept_max = kept_max(cx);
     let mut end = Settlement { rejects: refused.rows, kept_max, ..Settlement::default() };
-    if refused.untold == 0 {
+    if !refused.untold {
         let doubtful = numbers(&population(cx, IN_DOUBT)).await?;
         end.passed = sent.into_iter().filter(|id| !refused.again.contains(id) && !doubtful.contains(id)).collect();
     }
@@ -81,16 +85,14 @@ fn population(cx: &Cx, port: &str) -> Population {
     Population::new(&cx.journal_folder(), segments)
 }
 
-/// The rejects that this task was begun with, if it is the entry of a run that sends them again.
-async fn sent_again(cx: &Cx) -> Result<HashSet<RejectId>, Failure> {
-    let is_entry = {
-        let run = cx.journal.run();
-        run.entry.is_some() && run.task(cx.task).is_some_and(|task| task.inputs.iter().any(|(from, _)| *from == 0))
-    };
-    match cx.input().filter(|_| is_entry) {
-        Some(input) => numbers(input).await,
-        None => Ok(HashSet::new()),
-    }
+/// Whether this task is one that rejects are sent to again: of the activity that the run began at, also where a loop of the
+/// workflow brings them back to it. What another activity refuses of them is a reject of its own.
+fn sends_again(cx: &Cx) -> bool {
+    cx.journal.run().entry.as_ref().is_some_and(|entry| entry.activity == cx.activity)
+}
+
+fn kept_max(cx: &Cx) -> usize {
+    cx.limits().rejects_kept.max(1)
 }
 
 /// The rejects among these records that were sent again.
@@ -116,8 +118,8 @@ struct Refused {
     rows: u64,
     /// Rejects that were sent again.
     again: HashSet<RejectId>,
-    /// Records of which it cannot be told whether they were sent again, in a run that sends rejects again.
-    untold: u64,
+    /// Whether there are more of which it is not known which of those that were sent again they are.
+    untold: bool,
 }
 
 async fn keep(
@@ -125,9 +127,9 @@ async fn keep(
     named_by: &[Source],
     filing: &mut Filing,
     rejects: &Population,
-    kept_max: usize,
+    sends_again: bool,
 ) -> Result<Refused, Failure> {
-    let is_entry = cx.journal.run().entry.is_some() && filing.sendable;
+    let kept_max = kept_max(cx);
     let mut refused = Refused::default();
     let mut batches = rejects.read();
     while let Some(batch) = batches.next().await {
@@ -136,11 +138,14 @@ async fn keep(
             filing.shape = to_shape(&record_columns(&batch.schema()))?;
         }
         let keys = Keys::new(cx, named_by, &batch.schema()).await.of(&batch);
-        let numbers = sent_numbers(&batch);
+        let mut numbers = sent_numbers(&batch);
+        if !sends_again {
+            numbers.fill(None);
+        }
         let mut new = Vec::new();
         for (row, (again, key)) in numbers.into_iter().zip(keys).enumerate() {
             refused.again.extend(again);
-            refused.untold += u64::from(is_entry && again.is_none());
+            refused.untold |= again.is_none();
             let place = refused.rows + row as u64;
             new.push(NewReject { place, again, key, reject: reason(&batch, row), record: record(&batch, row) });
         }
@@ -155,6 +160,7 @@ async fn keep(
                 rejects.rows()
             );
             cx.log(Level::Warning, message).await?;
+            refused.untold = true;
             break;
         }
     }

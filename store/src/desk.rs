@@ -233,6 +233,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_passed_in_an_attempt_that_broke_off_and_is_refused_now_is_not_the_first_to_be_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = SqliteDesk::new(folder.path());
+        let first = filing("w-1", 2);
+        desk.keep(&first, vec![reject(0, "a", None), reject(1, "b", None)]).await.unwrap();
+        let ids: Vec<RejectId> = open_ones(&desk).await.into_iter().map(|(id, ..)| id).collect();
+        let again = filing("w-2", 1);
+        desk.settle(&again, Settlement { passed: vec![ids[1]], ..end(0) }).await.unwrap();
+        desk.keep(&again, vec![reject(0, "b", Some(ids[1]))]).await.unwrap();
+        desk.settle(&again, Settlement { kept_max: 1, ..end(1) }).await.unwrap();
+        assert_eq!(open_ones(&desk).await, [(ids[1], "b".to_owned(), 2)], "the older one was let go of");
+    }
+
+    #[tokio::test]
     async fn a_key_that_passes_later_closes_what_other_tasks_refused_of_it() {
         let folder = tempfile::tempdir().unwrap();
         let desk = SqliteDesk::new(folder.path());

@@ -36,7 +36,8 @@ pub(super) fn keep(connection: &Connection, task: &Filing, rejects: &[NewReject]
     connection.execute("INSERT OR IGNORE INTO shape(name, columns) VALUES (?1, ?2)", params![shape, task.shape])?;
     let mut again = connection.prepare_cached(
         "UPDATE reject SET attempts = attempts + (run <> ?2 OR task <> ?3), run = ?2, task = ?3, place = ?4, at = ?5,
-           code = ?6, symbol = ?7, message = ?8, field = ?9, help = ?10, state = 'open', by_run = NULL
+           code = ?6, symbol = ?7, message = ?8, field = ?9, help = ?10, state = 'open', by_run = NULL,
+           closed_at = NULL
          WHERE id = ?1",
     )?;
     let mut new = connection.prepare_cached(
