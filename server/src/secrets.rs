@@ -205,23 +205,48 @@ fn key_file() -> Result<PathBuf, Failure> {
     })
 }
 
+/// Makes the key; where another process has made one meanwhile, that is the key.
 fn make_key(path: &Path) -> Result<String, Failure> {
     let mut bytes = [0; 32];
     SystemRandom::new().fill(&mut bytes).map_err(|_| Failure::internal("no random numbers"))?;
     let text = STANDARD.encode(bytes);
     let folder = path.parent().unwrap_or(Path::new("."));
-    let made = fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
-    made.and_then(|()| write_private(path, text.as_bytes()))
-        .map_err(|error| Failure::io(format!("cannot make the key {}", path.display()), &error))?;
-    Ok(text)
+    let make = || {
+        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+        match write_beside(path, text.as_bytes())?.persist_noclobber(path) {
+            Err(there) if there.error.kind() == std::io::ErrorKind::AlreadyExists => return fs::read_to_string(path),
+            made => drop(made?),
+        }
+        File::open(folder)?.sync_all()?;
+        Ok(text)
+    };
+    make().map_err(|error| Failure::io(format!("cannot make the key {}", path.display()), &error))
 }
 
-/// Beside its place, synced, then renamed: what was there before stays until the new file is whole.
+/// What was there before stays until the new file is whole.
 fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    write_beside(path, text)?.persist(path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// A file beside its place, durable, which nobody else can read.
+fn write_beside(path: &Path, text: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
     file.write_all(text)?;
     file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(folder)?.sync_all()
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_there_is_never_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(KEY_FILE);
+        let first = make_key(&path).unwrap();
+        assert_eq!(make_key(&path).unwrap(), first, "as made by another process meanwhile");
+        assert_eq!(fs::read_to_string(path).unwrap(), first);
+    }
 }
