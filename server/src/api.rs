@@ -27,6 +27,7 @@ use std::time::Duration;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use engine::check::Findings;
 use engine::describe::Ask;
 use engine::document::FILE_BYTES_MAX;
 use engine::event::{Recorded, TaskId, Vars};
@@ -124,6 +125,17 @@ pub struct FindingsView {
     /// What has changed in the CRM that does no harm to the workflow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl std::convert::From<Findings> for FindingsView {
+    fn from(found: Findings) -> Self {
+        Self {
+            problems: found.problems.into_iter().map(ProblemView::from).collect(),
+            warnings: found.warnings.into_iter().map(ProblemView::from).collect(),
+            unchecked: found.unchecked.into_iter().collect(),
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// A table to make or to extend.
@@ -289,12 +301,7 @@ async fn check(State(service): Shared, Json(checked): Json<Checked>) -> Json<Fin
 pub async fn check_workflow(engine: &engine::engine::Engine, checked: &Checked) -> FindingsView {
     let name = checked.file.file_stem().unwrap_or_default().to_string_lossy();
     let (_, found) = engine.check(&checked.file.display().to_string(), &name, &checked.text, Ask::Kept).await;
-    FindingsView {
-        problems: found.problems.into_iter().map(ProblemView::from).collect(),
-        warnings: found.warnings.into_iter().map(ProblemView::from).collect(),
-        unchecked: found.unchecked.into_iter().collect(),
-        notes: Vec::new(),
-    }
+    found.into()
 }
 
 // It asks CRMs, which have their own limits of time.

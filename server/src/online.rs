@@ -1,22 +1,19 @@
 //! What has changed in the CRMs since a workflow's objects were described last.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use engine::activity::Need;
-use engine::check::{self, Workflow};
+use engine::check::Workflow;
 use engine::describe::Ask;
 use engine::engine::Engine;
 use engine::environment::Environment;
 use engine::failure::Class;
-use engine::outside::crm::{Object, ObjectField, System};
+use engine::outside::crm::{Object, ObjectField};
 use engine::problem::Problem;
-use engine::schema::Schemas;
 use engine::types::Type;
 use serde_json::Value;
 
 use crate::api::{Checked, FindingsView};
-use crate::refusal::ProblemView;
 
 /// Checks a workflow against what the CRMs say now, and reports what has changed since. Nothing is kept of it: the next
 /// run does that.
@@ -24,47 +21,43 @@ pub async fn check_online(engine: &Engine, checked: &Checked) -> FindingsView {
     let file = checked.file.display().to_string();
     let name = checked.file.file_stem().unwrap_or_default().to_string_lossy();
     let environment = &engine.environment;
-    let read = check::read(environment.palette, &Schemas::default(), &file, &name, &checked.text);
-    let needs = read.0.as_ref().map(Workflow::needs).unwrap_or_default();
-    let (workflow, found) = engine.check(&file, &name, &checked.text, Ask::Refresh).await;
-    let mut findings = FindingsView { unchecked: found.unchecked.into_iter().collect(), ..FindingsView::default() };
-    let mut problems = found.problems;
-    for need in &needs {
-        let Need::Object { account, object } = need else { continue };
-        let Some(system) = environment.accounts.get(account).map(|account| account.system) else { continue };
+    let (workflow, mut found) = engine.check(&file, &name, &checked.text, Ask::Refresh).await;
+    let mut notes = Vec::new();
+    for need in workflow.iter().flat_map(Workflow::needs) {
+        let Need::Object { account, object } = &need else { continue };
+        if !environment.accounts.contains_key(account) {
+            continue;
+        }
         let now = match environment.descriptions.object(environment, account, object).await {
             Ok(now) => now,
             // A problem of the check already, or a note that it was not asked.
             Err(failure) => {
-                let note = format!("{object} of {account} as it is now: {failure}");
-                findings.unchecked.push(note);
+                found.unchecked.insert(format!("{object} of {account} as it is now: {failure}"));
                 continue;
             }
         };
         let before = environment.descriptions.kept_object(account, object);
         let Some(workflow) = &workflow else { continue };
-        let drift = Drift { workflow, text: &checked.text, system, account, before: before.as_deref(), now: &now };
-        drift.find(&mut problems, &mut findings.notes);
-        if let Err(note) = drift.deletions(environment, &mut problems).await {
-            findings.unchecked.push(note);
+        let drift = Drift { workflow, text: &checked.text, account, before: before.as_deref(), now: &now };
+        drift.find(&mut found.problems, &mut notes);
+        if let Err(note) = drift.deletions(environment, &mut found.problems).await {
+            found.unchecked.insert(note);
         }
         if before.is_none() {
-            findings.notes.push(format!("{object} of {account} was not described before, so nothing can have changed"));
+            notes.push(format!("{object} of {account} was not described before, so nothing can have changed"));
         }
     }
-    problems.sort_by_key(|problem| (problem.line, problem.column));
-    findings.problems = problems.into_iter().map(ProblemView::from).collect();
-    findings
+    found.problems.sort_by_key(|problem| (problem.line, problem.column));
+    FindingsView { notes, ..found.into() }
 }
 
 /// One object then and now, in the eyes of one workflow.
 struct Drift<'a> {
     workflow: &'a Workflow,
     text: &'a str,
-    system: &'static System,
     account: &'a str,
     before: Option<&'a Object>,
-    now: &'a Arc<Object>,
+    now: &'a Object,
 }
 
 impl Drift<'_> {
@@ -72,8 +65,6 @@ impl Drift<'_> {
         for (pointer, settings) in self.activities() {
             let uses = Uses::of(&settings);
             self.fields(&pointer, &uses, problems, notes);
-            self.keys(&pointer, &settings, problems);
-            self.feed(&pointer, &settings, problems);
         }
     }
 
@@ -116,11 +107,12 @@ impl Drift<'_> {
 
     fn fields(&self, pointer: &str, uses: &Uses, problems: &mut Vec<Problem>, notes: &mut Vec<String>) {
         let object = &self.now.name;
+        let within = format!("{pointer}/");
         for (name, before) in self.before.iter().flat_map(|before| &before.fields) {
             let Some(place) = uses.place(name) else { continue };
             let at = format!("{pointer}{place}");
             let told =
-                |problem: &Problem| problem.pointer.starts_with(pointer) && problem.message.contains(name.as_str());
+                |problem: &Problem| problem.pointer.starts_with(&within) && problem.message.contains(name.as_str());
             let is_told = problems.iter().any(told);
             let mut tell = |problem: Problem| {
                 if !is_told {
@@ -149,35 +141,6 @@ impl Drift<'_> {
                 notes.push(format!("{name} of {object} no longer takes {}", gone.join(", ")));
             }
         }
-    }
-
-    fn keys(&self, pointer: &str, settings: &Value, problems: &mut Vec<Problem>) {
-        let names = settings["key"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let fields: Vec<String> = names.map(str::to_owned).collect();
-        let Some(key) = self.now.key(&fields) else { return };
-        let Some(why) = &key.unusable else { return };
-        let at = format!("{pointer}/key");
-        if problems.iter().any(|problem| problem.pointer.starts_with(&at)) {
-            return;
-        }
-        let message = format!("the key {} of {} cannot be relied on: {why}", key.name, self.now.name);
-        let help = Some("wait until the CRM has it ready, or use another key".to_owned());
-        problems.push(self.workflow.problem(&at, "key-not-usable", message, help));
-    }
-
-    fn feed(&self, pointer: &str, settings: &Value, problems: &mut Vec<Problem>) {
-        let index = &settings["automaticIndex"];
-        let incremental = index.is_object() || *index == Value::Bool(true);
-        let wants = index["changes"] == Value::Bool(true)
-            || (settings["type"] == "crm.importDeleted" && incremental && self.system.change_feed);
-        let at = format!("{pointer}/automaticIndex");
-        if !wants || self.now.feed || problems.iter().any(|problem| problem.pointer.starts_with(&at)) {
-            return;
-        }
-        let (object, system) = (&self.now.name, self.system.name);
-        let message = format!("{system} keeps no feed of the changes of {object}");
-        let help = format!("switch on change tracking of {object} in {system}");
-        problems.push(self.workflow.problem(&at, "no-change-feed", message, Some(help)));
     }
 }
 
