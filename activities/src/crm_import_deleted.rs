@@ -120,11 +120,12 @@ impl Activity for CrmImportDeleted {
             && self.automatic_index.option().is_some()
             && !object.feed
         {
-            let message = format!("the CRM tells no changes of {}", object.name);
-            let help = format!(
-                "switch change tracking on for {} in the CRM; or compare the keys with \"ids\"",
-                object.internal_name
-            );
+            let message = format!("the CRM tells no deletions of {}", object.name);
+            let compare = "compare the keys with \"ids\"";
+            let help = match cx.system(&self.account) {
+                Some(system) if !system.change_feed => compare.to_owned(),
+                _ => format!("switch change tracking on for {} in the CRM; or {compare}", object.internal_name),
+            };
             cx.problem("/automaticIndex", "no-change-feed", message, Some(help));
         }
         let reject = match &self.ids {

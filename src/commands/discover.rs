@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use activities::PALETTE;
 use engine::engine::Engine;
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Object, ObjectField};
+use engine::outside::crm::{Object, ObjectField, System};
 use engine::outside::database::{Extended, LABELS, NewTable};
 use engine::problem::suggestion;
 use engine::types::Type;
@@ -70,7 +70,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
         return Ok(ExitCode::SUCCESS);
     }
     match &made {
-        None => tables(&described),
+        None => tables(&described, environment.account(&args.account)?.system),
         Some((name, made)) => told(name, made, &described),
     }
     Ok(ExitCode::SUCCESS)
@@ -127,13 +127,23 @@ fn told(name: &str, made: &Extended, object: &Object) {
     }
 }
 
-fn tables(object: &Object) {
-    let feed = if object.feed { "keeps a feed of its changes" } else { "keeps no feed of its changes" };
+/// How changes and deletions of an object can be imported, besides by a date that it has.
+fn changes(object: &Object, system: &System) -> String {
+    match (system.change_feed, object.feed) {
+        (true, true) => "change tracking is on".to_owned(),
+        (true, false) => "change tracking is off".to_owned(),
+        (false, true) => format!("deletions can be imported for as long as {} keeps them (15 days)", system.name),
+        (false, false) => format!("{} does not tell its deletions", system.name),
+    }
+}
+
+fn tables(object: &Object, system: &System) {
+    let changes = changes(object, system);
     let internal = match object.internal_name == object.name {
         true => String::new(),
         false => format!(", internally {}", object.internal_name),
     };
-    terminal::line(&format!("{} ({}{internal}), id {}; {feed}\n", object.name, object.label, object.id));
+    terminal::line(&format!("{} ({}{internal}), id {}; {changes}\n", object.name, object.label, object.id));
     let mut table = Table::new(&["FIELD", "LABEL", "TYPE", "SYSTEM'S TYPE", "LIMITS", "MAY", "VALUES, REFERENCES"]);
     for field in object.fields.values() {
         table.row(vec![
