@@ -1,4 +1,4 @@
-//! Batches of the same size whenever records are read.
+//! Batches of the size that is asked for, whatever files and batches the records came in.
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -7,62 +7,69 @@ use engine::population::{Batches, Population};
 
 use crate::rows::wrong;
 
-/// Cuts what is read into batches of `rows` records; the last has what is left.
+/// The records of a population, from one of them on.
 pub(crate) struct Chunks {
     batches: Batches,
-    rows: usize,
-    waiting: Vec<RecordBatch>,
+    /// How many of those that come next are not wanted.
+    skip: u64,
+    waiting: Option<RecordBatch>,
 }
 
 impl Chunks {
-    pub(crate) fn new(batches: Batches, rows: usize) -> Self {
-        Self { batches, rows: rows.max(1), waiting: Vec::new() }
-    }
-
-    /// Those of a population from a record on, counted from 0.
-    ///
-    /// # Errors
-    /// Where what comes before it cannot be read.
-    pub(crate) async fn from(population: &Population, record: u64, rows: usize) -> Result<Self, Failure> {
-        let mut left = record;
-        let mut segment = 0;
+    /// From this record on, counted from 0.
+    pub(crate) fn from(population: &Population, record: u64) -> Self {
+        let (mut segment, mut skip) = (0, record);
         for sealed in population.segments() {
-            if sealed.rows > left {
+            if sealed.rows > skip {
                 break;
             }
-            left -= sealed.rows;
+            skip -= sealed.rows;
             segment += 1;
         }
-        let mut batches = population.read_from(segment);
-        let mut waiting = Vec::new();
-        while left > 0 {
-            let Some(batch) = batches.next().await else { break };
-            let batch = batch?;
-            let skipped = usize::try_from(left).map_or(batch.num_rows(), |left| left.min(batch.num_rows()));
-            left -= skipped as u64;
-            if skipped < batch.num_rows() {
-                waiting.push(batch.slice(skipped, batch.num_rows() - skipped));
-            }
-        }
-        Ok(Self { batches, rows: rows.max(1), waiting })
+        Self { batches: population.read_from(segment), skip, waiting: None }
     }
 
-    /// The next batch; `None` after the last.
-    pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>, Failure> {
-        let mut rows: usize = self.waiting.iter().map(RecordBatch::num_rows).sum();
-        while rows < self.rows {
-            let Some(batch) = self.batches.next().await else { break };
+    /// Some records, as it is least work; `None` after the last.
+    pub(crate) async fn some(&mut self) -> Result<Option<RecordBatch>, Failure> {
+        if let Some(batch) = self.waiting.take() {
+            return Ok(Some(batch));
+        }
+        while let Some(batch) = self.batches.next().await {
             let batch = batch?;
-            rows += batch.num_rows();
-            self.waiting.push(batch);
+            let rows = batch.num_rows();
+            match usize::try_from(self.skip) {
+                Ok(skip) if skip < rows => {
+                    self.skip = 0;
+                    return Ok(Some(batch.slice(skip, rows - skip)));
+                }
+                _ => self.skip -= rows as u64,
+            }
         }
-        let Some(first) = self.waiting.first().filter(|_| rows > 0) else { return Ok(None) };
-        let all = concat_batches(&first.schema(), &self.waiting).map_err(wrong)?;
-        let length = self.rows.min(rows);
-        self.waiting.clear();
-        if length < rows {
-            self.waiting.push(all.slice(length, rows - length));
+        Ok(None)
+    }
+
+    /// So many records, or what is left of them; `None` after the last.
+    pub(crate) async fn next(&mut self, records: usize) -> Result<Option<RecordBatch>, Failure> {
+        let (mut all, mut missing) = (Vec::new(), records.max(1));
+        while missing > 0
+            && let Some(batch) = self.some().await?
+        {
+            let take = batch.num_rows().min(missing);
+            missing -= take;
+            if take < batch.num_rows() {
+                self.waiting = Some(batch.slice(take, batch.num_rows() - take));
+            }
+            all.push(batch.slice(0, take));
         }
-        Ok(Some(all.slice(0, length)))
+        if all.is_empty() { Ok(None) } else { together(&all).map(Some) }
+    }
+}
+
+/// Batches as one.
+pub(crate) fn together(batches: &[RecordBatch]) -> Result<RecordBatch, Failure> {
+    match batches {
+        [one] => Ok(one.clone()),
+        [first, ..] => concat_batches(&first.schema(), batches).map_err(wrong),
+        [] => Err(Failure::internal("a batch without records")),
     }
 }

@@ -119,10 +119,9 @@ impl Activity for CrmImport {
         if self.automatic_index.follows_changes() {
             cx.open("deleted", deleted_columns(&object, &cx.time_zone)).await;
         }
-        let filter = match &plan.filter {
-            None => None,
-            Some(filter) => Some(filter.resolve(&cx.values([filter]).await?)?.expr().clone()),
-        };
+        let values = cx.values(&plan.filter).await?;
+        let filter = plan.filter.as_ref().map(|filter| filter.resolve(&values)).transpose()?;
+        let filter = filter.map(|filter| filter.expr().clone());
         let feed = self.automatic_index.follows_changes() && cx.backfill().is_none();
         let by_date = window.as_ref().zip(plan.index_field.clone()).filter(|_| !feed);
         let read = Read {
@@ -138,7 +137,7 @@ impl Activity for CrmImport {
             Some(position) => position,
             None => Position::new(window, since, self.ranges(&*crm, &read).await?),
         };
-        reading::import(cx, crm, read, &plan, position, self.at_once()).await
+        reading::import(cx, crm, read, (&plan, &values), position, self.at_once()).await
     }
 
     async fn plan(&self, cx: &PlanCx) -> Result<Option<Asked>, Failure> {

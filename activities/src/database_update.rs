@@ -254,8 +254,8 @@ impl Update<'_> {
         let before = position.clone();
         let mut counts = BTreeMap::new();
         let mut stays = Vec::new();
-        let mut chunks = Chunks::new(rows::only(self.population, segment).read(), position.batch_rows);
-        while let Some(chunk) = chunks.next().await? {
+        let mut chunks = Chunks::from(&rows::only(self.population, segment), 0);
+        while let Some(chunk) = chunks.next(position.batch_rows).await? {
             cx.go_on()?;
             let done = self.plan.write(cx, &chunk, position.place, position.batch, self.firsts.as_ref()).await?;
             let refused: Vec<bool> = done.rejects.iter().map(Option::is_some).collect();

@@ -4,83 +4,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use engine::failure::Failure;
 use engine::outside::crm::{Crm, Outcome, What, Write, WritePlan};
-use engine::population::{Batches, Population};
 
 use super::compare::Compare;
 use super::ledger::state::Fate;
 use super::mapping::Mapping;
-use crate::rows::{self, wrong};
+use crate::chunks::{Chunks, together};
+use crate::rows;
 use crate::sets::Firsts;
 
 /// The most records of one batch, sent or not, where few of them are sent.
 const RECORDS_MAX: usize = 10_000;
-
-/// The records of a population from one place on.
-pub(super) struct Rows {
-    batches: Batches,
-    /// How many of those that come next are not wanted.
-    skip: usize,
-    waiting: Option<RecordBatch>,
-}
-
-impl Rows {
-    pub(super) fn new(population: &Population, place: u64) -> Self {
-        let (mut first, mut left) = (0, place);
-        for segment in population.segments() {
-            if left < segment.rows {
-                break;
-            }
-            left -= segment.rows;
-            first += 1;
-        }
-        let skip = usize::try_from(left).unwrap_or(usize::MAX);
-        Self { batches: population.read_from(first), skip, waiting: None }
-    }
-
-    /// Some records; `None` at the end.
-    pub(super) async fn some(&mut self) -> Result<Option<RecordBatch>, Failure> {
-        if let Some(batch) = self.waiting.take() {
-            return Ok(Some(batch));
-        }
-        while let Some(batch) = self.batches.next().await {
-            let batch = batch?;
-            let rows = batch.num_rows();
-            if self.skip < rows {
-                let batch = batch.slice(self.skip, rows - self.skip);
-                self.skip = 0;
-                return Ok(Some(batch));
-            }
-            self.skip -= rows;
-        }
-        Ok(None)
-    }
-
-    /// Exactly so many records.
-    pub(super) async fn exactly(&mut self, records: u64) -> Result<RecordBatch, Failure> {
-        let wanted = usize::try_from(records).unwrap_or(usize::MAX);
-        let (mut all, mut have) = (Vec::new(), 0);
-        while have < wanted {
-            let short = || Failure::internal("the population has fewer records than its export's temp file");
-            let batch = self.some().await?.ok_or_else(short)?;
-            let take = batch.num_rows().min(wanted - have);
-            all.push(batch.slice(0, take));
-            have += take;
-            self.waiting = (take < batch.num_rows()).then(|| batch.slice(take, batch.num_rows() - take));
-        }
-        together(&all)
-    }
-}
-
-fn together(batches: &[RecordBatch]) -> Result<RecordBatch, Failure> {
-    match batches {
-        [one] => Ok(one.clone()),
-        [first, ..] => concat_batches(&first.schema(), batches).map_err(wrong),
-        [] => Err(Failure::internal("a batch without records")),
-    }
-}
 
 /// Records that belong together.
 #[derive(Debug, Clone)]
@@ -101,7 +36,7 @@ pub(super) struct Cutter {
     pub(super) mapping: Arc<Mapping>,
     pub(super) firsts: Option<Firsts>,
     pub(super) compare: Option<Compare>,
-    pub(super) rows: Rows,
+    pub(super) rows: Chunks,
     /// The place of the next record to look at.
     pub(super) place: u64,
     pub(super) waiting: VecDeque<(RecordBatch, VecDeque<Fate>)>,

@@ -28,15 +28,16 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::batches::{Cut, Cutter, Rows};
+use super::batches::{Cut, Cutter};
 use super::compare::Compare;
 use super::ledger::Ledger;
 use super::ledger::state::{Entry, Fate, Header, State};
 use super::mapping::Mapping;
 use super::request::Request;
 use super::{guards, identity};
+use crate::chunks::Chunks;
 use crate::rows;
-use crate::sets::{Firsts, Mark};
+use crate::sets::Firsts;
 use output::{Output, Position};
 pub(crate) use output::{columns_in_doubt, columns_ok};
 
@@ -92,7 +93,7 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
         mapping,
         firsts,
         compare,
-        rows: Rows::new(&population, position.place),
+        rows: Chunks::from(&population, position.place),
         place: state.next(),
         waiting: VecDeque::new(),
         from: state.next(),
@@ -153,9 +154,7 @@ async fn begin(
         false => None,
     };
     let records = population.rows();
-    let sent = firsts
-        .as_ref()
-        .map_or(records, |firsts| (0..records).filter(|place| firsts.places.get(*place) == Mark::First).count() as u64);
+    let sent = firsts.as_ref().map_or(records, |firsts| firsts.places.count(0..records).0);
     guards::deletes(cx, &request.guards, sent)?;
     let checksum = firsts.as_ref().map(|firsts| firsts.save(&folder.join(FIRSTS))).transpose()?;
     let plan = crm.write_plan(&request.write, records)?;
@@ -269,7 +268,10 @@ impl Lanes {
         let known = self.state.batches.get(number).cloned();
         let (cut, sent) = match &known {
             Some(batch) => {
-                let rows = self.cutter.rows.exactly(batch.records).await?;
+                let records = usize::try_from(batch.records).unwrap_or(usize::MAX);
+                let rows = self.cutter.rows.next(records).await?.filter(|rows| rows.num_rows() == records);
+                let short = || Failure::internal("the population has fewer records than its export's temp file");
+                let rows = rows.ok_or_else(short)?;
                 let cut = Cut { from: batch.from, rows, fates: self.job.ledger.intended(batch)? };
                 let answer = batch.answered.map(|at| self.job.ledger.answer(at)).transpose()?;
                 (cut, Known { answer, step: batch.step.clone(), receipt: None, again: true })

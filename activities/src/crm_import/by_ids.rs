@@ -67,9 +67,9 @@ pub(super) async fn import(
     let out = columns(&inbound, &plan.out);
     let import = Import { crm, read, plan, ids, out: Arc::clone(&out), zone: cx.time_zone.clone() };
     let mut position: Position = cx.position()?.unwrap_or_default();
-    let chunks = Chunks::from(&population, position.done, CHUNK_RECORDS).await?;
+    let chunks = Chunks::from(&population, position.done);
     let chunks = stream::try_unfold(chunks, |mut chunks| async move {
-        Ok::<_, Failure>(chunks.next().await?.map(|chunk| (chunk, chunks)))
+        Ok::<_, Failure>(chunks.next(CHUNK_RECORDS).await?.map(|chunk| (chunk, chunks)))
     });
     let import = &import;
     let mut looked = chunks.map_ok(move |chunk| import.look_up(chunk)).try_buffered(at_once).boxed();

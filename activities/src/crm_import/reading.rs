@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::AsArray;
 use engine::context::Cx;
+use engine::expr::Values;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Crm, Cursor, Page, Range, Read};
 use futures::StreamExt;
@@ -92,11 +93,10 @@ pub(super) async fn import(
     cx: &mut Cx,
     crm: Arc<dyn Crm>,
     read: Read,
-    plan: &Plan,
+    (plan, values): (&Plan, &Values),
     mut position: Position,
     at_once: usize,
 ) -> Result<(), Failure> {
-    let values = cx.values(&plan.filter).await?;
     let follows = read.feed.is_some();
     let seen = match &position.window {
         Some(window) if !follows && !window.is_backfill => seen_before(cx, window).await?,
@@ -104,7 +104,7 @@ pub(super) async fn import(
     };
     let mut tail = open_tail(cx, &position, follows)?;
     let window = position.window.clone();
-    let mut sieve = Sieve::new(plan, &read, &values, &seen, window.as_ref());
+    let mut sieve = Sieve::new(plan, &read, values, &seen, window.as_ref());
     if position.is_anew() {
         sieve.delivered = delivered(cx, plan).await?;
     }

@@ -43,11 +43,9 @@ impl<'de> Deserialize<'de> for MaxDeletes {
             Records(u64),
             Percent(String),
         }
-        let Form::Percent(text) = (match Form::deserialize(deserializer)? {
+        let text = match Form::deserialize(deserializer)? {
             Form::Records(records) => return Ok(Self::Records(records)),
-            percent => percent,
-        }) else {
-            return Ok(Self::Records(0));
+            Form::Percent(text) => text,
         };
         let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
         let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
@@ -112,8 +110,8 @@ pub(super) async fn run(import: &CrmImportDeleted, cx: &mut Cx, ids: &Source) ->
     let left = population.rows() - position.done.min(population.rows());
     let there = scan(cx, &*crm, &read, left).await?;
     let mut told = told(cx, &*crm, &object).await?;
-    let mut chunks = Chunks::from(&population, position.done, CHUNK_RECORDS).await?;
-    while let Some(chunk) = chunks.next().await? {
+    let mut chunks = Chunks::from(&population, position.done);
+    while let Some(chunk) = chunks.next(CHUNK_RECORDS).await? {
         let came = ids.of(&*crm, &chunk)?;
         // What the scan did not see is asked for: a record must be missed twice before it counts as deleted.
         let unseen = came.iter().flatten().map(|id| &id.key).filter(|key| !there.contains(&hash(key, "")));
