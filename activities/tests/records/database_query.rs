@@ -39,6 +39,19 @@ async fn a_large_table_is_read_to_its_end_whether_it_has_row_ids_or_not() {
     }
 }
 
+/// The place in such a table cannot be kept, and must not be guessed: the reading would go round and round.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_table_whose_key_is_no_text_is_told_and_not_read_again_and_again() {
+    let world = World::new(
+        "CREATE TABLE big (b TEXT PRIMARY KEY, a INTEGER) WITHOUT ROWID;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)
+         INSERT INTO big SELECT CAST(x'78FF' AS TEXT) || i, i FROM n;",
+    );
+    let ran = world.run(&query("big", &json!({ "fields": ["a"] }))).await;
+    let failure = ran.run.tasks[0].failure.clone().unwrap();
+    assert!(failure.message.contains("big") && failure.message.contains("b has bytes that are no text"), "{failure}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_told_before_the_run() {
     let world = World::new(TABLE);

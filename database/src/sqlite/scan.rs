@@ -44,8 +44,10 @@ pub(super) fn read(connection: &Connection, scan: &Scan, from: Option<&Json>) ->
         }
         count += 1;
         if count == scan.rows_max {
-            let place = |n: usize| row.get_ref(columns.len() + n).map(json);
-            last = (0..order.len()).map(place).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+            for (n, name) in order.iter().enumerate() {
+                let cell = json(row.get_ref(columns.len() + n).map_err(failed)?);
+                last.push(cell.ok_or_else(|| unordered(table, name))?);
+            }
         }
     }
     let field = |name: &String, column: &super::describe::Column| -> FieldRef {
@@ -86,12 +88,18 @@ fn cells(place: &Json, count: usize) -> Result<Vec<Value>, Failure> {
     })
 }
 
-fn json(value: ValueRef<'_>) -> Json {
+/// The value as [`cells`] gives it back; none where it could not.
+fn json(value: ValueRef<'_>) -> Option<Json> {
     match value {
-        ValueRef::Integer(number) => number.into(),
-        ValueRef::Real(number) => number.into(),
-        ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
-        // A null cannot stand in a primary key without row ids; bytes do not order populations.
-        ValueRef::Null | ValueRef::Blob(_) => Json::Null,
+        ValueRef::Integer(number) => Some(number.into()),
+        ValueRef::Real(number) => Some(number.into()),
+        ValueRef::Text(text) => std::str::from_utf8(text).ok().map(Json::from),
+        // A null cannot stand in a primary key without row ids.
+        ValueRef::Null | ValueRef::Blob(_) => None,
     }
+}
+
+fn unordered(table: &str, column: &str) -> Failure {
+    let message = format!("table {table} is too large to be read by its key: {column} has bytes that are no text");
+    Failure::new(Class::Data, message).help("give the table row ids, or a key of numbers or text")
 }
