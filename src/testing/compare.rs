@@ -442,7 +442,7 @@ fn is_same_row(a: &[Value], b: &[Value]) -> bool {
 /// Equal as JSON; numbers by what they are worth, so that 1 is 1.0.
 fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => is_same_row(a, b),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| equal(a, b)))
@@ -485,6 +485,9 @@ mod tests {
         assert_eq!((missing, others), (rows(json!([[1, "a"]])), rows(json!([]))));
         let (missing, others) = unmatched(&rows(json!([["1"]])), rows(json!([[1], [null]])));
         assert_eq!((missing, others), (rows(json!([["1"]])), rows(json!([[1], [null]]))));
+        let large = rows(json!([[9_007_199_254_740_993_u64]]));
+        let (missing, _) = unmatched(&large, rows(json!([[9_007_199_254_740_992_u64]])));
+        assert_eq!(missing, large, "whole numbers are compared as they are");
         assert!(is_in_order(&rows(json!([[1], [3]])), &rows(json!([[1], [2], [3]]))));
         assert!(!is_in_order(&rows(json!([[3], [1]])), &rows(json!([[1], [2], [3]]))));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use activities::PALETTE;
@@ -11,13 +11,12 @@ use engine::engine::{Driven, Engine, NotStarted};
 use engine::event::{Event, Recorded, TaskId};
 use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
-use engine::outside::store::{OptionChange, OptionValue, RunId, Store, StoreError};
+use engine::outside::store::{RunId, Store};
 use engine::run::{Status, TaskStatus};
 use jiff::{SignedDuration, Timestamp};
 use server::opening;
 use server::refusal::ProblemView;
 use store::Memory;
-use tokio::sync::watch;
 
 use super::crm::Crm;
 use super::file::{End, Kill, Moment};
@@ -51,15 +50,18 @@ impl World {
         work: impl AsyncFnOnce(&Arc<Engine>) -> Result<Ended, Failure>,
     ) -> Result<Ended, Failure> {
         let faults = end.kill.as_ref().is_some_and(|kill| kill.after == Moment::Fault);
-        let store = Arc::new(Mortal::new(self.store.reopened(), end.kill.clone()));
+        let told = Arc::new(Mutex::new(Told::before(&self.store)?));
+        let store = mortal(self.store.reopened(), end.kill.clone(), Arc::clone(&told));
         self.clock.stop_at(end.until);
-        let mut dead = store.dead.subscribe();
-        let fault_after = if faults { self.faults_fired() + u64::from(store.nth()) } else { u64::MAX };
-        self.on_runtime(Arc::clone(&store) as Arc<dyn Store>, async |engine| {
+        let mut dead = store.silent();
+        let nth = end.kill.as_ref().map_or(1, nth);
+        let fault_after = if faults { self.faults_fired() + u64::from(nth) } else { u64::MAX };
+        let broken_off = || Told::lock(&told).broken_off();
+        self.on_runtime(Arc::new(store), async |engine| {
             tokio::select! {
                 ended = work(engine) => ended,
-                _ = dead.wait_for(|dead| *dead) => self.broken_off(&store.run()),
-                () = self.fault_fires(fault_after) => self.broken_off(&store.run()),
+                _ = dead.wait_for(|dead| *dead) => broken_off(),
+                () = self.fault_fires(fault_after) => broken_off(),
                 () = tokio::time::sleep(at_most) => {
                     let help = "see what the workflow waits for, or raise --timeout";
                     Err(Failure::new(Class::Limit, format!("it was not done after {} s", at_most.as_secs())).help(help))
@@ -94,11 +96,6 @@ impl World {
             status = driven.wait() => Ok(Ended::At(id, status?)),
             () = self.only_waits(driven) => Ok(Ended::BrokenOff(id)),
         }
-    }
-
-    fn broken_off(&self, run: &Option<RunId>) -> Result<Ended, Failure> {
-        let none = || Failure::new(Class::Config, "the process ended before the run began");
-        run.clone().map(Ended::BrokenOff).ok_or_else(none)
     }
 
     /// Returns once everything that works waits for a time that does not come.
@@ -136,46 +133,67 @@ impl World {
 }
 
 /// The store of a process that ends at its moment: what was to be durable before it is, and nothing after it.
-struct Mortal {
-    inner: Memory,
-    kill: Option<Kill>,
-    /// How many such moments there were.
-    seen: Mutex<u32>,
-    run: Mutex<Option<RunId>>,
-    activities: Mutex<BTreeMap<TaskId, String>>,
-    dead: watch::Sender<bool>,
+fn mortal(store: Memory, kill: Option<Kill>, told: Arc<Mutex<Told>>) -> Memory {
+    store.silent_after(move |run, events| {
+        let mut told = Told::lock(&told);
+        told.run = Some(run.clone());
+        told.started(run, events);
+        kill.as_ref().is_some_and(|kill| told.is_end(kill, run, events))
+    })
 }
 
-impl Mortal {
-    fn new(inner: Memory, kill: Option<Kill>) -> Self {
-        let (run, activities, seen) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { inner, kill, seen, run, activities, dead: watch::Sender::new(false) }
+/// Which of such moments it is, from 1.
+fn nth(kill: &Kill) -> u32 {
+    kill.nth.unwrap_or(1)
+}
+
+/// What processes have told their store.
+#[derive(Default)]
+struct Told {
+    /// The run that was told of last.
+    run: Option<RunId>,
+    activities: BTreeMap<(RunId, TaskId), String>,
+    /// How many moments there were at which the process may end.
+    moments: u32,
+}
+
+impl Told {
+    /// What a process finds; the tasks of a resumed run have their names in it.
+    fn before(store: &Memory) -> Result<Self, Failure> {
+        let mut told = Self::default();
+        futures::executor::block_on(async {
+            for (run, _) in store.runs().await? {
+                told.started(&run, &store.events(&run, 0).await?);
+            }
+            Ok(told)
+        })
     }
 
-    fn nth(&self) -> u32 {
-        self.kill.as_ref().and_then(|kill| kill.nth).unwrap_or(1)
+    fn lock(told: &Mutex<Self>) -> MutexGuard<'_, Self> {
+        told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The run that it keeps.
-    fn run(&self) -> Option<RunId> {
-        self.run.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn started(&mut self, run: &RunId, events: &[Recorded]) {
+        for recorded in events {
+            if let Event::TaskStarted { task, activity, .. } = &recorded.event {
+                self.activities.insert((run.clone(), *task), activity.clone());
+            }
+        }
     }
 
     /// Whether the process ends with these events.
-    fn ends_with(&self, events: &[Recorded]) -> bool {
-        let Some(kill) = &self.kill else { return false };
-        let mut activities = self.activities.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        for recorded in events {
-            if let Event::TaskStarted { task, activity, .. } = &recorded.event {
-                activities.insert(*task, activity.clone());
-            }
-            let Some((moment, task)) = moment_of(&recorded.event) else { continue };
-            let of = task.and_then(|task| activities.get(&task));
+    fn is_end(&mut self, kill: &Kill, run: &RunId, events: &[Recorded]) -> bool {
+        for (moment, task) in events.iter().filter_map(|recorded| moment_of(&recorded.event)) {
+            let of = task.and_then(|task| self.activities.get(&(run.clone(), task)));
             let is_meant = kill.activity.as_ref().is_none_or(|meant| of == Some(meant));
-            *seen += u32::from(moment == kill.after && is_meant);
+            self.moments += u32::from(moment == kill.after && is_meant);
         }
-        *seen >= self.nth()
+        self.moments >= nth(kill)
+    }
+
+    fn broken_off(&self) -> Result<Ended, Failure> {
+        let none = || Failure::new(Class::Config, "the process ended before the run began");
+        self.run.clone().map(Ended::BrokenOff).ok_or_else(none)
     }
 }
 
@@ -189,64 +207,6 @@ fn moment_of(event: &Event) -> Option<(Moment, Option<TaskId>)> {
         Event::TaskFailed { task, .. } => (Moment::TaskFailed, Some(*task)),
         _ => return None,
     })
-}
-
-#[async_trait]
-impl Store for Mortal {
-    async fn append(
-        &self,
-        run: &RunId,
-        expected: u64,
-        events: Vec<Recorded>,
-        options: Vec<OptionChange>,
-    ) -> Result<(), StoreError> {
-        if *self.dead.borrow() {
-            return std::future::pending().await;
-        }
-        *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run.clone());
-        let ends = self.ends_with(&events);
-        self.inner.append(run, expected, events, options).await?;
-        if ends {
-            self.dead.send_replace(true);
-            return std::future::pending().await;
-        }
-        Ok(())
-    }
-
-    async fn events(&self, run: &RunId, from: u64) -> Result<Vec<Recorded>, StoreError> {
-        // A resumed run's tasks have their names in what was written before.
-        let events = self.inner.events(run, from).await?;
-        let mut activities = self.activities.lock().unwrap_or_else(PoisonError::into_inner);
-        for recorded in &events {
-            if let Event::TaskStarted { task, activity, .. } = &recorded.event {
-                activities.insert(*task, activity.clone());
-            }
-        }
-        Ok(events)
-    }
-
-    async fn runs(&self) -> Result<Vec<(RunId, u64)>, StoreError> {
-        self.inner.runs().await
-    }
-
-    async fn options(&self) -> Result<BTreeMap<String, OptionValue>, StoreError> {
-        self.inner.options().await
-    }
-
-    async fn option(&self, name: &str) -> Result<Option<OptionValue>, StoreError> {
-        self.inner.option(name).await
-    }
-
-    async fn set_options(&self, options: Vec<OptionChange>) -> Result<(), StoreError> {
-        if *self.dead.borrow() {
-            return std::future::pending().await;
-        }
-        self.inner.set_options(options).await
-    }
-
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.inner.watch()
-    }
 }
 
 /// The clocks of a test: they stand still, and move with Campanile's own to whatever is waited for.
