@@ -45,9 +45,13 @@ pub(crate) enum Command {
     Runs(runs::Args),
     Show(show::Args),
     Preview(preview::Args),
+    #[command(subcommand)]
     Rejects(rejects::Args),
+    #[command(subcommand)]
     Options(options::Args),
+    #[command(subcommand)]
     Accounts(accounts::Args),
+    #[command(subcommand)]
     Secrets(secrets::Args),
     Sandbox(sandbox::Args),
     Schema(schema::Args),

@@ -25,20 +25,20 @@ const FOLDER_MODE: u32 = 0o700;
 
 /// An engine that keeps nothing, for `check` and for asking accounts: it works without a data folder.
 pub fn bare(project: &Project, palette: Palette) -> Arc<Engine> {
-    engine(project, palette, Arc::new(Memory::default()), Arc::new(SystemClock), Missing::Leave)
+    let (store, clock) = (Arc::new(Memory::default()), Arc::new(SystemClock));
+    engine(environment(project, palette, store, clock, Missing::Leave))
 }
 
 /// An engine on a store and a clock of the caller's own, for tests of workflows.
 pub fn on(project: &Project, palette: Palette, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Engine> {
-    engine(project, palette, store, clock, Missing::Make)
+    engine(environment(project, palette, store, clock, Missing::Make))
 }
 
 /// An engine that keeps nothing, not even what it asks, for looking at the CRMs as they are now.
 pub fn looking(project: &Project, palette: Palette) -> Arc<Engine> {
     let (store, clock) = (Arc::new(Memory::default()), Arc::new(SystemClock));
     let environment = environment(project, palette, store, clock, Missing::Leave);
-    let environment = Environment { descriptions: Descriptions::unchanged(&project.data), ..environment };
-    Arc::new(Engine::new(Arc::new(environment)))
+    engine(Environment { descriptions: Descriptions::unchanged(&project.data), ..environment })
 }
 
 /// Opens the store of the data folder, which is made where it is missing.
@@ -52,7 +52,7 @@ pub(crate) async fn open(project: &Project, palette: Palette) -> Result<Arc<Engi
     let (folder, kind) = (project.store_folder(), project.store_kind());
     let opened = tokio::task::spawn_blocking(move || OnDisk::open(&folder, kind)).await;
     let opened = opened.map_err(|error| Failure::internal(error.to_string()))??;
-    Ok(engine(project, palette, Arc::new(opened), Arc::new(SystemClock), Missing::Make))
+    Ok(on(project, palette, Arc::new(opened), Arc::new(SystemClock)))
 }
 
 /// Why the store was not opened.
@@ -79,14 +79,8 @@ impl From<StoreError> for OpenError {
     }
 }
 
-fn engine(
-    project: &Project,
-    palette: Palette,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    missing: Missing,
-) -> Arc<Engine> {
-    Arc::new(Engine::new(Arc::new(environment(project, palette, store, clock, missing))))
+fn engine(environment: Environment) -> Arc<Engine> {
+    Arc::new(Engine::new(Arc::new(environment)))
 }
 
 fn environment(

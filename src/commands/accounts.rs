@@ -18,14 +18,8 @@ use crate::table::{Table, number};
 use crate::{report, terminal};
 
 /// List the accounts of the configuration, test whether they work, and show what is left of their limits.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
 #[derive(Debug, Subcommand)]
-enum What {
+pub(crate) enum Args {
     /// List the accounts.
     List,
     /// Test accounts step by step: host, login, rights. What is missing is named.
@@ -44,8 +38,8 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     let project = global.project(None)?;
     // Nothing of the data folder is needed, so it works whoever has it open.
     let engine = opening::bare(&project, PALETTE);
-    match &args.what {
-        What::List => {
+    match args {
+        Args::List => {
             let accounts = account_list(&engine);
             if global.json {
                 terminal::json(&accounts);
@@ -58,8 +52,8 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             }
             Ok(ExitCode::SUCCESS)
         }
-        What::Test { name } => test(&named(name.as_deref(), &engine), &engine, global).await,
-        What::Limits { name } => left(&named(name.as_deref(), &engine), &engine, global).await,
+        Args::Test { name } => test(&named(name.as_deref(), &engine), &engine, global).await,
+        Args::Limits { name } => left(&named(name.as_deref(), &engine), &engine, global).await,
     }
 }
 

@@ -14,14 +14,8 @@ use crate::table::{Table, instant};
 use crate::terminal;
 
 /// List, read, set and remove options: named values that outlive runs, such as where an import goes on.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
 #[derive(Debug, Subcommand)]
-enum What {
+pub(crate) enum Args {
     /// List all options.
     List,
     /// Print the value of an option.
@@ -45,8 +39,8 @@ enum What {
 
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let project = global.project(None)?;
-    match &args.what {
-        What::List => {
+    match args {
+        Args::List => {
             let options: BTreeMap<String, OptionValue> =
                 global.ask(&project, async |client| client.get("/options").await).await?;
             if global.json {
@@ -55,7 +49,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
                 list(&options);
             }
         }
-        What::Get { name } => {
+        Args::Get { name } => {
             let path = format!("/options/{}", step(name));
             let option: OptionValue = global.ask(&project, async |client| client.get(&path).await).await?;
             if global.json {
@@ -64,13 +58,13 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
                 terminal::line(&option.value);
             }
         }
-        What::Set { name, value } => {
+        Args::Set { name, value } => {
             let path = format!("/options/{}", step(name));
             let new = NewValue { value: value.clone() };
             let option: OptionValue = global.ask(&project, async |client| client.put(&path, &new).await).await?;
             told(global, name, &option, "is");
         }
-        What::Remove { name } => {
+        Args::Remove { name } => {
             let path = format!("/options/{}", step(name));
             let option: OptionValue = global.ask(&project, async |client| client.delete(&path).await).await?;
             told(global, name, &option, "is removed; it was");

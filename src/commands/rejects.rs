@@ -25,14 +25,8 @@ const LIMIT_DEFAULT: usize = 50;
 ///
 /// Every record that a task refuses is kept with the reason, whether or not its port `reject` leads on. It is closed when
 /// it passes: sent again by hand, or when the same key of the same activity passes in a later run.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
 #[derive(Debug, Subcommand)]
-enum What {
+pub(crate) enum Args {
     /// Count rejects by code, and list the latest.
     List {
         #[command(flatten)]
@@ -78,7 +72,7 @@ enum What {
 
 /// Which rejects.
 #[derive(Debug, clap::Args)]
-struct Which {
+pub(crate) struct Which {
     /// Of this workflow.
     #[arg(long, value_name = "NAME")]
     workflow: Option<String>,
@@ -92,8 +86,8 @@ struct Which {
 
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let project = global.project(None)?;
-    match &args.what {
-        What::List { which, all, limit } => {
+    match args {
+        Args::List { which, all, limit } => {
             let path = format!("/rejects?closed={all}&limit={limit}{}", query(which));
             let view: RejectsView = global.ask(&project, async |client| client.get(&path).await).await?;
             if global.json {
@@ -102,7 +96,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
                 list(&view);
             }
         }
-        What::Show { id } => {
+        Args::Show { id } => {
             let path = format!("/rejects/{id}");
             let reject: KeptReject = global.ask(&project, async |client| client.get(&path).await).await?;
             if global.json {
@@ -111,7 +105,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
                 print(&reject);
             }
         }
-        What::Correct { id, values } => {
+        Args::Correct { id, values } => {
             let path = format!("/rejects/{id}/correct");
             let values: Map<String, Value> = values.iter().cloned().collect();
             let reject: KeptReject = global.ask(&project, async |client| client.post(&path, &values).await).await?;
@@ -122,7 +116,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
                 terminal::note(&format!("send it with\n    {}", global.line(&format!("rejects resend {id}"))));
             }
         }
-        What::Ignore { ids, reason } => {
+        Args::Ignore { ids, reason } => {
             let ignore = Ignore { ids: ids.clone(), reason: reason.clone() };
             let closed: Vec<KeptReject> =
                 global.ask(&project, async |client| client.post("/rejects/ignore", &ignore).await).await?;
@@ -132,7 +126,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
                 terminal::note(&format!("{} closed", counted(closed.len() as u64)));
             }
         }
-        What::Resend { which, ids } => return resend(which, ids, global).await,
+        Args::Resend { which, ids } => return resend(which, ids, global).await,
     }
     Ok(ExitCode::SUCCESS)
 }

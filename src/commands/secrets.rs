@@ -13,14 +13,8 @@ use crate::global::Global;
 use crate::terminal;
 
 /// Keep secrets of accounts in the encrypted store of the data folder; an account names one as `{ stored = "NAME" }`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
 #[derive(Debug, Subcommand)]
-enum What {
+pub(crate) enum Args {
     /// List the names of the secrets.
     List,
     /// Keep a secret, read from the keyboard without being shown, or from standard input.
@@ -37,8 +31,8 @@ enum What {
 
 pub(super) fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let secrets = Secrets::of(&global.project(None)?.data);
-    match &args.what {
-        What::List => {
+    match args {
+        Args::List => {
             let names = secrets.names()?;
             if global.json {
                 terminal::json(&names);
@@ -48,11 +42,11 @@ pub(super) fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
                 names.iter().for_each(|name| terminal::line(name));
             }
         }
-        What::Set { name } => {
+        Args::Set { name } => {
             secrets.keep(name, &asked(name)?)?;
             terminal::note(&format!("secret {name} is stored; an account names it as {{ stored = \"{name}\" }}"));
         }
-        What::Remove { name } => {
+        Args::Remove { name } => {
             secrets.remove(name)?;
             terminal::note(&format!("secret {name} is removed"));
         }
