@@ -318,9 +318,15 @@ fn check_loops(document: &Document, graph: &Graph, problems: &mut Vec<Problem>) 
         let mut way: Vec<&str> = activities.iter().take(SHOWN_MAX).copied().collect();
         way.push(if activities.len() > SHOWN_MAX { "…" } else { activities[0] });
         let message = format!("nothing bounds the loop {}", way.join(" → "));
-        let help = Some("lead it through a wait, or give one of its activities \"attempts\"".to_owned());
+        let bounded = |name: &&&str| graph.get(name).is_some_and(|vertex| vertex.attempts.is_some());
+        let help = match activities.iter().find(bounded) {
+            Some(name) => {
+                format!("lead the port exhausted of {name} out of it, and bound what is left by a wait or \"attempts\"")
+            }
+            None => "lead it through a wait, or give one of its activities \"attempts\"".to_owned(),
+        };
         let pointer = format!("/activities/{}", escape(activities[0]));
-        problems.push(document.problem_of_key(&pointer, "unbounded-loop", message, help));
+        problems.push(document.problem_of_key(&pointer, "unbounded-loop", message, Some(help)));
     }
 }
 

@@ -110,11 +110,16 @@ impl Graph {
         roots.into_iter().map(|index| self.name(index)).collect()
     }
 
-    /// Loops that nothing bounds: each is a list of activities that lead to one another, none with `attempts`.
+    /// Loops that nothing bounds: each is a list of activities that lead to one another, none with `attempts`. Once these are
+    /// used up, all that comes leaves by `exhausted`, which bounds nothing.
     pub fn unbounded_loops(&self) -> Vec<Vec<&str>> {
+        let is_bounded = |edge| {
+            let from = self.edges.edge_endpoints(edge).and_then(|(from, _)| self.edges.node_weight(from));
+            from.is_some_and(|index| self.vertices[*index].attempts.is_some())
+        };
         let free = self.edges.filter_map(
-            |_, index| self.vertices[*index].attempts.is_none().then_some(*index),
-            |_, port| Some(port.clone()),
+            |_, index| Some(*index),
+            |edge, port| (port == "exhausted" || !is_bounded(edge)).then(|| port.clone()),
         );
         let groups = kosaraju_scc(&free).into_iter();
         let mut loops: Vec<Vec<usize>> = groups
@@ -189,6 +194,13 @@ mod tests {
         assert_eq!(graph(&edges, &["c"]).unbounded_loops(), [["b", "a", "b2"]]);
         assert!(graph(&edges, &["a"]).unbounded_loops().is_empty());
         assert_eq!(graph(&[("x", "x")], &[]).unbounded_loops(), [["x"]]);
+        let mut back = graph(&edges, &["a"]).vertices;
+        back["a"].to.insert("exhausted".to_owned(), vec!["b".to_owned()]);
+        assert_eq!(
+            Graph::new(back).unbounded_loops(),
+            [["b", "a", "c", "b2"]],
+            "once its attempts are used up, a goes on for ever"
+        );
     }
 
     #[test]

@@ -37,8 +37,13 @@ pub(crate) fn folder(run_folder: &Path, activity: &str, inputs: &[Population]) -
     run_folder.join(TEMP).join(format!("{activity}-{}", digest(inputs)))
 }
 
-/// Whether a task keeps such things.
+/// Whether a task keeps such things. One that passes on what a loop has used its attempts up for has written nothing: what
+/// was written before stays known.
 pub(crate) fn is_kept_by(workflow: &Workflow, task: &Task) -> bool {
+    !task.exhausted && is_writer(workflow, task)
+}
+
+fn is_writer(workflow: &Workflow, task: &Task) -> bool {
     workflow.activities.get(&task.activity).is_some_and(|node| node.spec.effect == Effect::Writes)
 }
 
@@ -54,7 +59,7 @@ pub(crate) async fn forget_all(environment: &Environment, workflow: &Workflow, j
     remove(&environment.run_folder(&journal.id).join(TEMP));
     let writers: Vec<TaskId> = {
         let run = journal.run();
-        run.tasks.iter().filter(|task| is_kept_by(workflow, task)).map(|task| task.id).collect()
+        run.tasks.iter().filter(|task| is_writer(workflow, task)).map(|task| task.id).collect()
     };
     for task in writers {
         forget_ledger(environment, &journal.id, task).await;
