@@ -15,7 +15,7 @@ pub mod place;
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use engine::context::Cx;
@@ -181,7 +181,6 @@ pub(crate) fn hash(id: &str, version: &str) -> u128 {
 /// Writes down what this import sees in the time that the next one reads again.
 #[derive(Debug)]
 pub struct Tail {
-    data: PathBuf,
     path: PathBuf,
     file: BufWriter<File>,
     records: u64,
@@ -202,16 +201,15 @@ impl Tail {
         let path = Path::new(FOLDER).join(name);
         let open = || {
             fs::create_dir_all(&folder)?;
-            let file = OpenOptions::new().create(true).write(true).truncate(false).open(data.join(&path))?;
+            let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(data.join(&path))?;
             let bytes = records * SEEN_BYTES as u64;
             file.set_len(bytes)?;
-            std::io::Seek::seek(&mut &file, std::io::SeekFrom::Start(bytes))?;
+            (&file).seek(SeekFrom::Start(bytes))?;
             File::open(&folder)?.sync_all()?;
             Ok(BufWriter::new(file))
         };
         let file = open().map_err(|error| wrong(&path, &error))?;
-        let (data, records_max) = (data.to_owned(), records_max as u64);
-        Ok(Self { data, path, file, records, records_max, left_out: 0, dirty: false })
+        Ok(Self { path, file, records, records_max: records_max as u64, left_out: 0, dirty: false })
     }
 
     /// Adds a record.
@@ -246,7 +244,11 @@ impl Tail {
     /// Where the file cannot be written or read.
     pub fn finish(mut self) -> Result<SeenFile, Failure> {
         self.sync()?;
-        let bytes = fs::read(self.data.join(&self.path)).map_err(|error| wrong(&self.path, &error))?;
+        // Another run may have removed the file by its name, since this one's option has moved meanwhile.
+        let mut bytes = Vec::new();
+        let mut file = self.file.get_ref();
+        let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+        read.map_err(|error| wrong(&self.path, &error))?;
         Ok(SeenFile { path: self.path, records: self.records, checksum: blake3::hash(&bytes).to_hex().to_string() })
     }
 }
@@ -345,5 +347,9 @@ mod tests {
         clean_up(data.path(), &window("2026/03/03 09:00:00"), Some(&current));
         let exists = |file: &SeenFile| data.path().join(&file.path).exists();
         assert_eq!((exists(&current), exists(&lost), exists(&rival)), (true, false, true));
+        let mut slow = Tail::open(data.path(), &window("2026/03/03 07:00:00"), "w-4/1", 0, 9).unwrap();
+        slow.add("a", "1").unwrap();
+        clean_up(data.path(), &window("2026/03/03 09:00:00"), Some(&current));
+        assert_eq!(slow.finish().unwrap().records, 1, "its import ends well, and moves no option");
     }
 }

@@ -25,7 +25,7 @@
 //! 7. While a run is paused, or a failure waits for an operator, what runs goes on and nothing else begins.
 //! 8. The window of an import is settled when nothing that descends from it runs or waits. Its option moves if every
 //!    task that descends from it ended well; a failed one counts as well once a later task of the same activity that
-//!    descends from it ended well.
+//!    descends from it ended well; an import that failed itself moves no option, the one that made it good does.
 
 mod join;
 mod settle;

@@ -61,7 +61,9 @@ impl Run {
             true => ending.well,
             false => self.task(id).is_some_and(|task| task.status == TaskStatus::Ended),
         };
-        let failed = family.iter().filter(|id| !ended_well(**id) && !self.was_made_good(**id, &ended_well));
+        // An import that was made good is so by one with a window of its own, which moves the option.
+        let counts = |id: TaskId| ended_well(id) || (id != import && self.was_made_good(id, &ended_well));
+        let failed = family.iter().filter(|id| !counts(**id));
         Some(Settled {
             task: import,
             window: window.clone(),

@@ -157,6 +157,20 @@ async fn an_option_stays_where_it_is_when_a_branch_of_its_import_failed_for_good
 }
 
 #[tokio::test]
+async fn an_option_moves_when_an_import_that_failed_in_its_window_was_made_good_by_another() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let text = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 35, "index": "INDEX", "fails": 1, "to": { "error": "again" } },
+        "again": { "type": "pass", "attempts": 5, "to": "numbers" }
+    } }"#;
+    let (_, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Finished));
+    assert_eq!(store.option("INDEX").await.unwrap().unwrap().by, "w-1/3");
+}
+
+#[tokio::test]
 async fn a_task_that_loses_a_record_cannot_end_well() {
     let bench = Bench::new();
     let engine = bench.engine(Arc::new(Memory::new()));

@@ -32,6 +32,9 @@ pub(crate) struct Numbers {
     count: i64,
     #[serde(default)]
     index: Option<String>,
+    /// So many tasks fail once they have brought all.
+    #[serde(default)]
+    fails: u32,
 }
 
 fn columns() -> Columns {
@@ -61,6 +64,9 @@ impl Activity for Numbers {
             cx.write("ok", RecordBatch::try_from_iter([("n", Arc::new(numbers) as _)]).unwrap()).await;
             from = to;
             cx.seal(&from).await?;
+        }
+        if cx.task <= self.fails {
+            return Err(Failure::new(Class::Transient, "not yet"));
         }
         Ok(())
     }
