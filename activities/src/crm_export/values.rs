@@ -12,9 +12,8 @@ use engine::expr::Value;
 use engine::failure::Failure;
 use engine::outside::crm::FieldKind;
 use engine::types::{Type, UTC};
-use jiff::civil::{Date, DateTime};
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Unit};
 
 use crate::conversion::Conversion;
 use crate::file_extract::text;
@@ -88,7 +87,7 @@ pub(super) fn convert(
             Arc::new(instants.collect::<TimestampMicrosecondArray>().with_timezone(UTC))
         }
         K::LocalDateTime => {
-            let locals = each(values, |value| local(value, conversion, zone).map(micros_of));
+            let locals = each(values, |value| Value::LocalDateTime(local(value, conversion, zone)?).integer());
             Arc::new(locals.collect::<TimestampMicrosecondArray>())
         }
         K::Time => Arc::new(each(values, clock).collect::<Time64MicrosecondArray>()),
@@ -127,11 +126,7 @@ fn day(value: Value, conversion: Conversion, zone: &TimeZone) -> Option<i32> {
         },
         _ => return None,
     };
-    day_number(date)
-}
-
-fn day_number(date: Date) -> Option<i32> {
-    date.since((Unit::Day, Date::constant(1970, 1, 1))).ok().map(|span| span.get_days())
+    i32::try_from(Value::Date(date).integer()?).ok()
 }
 
 /// A clock reading of the workflow's zone is the instant at which clocks there show it: the first where they show it
@@ -173,14 +168,8 @@ fn local(value: Value, conversion: Conversion, zone: &TimeZone) -> Option<DateTi
     Some(if conversion == Conversion::DateOnly { at.date().into() } else { at })
 }
 
-fn micros_of(at: DateTime) -> i64 {
-    TimeZone::UTC.to_timestamp(at).map_or(0, Timestamp::as_microsecond)
-}
-
 fn clock(value: Value) -> Option<i64> {
-    let Value::Time(time) = value.meet(&Type::Time, &TimeZone::UTC)? else { return None };
-    let seconds = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
-    Some(seconds * 1_000_000 + i64::from(time.subsec_nanosecond() / 1000))
+    value.meet(&Type::Time, &TimeZone::UTC)?.integer()
 }
 
 fn items(value: Value) -> Vec<Value> {
@@ -236,7 +225,8 @@ mod tests {
         // A date and time that is typed as one is sent as its text is, where that has no zone of its own.
         let typed = text.len() <= 19 && !conversion.is_raw() && kind == FieldKind::DateTime;
         if let Some(local) = local.filter(|_| typed) {
-            let typed: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![micros_of(local)]));
+            let typed: ArrayRef =
+                Arc::new(TimestampMicrosecondArray::from(vec![Value::LocalDateTime(local).integer()]));
             let (typed, _) = convert(&typed, kind, conversion, &zone).unwrap();
             assert_eq!(Value::at(&typed, 0), Value::at(&converted, 0));
         }
@@ -279,6 +269,9 @@ mod tests {
         assert_eq!(sent("12.5", FieldKind::Money, default).as_deref(), Some("12.5000"));
         assert_eq!(sent("1,5", FieldKind::Money, default), None);
         assert_eq!(sent("true", FieldKind::Bool, default).as_deref(), Some("true"));
+        // Where nobody knows of an end, it is often this day; no instant is as late.
+        let last = "9999-12-31T10:00:00";
+        assert_eq!(sent(last, FieldKind::LocalDateTime, default).as_deref(), Some(last));
         assert_eq!(sent("09:05", FieldKind::Time, default).as_deref(), Some("09:05:00"));
         assert_eq!(sent("1;3", FieldKind::MultiPicklist, default).as_deref(), Some("[1, 3]"));
         assert_eq!(sent("1;x", FieldKind::MultiPicklist, default), None);

@@ -157,6 +157,19 @@ impl Value {
         }
     }
 
+    /// What Arrow keeps of whole numbers, dates, instants and times: the number itself; days since 1970; microseconds since
+    /// 1970, or since midnight.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Int(int) => Some(*int),
+            Self::Date(date) => Some(days_of(*date).into()),
+            Self::DateTime(at) => Some(at.as_microsecond()),
+            Self::LocalDateTime(local) => Some(local_micros(*local)),
+            Self::Time(time) => Some(micros_of(*time)),
+            _ => None,
+        }
+    }
+
     /// The constant of this value; a list is none.
     pub fn literal(self) -> Option<Literal> {
         Some(match self {

@@ -10,7 +10,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, TimeUnit};
 use rust_decimal::Decimal;
 
-use super::value::{Value, as_decimal, as_float, days_of, decimal_at, local_micros, micros_of};
+use super::value::{Value, as_decimal, as_float, days_of, decimal_at};
 use crate::types::Type;
 
 /// Values, one a record.
@@ -113,7 +113,7 @@ fn array(data: &DataType, values: &[Value]) -> Result<ArrayRef, (usize, String)>
             Value::Int(i) => i32::try_from(*i).ok(),
             _ => None,
         })?),
-        DataType::Int64 => Arc::new(Int64Array::from(ints(integer)?)),
+        DataType::Int64 => Arc::new(Int64Array::from(ints(Value::integer)?)),
         DataType::Float64 => Arc::new(each::<_, Float64Array>(values, data, as_float)?),
         DataType::Decimal128(p, s) => {
             let all: Decimal128Array = each(values, data, |v| decimal_at(as_decimal(v)?, *p, *s))?;
@@ -125,9 +125,9 @@ fn array(data: &DataType, values: &[Value]) -> Result<ArrayRef, (usize, String)>
             _ => None,
         })?),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-            Arc::new(TimestampMicrosecondArray::from(ints(integer)?).with_timezone_opt(zone.clone()))
+            Arc::new(TimestampMicrosecondArray::from(ints(Value::integer)?).with_timezone_opt(zone.clone()))
         }
-        DataType::Time64(TimeUnit::Microsecond) => Arc::new(Time64MicrosecondArray::from(ints(integer)?)),
+        DataType::Time64(TimeUnit::Microsecond) => Arc::new(Time64MicrosecondArray::from(ints(Value::integer)?)),
         DataType::List(_) => {
             let mut lists = ListBuilder::new(StringBuilder::new());
             for value in values {
@@ -141,18 +141,6 @@ fn array(data: &DataType, values: &[Value]) -> Result<ArrayRef, (usize, String)>
         }
         _ => new_null_array(data, values.len()),
     })
-}
-
-/// What Arrow keeps for whole numbers, instants and times of day.
-pub(super) fn integer(value: &Value) -> Option<i64> {
-    match value {
-        Value::Int(int) => Some(*int),
-        Value::Date(date) => Some(days_of(*date).into()),
-        Value::DateTime(at) => Some(at.as_microsecond()),
-        Value::LocalDateTime(local) => Some(local_micros(*local)),
-        Value::Time(time) => Some(micros_of(*time)),
-        _ => None,
-    }
 }
 
 fn misfit(value: &Value, data: &DataType) -> String {
@@ -173,7 +161,7 @@ pub(super) enum Integers<'a> {
 impl<'a> Integers<'a> {
     pub(super) fn of(vector: &'a Vector) -> Option<Self> {
         let array = match vector {
-            Vector::Const(value) => return integer(value).map(Self::Const),
+            Vector::Const(value) => return value.integer().map(Self::Const),
             Vector::Array(array) => array,
             Vector::Decimals(_) => return None,
         };
