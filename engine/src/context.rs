@@ -39,6 +39,8 @@ use notes::set_option;
 
 /// How many files one event names at most, so that it stays below what the store takes.
 const SEGMENTS_PER_EVENT_MAX: usize = 40;
+/// How many it names at most that has the place to go on from too, which may have [`POSITION_BYTES_MAX`].
+const SEGMENTS_WITH_POSITION_MAX: usize = 4;
 
 /// What one task sees of the outside, and what it has done so far.
 pub struct Cx {
@@ -461,7 +463,9 @@ impl Cx {
         }
         // All are recorded together, and the last one has the place to go on from.
         events.push(Event::Sealed { task: self.task, segments: IndexMap::new(), position, tally });
-        if let [Event::Sealed { segments: first, .. }, Event::Sealed { segments: last, .. }] = events.as_mut_slice() {
+        if let [Event::Sealed { segments: first, .. }, Event::Sealed { segments: last, .. }] = events.as_mut_slice()
+            && first.values().map(Vec::len).sum::<usize>() <= SEGMENTS_WITH_POSITION_MAX
+        {
             *last = std::mem::take(first);
             events.remove(0);
         }

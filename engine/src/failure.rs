@@ -68,31 +68,22 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of this class; the message is cut to [`MESSAGE_BYTES_MAX`].
+    /// A failure of this class; its texts are cut to [`MESSAGE_BYTES_MAX`] each, whoever wrote them.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        let mut message = message.into();
-        if message.len() > MESSAGE_BYTES_MAX {
-            let mut end = MESSAGE_BYTES_MAX;
-            while !message.is_char_boundary(end) {
-                end -= 1;
-            }
-            message.truncate(end);
-            message.push('…');
-        }
-        Self { class, message, help: None, code: None, retry_after_s: None }
+        Self { class, message: cut(message.into()), help: None, code: None, retry_after_s: None }
     }
 
     /// With what the operator can do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(cut(help.into()));
         self
     }
 
     /// With the system's own code.
     #[must_use]
     pub fn code(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(code.into());
+        self.code = Some(cut(code.into()));
         self
     }
 
@@ -111,6 +102,14 @@ impl Failure {
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Class::Internal, message).help("this is a fault of Campanile; please report it")
     }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > MESSAGE_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+        text.push('…');
+    }
+    text
 }
 
 impl From<ExprError> for Failure {

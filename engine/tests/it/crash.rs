@@ -185,6 +185,17 @@ async fn a_task_that_loses_a_record_cannot_end_well() {
 }
 
 #[tokio::test]
+async fn many_files_and_a_long_place_to_go_on_from_fit_into_the_journal_together() {
+    let bench = Bench::new();
+    let engine = bench.engine(Arc::new(Memory::new()));
+    let text = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 3, "to": "spread" },
+        "spread": { "type": "spread", "times": 39, "position": 12000 }
+    } }"#;
+    assert_eq!(run(&engine, text).await, Some(Status::Finished));
+}
+
+#[tokio::test]
 async fn a_task_that_does_nothing_costs_two_durable_commits() {
     let bench = Bench::new();
     let store = Memory::new();

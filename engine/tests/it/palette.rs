@@ -171,6 +171,30 @@ impl Activity for Needy {
     }
 }
 
+/// Passes on what came so many times, with a place to go on from of so many bytes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spread {
+    times: u64,
+    position: usize,
+}
+
+#[async_trait]
+impl Activity for Spread {
+    fn flow(&self, input: &Columns, _: &mut FlowCx<'_>) -> Flow {
+        Flow::from([("ok".to_owned(), input.clone())])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        let rows = cx.input().unwrap().rows();
+        cx.tally().added += rows * (self.times - 1);
+        for _ in 0..self.times {
+            cx.pass_input_on("ok");
+        }
+        cx.seal(&"x".repeat(self.position)).await
+    }
+}
+
 /// Never ends by itself.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -281,13 +305,15 @@ static PASS: Spec = Spec { kind: "pass", ports: &[Port::always("ok")], ..Spec::o
 static NEEDY: Spec = Spec { kind: "needy", ports: &[Port::always("ok")], ..Spec::of::<Needy>() };
 static LOSE: Spec = Spec { kind: "lose", ports: &[Port::always("ok")], ..Spec::of::<Lose>() };
 
+static SPREAD: Spec = Spec { kind: "spread", ports: &[Port::always("ok")], ..Spec::of::<Spread>() };
 static FOREVER: Spec = Spec { kind: "forever", inbound: true, ports: &[Port::always("ok")], ..Spec::of::<Forever>() };
 static HALT: Spec = Spec { kind: "halt", ports: &[Port::always("ok")], ..Spec::of::<Halt>() };
 static SEND: Spec = Spec { kind: "send", effect: Effect::Writes, ports: &[Port::always("ok")], ..Spec::of::<Send>() };
 static REFUSE: Spec =
     Spec { kind: "refuse", ports: &[Port::always("ok"), Port::with_records("reject")], ..Spec::of::<Refuse>() };
 
-pub(crate) static PALETTE: &[&Spec] = &[&NUMBERS, &NOTE, &PASS, &LOSE, &NEEDY, &FOREVER, &HALT, &SEND, &REFUSE];
+pub(crate) static PALETTE: &[&Spec] =
+    &[&NUMBERS, &NOTE, &PASS, &LOSE, &NEEDY, &FOREVER, &HALT, &SEND, &REFUSE, &SPREAD];
 
 /// A clock that jumps to whatever is waited for.
 #[derive(Debug)]
