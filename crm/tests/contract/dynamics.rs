@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use crm::dynamics::{Dynamics, DynamicsAccount};
 use crm::secret::NoVault;
 use engine::outside::clock::SystemClock;
-use engine::outside::crm::{Crm, What};
+use engine::outside::crm::Crm;
 use jiff::Timestamp;
-use sandbox::{Attribute, Fault, Options, RetryAfter, Route, Sandbox};
+use sandbox::{Attribute, Change, Fault, Options, RetryAfter, Route, Sandbox};
 use serde_json::json;
 
 use crate::stand::{Names, Stand, Trouble};
@@ -88,21 +88,12 @@ impl Stand for Dataverse {
         }
     }
 
-    fn changes(&self) -> Vec<(What, String)> {
-        let changes = self.sandbox.admin().changes(self.seen.load(Ordering::SeqCst));
-        if let Some(last) = changes.last() {
-            self.seen.store(last.number + 1, Ordering::SeqCst);
-        }
-        let wire = changes.into_iter().filter(|change| matches!(change.by, sandbox::By::Wire));
-        wire.map(|change| {
-            let what = match change.kind {
-                sandbox::ChangeKind::Created => What::Created,
-                sandbox::ChangeKind::Updated => What::Updated,
-                sandbox::ChangeKind::Deleted => What::Deleted,
-            };
-            (what, change.id)
-        })
-        .collect()
+    fn log(&self, from: u64) -> Vec<Change> {
+        self.sandbox.admin().changes(from)
+    }
+
+    fn seen(&self) -> &AtomicU64 {
+        &self.seen
     }
 
     fn methods(&self) -> Vec<(Option<usize>, bool)> {

@@ -1,14 +1,14 @@
 //! Salesforce, against its stand-in.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use crm::salesforce::{Salesforce, SalesforceAccount};
 use crm::secret::{NoVault, Vault};
 use engine::outside::clock::SystemClock;
-use engine::outside::crm::{Crm, What};
+use engine::outside::crm::Crm;
 use jiff::Timestamp;
-use sandbox::{Fault, Options, Route, SalesforceField, SalesforceOptions, Sandbox};
+use sandbox::{Change, Fault, Options, Route, SalesforceField, SalesforceOptions, Sandbox};
 use serde_json::json;
 
 use crate::stand::{Names, Stand, Trouble};
@@ -93,21 +93,12 @@ impl Stand for Org {
         }
     }
 
-    fn changes(&self) -> Vec<(What, String)> {
-        let changes = self.sandbox.admin().salesforce().changes(self.seen.load(Ordering::SeqCst));
-        if let Some(last) = changes.last() {
-            self.seen.store(last.number + 1, Ordering::SeqCst);
-        }
-        let wire = changes.into_iter().filter(|change| matches!(change.by, sandbox::By::Wire));
-        wire.map(|change| {
-            let what = match change.kind {
-                sandbox::ChangeKind::Created => What::Created,
-                sandbox::ChangeKind::Updated => What::Updated,
-                sandbox::ChangeKind::Deleted => What::Deleted,
-            };
-            (what, change.id)
-        })
-        .collect()
+    fn log(&self, from: u64) -> Vec<Change> {
+        self.sandbox.admin().salesforce().changes(from)
+    }
+
+    fn seen(&self) -> &AtomicU64 {
+        &self.seen
     }
 
     fn methods(&self) -> Vec<(Option<usize>, bool)> {

@@ -1,5 +1,6 @@
 //! What a definition needs of a stand-in, and small steps that the definitions share.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
@@ -13,6 +14,7 @@ use engine::outside::crm::{
 use engine::reject::Reject;
 use futures::StreamExt;
 use jiff::Timestamp;
+use sandbox::{By, Change, ChangeKind};
 use serde_json::Value;
 
 /// How a system calls what the definitions are about: people.
@@ -54,8 +56,24 @@ pub(crate) trait Stand: Sync {
     /// Puts the n-th person there, last changed at this time.
     fn put(&self, n: u32, name: &str, changed: Timestamp);
     fn trouble(&self, trouble: Trouble);
+    /// What was done to records, from this number on.
+    fn log(&self, from: u64) -> Vec<Change>;
+    /// The first number that was not asked for yet.
+    fn seen(&self) -> &AtomicU64;
     /// Of all writes over the wire since the last call: what was done to which record, in order.
-    fn changes(&self) -> Vec<(What, String)>;
+    fn changes(&self) -> Vec<(What, String)> {
+        let changes = self.log(self.seen().load(Ordering::SeqCst));
+        if let Some(last) = changes.last() {
+            self.seen().store(last.number + 1, Ordering::SeqCst);
+        }
+        let what = |kind| match kind {
+            ChangeKind::Created => What::Created,
+            ChangeKind::Updated => What::Updated,
+            ChangeKind::Deleted => What::Deleted,
+        };
+        let wire = changes.into_iter().filter(|change| matches!(change.by, By::Wire));
+        wire.map(|change| (what(change.kind), change.id)).collect()
+    }
     /// Ways to write, as most records of a batch and whether rules against duplicates apply.
     fn methods(&self) -> Vec<(Option<usize>, bool)>;
 }
