@@ -49,6 +49,14 @@ pub struct Node {
     pub activity: Box<dyn Activity>,
 }
 
+impl Findings {
+    /// The activities of which a run makes again what an earlier run made.
+    pub(crate) fn making_again(&self) -> impl Iterator<Item = &str> {
+        let risks = self.warnings.iter().filter(|risk| MAKES_AGAIN.contains(&risk.code));
+        risks.filter_map(|risk| risk.pointer.strip_prefix("/activities/")?.split('/').next())
+    }
+}
+
 impl Node {
     /// Its ways out, besides `error` and `exhausted`.
     pub fn ports(&self) -> Vec<Port> {
@@ -61,6 +69,9 @@ impl std::fmt::Debug for Node {
         f.debug_struct("Node").field("spec", &self.spec).finish_non_exhaustive()
     }
 }
+
+/// Codes of the risks that say that nothing names the records which are made: each run makes them anew.
+const MAKES_AGAIN: [&str; 2] = ["insert-again", "insert-in-doubt"];
 
 /// What a check found.
 #[derive(Debug, Default)]

@@ -129,7 +129,7 @@ impl Engine {
         backfill: Option<Backfill>,
     ) -> Result<(RunId, Driven), NotStarted> {
         let name = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let workflow = self.ready(file, name, text).await?;
+        let (workflow, _) = self.ready(file, name, text).await?;
         if let Some(backfill) = &backfill {
             check_backfill(&workflow, backfill)?;
         }
@@ -149,17 +149,18 @@ impl Engine {
         entering: Entering,
     ) -> Result<(RunId, Driven), NotStarted> {
         let text = self.text(origin).await?;
-        let workflow = self.ready(&self.pinned(origin).display().to_string(), origin.workflow(), &text).await?;
+        let (workflow, _) = self.ready(&self.pinned(origin).display().to_string(), origin.workflow(), &text).await?;
         self.begin(workflow, &text, vars, Some(entering), None).await
     }
 
     /// Ends a run for good where it is not over, and starts anew what it began with: the same file, the same variables, the
-    /// same window of a backfill. What its tasks kept to go on with is dropped.
+    /// same window of a backfill. What its tasks kept to go on with is dropped. With `again` also where a task of it began to
+    /// make records that nothing names, which are made again then.
     ///
     /// # Errors
-    /// Where there is no such run, or it sends rejects again; else as [`start`](Self::start), and then the run stays as it
-    /// is.
-    pub async fn restart(self: &Arc<Self>, id: &RunId) -> Result<(RunId, Driven), NotStarted> {
+    /// Where there is no such run, it sends rejects again, or it made what would be made again; else as
+    /// [`start`](Self::start). Then the run stays as it is.
+    pub async fn restart(self: &Arc<Self>, id: &RunId, again: bool) -> Result<(RunId, Driven), NotStarted> {
         let events = self.environment.store.events(id, 0).await?;
         let text = self.read_pinned(id, &events)?;
         let Some(Event::Started { vars, entry: None, backfill, .. }) =
@@ -168,16 +169,26 @@ impl Engine {
             let message = format!("run {id} sends rejects again, so it has no beginning to start from");
             return Err(Failure::new(Class::Config, message).help("send them with `campanile rejects resend`").into());
         };
-        let workflow = self.ready(&self.pinned(id).display().to_string(), id.workflow(), &text).await?;
+        let (workflow, findings) = self.ready(&self.pinned(id).display().to_string(), id.workflow(), &text).await?;
         let (_, run) = self.load(id).await?;
+        let has_begun = |activity: &&str| run.tasks.iter().any(|task| task.activity == *activity);
+        if let Some(activity) = findings.making_again().find(has_begun).filter(|_| !again) {
+            let message =
+                format!("{activity} of run {id} began to make records that nothing names: a restart makes them again");
+            let help = match run.status().is_over() {
+                true => "if they are to be made again, say --again".to_owned(),
+                false => format!("go on with `campanile resume {id}`; if they are to be made again, say --again"),
+            };
+            return Err(Failure::new(Class::Conflict, message).help(help).into());
+        }
         if !run.status().is_over() {
             self.stop(id).await?;
         }
         self.begin(workflow, &text, vars, None, backfill).await
     }
 
-    /// The workflow, where nothing is wrong with it as the outside is now.
-    async fn ready(&self, file: &str, name: &str, text: &str) -> Result<Workflow, NotStarted> {
+    /// The workflow, where nothing is wrong with it as the outside is now, and what else was found.
+    async fn ready(&self, file: &str, name: &str, text: &str) -> Result<(Workflow, Findings), NotStarted> {
         let (workflow, findings) = self.check(file, name, text, Ask::Refresh).await;
         for warning in &findings.warnings {
             tracing::warn!(at = warning.pointer, "{}", warning.message);
@@ -185,7 +196,10 @@ impl Engine {
         for note in &findings.unchecked {
             tracing::warn!("not checked: {note}");
         }
-        workflow.filter(|_| findings.problems.is_empty()).ok_or(NotStarted::Problems(findings.problems))
+        match workflow {
+            Some(workflow) if findings.problems.is_empty() => Ok((workflow, findings)),
+            _ => Err(NotStarted::Problems(findings.problems)),
+        }
     }
 
     /// Gives a run its number, and drives it.

@@ -94,6 +94,9 @@ pub struct Resume {
 pub struct Restart {
     /// [`Project::identity`](crate::project::Project::identity) of who asks.
     pub identity: String,
+    /// Also where records that nothing names are made again.
+    #[serde(default)]
+    pub again: bool,
 }
 
 /// The body of a change of an option.
@@ -232,7 +235,7 @@ async fn resume(State(service): Shared, Path(run): Path<String>, Json(body): Jso
 
 // It asks CRMs, which have their own limits of time.
 async fn restart(State(service): Shared, Path(run): Path<String>, Json(body): Json<Restart>) -> Answer<Began> {
-    service.restart(&run_id(&run)?, &body.identity).await.map(Json)
+    service.restart(&run_id(&run)?, &body).await.map(Json)
 }
 
 async fn pause(State(service): Shared, Path(run): Path<String>) -> Answer<RunView> {

@@ -14,6 +14,7 @@ use engine::run::{Run, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::api::Restart;
 use crate::preview::{self, Preview, Wanted};
 use crate::project::{Origin, Project};
 use crate::refusal::Refusal;
@@ -199,11 +200,11 @@ impl Service {
     }
 
     /// Ends a run and starts anew what it began with.
-    pub(crate) async fn restart(self: &Arc<Self>, id: &RunId, identity: &str) -> Result<Began, Refusal> {
-        self.same_project(identity)?;
-        let (service, old) = (Arc::clone(self), id.clone());
+    pub(crate) async fn restart(self: &Arc<Self>, id: &RunId, restart: &Restart) -> Result<Began, Refusal> {
+        self.same_project(&restart.identity)?;
+        let (service, old, again) = (Arc::clone(self), id.clone(), restart.again);
         let restart = tokio::spawn(async move {
-            let (run, _) = service.engine.restart(&old).await?;
+            let (run, _) = service.engine.restart(&old, again).await?;
             if let Some(origin) = service.project.origin(&old) {
                 origin.keep(&service.engine.environment.run_folder(&run));
             }

@@ -26,13 +26,16 @@ pub(crate) struct Args {
     /// The run, such as dynamicsImport-7.
     #[arg(value_name = "RUN", value_parser = run_name)]
     run: RunId,
+    /// Also where records that the run made in a CRM, and that nothing names, are made again.
+    #[arg(long)]
+    again: bool,
 }
 
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let project = Arc::new(Project::of_run(&global.given(), &args.run)?);
     global.nothing_to_ask(&project)?;
     let mut follower = Follower::new(Arc::clone(&project)).await?;
-    let restart = Restart { identity: project.identity.clone() };
+    let restart = Restart { identity: project.identity.clone(), again: args.again };
     let path = format!("/runs/{}/restart", args.run);
     let run = match follower.once(async |client| client.post::<Began>(&path, &restart).await).await {
         Ok(Began { run, .. }) => run,

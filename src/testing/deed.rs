@@ -50,7 +50,7 @@ pub(super) async fn perform(
             let vars = step.allow.unwrap_or_default().vars();
             Ok((last()?.clone(), engine.resume_with(last()?, vars).await?))
         }
-        Deed::Restart(_) => engine.restart(last()?).await,
+        Deed::Restart(step) => engine.restart(last()?, step.again).await,
         Deed::Run(RunStep { vars, backfill, .. }) => {
             let mut all = world.vars.clone();
             all.extend(vars.clone());

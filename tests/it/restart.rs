@@ -124,3 +124,23 @@ fn an_export_to_salesforce_that_was_killed_in_the_middle_is_started_anew_and_no_
     let jobs = "bulk = { from = 20, pollMin = \"5ms\", pollMax = \"5ms\" }\n";
     killed_in_the_middle_and_started_anew(&export, jobs, &json!({ "containing": "UploadComplete", "skip": 1 }));
 }
+
+#[test]
+fn what_a_restart_would_make_again_it_makes_only_when_told_to() {
+    let world = World::new(0);
+    world.add_salesforce("");
+    world.people(&(0..3).map(|number| (None, format!("Name {number}"))).collect::<Vec<_>>());
+    let file = world.workflow(
+        "people",
+        &json!({
+            "people": { "type": "database.query", "table": "person", "to": "export" },
+            "export": { "type": "crm.export", "account": "salesforce", "object": "Contact", "operation": "insert",
+                "set": { "LastName": "last_name" } },
+        }),
+    );
+    world.ask(&["run", &file]).expect(0);
+    world.ask(&["restart", "people-1"]).expect(1).says(&["makes them again", "--again"]);
+    assert_eq!(names_created(&world).len(), 3);
+    world.ask(&["restart", "people-1", "--again"]).expect(0);
+    assert_eq!(names_created(&world).len(), 6);
+}

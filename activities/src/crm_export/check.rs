@@ -5,6 +5,7 @@ use engine::flow::FlowCx;
 use engine::outside::crm::{FieldKind, Object, ObjectField, Operation, System};
 use engine::problem::suggestion;
 
+use super::identity::keys;
 use super::request::{internal_target, lookup_of_type};
 use super::{CrmExport, Mapped, check_volume, values};
 use crate::file_extract::place;
@@ -60,7 +61,7 @@ impl CrmExport {
             self.check_field(&object, operation, name, mapped, input, cx);
         }
         match operation {
-            Operation::Insert => self.check_insert(&object, system, cx),
+            Operation::Insert => self.check_insert(&object, system, input, cx),
             _ => self.check_key(&object, cx),
         }
         self.check_compare(&object, operation, cx);
@@ -156,7 +157,7 @@ impl CrmExport {
         }
     }
 
-    fn check_insert(&self, object: &Object, system: Option<&'static System>, cx: &mut FlowCx<'_>) {
+    fn check_insert(&self, object: &Object, system: Option<&'static System>, input: &Columns, cx: &mut FlowCx<'_>) {
         if !self.key.is_empty() {
             let help = "leave \"key\" out, or use \"upsert\"".to_owned();
             cx.problem("/key", "key-of-insert", "an insert looks for no existing record, so it has no key", Some(help));
@@ -166,6 +167,14 @@ impl CrmExport {
             if self.id_from.is_some() && self.set.contains_key(&object.id) {
                 let message = format!("{} is set, so its value is not made of anything else", object.id);
                 cx.problem("/idFrom", "id-from-unused", message, Some("leave one of them out".to_owned()));
+            }
+            let is_named = self.id_from.is_some() || self.set.contains_key(&object.id);
+            if let Some(columns) = input.known().filter(|_| !is_named)
+                && keys(columns).next().is_none()
+            {
+                let message = "nothing names these records, so each run makes them anew, also one that begins again";
+                let help = "say what makes a record the same one with \"idFrom\"".to_owned();
+                cx.risk("/operation", "insert-again", message, Some(help));
             }
             return;
         }

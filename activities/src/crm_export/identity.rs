@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, FieldRef, Schema};
 use engine::context::Cx;
 use engine::expr::{Bound, Source, Value};
 use engine::failure::Failure;
@@ -68,12 +68,8 @@ impl Identity {
             }
             Identify::Chosen(Some(sources)) => By::Chosen { parts: parts(cx, sources, columns)?, must: true },
             Identify::Chosen(None) => {
-                let is_key = |field: &&arrow::datatypes::FieldRef| {
-                    field.metadata().get(meta::KEY).is_some_and(|key| key == "true")
-                };
-                let keys = columns.fields().iter().filter(is_key);
                 let sources: Vec<Source> =
-                    keys.map(|field| Source::from(format!("field({:?})", field.name()))).collect();
+                    keys(columns).map(|field| Source::from(format!("field({:?})", field.name()))).collect();
                 By::Chosen { parts: parts(cx, &sources, columns)?, must: false }
             }
         };
@@ -184,6 +180,11 @@ impl Identity {
         }
         Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
     }
+}
+
+/// The columns by which a population itself tells its records apart.
+pub(super) fn keys(columns: &Schema) -> impl Iterator<Item = &FieldRef> {
+    columns.fields().iter().filter(|field| field.metadata().get(meta::KEY).is_some_and(|key| key == "true"))
 }
 
 fn parts(cx: &Cx, sources: &[Source], columns: &Schema) -> Result<Vec<(String, Bound)>, Failure> {

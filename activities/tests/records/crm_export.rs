@@ -135,12 +135,14 @@ async fn records_without_a_key_are_told_apart_by_their_place() {
     let mut activities = new(4, json!({}));
     activities["export"].as_object_mut().unwrap().remove("idFrom");
     activities["records"]["rows"] = json!([[1, "Same"], [1, "Same"], [1, "Same"]]);
-    let (_world, double, ran) = run(Double::choosing(), &activities).await;
+    let (world, double, ran) = run(Double::choosing(), &activities).await;
+    assert_eq!(world.risks(&activities).await, ["export/operation: insert-again"]);
     assert_eq!(ran.tally("export").counts["created"], 3);
     assert_eq!(double.changes().len(), 3);
     // With a key, the same records are one.
     activities["export"]["idFrom"] = json!(["number", "name"]);
-    let (_world, double, ran) = run(Double::choosing(), &activities).await;
+    let (world, double, ran) = run(Double::choosing(), &activities).await;
+    assert!(world.risks(&activities).await.is_empty());
     assert_eq!(cells(&ran, "reject", &[2, 5]).await, ["KEY_REPEATED number, name", "KEY_REPEATED number, name"]);
     assert_eq!(double.changes().len(), 1);
 }

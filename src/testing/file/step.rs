@@ -137,7 +137,7 @@ impl Deed<'_> {
         let (until, kill) = match self {
             Self::Run(RunStep { until, kill, .. })
             | Self::Resume(ResumeStep { until, kill, .. })
-            | Self::Restart(RestartStep { until, kill })
+            | Self::Restart(RestartStep { until, kill, .. })
             | Self::Resend(ResendStep { until, kill, .. }) => (*until, kill.clone()),
             Self::CreateTable(_) | Self::Check | Self::Pause | Self::Stop => (None, None),
         };
@@ -238,6 +238,9 @@ pub(crate) struct ResumeStep {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RestartStep {
+    /// Also where records that nothing names are made again, as with `--again`.
+    #[serde(default)]
+    pub(crate) again: bool,
     /// What the workflow waits for beyond this time does not come: its process is ended while it waits.
     #[serde(default)]
     pub(crate) until: Option<Instant>,
