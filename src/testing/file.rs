@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 pub(crate) use before::{Account, Before, CrmBefore, DatabaseBefore, Generated, Kind, Rows};
 pub(crate) use expect::{ChangeKind, Expect, ExpectActivity, ExpectChange, ExpectRequests, ExpectRows, Status};
-pub(crate) use step::{CrmChange, Deed, End, Kill, Moment, ResendStep, RunStep, Step, TableStep};
+pub(crate) use step::{CrmChange, Deed, Kill, Moment, ResendStep, RunStep, Step, TableStep};
 
 /// Tests of a workflow: `x.test.json` beside `x.json`.
 #[derive(Debug, Deserialize, JsonSchema)]

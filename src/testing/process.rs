@@ -19,7 +19,7 @@ use server::refusal::ProblemView;
 use store::Memory;
 
 use super::crm::Crm;
-use super::file::{End, Kill, Moment};
+use super::file::{Kill, Moment, Step};
 use super::world::World;
 
 /// How often it is looked whether a process has come to where it ends, in milliseconds.
@@ -42,19 +42,19 @@ pub(super) enum Ended {
 }
 
 impl World {
-    /// Lets a process do its work, for so long at most, unless it ends before.
+    /// Lets a process do the work of a step, for so long at most, unless the step ends it before.
     pub(super) fn process(
         &self,
-        end: &End,
+        step: &Step,
         at_most: Duration,
         work: impl AsyncFnOnce(&Arc<Engine>) -> Result<Ended, Failure>,
     ) -> Result<Ended, Failure> {
-        let faults = end.kill.as_ref().is_some_and(|kill| kill.after == Moment::Fault);
+        let faults = step.kill.as_ref().is_some_and(|kill| kill.after == Moment::Fault);
         let told = Arc::new(Mutex::new(Told::before(&self.store)?));
-        let store = mortal(self.store.reopened(), end.kill.clone(), Arc::clone(&told));
-        self.clock.stop_at(end.until);
+        let store = mortal(self.store.reopened(), step.kill.clone(), Arc::clone(&told));
+        self.clock.stop_at(step.until.map(|until| until.0));
         let mut dead = store.silent();
-        let nth = end.kill.as_ref().map_or(1, nth);
+        let nth = step.kill.as_ref().map_or(1, nth);
         let fault_after = if faults { self.faults_fired() + u64::from(nth) } else { u64::MAX };
         let broken_off = || Told::lock(&told).broken_off();
         self.on_runtime(Arc::new(store), async |engine| {

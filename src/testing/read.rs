@@ -222,10 +222,11 @@ impl Check<'_> {
         for account in step.faults.keys() {
             problems.extend(self.account(account, &format!("{at}/faults/{}", escape(account)), accounts));
         }
-        for deed in deeds {
-            if let Some(activity) = deed.end().kill.and_then(|kill| kill.activity) {
-                problems.extend(self.activity(&activity, &format!("{at}/{}/kill/activity", deed.name()), false));
-            }
+        if (step.kill.is_some() || step.until.is_some()) && !deeds.iter().any(|deed| deed.drives()) {
+            problems.extend(says("there is no process to end", "give it run, resume, restart or resend"));
+        }
+        if let Some(activity) = step.kill.as_ref().and_then(|kill| kill.activity.as_ref()) {
+            problems.extend(self.activity(activity, &format!("{at}/kill/activity"), false));
         }
         if let Some(activity) = step.resend.as_ref().and_then(|resend| resend.activity.as_ref()) {
             problems.extend(self.activity(activity, &format!("{at}/resend/activity"), false));

@@ -107,7 +107,7 @@ impl Steps<'_> {
             Some(Ended::Done) | None => {}
         }
         if expect.status.is_none() && expect.problems.is_none() {
-            expect.status = step.deeds().first().and_then(|deed| deed.usual_status());
+            expect.status = step.usual_status();
         }
         if let Some(id) = &self.last {
             after.run = Some((id.clone(), self.load(id)?));
@@ -162,7 +162,7 @@ impl Steps<'_> {
     fn deed(&self, step: &Step) -> Result<Option<Ended>, Failure> {
         let Some(deed) = step.deeds().into_iter().next() else { return Ok(None) };
         let work = async |engine: &_| perform_deed(deed, self.last.as_ref(), self.loaded, &self.world, engine).await;
-        self.world.process(&deed.end(), self.at_most, work).map(Some)
+        self.world.process(step, self.at_most, work).map(Some)
     }
 
     fn began(&mut self, id: RunId) -> RunId {

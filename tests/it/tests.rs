@@ -145,7 +145,7 @@ fn every_problem_of_a_test_file_is_told_at_once_with_its_place() {
                 "activities": { "imprt": {}, "import": { "out": { "okay": 1 } } },
                 "database": { "recipient": { "columns": ["a", "a"], "rows": [[1]] } } } },
             { "correct": { "one": { "a": 1 } }, "resend": { "activity": "imprt" } },
-            { "createTable": { "account": "dynamic", "object": "contacts" } } ] } } }"#;
+            { "createTable": { "account": "dynamic", "object": "contacts" }, "kill": { "after": "sealed" } } ] } } }"#;
     let expected = [
         "3:/tests/a/steps/0 wrong-value",
         "4:/tests/a/steps/1 wrong-value",
@@ -157,6 +157,7 @@ fn every_problem_of_a_test_file_is_told_at_once_with_its_place() {
         "7:/tests/a/steps/2/expect/database/recipient/rows/0 wrong-value",
         "8:/tests/a/steps/3/correct/one wrong-value",
         "8:/tests/a/steps/3/resend/activity unknown-activity",
+        "9:/tests/a/steps/4 wrong-value",
         "9:/tests/a/steps/4/createTable/account unknown-account",
     ];
     assert_eq!(codes(meaning), expected);

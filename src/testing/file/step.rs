@@ -2,7 +2,6 @@
 
 use engine::outside::desk::RejectId;
 use indexmap::IndexMap;
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -63,6 +62,12 @@ pub(crate) struct Step {
     /// Ends the last run for good.
     #[serde(default)]
     pub(crate) stop: Option<Nothing>,
+    /// What the workflow waits for beyond this time does not come: its process is ended while it waits.
+    #[serde(default)]
+    pub(crate) until: Option<Instant>,
+    /// Ends its process at once, as a power cut does; a `resume` goes on.
+    #[serde(default)]
+    pub(crate) kill: Option<Kill>,
     /// What is expected then.
     #[serde(default)]
     pub(crate) expect: Option<Expect>,
@@ -79,13 +84,6 @@ pub(crate) enum Deed<'a> {
     Resend(&'a ResendStep),
     Pause,
     Stop,
-}
-
-/// When a process ends before what it does is done.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct End {
-    pub(crate) until: Option<Timestamp>,
-    pub(crate) kill: Option<Kill>,
 }
 
 impl Step {
@@ -110,6 +108,16 @@ impl Step {
         ];
         deeds.into_iter().flatten().collect()
     }
+
+    /// What a run is at then, where nothing else is said.
+    pub(crate) fn usual_status(&self) -> Option<Status> {
+        match self.deeds().first()? {
+            Deed::Stop => Some(Status::Stopped),
+            deed if !deed.drives() => None,
+            _ if self.kill.is_some() => Some(Status::BrokenOff),
+            _ => Some(Status::Finished),
+        }
+    }
 }
 
 impl Deed<'_> {
@@ -127,31 +135,14 @@ impl Deed<'_> {
         }
     }
 
+    /// Whether it drives a run.
+    pub(crate) fn drives(self) -> bool {
+        matches!(self, Self::Run(_) | Self::Resume(_) | Self::Restart(_) | Self::Resend(_))
+    }
+
     /// Whether it is done to a run that began before.
     pub(crate) fn needs_run(self) -> bool {
         matches!(self, Self::Resume(_) | Self::Restart(_) | Self::Resend(_) | Self::Pause | Self::Stop)
-    }
-
-    /// When its process ends.
-    pub(crate) fn end(self) -> End {
-        let (until, kill) = match self {
-            Self::Run(RunStep { until, kill, .. })
-            | Self::Resume(ResumeStep { until, kill, .. })
-            | Self::Restart(RestartStep { until, kill, .. })
-            | Self::Resend(ResendStep { until, kill, .. }) => (*until, kill.clone()),
-            Self::CreateTable(_) | Self::Check | Self::Pause | Self::Stop => (None, None),
-        };
-        End { until: until.map(|until| until.0), kill }
-    }
-
-    /// What a run is at then, where nothing else is said.
-    pub(crate) fn usual_status(self) -> Option<Status> {
-        match self {
-            Self::CreateTable(_) | Self::Check | Self::Pause => None,
-            Self::Stop => Some(Status::Stopped),
-            _ if self.end().kill.is_some() => Some(Status::BrokenOff),
-            Self::Run(_) | Self::Resume(_) | Self::Restart(_) | Self::Resend(_) => Some(Status::Finished),
-        }
     }
 }
 
@@ -198,12 +189,6 @@ pub(crate) struct RunStep {
     /// Imports read what changed in this window, as `campanile backfill` does.
     #[serde(default)]
     pub(crate) backfill: Option<BackfillStep>,
-    /// What the workflow waits for beyond this time does not come: its process is ended while it waits.
-    #[serde(default)]
-    pub(crate) until: Option<Instant>,
-    /// Ends its process at once, as a power cut does; a `resume` goes on.
-    #[serde(default)]
-    pub(crate) kill: Option<Kill>,
 }
 
 /// A window that is imported again.
@@ -226,12 +211,6 @@ pub(crate) struct ResumeStep {
     /// What its guards let pass, as the operator allows it with `--allow-deletes` and so on.
     #[serde(default)]
     pub(crate) allow: Option<Allow>,
-    /// What the workflow waits for beyond this time does not come: its process is ended while it waits.
-    #[serde(default)]
-    pub(crate) until: Option<Instant>,
-    /// Ends its process at once, as a power cut does; a `resume` goes on.
-    #[serde(default)]
-    pub(crate) kill: Option<Kill>,
 }
 
 /// How a run starts anew.
@@ -241,12 +220,6 @@ pub(crate) struct RestartStep {
     /// Also where records that nothing names are made again, as with `--again`.
     #[serde(default)]
     pub(crate) again: bool,
-    /// What the workflow waits for beyond this time does not come: its process is ended while it waits.
-    #[serde(default)]
-    pub(crate) until: Option<Instant>,
-    /// Ends its process at once, as a power cut does; a `resume` goes on.
-    #[serde(default)]
-    pub(crate) kill: Option<Kill>,
 }
 
 /// Which rejects are sent again: all that wait, unless something is said.
@@ -262,12 +235,6 @@ pub(crate) struct ResendStep {
     /// Those with this code.
     #[serde(default)]
     pub(crate) code: Option<String>,
-    /// What the workflow waits for beyond this time does not come: its process is ended while it waits.
-    #[serde(default)]
-    pub(crate) until: Option<Instant>,
-    /// Ends its process at once, as a power cut does; a `resume` goes on.
-    #[serde(default)]
-    pub(crate) kill: Option<Kill>,
 }
 
 /// Rejects that nobody will send.
