@@ -152,6 +152,12 @@ impl World {
         Ended::new(self, id.clone(), &driven).await
     }
 
+    /// Goes on with a run that was killed, unless it had ended just before.
+    pub(crate) async fn resume_unless_over(&self, id: &RunId) -> Ended {
+        let (_, run) = self.engine().load(id).await.unwrap();
+        if run.status().is_over() { Ended::of(self, id.clone(), run) } else { self.resume(id).await }
+    }
+
     pub(crate) async fn option(&self, name: &str) -> Option<String> {
         self.store.option(name).await.unwrap().map(|option| option.value)
     }
@@ -220,10 +226,13 @@ pub(crate) struct Ended {
 
 impl Ended {
     async fn new(world: &World, id: RunId, driven: &Driven) -> Self {
-        let status = driven.wait().await.unwrap();
-        let run = driven.journal.run().clone();
+        driven.wait().await.unwrap();
+        Self::of(world, id, driven.journal.run().clone())
+    }
+
+    fn of(world: &World, id: RunId, run: Run) -> Self {
         let folder = world.folder.path().join("runs").join(id.as_str());
-        Self { folder, id, status, run, side: world.side, ids: world.ids() }
+        Self { folder, id, status: run.status(), run, side: world.side, ids: world.ids() }
     }
 
     pub(crate) fn tasks(&self, activity: &str) -> Vec<&Task> {
