@@ -12,6 +12,7 @@ use crate::document::{Document, escape};
 use crate::event::Vars;
 use crate::flow::{FlowCx, Known};
 use crate::graph::{Graph, Vertex};
+use crate::pinned::Library;
 use crate::problem::{Problem, suggestion};
 use crate::schema::Schemas;
 use crate::workflow::{ACTIVITIES_MAX, Common, OnError, To, is_name};
@@ -34,6 +35,8 @@ pub struct Workflow {
     pub graph: Arc<Graph>,
     /// Its activities.
     pub activities: IndexMap<String, Node>,
+    /// Functions that its scripts share with those of other workflows; none until it is told.
+    pub library: Library,
     document: Document,
 }
 
@@ -132,7 +135,8 @@ pub fn read(
     check_options(&document, name, &activities, &mut problems);
     let Head { label, on_error, vars, .. } = head;
     let name = name.to_owned();
-    (Some(Workflow { name, label, on_error, vars, graph: Arc::new(graph), activities, document }), problems)
+    let (graph, library) = (Arc::new(graph), Library::default());
+    (Some(Workflow { name, label, on_error, vars, graph, activities, library, document }), problems)
 }
 
 /// What is known of an activity also where its settings are wrong.
@@ -444,6 +448,7 @@ impl Workflow {
             workflow: &self.name,
             time_zone: &node.time_zone,
             known,
+            library: &self.library,
             problems: &mut problems,
             warnings: &mut warnings,
             unchecked: &mut findings.unchecked,

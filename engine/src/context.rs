@@ -28,6 +28,7 @@ use crate::outside::clock::Clock;
 use crate::outside::crm::Crm;
 use crate::outside::database::Database;
 use crate::outside::store::OptionValue;
+use crate::pinned::Library;
 use crate::population::{Population, Writer};
 use crate::progress::Progress;
 use crate::temp;
@@ -56,6 +57,7 @@ pub struct Cx {
     pub time_zone: TimeZone,
     pub(crate) environment: Arc<Environment>,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) library: Library,
     pub(crate) inputs: Vec<Population>,
     pub(crate) vars_in: Vars,
     pub(crate) instance_vars_in: Vars,
@@ -149,9 +151,9 @@ impl Cx {
         &self.environment.limits
     }
 
-    /// Functions that the workflow's scripts share, by file name.
+    /// Functions that scripts share, by file name, as they were when the run began.
     pub fn library(&self) -> &[(String, String)] {
-        &self.environment.library
+        &self.library
     }
 
     /// A field of a record related to those of an object, by its path.

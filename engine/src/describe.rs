@@ -141,8 +141,8 @@ fn field_name(object: &str, path: &str) -> String {
 impl Known {
     /// What is known of everything that a workflow needs.
     pub async fn gather(environment: &Environment, needs: &BTreeSet<Need>, ask: Ask) -> Self {
-        let mut known = Self { library: environment.library.clone(), ..Self::default() };
-        known.accounts = environment.accounts.iter().map(|(name, account)| (name.clone(), account.system)).collect();
+        let accounts = environment.accounts.iter().map(|(name, account)| (name.clone(), account.system)).collect();
+        let mut known = Self { accounts, ..Self::default() };
         if ask == Ask::Refresh {
             let broken = |(name, account): (&String, &Account)| Some((name.clone(), account.crm().err()?));
             let needed =

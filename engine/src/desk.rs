@@ -354,18 +354,19 @@ fn misfit(field: &Field, value: &str) -> Failure {
     Failure::new(Class::Config, format!("\"{value}\" is not {kind}, which column {} holds", field.name()))
 }
 
-/// Rejects that can go out together: of one workflow, activity, shape and file, in the order of their numbers.
+/// Rejects that can go out together: of one workflow, activity, shape, file and shared scripts, in the order of their numbers.
 ///
 /// # Errors
 /// Where a journal cannot be read.
 pub async fn together(engine: &Engine, rejects: Vec<KeptReject>) -> Result<Vec<Vec<KeptReject>>, Failure> {
-    let mut groups: BTreeMap<(String, String, String, String), Vec<KeptReject>> = BTreeMap::new();
-    let mut files: BTreeMap<RunId, String> = BTreeMap::new();
+    let mut groups: BTreeMap<_, Vec<KeptReject>> = BTreeMap::new();
+    let mut files: BTreeMap<RunId, (String, Option<String>)> = BTreeMap::new();
     for reject in rejects {
         let file = match files.get(&reject.run) {
             Some(file) => file.clone(),
             None => {
-                let file = engine.load(&reject.run).await?.1.file;
+                let run = engine.load(&reject.run).await?.1;
+                let file = (run.file, run.scripts);
                 files.insert(reject.run.clone(), file.clone());
                 file
             }

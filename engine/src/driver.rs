@@ -216,6 +216,7 @@ impl Driver {
                 .map_or(jiff::tz::TimeZone::UTC, |node| node.time_zone.clone()),
             environment: Arc::clone(&self.environment),
             journal: Arc::clone(&self.journal),
+            library: Arc::clone(&workflow.library),
             inputs,
             vars_in: task.vars_in.clone(),
             instance_vars_in,

@@ -1,8 +1,7 @@
 //! Starts runs and resumes them.
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -12,19 +11,18 @@ use crate::describe::Ask;
 use crate::driver::{Board, Driver, Order, Ordered, first_vars};
 use crate::enter::Entering;
 use crate::environment::Environment;
-use crate::event::{Backfill, Event, Recorded, Vars};
+use crate::event::{Backfill, Event, Vars};
 use crate::failure::{Class, Failure};
 use crate::flow::Known;
 use crate::journal::{AppendError, Journal};
 use crate::outside::store::RunId;
+use crate::pinned::{Checksums, Pinned, WORKFLOW};
 use crate::problem::{Problem, suggestion};
 use crate::retention;
 use crate::run::{Run, Status};
 use crate::schema::Schemas;
 use crate::temp;
 
-/// The name of the pinned workflow in a run's folder.
-const PINNED: &str = "workflow.json";
 /// How many orders of an operator wait at most.
 const ORDERS_MAX: usize = 16;
 
@@ -97,7 +95,11 @@ impl Engine {
 
     /// Reads a workflow and checks it against what is known of the outside.
     pub async fn check(&self, file: &str, name: &str, text: &str, ask: Ask) -> (Option<Workflow>, Findings) {
-        let (workflow, mut problems) = check::read(self.environment.palette, &self.schemas, file, name, text);
+        self.check_pinned(file, name, &Pinned::now(&self.environment, text), ask).await
+    }
+
+    async fn check_pinned(&self, file: &str, name: &str, pinned: &Pinned, ask: Ask) -> (Option<Workflow>, Findings) {
+        let (workflow, mut problems) = self.read(file, name, pinned);
         let Some(workflow) = workflow else {
             return (None, Findings { problems, ..Findings::default() });
         };
@@ -107,6 +109,15 @@ impl Engine {
         problems.sort_by_key(|problem| (problem.line, problem.column));
         findings.problems = problems;
         (Some(workflow), findings)
+    }
+
+    /// Reads a workflow and checks all that needs nothing of the outside.
+    fn read(&self, file: &str, name: &str, pinned: &Pinned) -> (Option<Workflow>, Vec<Problem>) {
+        let (mut workflow, problems) = check::read(self.environment.palette, &self.schemas, file, name, &pinned.text);
+        if let Some(workflow) = &mut workflow {
+            workflow.library = Arc::clone(&pinned.library);
+        }
+        (workflow, problems)
     }
 
     /// Starts a run of a workflow and drives it.
@@ -129,47 +140,48 @@ impl Engine {
         backfill: Option<Backfill>,
     ) -> Result<(RunId, Driven), NotStarted> {
         let name = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let (workflow, _) = self.ready(file, name, text).await?;
+        let pinned = Pinned::now(&self.environment, text);
+        let (workflow, _) = self.ready(file, name, &pinned).await?;
         if let Some(backfill) = &backfill {
             check_backfill(&workflow, backfill)?;
         }
         let vars = first_vars(&workflow, &vars);
-        self.begin(workflow, text, vars, None, backfill).await
+        self.begin(workflow, &pinned, vars, None, backfill).await
     }
 
-    /// Starts a run of the file that another run began with, at one of its activities, with records of its own: only
-    /// that activity and what follows it work.
+    /// Starts a run of what another run began with, file and shared scripts, at one of its activities, with records of
+    /// its own: only that activity and what follows it work.
     ///
     /// # Errors
-    /// Where there is no such run or its file is not what was written; else as [`start`](Self::start).
+    /// Where there is no such run or its files are not what was written; else as [`start`](Self::start).
     pub async fn enter(
         self: &Arc<Self>,
         origin: &RunId,
         vars: Vars,
         entering: Entering,
     ) -> Result<(RunId, Driven), NotStarted> {
-        let text = self.text(origin).await?;
-        let (workflow, _) = self.ready(&self.pinned(origin).display().to_string(), origin.workflow(), &text).await?;
-        self.begin(workflow, &text, vars, Some(entering), None).await
+        let pinned = self.pinned(origin).await?;
+        let (workflow, _) = self.ready(&self.file(origin), origin.workflow(), &pinned).await?;
+        self.begin(workflow, &pinned, vars, Some(entering), None).await
     }
 
-    /// Ends a run for good where it is not over, and starts anew what it began with: the same file, the same variables, the
-    /// same window of a backfill. What its tasks kept to go on with is dropped. With `again` also where a task of it began to
-    /// make records that nothing names, which are made again then.
+    /// Ends a run for good where it is not over, and starts anew what it began with: the same file and shared scripts, the
+    /// same variables, the same window of a backfill. What its tasks kept to go on with is dropped. With `again` also where
+    /// a task of it began to make records that nothing names, which are made again then.
     ///
     /// # Errors
     /// Where there is no such run, it sends rejects again, or it made what would be made again; else as
     /// [`start`](Self::start). Then the run stays as it is.
     pub async fn restart(self: &Arc<Self>, id: &RunId, again: bool) -> Result<(RunId, Driven), NotStarted> {
         let events = self.environment.store.events(id, 0).await?;
-        let text = self.read_pinned(id, &events)?;
+        let pinned = Pinned::read(&self.environment, id, &events)?;
         let Some(Event::Started { vars, entry: None, backfill, .. }) =
             events.into_iter().next().map(|first| first.event)
         else {
             let message = format!("run {id} sends rejects again, so it has no beginning to start from");
             return Err(Failure::new(Class::Config, message).help("send them with `campanile rejects resend`").into());
         };
-        let (workflow, findings) = self.ready(&self.pinned(id).display().to_string(), id.workflow(), &text).await?;
+        let (workflow, findings) = self.ready(&self.file(id), id.workflow(), &pinned).await?;
         let (_, run) = self.load(id).await?;
         let has_begun = |activity: &&str| run.tasks.iter().any(|task| task.activity == *activity);
         if let Some(activity) = findings.making_again().find(has_begun).filter(|_| !again) {
@@ -184,12 +196,12 @@ impl Engine {
         if !run.status().is_over() {
             self.stop(id).await?;
         }
-        self.begin(workflow, &text, vars, None, backfill).await
+        self.begin(workflow, &pinned, vars, None, backfill).await
     }
 
     /// The workflow, where nothing is wrong with it as the outside is now, and what else was found.
-    async fn ready(&self, file: &str, name: &str, text: &str) -> Result<(Workflow, Findings), NotStarted> {
-        let (workflow, findings) = self.check(file, name, text, Ask::Refresh).await;
+    async fn ready(&self, file: &str, name: &str, pinned: &Pinned) -> Result<(Workflow, Findings), NotStarted> {
+        let (workflow, findings) = self.check_pinned(file, name, pinned, Ask::Refresh).await;
         for warning in &findings.warnings {
             tracing::warn!(at = warning.pointer, "{}", warning.message);
         }
@@ -206,18 +218,17 @@ impl Engine {
     async fn begin(
         self: &Arc<Self>,
         workflow: Workflow,
-        text: &str,
+        pinned: &Pinned,
         vars: Vars,
         entering: Option<Entering>,
         backfill: Option<Backfill>,
     ) -> Result<(RunId, Driven), NotStarted> {
         let name = workflow.name.as_str();
-        let file = blake3::hash(text.as_bytes()).to_hex().to_string();
         let _turn = self.turn.lock().await;
         let runs = self.environment.store.runs().await?;
         let numbers = runs.iter().filter(|(run, _)| run.workflow() == name);
         let id = RunId::new(name, 1 + numbers.filter_map(|(run, _)| run.number()).max().unwrap_or(0));
-        self.pin(&id, text)?;
+        let Checksums { file, scripts } = pinned.write(&self.environment.run_folder(&id))?;
         let entry = match entering {
             Some(entering) => {
                 // Told before the run can begin: a reject is never sent by two runs at once.
@@ -227,7 +238,7 @@ impl Engine {
             None => None,
         };
         let journal = self.journal(&id, Run::new(Arc::clone(&workflow.graph)));
-        let started = Event::Started { workflow: name.to_owned(), file, vars, entry, backfill };
+        let started = Event::Started { workflow: name.to_owned(), file, scripts: Some(scripts), vars, entry, backfill };
         journal.append(vec![started]).await.map_err(Failure::from)?;
         Ok((id, self.drive(workflow, journal)))
     }
@@ -330,9 +341,8 @@ impl Engine {
     /// Where there is no such run, or its file or journal is not what was written.
     pub async fn load(&self, id: &RunId) -> Result<(Workflow, Run), Failure> {
         let events = self.environment.store.events(id, 0).await?;
-        let text = self.read_pinned(id, &events)?;
-        let file = self.pinned(id).display().to_string();
-        let (workflow, problems) = check::read(self.environment.palette, &self.schemas, &file, id.workflow(), &text);
+        let pinned = Pinned::read(&self.environment, id, &events)?;
+        let (workflow, problems) = self.read(&self.file(id), id.workflow(), &pinned);
         let Some(workflow) = workflow.filter(|_| problems.is_empty()) else {
             let problem = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
             let message = format!("the file of run {id} is not understood by this version: {problem}");
@@ -344,24 +354,13 @@ impl Engine {
         Ok((workflow, run))
     }
 
-    /// The text of the file that a run began with.
-    async fn text(&self, id: &RunId) -> Result<String, Failure> {
-        self.read_pinned(id, &self.environment.store.events(id, 0).await?)
+    async fn pinned(&self, id: &RunId) -> Result<Pinned, Failure> {
+        Pinned::read(&self.environment, id, &self.environment.store.events(id, 0).await?)
     }
 
-    fn read_pinned(&self, id: &RunId, journal: &[Recorded]) -> Result<String, Failure> {
-        let Some(Event::Started { file: pinned, .. }) = journal.first().map(|recorded| &recorded.event) else {
-            let help = "`campanile runs` lists the runs of this data folder";
-            return Err(Failure::new(Class::Config, format!("there is no run {id}")).help(help));
-        };
-        let path = self.pinned(id);
-        let text = fs::read_to_string(&path)
-            .map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))?;
-        if blake3::hash(text.as_bytes()).to_hex().as_str() != pinned {
-            let message = format!("{} is not the file that run {id} began with", path.display());
-            return Err(Failure::new(Class::Storage, message).help("put the file back from a backup"));
-        }
-        Ok(text)
+    /// Where the file lies that a run began with.
+    fn file(&self, id: &RunId) -> String {
+        self.environment.run_folder(id).join(WORKFLOW).display().to_string()
     }
 
     fn journal(&self, id: &RunId, run: Run) -> Arc<Journal> {
@@ -407,24 +406,6 @@ impl Engine {
         if all.get(&journal.id).is_some_and(|driven| Arc::ptr_eq(&driven.journal, journal)) {
             all.remove(&journal.id);
         }
-    }
-
-    fn pinned(&self, id: &RunId) -> PathBuf {
-        self.environment.run_folder(id).join(PINNED)
-    }
-
-    fn pin(&self, id: &RunId, text: &str) -> Result<(), Failure> {
-        let path = self.pinned(id);
-        let write = || {
-            let folder = self.environment.run_folder(id);
-            fs::create_dir_all(&folder)?;
-            let part = folder.join(format!(".{PINNED}.part"));
-            fs::write(&part, text)?;
-            fs::File::open(&part)?.sync_all()?;
-            fs::rename(&part, &path)?;
-            fs::File::open(&folder)?.sync_all()
-        };
-        write().map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Environment {
     pub folder: PathBuf,
     /// The folder outside of which no activity reads or writes files.
     pub files: PathBuf,
-    /// Functions that scripts share, by file name.
+    /// Functions that scripts share, by file name; a run keeps those that it began with.
     pub library: Vec<(String, String)>,
     /// Limits.
     pub limits: Limits,

@@ -35,12 +35,15 @@ pub struct Recorded {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Event {
-    /// The run began; the file it runs lies in its folder.
+    /// The run began; what it runs lies in its folder.
     Started {
         /// The workflow's name.
         workflow: String,
         /// BLAKE3 of the pinned file.
         file: String,
+        /// BLAKE3 of the pinned shared scripts; an older version pinned none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scripts: Option<String>,
         /// Variables given by who started it.
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         vars: Vars,

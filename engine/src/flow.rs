@@ -28,8 +28,6 @@ pub struct Known {
     pub fields: BTreeMap<(String, String, String), Result<ObjectField, Failure>>,
     /// Tables by name.
     pub tables: BTreeMap<String, Result<Arc<Table>, Failure>>,
-    /// Functions that scripts share, by file name.
-    pub library: Vec<(String, String)>,
 }
 
 /// Where a flow's problems go, and what it may know.
@@ -46,6 +44,7 @@ pub struct FlowCx<'a> {
     /// The time zone of the activity's dates.
     pub time_zone: &'a TimeZone,
     pub(crate) known: &'a Known,
+    pub(crate) library: &'a [(String, String)],
     pub(crate) problems: &'a mut Vec<Problem>,
     pub(crate) warnings: &'a mut Vec<Problem>,
     pub(crate) unchecked: &'a mut BTreeSet<String>,
@@ -121,7 +120,7 @@ impl FlowCx<'_> {
 
     /// Functions that scripts share, by file name.
     pub fn library(&self) -> &[(String, String)] {
-        &self.known.library
+        self.library
     }
 
     /// The table, where it is known; else a problem, or a note that it could not be checked.

@@ -19,6 +19,7 @@ pub mod flow;
 pub mod graph;
 pub mod journal;
 pub mod outside;
+pub mod pinned;
 pub mod plan;
 pub mod population;
 pub mod problem;

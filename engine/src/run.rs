@@ -58,6 +58,8 @@ pub struct Run {
     pub workflow: String,
     /// BLAKE3 of the file it runs.
     pub file: String,
+    /// BLAKE3 of its shared scripts, where they were pinned.
+    pub scripts: Option<String>,
     /// Where it began instead of at its roots.
     pub entry: Option<Entry>,
     /// The window that its imports have instead of that of their automatic index.
@@ -162,6 +164,7 @@ impl Run {
             events: 0,
             workflow: String::new(),
             file: String::new(),
+            scripts: None,
             entry: None,
             backfill: None,
             started: None,
@@ -304,9 +307,10 @@ impl Run {
     /// Takes in an event that is legal.
     fn step(&mut self, Recorded { at, event, .. }: &Recorded) {
         match event {
-            Event::Started { workflow, file, vars, entry, backfill } => {
+            Event::Started { workflow, file, scripts, vars, entry, backfill } => {
                 workflow.clone_into(&mut self.workflow);
                 file.clone_into(&mut self.file);
+                self.scripts.clone_from(scripts);
                 self.started = Some(*at);
                 self.instance_vars = vars.clone();
                 self.backfill.clone_from(backfill);

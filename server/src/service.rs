@@ -294,7 +294,7 @@ impl Service {
         if let Some(kinds) = all.get(id) {
             return Arc::clone(kinds);
         }
-        let pinned = self.engine.environment.run_folder(id).join("workflow.json");
+        let pinned = self.engine.environment.run_folder(id).join(engine::pinned::WORKFLOW);
         let workflow = fs::read(pinned).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
         let Some(workflow) = workflow else { return Arc::default() };
         let activities = workflow["activities"].as_object().into_iter().flatten();

@@ -12,6 +12,7 @@ use engine::activity::{Activity, Columns, Flow, Port, Spec};
 use engine::context::Cx;
 use engine::describe::{Ask, Descriptions};
 use engine::engine::{Driven, Engine, NotStarted};
+use engine::enter::Entering;
 use engine::environment::{Environment, Limits};
 use engine::event::{Backfill, Event, Level, Tally, Vars};
 use engine::expr::Value as Cell;
@@ -56,6 +57,7 @@ pub(crate) static PALETTE: &[&Spec] = &[
     &activities::database_query::SPEC,
     &activities::database_update::SPEC,
     &activities::file_extract::SPEC,
+    &activities::script::SPEC,
 ];
 
 impl Records {
@@ -125,6 +127,8 @@ impl Clock for Hand {
 pub(crate) struct World {
     folder: Arc<tempfile::TempDir>,
     pub(crate) limits: Limits,
+    /// Scripts that workflows share.
+    pub(crate) library: Vec<(String, String)>,
     pub(crate) clock: Arc<Hand>,
     pub(crate) database: Arc<dyn Database>,
     /// The account `crm`, where there is one.
@@ -139,7 +143,7 @@ impl World {
         rusqlite::Connection::open(&file).unwrap().execute_batch(&format!("CREATE TABLE _(_); {sql}")).unwrap();
         let database = Arc::new(Sqlite::open(&file).unwrap());
         let clock = Arc::new(Hand(AtomicI64::new(1_772_532_000)));
-        Self { folder, limits: Limits::default(), clock, database, crm: None }
+        Self { folder, limits: Limits::default(), library: Vec::new(), clock, database, crm: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -158,7 +162,7 @@ impl World {
             palette: PALETTE,
             folder: folder.to_owned(),
             files: folder.join("files"),
-            library: Vec::new(),
+            library: self.library.clone(),
             limits: self.limits.clone(),
         })))
     }
@@ -191,6 +195,23 @@ impl World {
         let engine = self.engine(Arc::<Memory>::clone(&store));
         let driven = engine.resume_with(&ran.id, vars).await.unwrap();
         self.ran(&engine, store, ran.id.clone(), &driven).await
+    }
+
+    /// Starts anew what a run began with, in a new process.
+    pub(crate) async fn restart(&self, ran: &Ran) -> Ran {
+        let store = Arc::new(ran.store.reopened());
+        let engine = self.engine(Arc::<Memory>::clone(&store));
+        let (id, driven) = engine.restart(&ran.id, false).await.unwrap();
+        self.ran(&engine, store, id, &driven).await
+    }
+
+    /// Sends records to an activity again, as the run was that refused them, in a new process.
+    pub(crate) async fn enter(&self, ran: &Ran, activity: &str) -> Ran {
+        let store = Arc::new(ran.store.reopened());
+        let engine = self.engine(Arc::<Memory>::clone(&store));
+        let entering = Entering { activity: activity.to_owned(), records: Vec::new(), rejects: Vec::new() };
+        let (id, driven) = engine.enter(&ran.id, Vars::new(), entering).await.unwrap();
+        self.ran(&engine, store, id, &driven).await
     }
 
     /// Runs activities until `killed`, and leaves the run as a process does that ends there.

@@ -14,3 +14,4 @@ mod double;
 mod enrich;
 mod file_extract;
 mod harness;
+mod script;

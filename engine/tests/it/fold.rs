@@ -66,7 +66,7 @@ fn recorded(number: usize, event: Event) -> Recorded {
 
 fn started(entry: Option<Entry>) -> Event {
     let (workflow, file, vars) = ("w".to_owned(), String::new(), Vars::new());
-    Event::Started { workflow, file, vars, entry, backfill: None }
+    Event::Started { workflow, file, scripts: None, vars, entry, backfill: None }
 }
 
 /// The task ends well, and puts an event on `ok`.
