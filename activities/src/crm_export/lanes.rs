@@ -6,7 +6,8 @@
 //!          ─▶ …                            ┘
 //! ```
 //!
-//! A batch is intended only when a lane is free, so that a crash leaves no more batches in doubt than there are lanes.
+//! A batch is intended only when a lane is free, so that a crash leaves no more batches in doubt than there are lanes. A lane
+//! is free once an answer is in the temp file's queue: the next intent stands behind it there, so it is durable no later.
 //! Where one fails for good, no other begins, and those that are under way come to their end: their answers count.
 
 mod output;
@@ -26,12 +27,13 @@ use engine::outside::crm::{Batch, Crm, Outcome, Steps, Write, WritePlan};
 use engine::population::Population;
 use jiff::SignedDuration;
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::batches::{Cut, Cutter};
 use super::compare::Compare;
-use super::ledger::Ledger;
 use super::ledger::state::{Entry, Fate, Header, State};
+use super::ledger::{Ledger, Receipt};
 use super::mapping::Mapping;
 use super::request::Request;
 use super::{guards, identity};
@@ -102,8 +104,11 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
     let job = Job { crm, write, plan: header.plan, name, ledger, clock: Arc::clone(cx.clock()) };
     let known = state.batches.iter().position(|batch| batch.from >= position.place);
     let next = known.unwrap_or(state.batches.len());
+    let at_once = job.plan.at_once.clamp(1, LANES_MAX);
     let mut lanes = Lanes {
         job: Arc::new(job),
+        at_once,
+        free: Arc::new(Semaphore::new(at_once)),
         state,
         next,
         cutter,
@@ -192,6 +197,9 @@ struct Flight {
 
 struct Lanes {
     job: Arc<Job>,
+    at_once: usize,
+    /// A permit for each lane that is free.
+    free: Arc<Semaphore>,
     /// What the temp file said when it was opened.
     state: State,
     /// The number of the next batch to begin.
@@ -210,31 +218,31 @@ struct Lanes {
 
 impl Lanes {
     async fn run(&mut self, cx: &mut Cx, request: &Request, output: &mut Output) -> Result<(), Failure> {
-        let lanes = self.job.plan.at_once.clamp(1, LANES_MAX);
         let by_bytes = WAITING_BYTES_MAX / self.job.plan.bytes_max.max(1);
-        let window = (lanes * WAITING_PER_LANE).min(by_bytes).max(lanes + 1);
+        let window = (self.at_once * WAITING_PER_LANE).min(by_bytes).max(self.at_once + 1);
         loop {
             cx.go_on()?;
-            while self.failed.is_none() && !self.all_cut && self.sending.len() < lanes && self.flights.len() < window {
-                if let Err(failure) = self.start().await {
-                    self.fail(failure);
-                }
-                self.guard(cx, request);
-            }
             while self.failed.is_none()
                 && let Some(Flight { cut, outcomes }) = self.flights.pop_front_if(|flight| flight.outcomes.is_some())
             {
                 self.first += 1;
                 self.failed = output.pass_on(cx, cut, outcomes.unwrap_or_default()).await.err();
             }
-            match self.sending.join_next().await {
-                Some(Ok((number, Ok(outcomes)))) => self.answered(number, outcomes),
-                Some(Ok((_, Err(failure)))) => self.fail(failure),
-                Some(Err(error)) => {
-                    self.fail(Failure::internal(format!("the sending of a batch broke off: {error}")));
+            let begins = self.failed.is_none() && !self.all_cut && self.flights.len() < window;
+            tokio::select! {
+                biased;
+                // The semaphore is never closed.
+                Ok(lane) = Arc::clone(&self.free).acquire_owned(), if begins => {
+                    if let Err(failure) = self.start(lane).await {
+                        self.fail(failure);
+                    }
                 }
-                None if self.failed.is_some() || self.all_cut => break,
-                None => {}
+                Some(ended) = self.sending.join_next() => match ended {
+                    Ok((number, Ok(outcomes))) => self.answered(number, outcomes),
+                    Ok((_, Err(failure))) => self.fail(failure),
+                    Err(error) => self.fail(Failure::internal(format!("the sending of a batch broke off: {error}"))),
+                },
+                else => break,
             }
             self.guard(cx, request);
         }
@@ -262,8 +270,8 @@ impl Lanes {
         }
     }
 
-    /// Begins the next batch: one that the temp file has, or a new one.
-    async fn start(&mut self) -> Result<(), Failure> {
+    /// Begins the next batch on a lane: one that the temp file has, or a new one.
+    async fn start(&mut self, lane: OwnedSemaphorePermit) -> Result<(), Failure> {
         let number = self.next;
         let known = self.state.batches.get(number).cloned();
         let (cut, sent) = match &known {
@@ -295,7 +303,7 @@ impl Lanes {
             Some(outcomes) => self.answered(number, outcomes),
             None => {
                 let job = Arc::clone(&self.job);
-                self.sending.spawn(async move { (number, job.deliver(number as u64, payloads, sent).await) });
+                self.sending.spawn(async move { (number, job.work(number as u64, payloads, sent, lane).await) });
             }
         }
         Ok(())
@@ -318,27 +326,50 @@ struct Known {
     answer: Option<Vec<Outcome>>,
     step: Option<Value>,
     /// Tells when its intent is durable, where it was not before.
-    receipt: Option<super::ledger::Receipt>,
+    receipt: Option<Receipt>,
     /// Whether it may have been sent before.
     again: bool,
 }
 
 impl Job {
-    /// Sends a batch until it is answered, and keeps the answer.
-    async fn deliver(&self, number: u64, payloads: Vec<Bytes>, known: Known) -> Result<Vec<Outcome>, Failure> {
+    /// Sends a batch on a lane, which is free once it is answered, and returns once the answer is durable.
+    async fn work(
+        &self,
+        number: u64,
+        payloads: Vec<Bytes>,
+        known: Known,
+        lane: OwnedSemaphorePermit,
+    ) -> Result<Vec<Outcome>, Failure> {
+        match self.deliver(number, payloads, known).await {
+            Ok((outcomes, receipt)) => {
+                drop(lane);
+                receipt.durable().await?;
+                Ok(outcomes)
+            }
+            Err(failure) => {
+                // Nothing may begin on it before the failure is seen, nor then.
+                lane.forget();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Sends a batch until it is answered; tells when the answer is durable.
+    async fn deliver(
+        &self,
+        number: u64,
+        payloads: Vec<Bytes>,
+        known: Known,
+    ) -> Result<(Vec<Outcome>, Receipt), Failure> {
         if let Some(receipt) = known.receipt {
             receipt.durable().await?;
         }
-        if payloads.is_empty() {
-            return Ok(Vec::new());
-        }
-        let outcomes = self.send(number, &payloads, known.step, known.again).await?;
-        let answer = Entry::Answered { batch: number, outcomes };
-        self.ledger.append(&answer)?.durable().await?;
-        match answer {
-            Entry::Answered { outcomes, .. } => Ok(outcomes),
-            _ => Ok(Vec::new()),
-        }
+        let outcomes = match payloads.is_empty() {
+            true => Vec::new(),
+            false => self.send(number, &payloads, known.step, known.again).await?,
+        };
+        let receipt = self.ledger.append(&Entry::Answered { batch: number, outcomes: outcomes.clone() })?;
+        Ok((outcomes, receipt))
     }
 
     async fn send(
