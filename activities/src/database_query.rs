@@ -153,7 +153,7 @@ impl DatabaseQuery {
             let mut metadata = field.metadata().clone();
             metadata.remove(meta::KEY);
             if whole_key && table.primary_key.contains(field.name()) {
-                metadata.insert(meta::KEY.to_owned(), "true".to_owned());
+                metadata.insert(meta::KEY.to_owned(), table.name.clone());
             }
             Arc::new(field.as_ref().clone().with_metadata(metadata))
         };

@@ -18,7 +18,7 @@ pub mod meta {
     pub const LABEL: &str = "label";
     /// The longest text it takes, in characters.
     pub const LENGTH: &str = "length";
-    /// `true` where the column identifies the record in its system.
+    /// Of what the column identifies the record, such as the table `recipient`, of whose primary key it is.
     pub const KEY: &str = "key";
     /// The system's own name of the type, such as `Picklist`.
     pub const SYSTEM_TYPE: &str = "systemType";

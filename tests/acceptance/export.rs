@@ -262,3 +262,25 @@ async fn two_thousand_records_go_to_salesforce_by_collections_and_one_more_by_a_
         assert_eq!(changed(&world).len() as u64, records);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn record_1_of_one_table_is_not_record_1_of_another() {
+    let world = world(Side::Dynamics, &[]);
+    let mut activities = json!({});
+    for table in ["form", "shop"] {
+        world.sql_write(&format!(
+            "CREATE TABLE {table} (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO {table} VALUES (1, '{table} 1'), (2, '{table} 2')"
+        ));
+        let export = format!("{table}Export");
+        activities[table] = json!({ "type": "database.query", "table": table, "to": export });
+        activities[export] = json!({ "type": "crm.export", "account": "dynamics", "object": "contacts",
+            "operation": "insert", "set": { "lastname": "name" } });
+    }
+    let workflow = json!({ "version": 1, "activities": activities }).to_string();
+    let ended = world.run(&workflow).await;
+    assert_eq!((ended.count("formExport", "created"), ended.count("shopExport", "created")), (2, 2));
+    assert_eq!(changed(&world).len(), 4);
+    // Another run finds them all.
+    assert_eq!(world.run(&workflow).await.status, Status::Finished);
+    assert_eq!(changed(&world).len(), 4);
+}

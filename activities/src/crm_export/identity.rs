@@ -74,7 +74,11 @@ impl Identity {
             }
         };
         let object = &request.write.object.name;
-        let of_key = ["key", &request.account, object].map(str::to_owned).to_vec();
+        let mut of_key = ["key", &request.account, object].map(str::to_owned).to_vec();
+        if matches!(request.identify, Identify::Chosen(None)) {
+            // Record 1 of one table is not record 1 of another.
+            of_key.extend(keys(columns).filter_map(|field| field.metadata().get(meta::KEY).cloned()));
+        }
         let digest = cx.input_digest();
         let of_place =
             ["place", &request.account, object, &cx.workflow, &cx.activity, cx.run_name(), &digest].map(str::to_owned);
@@ -184,7 +188,7 @@ impl Identity {
 
 /// The columns by which a population itself tells its records apart.
 pub(super) fn keys(columns: &Schema) -> impl Iterator<Item = &FieldRef> {
-    columns.fields().iter().filter(|field| field.metadata().get(meta::KEY).is_some_and(|key| key == "true"))
+    columns.fields().iter().filter(|field| field.metadata().contains_key(meta::KEY))
 }
 
 fn parts(cx: &Cx, sources: &[Source], columns: &Schema) -> Result<Vec<(String, Bound)>, Failure> {

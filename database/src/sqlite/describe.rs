@@ -86,7 +86,8 @@ fn describe(connection: &Connection, name: &str) -> rusqlite::Result<Option<Desc
             primary_key.push((place, column.clone()));
         }
         let arrow = arrow_type(&declared);
-        let field = Field::new(&column, arrow.clone(), !not_null).with_metadata(metadata(&declared, place > 0));
+        let field = Field::new(&column, arrow.clone(), !not_null)
+            .with_metadata(metadata(&declared, (place > 0).then_some(&name)));
         fields.push(Arc::new(field));
         columns.push(Column { name: column, affinity: Affinity::of(&declared, strict), arrow, has_default });
     }
@@ -102,7 +103,7 @@ fn describe(connection: &Connection, name: &str) -> rusqlite::Result<Option<Desc
     Ok(Some(Described { table, columns, rowid: free.filter(|_| !without_rowid) }))
 }
 
-fn metadata(declared: &str, key: bool) -> HashMap<String, String> {
+fn metadata(declared: &str, key_of: Option<&String>) -> HashMap<String, String> {
     let mut metadata = HashMap::new();
     if !declared.is_empty() {
         metadata.insert(meta::SYSTEM_TYPE.to_owned(), declared.to_owned());
@@ -110,8 +111,8 @@ fn metadata(declared: &str, key: bool) -> HashMap<String, String> {
     if let Some(length) = declared_length(declared) {
         metadata.insert(meta::LENGTH.to_owned(), length.to_string());
     }
-    if key {
-        metadata.insert(meta::KEY.to_owned(), "true".to_owned());
+    if let Some(table) = key_of {
+        metadata.insert(meta::KEY.to_owned(), table.clone());
     }
     metadata
 }
