@@ -2,6 +2,7 @@
 
 use std::env::{self, VarError};
 
+use crm::http::WAITS;
 use engine::failure::{Class, Failure};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -16,12 +17,12 @@ const VARIABLE: &str = "CAMPANILE_LOG";
 /// The crates that `-v` is about.
 const OURS: [&str; 8] = ["campanile", "activities", "crm", "database", "engine", "sandbox", "server", "store"];
 
-/// Begins to log.
+/// Begins to log; without `-v` only long waits, where they are to be told.
 ///
 /// # Errors
 /// Where the variable is not understood.
-pub(crate) fn begin(global: &Global) -> Result<(), Fault> {
-    let filter = filter(global.verbose)?;
+pub(crate) fn begin(global: &Global, tells_waits: bool) -> Result<(), Fault> {
+    let filter = filter(global.verbose, tells_waits)?;
     let layer = tracing_subscriber::fmt::layer().with_writer(Log::default).with_ansi(terminal::has_colours());
     let registry = tracing_subscriber::registry().with(filter);
     match global.log_format {
@@ -31,7 +32,7 @@ pub(crate) fn begin(global: &Global) -> Result<(), Fault> {
     Ok(())
 }
 
-fn filter(verbose: u8) -> Result<EnvFilter, Fault> {
+fn filter(verbose: u8, tells_waits: bool) -> Result<EnvFilter, Fault> {
     let wrong = |why: String| {
         let help = "write a level, such as debug, or levels by part, such as crm=debug,warn";
         Fault::Failure(Failure::new(Class::Config, format!("{VARIABLE} is not understood: {why}")).help(help))
@@ -41,8 +42,9 @@ fn filter(verbose: u8) -> Result<EnvFilter, Fault> {
         Err(VarError::NotUnicode(_)) => return Err(wrong("it is not Unicode".to_owned())),
         Err(VarError::NotPresent) => {}
     }
-    // What fails is told by the commands themselves, in a reader's words.
+    // What fails is told by the commands themselves, in a reader's words; not what is waited for.
     let level = match verbose {
+        0 if tells_waits => return Ok(EnvFilter::new(format!("off,{WAITS}=warn"))),
         0 => return Ok(EnvFilter::new("off")),
         1 => "info",
         2 => "debug",

@@ -38,7 +38,7 @@ Exit codes:
 fn main() -> ExitCode {
     let Cli { command, global } = Cli::parse();
     report::begin(&global);
-    if let Err(fault) = logging::begin(&global) {
+    if let Err(fault) = logging::begin(&global, !matches!(command, Command::Test(_))) {
         return report::fault(&fault);
     }
     match commands::perform(command, &global) {

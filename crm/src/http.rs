@@ -30,6 +30,11 @@ pub(crate) use retry::{Waits, date, retry_after_s};
 use budget::Budget;
 use lanes::Lanes;
 
+/// The target of what the log says of waits that people should hear of who did not ask for a log.
+pub const WAITS: &str = "waits";
+/// A shorter wait for another attempt is not told so.
+const WAIT_TOLD_MIN: Duration = Duration::from_secs(5);
+
 /// How much of an answer that makes no sense is shown in a message, in characters.
 const EXCERPT_CHARS_MAX: usize = 120;
 /// The longest part of a system's own message that is kept, in characters.
@@ -211,6 +216,9 @@ impl Http {
             };
             let (account, path) = (&self.account, request.url.path());
             tracing::warn!(account, path, failure = %refusal.failure, wait_ms = millis(wait), "trying again");
+            if wait >= WAIT_TOLD_MIN {
+                tracing::warn!(target: WAITS, "{}; trying again in {} s", refusal.failure, wait.as_secs());
+            }
             tokio::time::sleep(wait).await;
         }
     }

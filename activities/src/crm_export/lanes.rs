@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A batch is intended only when a lane is free, so that a crash leaves no more batches in doubt than there are lanes. A lane
-//! is free once an answer is in the temp file's queue: the next intent stands behind it there, so it is durable no later.
+//! is free once an answer is in the temp file's queue: the next intent stands behind it there, so it is durable no later. Where
+//! not all went well, guards look at it first.
 //! Where one fails for good, no other begins, and those that are under way come to their end: their answers count.
 
 mod output;
@@ -51,6 +52,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 const WAITING_PER_LANE: usize = 8;
 /// Bytes of payloads that may wait so, where batches are large.
 const WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Batches without an answer, one after the other, after which no other begins: the CRM is out of order, and each further
+/// one would only leave more records in doubt.
+const IN_DOUBT_MAX: u32 = 3;
 /// The most lanes.
 const LANES_MAX: usize = 64;
 
@@ -116,6 +120,7 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
         first: next,
         sending: JoinSet::new(),
         refused: position.refused,
+        in_doubt: 0,
         failed: None,
         all_cut: false,
     };
@@ -195,6 +200,13 @@ struct Flight {
     outcomes: Option<Vec<Outcome>>,
 }
 
+/// What became of a batch, durably.
+struct Answered {
+    outcomes: Vec<Outcome>,
+    /// Its lane, where something of it did not go well.
+    lane: Option<OwnedSemaphorePermit>,
+}
+
 struct Lanes {
     job: Arc<Job>,
     at_once: usize,
@@ -209,8 +221,10 @@ struct Lanes {
     flights: VecDeque<Flight>,
     /// The number of the first flight.
     first: usize,
-    sending: JoinSet<(usize, Result<Vec<Outcome>, Failure>)>,
+    sending: JoinSet<(usize, Result<Answered, Failure>)>,
     refused: u64,
+    /// Batches that were all in doubt, since the last one that was not.
+    in_doubt: u32,
     /// Why no other batch begins.
     failed: Option<Failure>,
     all_cut: bool,
@@ -228,6 +242,8 @@ impl Lanes {
                 self.first += 1;
                 self.failed = output.pass_on(cx, cut, outcomes.unwrap_or_default()).await.err();
             }
+            // Free again after the guards.
+            let mut lane_kept = None;
             let begins = self.failed.is_none() && !self.all_cut && self.flights.len() < window;
             tokio::select! {
                 biased;
@@ -238,13 +254,18 @@ impl Lanes {
                     }
                 }
                 Some(ended) = self.sending.join_next() => match ended {
-                    Ok((number, Ok(outcomes))) => self.answered(number, outcomes),
+                    Ok((number, Ok(Answered { outcomes, lane }))) => {
+                        lane_kept = lane;
+                        self.watch(&outcomes);
+                        self.answered(number, outcomes);
+                    }
                     Ok((_, Err(failure))) => self.fail(failure),
                     Err(error) => self.fail(Failure::internal(format!("the sending of a batch broke off: {error}"))),
                 },
                 else => break,
             }
             self.guard(cx, request);
+            drop(lane_kept);
         }
         match self.failed.take() {
             Some(failure) => Err(failure),
@@ -261,6 +282,25 @@ impl Lanes {
     /// The first failure is the one that is told.
     fn fail(&mut self, failure: Failure) {
         self.failed.get_or_insert(failure);
+    }
+
+    /// Whether the CRM still answers.
+    fn watch(&mut self, outcomes: &[Outcome]) {
+        let reason = outcomes.iter().map(|outcome| match outcome {
+            Outcome::InDoubt { reason } => Some(reason),
+            _ => None,
+        });
+        let Some(reasons) = reason.collect::<Option<Vec<_>>>().filter(|reasons| !reasons.is_empty()) else {
+            self.in_doubt = if outcomes.is_empty() { self.in_doubt } else { 0 };
+            return;
+        };
+        self.in_doubt += 1;
+        if self.in_doubt >= IN_DOUBT_MAX {
+            let message =
+                format!("{IN_DOUBT_MAX} batches in a row had no answer, and no other is sent: {}", reasons[0]);
+            let help = "see whether the CRM works, then resume: what is in doubt leaves by inDoubt, the rest is sent";
+            self.fail(Failure::new(Class::Transient, message).help(help));
+        }
     }
 
     fn answered(&mut self, number: usize, outcomes: Vec<Outcome>) {
@@ -332,19 +372,20 @@ struct Known {
 }
 
 impl Job {
-    /// Sends a batch on a lane, which is free once it is answered, and returns once the answer is durable.
+    /// Sends a batch on a lane, which is free once all of it went well, and returns once the answer is durable.
     async fn work(
         &self,
         number: u64,
         payloads: Vec<Bytes>,
         known: Known,
         lane: OwnedSemaphorePermit,
-    ) -> Result<Vec<Outcome>, Failure> {
+    ) -> Result<Answered, Failure> {
         match self.deliver(number, payloads, known).await {
             Ok((outcomes, receipt)) => {
-                drop(lane);
+                let all_well = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Done { .. }));
+                let lane = (!all_well).then_some(lane);
                 receipt.durable().await?;
-                Ok(outcomes)
+                Ok(Answered { outcomes, lane })
             }
             Err(failure) => {
                 // Nothing may begin on it before the failure is seen, nor then.

@@ -234,6 +234,26 @@ async fn a_cut_connection_and_a_busy_crm_are_waited_for_and_a_lasting_one_suspen
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_outage_leaves_a_few_batches_in_doubt_and_not_all() {
+    let mut activities = new(200, json!({}));
+    activities["export"].as_object_mut().unwrap().remove("idFrom");
+    // Each is asked for once more, to see whether it can be known.
+    let double =
+        Arc::new([2, 4, 6].into_iter().fold(Double::numbering(), |double, send| double.fault(send, Fault::CutAfter)));
+    let mut world = World::new("");
+    world.crm = Some(Arc::<Double>::clone(&double));
+    let ran = world.run(&activities).await;
+    assert_eq!(ran.status, Status::Suspended);
+    assert!(ran.failure("export").contains("3 batches in a row had no answer"), "{}", ran.failure("export"));
+    assert_eq!(double.changes().len(), 50, "no batch after the third");
+    let ran = world.resume(&ran, Vars::new()).await;
+    assert_eq!(ran.status, Status::Finished);
+    let names = |from, to| (from..to).map(|number| format!("Name {number}")).collect::<Vec<_>>();
+    assert_eq!(cells(&ran, "inDoubt", &[1]).await, names(20, 50));
+    assert_eq!(double.changes().len(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_try_again_through_a_loop_goes_on_from_the_temp_file() {
     let mut activities = new(25, json!({ "to": { "error": "again" } }));
     activities["again"] = json!({ "type": "wait", "for": "5m", "attempts": 3, "to": "export" });

@@ -7,6 +7,8 @@ use std::time::Duration;
 use engine::outside::clock::Clock;
 use jiff::Timestamp;
 
+use super::WAITS;
+
 /// While it waits, a request asks again after this part of the allowance's window, within these bounds.
 const PROBES_A_WINDOW: u32 = 100;
 const PROBE_MIN: Duration = Duration::from_secs(1);
@@ -65,7 +67,8 @@ impl Budget {
     /// Waits while more than the share is used.
     pub(super) async fn wait(&self, account: &str) {
         while let Some(until) = self.wait_until(self.clock.now()) {
-            tracing::warn!(account, percent = self.percent, "the share of the account's quota is used up, waiting");
+            let percent = self.percent.unwrap_or(100);
+            tracing::warn!(target: WAITS, "{account}: {percent} % of its requests are used up; asking again at {until:.0}");
             self.clock.sleep_until(until).await;
         }
     }
