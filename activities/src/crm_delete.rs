@@ -101,16 +101,11 @@ impl CrmDelete {
     fn request(&self, object: Arc<Object>) -> Result<Request, Failure> {
         let mut id = field(&object, &object.id)?;
         id.kind = FieldKind::Text;
+        let fields = vec![WriteField { field: id, raw: false, target: None }];
         let write = Write {
-            operation: Operation::Delete,
-            key: vec![object.id.clone()],
-            fields: vec![WriteField { field: id, raw: false, target: None }],
-            chosen_ids: false,
-            detect_duplicates: false,
-            assignment_rule: None,
             batch_max: self.batch.size,
             at_once_max: self.batch.parallel,
-            object,
+            ..Write::new(Arc::clone(&object), Operation::Delete, [&object.id], fields)
         };
         let guards = Guards { max_rejects: None, max_deletes: Some(self.max_deletes), volume: self.volume };
         Ok(Request {

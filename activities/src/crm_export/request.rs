@@ -82,16 +82,14 @@ impl Request {
             Operation::Insert => Identify::Nothing,
             _ => Identify::Key,
         };
+        let key = if operation == Operation::Insert { Vec::new() } else { export.key(&object) };
         let write = Write {
-            operation,
-            key: if operation == Operation::Insert { Vec::new() } else { export.key(&object) },
-            fields,
             chosen_ids: chooses,
             detect_duplicates: export.duplicate_rules == DuplicateRules::Apply,
             assignment_rule: export.assignment_rule.clone(),
             batch_max: export.batch.size,
             at_once_max: export.batch.parallel,
-            object,
+            ..Write::new(object, operation, key, fields)
         };
         let guards = Guards { max_rejects: export.max_rejects, max_deletes: None, volume: export.volume };
         Ok(Self {

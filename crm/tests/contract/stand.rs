@@ -123,17 +123,8 @@ pub(crate) fn ids(pages: &[Page]) -> Vec<String> {
 pub(crate) async fn write(stand: &dyn Stand, operation: Operation, key: &[&str], fields: &[&str]) -> Write {
     let object = object(stand).await;
     let field = |name: &&str| WriteField { field: object.fields[*name].clone(), raw: false, target: None };
-    Write {
-        operation,
-        key: key.iter().map(|name| (*name).to_owned()).collect(),
-        fields: fields.iter().map(field).collect(),
-        chosen_ids: false,
-        detect_duplicates: false,
-        assignment_rule: None,
-        batch_max: None,
-        at_once_max: None,
-        object,
-    }
+    let fields = fields.iter().map(field).collect();
+    Write { detect_duplicates: false, ..Write::new(object.clone(), operation, key.iter().copied(), fields) }
 }
 
 /// Records of texts, in the order of the write's fields.

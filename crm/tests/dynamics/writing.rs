@@ -29,17 +29,8 @@ impl Steps for NoSteps {
 async fn what_is_known_of_the_first_half_of_a_batch_that_was_too_large_is_not_forgotten_for_the_second() {
     let world = world(0, json!({ "retryWaitMin": "1ms", "retries": 0 }));
     let object = world.contacts().await;
-    let write = Write {
-        operation: Operation::Insert,
-        key: Vec::new(),
-        fields: vec![WriteField { field: object.fields["lastname"].clone(), raw: false, target: None }],
-        chosen_ids: false,
-        detect_duplicates: true,
-        assignment_rule: None,
-        batch_max: None,
-        at_once_max: None,
-        object,
-    };
+    let name = WriteField { field: object.fields["lastname"].clone(), raw: false, target: None };
+    let write = Write::new(object, Operation::Insert, [""; 0], vec![name]);
     let names: ArrayRef = Arc::new(StringArray::from(vec!["Name 0", "Name 1", "Name 2", "Name 3"]));
     let schema = Schema::new(vec![write.fields[0].field.column(false)]);
     let records = RecordBatch::try_new(Arc::new(schema), vec![names]).unwrap();

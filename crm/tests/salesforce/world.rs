@@ -140,17 +140,7 @@ impl Steps for Kept {
 
 pub(crate) fn write(object: &Arc<Object>, operation: Operation, key: &[&str], fields: &[&str]) -> Write {
     let field = |name: &&str| WriteField { field: object.fields[*name].clone(), raw: true, target: None };
-    Write {
-        object: object.clone(),
-        operation,
-        key: key.iter().map(|name| (*name).to_owned()).collect(),
-        fields: fields.iter().map(field).collect(),
-        chosen_ids: false,
-        detect_duplicates: true,
-        assignment_rule: None,
-        batch_max: None,
-        at_once_max: None,
-    }
+    Write::new(object.clone(), operation, key.iter().copied(), fields.iter().map(field).collect())
 }
 
 pub(crate) fn rows(write: &Write, rows: &[&[Option<&str>]]) -> RecordBatch {

@@ -44,6 +44,28 @@ pub struct Write {
     pub at_once_max: Option<usize>,
 }
 
+impl Write {
+    /// By the CRM's own rules against duplicates, and in batches of the usual sizes; new records get their ids there.
+    pub fn new(
+        object: Arc<Object>,
+        operation: Operation,
+        key: impl IntoIterator<Item = impl Into<String>>,
+        fields: Vec<WriteField>,
+    ) -> Self {
+        Self {
+            object,
+            operation,
+            key: key.into_iter().map(Into::into).collect(),
+            fields,
+            chosen_ids: false,
+            detect_duplicates: true,
+            assignment_rule: None,
+            batch_max: None,
+            at_once_max: None,
+        }
+    }
+}
+
 /// What a write does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
