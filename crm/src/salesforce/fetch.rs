@@ -2,8 +2,9 @@
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::compute::{concat, concat_batches};
+use arrow::datatypes::DataType;
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{FETCH_MAX, Page, Range, Read};
+use engine::outside::crm::{FETCH_MAX, FieldKind, Page, Range, Read};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use reqwest::Method;
@@ -148,16 +149,7 @@ async fn by_query(
     };
     let field = names::find(read, key).ok_or_else(wrong)?;
     let path = field::comparable(field).ok_or_else(wrong)?;
-    let mut literals = Vec::with_capacity(values.len());
-    for value in values {
-        let is_number =
-            matches!(field.kind.arrow(), arrow::datatypes::DataType::Float64 | arrow::datatypes::DataType::Int32);
-        match value.parse::<f64>() {
-            Ok(number) if is_number => literals.push(number.to_string()),
-            _ if is_number => {}
-            _ => literals.push(quoted(value)),
-        }
-    }
+    let literals: Vec<String> = values.iter().filter_map(|value| literal(field.kind, value)).collect();
     let address = |part: &[String]| {
         let condition = format!("{path} IN ({})", part.join(","));
         plan.address(&plan.selecting(&plan.select.join(", "), Some(condition)))
@@ -177,6 +169,17 @@ async fn by_query(
     let ask = |address: String| by_address(session, decoder, address, &what);
     let pages: Vec<Vec<Decoded>> = stream::iter(addresses).map(ask).buffered(AT_ONCE).try_collect().await?;
     Ok(pages.into_iter().flatten().collect())
+}
+
+/// A value as it stands in a query. What is no value of the field's type is no record's value either; an empty text would
+/// find every record without one.
+fn literal(kind: FieldKind, value: &str) -> Option<String> {
+    match kind.arrow() {
+        DataType::Int32 => Some(value.parse::<i32>().ok()?.to_string()),
+        DataType::Int64 => Some(value.parse::<i64>().ok()?.to_string()),
+        DataType::Float64 => Some(value.parse::<f64>().ok().filter(|number| number.is_finite())?.to_string()),
+        _ => (!value.trim().is_empty()).then(|| quoted(value)),
+    }
 }
 
 /// All pages of a query.

@@ -2,6 +2,7 @@
 //! head.
 
 use engine::failure::{Class, Failure};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -90,14 +91,37 @@ pub(super) fn is_unsupported(failure: &Failure) -> bool {
         || failure.message.contains("not supported by the Bulk API")
 }
 
-/// Where the next page of a result is; the last one says `null` in so many letters.
+/// Where the next page of a result is, as it stands in an address; the last one says `null` in so many letters.
 pub(super) fn locator(reply: &Reply) -> Option<String> {
-    let locator = reply.headers.get("sforce-locator")?.to_str().ok()?.trim();
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_=.~".contains(&b);
-    (!matches!(locator, "" | "null") && locator.bytes().all(is_plain)).then(|| locator.to_owned())
+    let locator = reply.headers.get("sforce-locator")?.as_bytes().trim_ascii();
+    (!matches!(locator, b"" | b"null")).then(|| percent_encode(locator, NON_ALPHANUMERIC).to_string())
 }
 
 /// How many records a page of a result has.
 pub(super) fn records(reply: &Reply) -> Option<usize> {
     reply.headers.get("sforce-numberofrecords")?.to_str().ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use reqwest::StatusCode;
+    use reqwest::header::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn no_locator_but_null_is_taken_for_the_end_whatever_characters_it_has() {
+        for (said, expected) in [
+            (Some("MTAwMDA"), Some("MTAwMDA")),
+            (Some("MT/wM+A="), Some("MT%2FwM%2BA%3D")),
+            (Some("null"), None),
+            (Some(""), None),
+            (None, None),
+        ] {
+            let headers = said.map(|said| ("sforce-locator".parse().unwrap(), HeaderValue::from_static(said)));
+            let reply = Reply { status: StatusCode::OK, headers: HeaderMap::from_iter(headers), body: Bytes::new() };
+            assert_eq!(locator(&reply).as_deref(), expected, "{said:?}");
+        }
+    }
 }

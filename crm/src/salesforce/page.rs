@@ -48,8 +48,8 @@ pub(super) struct Decoded {
     pub(super) parts: Vec<Part>,
     /// Records of all parts, those that do not fit among them.
     pub(super) rows: usize,
-    /// The id of the last one.
-    pub(super) last: Option<String>,
+    /// The id of the last record of each part.
+    pub(super) last: Vec<Option<String>>,
     /// Where the next page is, in JSON.
     pub(super) next: Option<String>,
     /// How many records the whole query has.
@@ -183,7 +183,11 @@ impl PageDecoder {
             part.versions = versions(part).map_err(|error| error.to_string())?;
         }
         let ids = &texts.columns[self.id];
-        let last = (!ids.is_empty() && ids.is_valid(ids.len() - 1)).then(|| ids.value(ids.len() - 1).to_owned());
+        let last = |part: usize| {
+            let row = ((part + 1) * self.rows_max).min(ids.len()).checked_sub(1)?;
+            ids.is_valid(row).then(|| ids.value(row).to_owned())
+        };
+        let last = (0..parts.len()).map(last).collect();
         Ok(Decoded { parts, rows: texts.rows, last, next: None, total: 0 })
     }
 }

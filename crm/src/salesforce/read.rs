@@ -27,7 +27,6 @@ use super::query::Plan;
 use super::session::{Ask, CSV, Session};
 use crate::ahead::{self, Ahead};
 use crate::http::{Refusal, Reply, Waits};
-use crate::records::Part;
 
 /// Records of a page of REST: what Salesforce takes.
 const BATCH: std::ops::RangeInclusive<u32> = 200..=2_000;
@@ -167,6 +166,7 @@ impl Reader {
                 self.ahead = None;
             }
             match fetched {
+                Fetched::Instead(_) if self.skip > 0 => return Err(self.source.lost_midway()),
                 Fetched::Instead(next) => {
                     // A job is remembered before anything is read of it.
                     let is_news = matches!(&next, Place::Job { .. });
@@ -176,10 +176,10 @@ impl Reader {
                         return Ok(Some(self.source.nothing(Some(cursor))));
                     }
                 }
-                Fetched::Page(decoded) => self.take(&place, decoded.parts, next)?,
+                Fetched::Page(decoded) => self.take(&place, decoded, next)?,
                 Fetched::Result { decoding, reply } => {
                     if let Some(decoded) = self.decoded(decoding, &reply).await? {
-                        self.take(&place, decoded.parts, next)?;
+                        self.take(&place, decoded, next)?;
                     }
                 }
             }
@@ -208,11 +208,12 @@ impl Reader {
     }
 
     /// Keeps a page's parts, and where it goes on.
-    fn take(&mut self, place: &Place, parts: Vec<Part>, next: Option<Place>) -> Result<(), Failure> {
-        let last = parts.len().saturating_sub(1);
-        for (number, part) in parts.into_iter().enumerate().skip(std::mem::take(&mut self.skip)) {
+    fn take(&mut self, place: &Place, page: Decoded, next: Option<Place>) -> Result<(), Failure> {
+        let last = page.parts.len().saturating_sub(1);
+        let parts = page.parts.into_iter().zip(page.last).enumerate();
+        for (number, (part, id)) in parts.skip(std::mem::take(&mut self.skip)) {
             let cursor = match &next {
-                _ if number < last => Some(self.source.cursor(place, number + 1)?),
+                _ if number < last => Some(self.source.within(place, number + 1, id)?),
                 Some(next) => Some(self.source.cursor(next, 0)?),
                 None => None,
             };
@@ -252,6 +253,17 @@ impl Source {
             return Err(Failure::new(Class::Limit, message));
         }
         Ok(Cursor(value))
+    }
+
+    /// The place in a page of which so many parts were read, up to this id. Asked for again, a page of REST may have other
+    /// records, so that what comes after the id is asked for where it can be; the result of a job stays the same.
+    fn within(&self, place: &Place, parts: usize, id: Option<String>) -> Result<Cursor, Failure> {
+        match place {
+            Place::Begin { .. } | Place::Next { .. } if self.plan.is_by_id && id.is_some() => {
+                self.cursor(&Place::Begin { after: id }, 0)
+            }
+            _ => self.cursor(place, parts),
+        }
     }
 
     /// A page without records.
@@ -295,7 +307,8 @@ impl Source {
     }
 
     fn fetched(&self, decoded: Decoded, after: Option<&str>) -> (Fetched, Option<Place>) {
-        let after = decoded.last.clone().or_else(|| after.map(str::to_owned)).filter(|_| self.plan.is_by_id);
+        let after =
+            decoded.last.last().cloned().flatten().or_else(|| after.map(str::to_owned)).filter(|_| self.plan.is_by_id);
         let next = decoded.next.clone().map(|url| Place::Next { url, after });
         (Fetched::Page(decoded), next)
     }
@@ -347,11 +360,21 @@ impl Source {
             Err(failure) if job::is_gone(&failure) => return Err(self.lost(job, &failure)),
             other => other?,
         };
-        let next = job::locator(&reply).filter(|next| Some(next.as_str()) != locator);
-        let next = next.map(|locator| Place::Job { job: job.to_owned(), locator: Some(locator) });
+        let next = job::locator(&reply).map(|locator| Place::Job { job: job.to_owned(), locator: Some(locator) });
         let (decoder, body) = (self.decoder.clone(), reply.body.clone());
         let decoding = tokio::task::spawn_blocking(move || decoder.csv(&body));
         Ok((Fetched::Result { decoding, reply }, next))
+    }
+
+    /// Of the page where it is to go on some records were read before. What stands in its place has others, or has them in
+    /// another order, so that nobody knows which of them are still to come.
+    fn lost_midway(&self) -> Failure {
+        let message = format!(
+            "{}: {}: the page of which some records were read before is no longer there",
+            self.session.account(),
+            self.what()
+        );
+        Failure::new(Class::CursorLost, message).help("restart the activity to read from the beginning")
     }
 
     fn lost(&self, job: &str, failure: &Failure) -> Failure {

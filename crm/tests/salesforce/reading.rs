@@ -155,6 +155,35 @@ async fn a_large_reading_is_a_bulk_job_which_goes_on_from_any_page_and_gives_the
 }
 
 #[tokio::test]
+async fn a_job_that_is_forgotten_in_the_midst_of_its_first_page_is_not_gone_on_with_by_another() {
+    let more = json!({ "bulk": { "from": 300, "pollMin": "1ms", "recordsPerPage": 500 }, "limits": { "recordsPerPage": 200 } });
+    let world = world(600, more);
+    let plain = read(&world.contacts().await, &["Id", "LastName"]);
+    let mut pages = world.crm.read(Arc::new(plain.clone()), None);
+    let job = pages.next().await.unwrap().unwrap().next;
+    let part = pages.next().await.unwrap().unwrap();
+    assert_eq!(part.records.num_rows(), 200);
+    drop(pages);
+    // Eight days later, when others were made and deleted: before anything is read another job does as well.
+    let later: Timestamp = "2026-03-16T09:00:00Z".parse().unwrap();
+    world.sandbox.admin().set_clock(later, true).unwrap();
+    assert_eq!(world.pages(&plain, part.next).await.unwrap_err().class, Class::CursorLost);
+    assert_eq!(ids(&world.pages(&plain, job).await.unwrap()).len(), 600);
+}
+
+#[tokio::test]
+async fn a_record_deleted_before_the_reading_goes_on_within_a_page_takes_no_other_with_it() {
+    let world = world(12, json!({ "limits": { "recordsPerPage": 5 } }));
+    let plain = read(&world.contacts().await, &["Id", "LastName"]);
+    let part = world.crm.read(Arc::new(plain.clone()), None).next().await.unwrap().unwrap();
+    let mut found = ids(std::slice::from_ref(&part));
+    assert_eq!(found.len(), 5);
+    assert!(world.sandbox.admin().salesforce().delete("Contact", &found[0]).unwrap());
+    found.extend(ids(&world.pages(&plain, part.next).await.unwrap()));
+    assert_eq!(found, (0..12).map(|number| world.id(number)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_lost_locator_and_an_ended_session_cost_nothing_in_the_order_of_ids() {
     let world = world(900, json!({ "limits": { "retryWaitMin": "1ms", "recordsPerPage": 200 } }));
     let object = world.contacts().await;
@@ -208,6 +237,11 @@ async fn keys_are_looked_up_by_few_requests_with_short_lines() {
     let names: Vec<String> = names.into_iter().collect();
     let by_name = world.crm.fetch(&plain, "LastName", &names).await.unwrap();
     assert!(by_name.records.num_rows() >= names.len());
+    for (key, values) in [("Email", ["", " "]), ("MailingLatitude", ["NaN", "inf"])] {
+        let values = values.map(str::to_owned);
+        let page = world.crm.fetch(&read(&object, &["Id", key]), key, &values).await.unwrap();
+        assert_eq!(page.records.num_rows(), 0, "no record has such a {key}, and those without one are not meant");
+    }
     assert!(world.sandbox.admin().requests(0).iter().all(|request| request.path.len() < 2_000));
 }
 
