@@ -33,10 +33,12 @@ enum Source {
     Feed {
         first: bool,
     },
-    Audit,
+    /// The log, up to this time.
+    Audit {
+        to: Timestamp,
+    },
     Bin {
         page: usize,
-        cookie: Option<String>,
     },
 }
 
@@ -128,7 +130,7 @@ async fn of_period(session: &Session, read: &ReadDeleted, from: Timestamp, to: T
             let filter = format!("{} and createdon ge {from} and createdon le {to}", deletions(object));
             let filter = in_query(&filter);
             let link = format!("audits?$select=_objectid_value,createdon&$filter={filter}&$orderby=createdon,auditid");
-            Ok(Place { source: Source::Audit, link })
+            Ok(Place { source: Source::Audit { to }, link })
         }
         Keeper::Bin => Ok(bin(object, 1, None)),
     }
@@ -228,14 +230,14 @@ async fn not_audited(session: &Session, object: &Object) -> Result<Option<&'stat
 fn bin(object: &Object, page: usize, cookie: Option<String>) -> Place {
     let escaped =
         |text: &str| text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
-    let paging = cookie.as_ref().map(|cookie| format!(" paging-cookie=\"{}\"", escaped(cookie))).unwrap_or_default();
+    let paging = cookie.map(|cookie| format!(" paging-cookie=\"{}\"", escaped(&cookie))).unwrap_or_default();
     let (name, id) = (&object.internal_name, &object.id);
     let fetch = format!(
         "<fetch datasource=\"bin\" count=\"{BIN_PAGE}\" page=\"{page}\"{paging}><entity name=\"{name}\"><attribute \
          name=\"{id}\"/><order attribute=\"{id}\"/></entity></fetch>"
     );
     let link = format!("{}?fetchXml={}", object.name, in_query(&fetch));
-    Place { source: Source::Bin { page, cookie }, link }
+    Place { source: Source::Bin { page }, link }
 }
 
 fn what(object: &Object) -> String {
@@ -277,7 +279,7 @@ async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(De
             _ => failure,
         })?;
     let next = match &place.source {
-        Source::Bin { page, .. } => {
+        Source::Bin { page } => {
             list.has_more.then(|| bin(&read.object, page + 1, list.cookie.as_deref().and_then(inner_cookie)))
         }
         source => match &list.next {
@@ -303,9 +305,10 @@ async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(De
         _ => None,
     };
     let now = date(&reply.headers, DATE).filter(|_| next.is_none());
-    let covered = match &read.span {
-        DeletedSpan::Period { to, .. } => now.map(|now| now.min(*to)),
-        DeletedSpan::Since { .. } => now,
+    // What came later than the log was asked for is for the next reading, however long this one took.
+    let covered = match (&place.source, &read.span) {
+        (Source::Audit { to }, _) | (_, DeletedSpan::Period { to, .. }) => now.map(|now| now.min(*to)),
+        (_, DeletedSpan::Since { .. }) => now,
     };
     Ok((DeletedPage { records, next: cursor, covered, feed }, next))
 }
@@ -318,7 +321,7 @@ fn deleted(read: &ReadDeleted, source: &Source, record: &Map<String, Value>) -> 
             text("@odata.context").filter(|context| context.ends_with(DELETED))?;
             Some(Deleted { id: key::guid(text("id")?).ok()?, at: None })
         }
-        Source::Audit => {
+        Source::Audit { .. } => {
             let at = text("createdon").and_then(|text| text.parse().ok());
             Some(Deleted { id: key::guid(text("_objectid_value")?).ok()?, at })
         }

@@ -116,3 +116,23 @@ async fn a_log_that_is_no_longer_written_is_none_and_who_asks_beforehand_is_told
     world.crm.tells_deleted(&object).await.unwrap();
     assert_eq!(ids(&deleted(&world, &object, day()).await.unwrap()), [id(2)], "not what the old log has");
 }
+
+#[tokio::test]
+async fn what_is_deleted_while_the_log_is_read_is_left_for_the_next_reading() {
+    let world = world(0, json!({ "recordsPerPage": 2, "retryWaitMin": "1ms" }));
+    (0..4).for_each(|n| world.admin().put("contacts", &id(n), &json!({ "lastname": format!("P{n}") })).unwrap());
+    world.admin().set_tracking(&Tracking { audit: Some(true), ..Tracking::default() }).unwrap();
+    let object = Arc::new(Object { feed: false, ..Object::clone(&*world.contacts().await) });
+    let since = |from| DeletedSpan::Since { from, feed: None };
+    let begin = "2026-03-03T10:00:00Z".parse().ok();
+    (0..3).for_each(|n| world.admin().delete("contacts", &id(n)).map(|_| ()).unwrap());
+    let read = ReadDeleted { object: object.clone(), span: since(begin) };
+    let first = world.crm.deleted(Arc::new(read.clone()), None).next().await.unwrap().unwrap();
+    world.admin().advance_clock(3_600).unwrap();
+    world.admin().delete("contacts", &id(3)).unwrap();
+    world.admin().advance_clock(3_600).unwrap();
+    let rest: Vec<_> = world.crm.deleted(Arc::new(read), first.next.clone()).collect().await;
+    let mut pages: Vec<DeletedPage> = [Ok(first)].into_iter().chain(rest).collect::<Result<_, _>>().unwrap();
+    pages.extend(deleted(&world, &object, since(pages.last().unwrap().covered)).await.unwrap());
+    assert!(ids(&pages).contains(&id(3).as_str()), "{pages:?}");
+}
