@@ -212,3 +212,50 @@ async fn an_insert_whose_earlier_job_is_forgotten_is_in_doubt_and_not_made_again
     let outcomes = send(&world.crm, &insert, &plan, &records, &steps, true).await.unwrap();
     assert_eq!((words(&outcomes), world.changes().len()), (vec!["in doubt".to_owned(); 2], 0));
 }
+
+#[tokio::test]
+async fn an_insert_that_was_surely_refused_is_made_when_the_cause_is_gone_and_never_twice() {
+    let world = world(0, json!({ "limits": { "retryWaitMin": "1ms", "retries": 0 } }));
+    let object = world.contacts().await;
+    let insert = write(&object, Operation::Insert, &[], &["LastName"]);
+    let plan = world.crm.write_plan(&insert, 2).unwrap();
+    let records = rows(&insert, &[&[Some("One")], &[Some("Two")]]);
+    let steps = Kept::default();
+    let refused = Fault {
+        route: Route::Write,
+        status: Some(403),
+        code: Some("REQUEST_LIMIT_EXCEEDED".to_owned()),
+        times: Some(1),
+        ..Fault::default()
+    };
+    world.fault(refused);
+    let failure = send(&world.crm, &insert, &plan, &records, &steps, false).await.unwrap_err();
+    assert_eq!(failure.class, Class::Quota);
+    // The run is resumed, and now the reply is lost.
+    world.fault(Fault { route: Route::Write, cut_after_commit: true, times: Some(1), ..Fault::default() });
+    let failure = send(&world.crm, &insert, &plan, &records, &steps, true).await.unwrap_err();
+    assert_eq!((failure.class, world.changes().len()), (Class::InDoubt, 2));
+    let outcomes = send(&world.crm, &insert, &plan, &records, &steps, true).await.unwrap();
+    assert_eq!((words(&outcomes), world.changes().len()), (vec!["in doubt".to_owned(); 2], 2));
+}
+
+#[tokio::test]
+async fn an_update_by_a_key_brings_every_digit() {
+    let world = world(0, json!({}));
+    let object = world.contacts().await;
+    let fields = ["Ext__c", "LastName", "Worth__c"];
+    let exact = "9007199254740993.01";
+    world.fault(Fault {
+        route: Route::Write,
+        containing: Some(exact.to_owned()),
+        delay_ms: Some(1),
+        ..Fault::default()
+    });
+    for (operation, worth, told) in [(Operation::Upsert, "1", 0), (Operation::Update, exact, 1)] {
+        let write = write(&object, operation, &["Ext__c"], &fields);
+        let plan = world.crm.write_plan(&write, 1).unwrap();
+        let records = rows(&write, &[&[Some("A"), Some("One"), Some(worth)]]);
+        send(&world.crm, &write, &plan, &records, &Kept::default(), false).await.unwrap();
+        assert_eq!(world.sandbox.admin().faults()[0].fired, told, "the number as it is written");
+    }
+}

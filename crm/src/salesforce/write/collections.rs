@@ -9,21 +9,28 @@ use engine::reject::Reject;
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::json;
+use serde_json::value::to_raw_value;
 
 use super::super::error::{self, Said};
 use super::super::fetch;
 use super::super::session::{Ask, Session};
 use super::landed::landed;
-use super::{ROWS_MAX, in_doubt, is_by_id, is_repeatable, is_update_by_key, key_of, not_found};
-use crate::http::{Refusal, Repeat, Reply};
+use super::payload::Object;
+use super::{in_doubt, is_by_id, is_repeatable, is_update_by_key, key_of, not_found};
+use crate::http::{Refusal, Repeat, Reply, Waits};
+use crate::records::scalar;
 
 /// Another record has the value; of an upsert, one that was made at the same moment.
 const DUPLICATE_VALUE: &str = "DUPLICATE_VALUE";
 /// The record is in the recycle bin, or was.
 const DELETED: &str = "ENTITY_IS_DELETED";
-/// The longest wait before a record is sent again, in doublings of the account's shortest.
-const DOUBLINGS_MAX: u32 = 5;
+/// Why it is not known which record it was.
+const NO_ID: &str = "Salesforce took the record, but did not say its id";
+/// The step of an insert that is about to be sent once more.
+const SENDING: &str = "sending";
+/// The step of one that Salesforce surely did not take.
+const REFUSED: &str = "refused";
 
 /// What became of one record, in the order of the request.
 #[derive(Debug, Deserialize)]
@@ -36,16 +43,31 @@ struct Answer {
     errors: Vec<Said>,
 }
 
-/// Sends a batch; a record that another transaction holds is sent again by itself.
+/// Sends a batch; a record that another transaction holds is sent again by itself. An insert is sent again only where it is
+/// known that Salesforce did not take it the last time.
 pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
-    let rows = batch.payloads.len();
-    if batch.again && !is_repeatable(batch.write) {
-        return Ok(in_doubt(
-            rows,
-            "the connection ended before Salesforce answered, and an insert without an external id must not be sent twice: \
-             look the record up",
-        ));
+    if is_repeatable(batch.write) {
+        return deliver(session, batch).await;
     }
+    if batch.again {
+        if batch.steps.last() != Some(json!(REFUSED)) {
+            return Ok(in_doubt(
+                batch.payloads.len(),
+                "the connection ended before Salesforce answered, and an insert without an external id must not be sent \
+                 twice: look the record up",
+            ));
+        }
+        batch.steps.record(json!(SENDING)).await?;
+    }
+    let end = deliver(session, batch).await;
+    if end.as_ref().is_err_and(|failure| failure.class != Class::InDoubt) {
+        batch.steps.record(json!(REFUSED)).await?;
+    }
+    end
+}
+
+async fn deliver(session: &Session, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
+    let rows = batch.payloads.len();
     let (rows_of, mut outcomes) = match batch.write.operation {
         _ if is_update_by_key(batch.write) => with_ids(session, &batch).await?,
         Operation::Upsert if batch.again && !is_by_id(batch.write) => {
@@ -57,17 +79,16 @@ pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outc
     };
     let sender = Sender { session, write: batch.write, again: batch.again };
     let open: Vec<usize> = (0..rows).filter(|row| rows_of[*row].is_some()).collect();
-    let payload = |row: usize| rows_of[row].clone().unwrap_or_default();
-    for chunk in open.chunks(ROWS_MAX) {
-        let payloads: Vec<Bytes> = chunk.iter().map(|row| payload(*row)).collect();
-        for (row, outcome) in chunk.iter().zip(sender.bisect(&payloads).await?) {
-            outcomes[*row] = Some(outcome);
+    let payloads: Vec<Bytes> = rows_of.iter().flatten().cloned().collect();
+    if !payloads.is_empty() {
+        for (row, outcome) in open.into_iter().zip(sender.bisect(&payloads).await?) {
+            outcomes[row] = Some(outcome);
         }
     }
     let mut all = Vec::with_capacity(rows);
-    for (row, outcome) in outcomes.into_iter().enumerate() {
+    for (payload, outcome) in rows_of.into_iter().zip(outcomes) {
         let outcome = outcome.ok_or_else(|| Failure::internal("a record was not sent"))?;
-        all.push(sender.settle(payload(row), outcome).await?);
+        all.push(sender.settle(payload.unwrap_or_default(), outcome).await?);
     }
     Ok(all)
 }
@@ -75,16 +96,13 @@ pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outc
 /// Records of an update by an external id, with the ids that they have in Salesforce; those that are not there are refused.
 async fn with_ids(session: &Session, batch: &Batch<'_>) -> Result<(Vec<Option<Bytes>>, Vec<Option<Outcome>>), Failure> {
     let name = batch.write.key.first().cloned().unwrap_or_default();
+    let internal = |error: serde_json::Error| Failure::internal(error.to_string());
     let mut records = Vec::with_capacity(batch.payloads.len());
     for payload in batch.payloads {
-        let record: serde_json::Map<String, Json> =
-            serde_json::from_slice(payload).map_err(|error| Failure::internal(error.to_string()))?;
-        let key = match record.get(&name) {
-            Some(Json::String(text)) => key_of(batch.write, text),
-            Some(other) => key_of(batch.write, &other.to_string()),
-            None => return Err(Failure::internal(format!("a record has no {name}"))),
-        };
-        records.push((key, record));
+        let record: Object = serde_json::from_slice(payload).map_err(internal)?;
+        let key = record.get(&name).and_then(|raw| scalar(raw).ok()?);
+        let key = key.ok_or_else(|| Failure::internal(format!("a record has no {name}")))?;
+        records.push((key_of(batch.write, &key), record));
     }
     let keys: Vec<String> = records.iter().map(|(key, _)| key.clone()).collect();
     let mut found: HashMap<String, Vec<String>> = HashMap::new();
@@ -96,9 +114,9 @@ async fn with_ids(session: &Session, batch: &Batch<'_>) -> Result<(Vec<Option<By
     for (key, mut record) in records {
         let (payload, outcome) = match found.get(&key).map(Vec::as_slice) {
             Some([id]) => {
-                record.remove(&name);
-                record.insert("id".to_owned(), Json::String(id.clone()));
-                (Some(Bytes::from(Json::Object(record).to_string())), None)
+                record.shift_remove(&name);
+                record.insert("id".to_owned(), to_raw_value(id).map_err(internal)?);
+                (Some(Bytes::from(serde_json::to_vec(&record).map_err(internal)?)), None)
             }
             Some(several) => {
                 let message = format!("{} records have this {name}", several.len());
@@ -151,17 +169,15 @@ impl Sender<'_> {
 
     /// A record that was refused for a reason that may pass is sent again, by itself, as often as the account allows.
     async fn settle(&self, payload: Bytes, mut outcome: Outcome) -> Result<Outcome, Failure> {
-        let limits = self.session.http.limits();
-        let mut attempts = 0;
+        let mut waits = Waits::new(self.session.http.limits());
         while let Outcome::Refused(reject) = &outcome {
-            let is_race = self.write.operation == Operation::Upsert && is_race(self.write, reject) && attempts == 0;
-            if !is_race && (!error::is_transient(&reject.code) || attempts >= limits.retries) {
+            let is_race =
+                self.write.operation == Operation::Upsert && is_race(self.write, reject) && waits.attempts() == 1;
+            let held = Failure::new(Class::Transient, reject.message.clone());
+            let may_pass = is_race || error::is_transient(&reject.code);
+            if !may_pass || waits.pause(self.session.account(), held).await.is_err() {
                 return Ok(outcome);
             }
-            let wait = limits.retry_wait_min.0 * 2_u32.pow(attempts.min(DOUBLINGS_MAX));
-            tracing::debug!(account = self.session.account(), code = reject.code, "sending a record again");
-            tokio::time::sleep(wait.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
-            attempts += 1;
             let again = match self.bisect(std::slice::from_ref(&payload)).await {
                 // The others of its batch have their outcome, which must not be lost for this one.
                 Err(failure) if !is_repeatable(self.write) => in_doubt(1, &failure.message),
@@ -233,7 +249,10 @@ impl Sender<'_> {
                 Operation::Update | Operation::Upsert => What::Updated,
                 Operation::Delete => What::Deleted,
             };
-            return Outcome::Done { id: answer.id.unwrap_or_default(), what };
+            return match answer.id {
+                Some(id) => Outcome::Done { id, what },
+                None => Outcome::InDoubt { reason: NO_ID.to_owned() },
+            };
         }
         let said = answer.errors.into_iter().next().unwrap_or_default();
         if self.write.operation == Operation::Delete && is_gone(&said.error_code) {

@@ -7,8 +7,10 @@ use engine::expr::Value;
 use engine::failure::Failure;
 use engine::outside::crm::{FieldKind, Operation, Payload, Write, WriteField};
 use engine::reject::Reject;
+use indexmap::IndexMap;
 use jiff::tz::TimeZone;
-use serde_json::{Map, Number, Value as Json, json};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Number, json};
 
 use super::super::field;
 use super::key_of;
@@ -42,7 +44,7 @@ fn record(write: &Write, is_bulk: bool, columns: &[(&WriteField, &ArrayRef)], ro
         let name = field.field.name.as_str();
         let mut text = text(field, column, row)?;
         if write.key.iter().any(|key| key == name) {
-            let found = text.clone().ok_or_else(|| {
+            let found = text.clone().filter(|text| !text.trim().is_empty()).ok_or_else(|| {
                 Reject::new("KEY_EMPTY", format!("{name} is empty, so that no record is meant"))
                     .field(name)
                     .help("fill the key in, or leave the record out")
@@ -58,7 +60,7 @@ fn record(write: &Write, is_bulk: bool, columns: &[(&WriteField, &ArrayRef)], ro
     }
     let bytes = match (write.operation, is_bulk) {
         (Operation::Delete, false) => Bytes::from(key.clone().unwrap_or_default()),
-        (_, false) => Bytes::from(object(write, &values).to_string()),
+        (_, false) => object(write, &values).map_err(|error| Reject::new("VALUE_TYPE", error.to_string()))?,
         (_, true) => line(&values)?,
     };
     Ok(Payload { key, bytes })
@@ -69,6 +71,9 @@ fn text(field: &WriteField, column: &ArrayRef, row: usize) -> Result<Option<Stri
     let name = field.field.name.as_str();
     let wrong = |message: String| Reject::new("VALUE_TYPE", message).field(name);
     let text = match Value::at(column, row) {
+        Value::Null if is_out_of_reach(column, row) => {
+            return Err(wrong(format!("{name} has more digits, or lies further in time, than can be sent")));
+        }
         Value::Null => return Ok(None),
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
@@ -85,17 +90,13 @@ fn text(field: &WriteField, column: &ArrayRef, row: usize) -> Result<Option<Stri
         Value::Time(at) => format!("{}.{:03}Z", at.strftime("%H:%M:%S"), at.millisecond()),
         Value::List(items) => list(name, &items)?,
     };
-    if is_decimal_too_long(column, row) {
-        return Err(wrong(format!("{name} has more digits than can be sent")));
-    }
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// A decimal of more than 28 digits reads as null, which must not be sent.
-fn is_decimal_too_long(column: &ArrayRef, row: usize) -> bool {
-    matches!(column.data_type(), DataType::Decimal128(..))
-        && column.is_valid(row)
-        && Value::at(column, row) == Value::Null
+/// A decimal of more than 28 digits, or an instant later than the last one that is known, reads as null, which must not be
+/// sent.
+fn is_out_of_reach(column: &ArrayRef, row: usize) -> bool {
+    *column.data_type() != DataType::Null && column.is_valid(row)
 }
 
 fn instant(at: jiff::Timestamp) -> String {
@@ -119,43 +120,46 @@ fn list(name: &str, items: &[Value]) -> Result<String, Reject> {
     Ok(texts.join(";"))
 }
 
+/// A record of collections: values by name, each as it is written, since numbers of JSON would lose digits.
+pub(super) type Object = IndexMap<String, Box<RawValue>>;
+
 /// An object of collections. Fields of a related record, such as `Account.Ext__c`, say which one is meant.
-fn object(write: &Write, values: &[(&WriteField, Option<String>)]) -> Json {
-    let mut object = Map::new();
-    object.insert("attributes".to_owned(), json!({ "type": write.object.name }));
+fn object(write: &Write, values: &[(&WriteField, Option<String>)]) -> serde_json::Result<Bytes> {
+    let mut object = Object::new();
+    object.insert("attributes".to_owned(), to_raw_value(&json!({ "type": write.object.name }))?);
     for (field, text) in values {
         let field = &field.field;
         match (field.name.split_once('.'), text) {
             (None, text) => {
                 let name = if field.name == write.object.id { "id" } else { &field.name };
-                object.insert(name.to_owned(), text.as_deref().map_or(Json::Null, |text| value(field.kind, text)));
+                let value = text.as_deref().map_or_else(|| to_raw_value(&()), |text| value(field.kind, text))?;
+                object.insert(name.to_owned(), value);
             }
             (Some((way, key)), Some(text)) => {
-                object.insert(way.to_owned(), json!({ key: value(field.kind, text) }));
+                let related = Object::from_iter([(key.to_owned(), value(field.kind, text)?)]);
+                object.insert(way.to_owned(), to_raw_value(&related)?);
             }
             // No record is meant: the lookup itself is emptied.
             (Some((way, _)), None) => {
                 let lookup = write.object.fields.values().find(|field| field.targets.iter().any(|t| t.path == way));
-                object.insert(lookup.map_or_else(|| way.to_owned(), |lookup| lookup.name.clone()), Json::Null);
+                let name = lookup.map_or_else(|| way.to_owned(), |lookup| lookup.name.clone());
+                object.insert(name, to_raw_value(&())?);
             }
         }
     }
-    Json::Object(object)
+    serde_json::to_vec(&object).map(Bytes::from)
 }
 
 /// Numbers and truth stand bare; what is neither, Salesforce will refuse by itself.
-fn value(kind: FieldKind, text: &str) -> Json {
-    match kind {
-        FieldKind::Bool => match text {
-            "true" => Json::Bool(true),
-            "false" => Json::Bool(false),
-            other => Json::String(other.to_owned()),
-        },
+fn value(kind: FieldKind, text: &str) -> serde_json::Result<Box<RawValue>> {
+    let is_bare = match kind {
+        FieldKind::Bool => matches!(text, "true" | "false"),
         FieldKind::Int | FieldKind::BigInt | FieldKind::Double | FieldKind::Money => {
-            serde_json::from_str::<Number>(text).map_or_else(|_| Json::String(text.to_owned()), Json::Number)
+            serde_json::from_str::<Number>(text).is_ok()
         }
-        _ => Json::String(text.to_owned()),
-    }
+        _ => false,
+    };
+    if is_bare { RawValue::from_string(text.to_owned()) } else { to_raw_value(text) }
 }
 
 /// A line of a job, with its end.

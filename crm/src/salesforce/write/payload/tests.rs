@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use arrow::array::{Decimal128Array, StringArray};
+use arrow::array::{Decimal128Array, StringArray, TimestampMicrosecondArray};
 use engine::outside::crm::{Object, ObjectField, Target};
 use engine::types::MONEY;
 use indexmap::IndexMap;
@@ -26,17 +26,7 @@ fn write(operation: Operation, key: &[&str], fields: &[(&str, FieldKind)]) -> Wr
         keys: Vec::new(),
         feed: true,
     };
-    Write {
-        object: Arc::new(object),
-        operation,
-        key: key.iter().map(|key| (*key).to_owned()).collect(),
-        fields: fields.iter().map(field).collect(),
-        chosen_ids: false,
-        detect_duplicates: true,
-        assignment_rule: None,
-        batch_max: None,
-        at_once_max: None,
-    }
+    Write::new(Arc::new(object), operation, key.iter().copied(), fields.iter().map(field).collect())
 }
 
 fn records(write: &Write, columns: Vec<ArrayRef>) -> RecordBatch {
@@ -94,5 +84,27 @@ fn what_a_line_cannot_say_is_refused_and_what_it_says_is_read_back() {
     assert_eq!(codes, [Some("VALUE_TYPE"), Some("VALUE_TYPE"), None, None]);
     for (found, text) in found.iter().zip(texts).skip(2) {
         assert_eq!(values(&found.as_ref().unwrap().bytes).unwrap(), [text, "t"]);
+    }
+}
+
+#[test]
+fn no_digit_is_lost_and_what_cannot_be_said_is_refused_and_not_sent_as_null() {
+    let fields = [("Key__c", FieldKind::Text), ("Worth__c", FieldKind::Money), ("At__c", FieldKind::DateTime)];
+    let update = write(Operation::Update, &["Key__c"], &fields);
+    let last = 253_402_300_799_000_000;
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from(vec!["a", " ", "c"])),
+        Arc::new(Decimal128Array::from(vec![90_071_992_547_409_930_100_i128, 1, 1]).with_data_type(MONEY)),
+        Arc::new(TimestampMicrosecondArray::from(vec![Some(0), Some(0), Some(last)]).with_timezone("UTC")),
+    ];
+    let records = records(&update, columns);
+    for is_bulk in [false, true] {
+        let found = encode(&update, is_bulk, &records).unwrap();
+        let sent = String::from_utf8_lossy(&found[0].as_ref().unwrap().bytes).into_owned();
+        assert!(sent.contains("9007199254740993.01"), "{sent}");
+        let refused =
+            |row: usize| found[row].as_ref().map_err(|reject| (reject.code.as_str(), reject.field.as_deref()));
+        assert_eq!(refused(1).unwrap_err(), ("KEY_EMPTY", Some("Key__c")), "blanks find every record without a key");
+        assert_eq!(refused(2).unwrap_err(), ("VALUE_TYPE", Some("At__c")));
     }
 }
