@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+const MICROS_A_DAY: i64 = 86_400_000_000;
+
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
 use engine::failure::Failure;
@@ -68,10 +70,10 @@ impl Conversion {
         Ok(match self {
             Self::Default | Self::Copy => Arc::clone(values),
             Self::WithoutTimeOffset => Arc::new(without_zone(instants)),
-            Self::DateOnly => {
-                let zone = if stored.is_some() { zone } else { &TimeZone::UTC };
-                Arc::new(days(instants, zone)?)
-            }
+            Self::DateOnly => Arc::new(match stored {
+                Some(_) => days(instants, zone)?,
+                None => instants.unary(clock_day),
+            }),
         })
     }
 }
@@ -87,6 +89,12 @@ fn days(instants: &TimestampMicrosecondArray, zone: &TimeZone) -> Result<Date32A
         Ok(day_number(instant.to_zoned(zone.clone()).date()))
     };
     instants.iter().map(|micros| micros.map(day).transpose()).collect()
+}
+
+/// The day that a clock shows; also the last one, on which there are no instants any more.
+fn clock_day(micros: i64) -> i32 {
+    // The microseconds of an i64 are of far fewer days than an i32 has.
+    micros.div_euclid(MICROS_A_DAY).try_into().unwrap_or_default()
 }
 
 /// Days since 1970-01-01, as Arrow counts them.
@@ -131,5 +139,13 @@ mod tests {
         assert_eq!(zone(Conversion::Default, "Europe/Paris").as_deref(), Some("Europe/Paris"));
         assert_eq!(zone(Conversion::Default, "UTC"), None);
         assert_eq!(zone(Conversion::DateOnly, "Europe/Paris"), None);
+    }
+
+    #[test]
+    fn a_clock_shows_the_last_day_too() {
+        let readings: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![253_402_300_799_000_000, -1]));
+        let days = Conversion::DateOnly.apply(&readings, &TimeZone::UTC).unwrap();
+        let shown = |row| arrow::util::display::array_value_to_string(&days, row).unwrap();
+        assert_eq!([shown(0), shown(1)], ["9999-12-31", "1969-12-31"]);
     }
 }

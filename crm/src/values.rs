@@ -114,7 +114,9 @@ pub(crate) fn misfit(text: &str, to: &DataType) -> String {
             write!(message, "a number of at most {precision} digits, {scale} of them after the point")
         }
         DataType::Date32 => write!(message, "a date such as 1980-05-31"),
-        DataType::Timestamp(_, Some(_)) => write!(message, "a date and time such as 2026-03-03T10:00:00Z"),
+        DataType::Timestamp(_, Some(_)) => {
+            write!(message, "a date and time such as 2026-03-03T10:00:00Z, the last one being {}", Timestamp::MAX)
+        }
         DataType::Timestamp(_, None) => write!(message, "a date and time without zone such as 2026-03-03T10:00:00"),
         DataType::Time64(_) => write!(message, "a time of day such as 10:00:00"),
         DataType::List(_) => write!(message, "a list of numbers such as 1,2,3"),
@@ -196,13 +198,14 @@ fn date(text: &str) -> Option<i32> {
 /// An instant, in microseconds; the zone must be said.
 fn instant(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
+    let known = |micros: i64| (micros <= Timestamp::MAX.as_microsecond()).then_some(micros);
     if digits(bytes, "0000-00-00T00:00:00Z") {
-        return seconds(bytes)?.checked_mul(1_000_000);
+        return known(seconds(bytes)?.checked_mul(1_000_000)?);
     }
     // As Salesforce writes them.
     let utc = bytes.strip_suffix(b"+0000").or(bytes.strip_suffix(b"Z"));
     if utc.is_some_and(|bytes| digits(bytes, "0000-00-00T00:00:00.000")) {
-        return seconds(bytes)?.checked_mul(1_000_000)?.checked_add(number(bytes, 20, 23) * 1_000);
+        return known(seconds(bytes)?.checked_mul(1_000_000)?.checked_add(number(bytes, 20, 23) * 1_000)?);
     }
     Some(text.parse::<Timestamp>().ok()?.as_microsecond())
 }
@@ -219,7 +222,7 @@ fn local(text: &str) -> Option<i64> {
         return None;
     }
     let at: civil::DateTime = text.parse().ok()?;
-    Some(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond())
+    at.duration_since(civil::date(1970, 1, 1).at(0, 0, 0, 0)).as_micros().try_into().ok()
 }
 
 /// A time of day. Salesforce writes a `Z` that means nothing here.
@@ -310,6 +313,18 @@ mod tests {
             assert_eq!(local(same), at, "{same}");
         }
         assert_eq!(local("2026-07-01T22:30:00+02:00"), None);
+    }
+
+    #[test]
+    fn the_last_day_is_a_reading_of_a_clock_however_it_is_written_and_no_instant() {
+        let last = Some(253_402_300_799_000_000);
+        for same in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59", "9999-12-31T23:59:59.000"] {
+            assert_eq!(local(same), last, "{same}");
+        }
+        assert_eq!(instant("9999-12-30T22:00:00Z"), Some(253_402_207_200_000_000));
+        for wrong in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z", "9999-12-31T23:59:59+00:00"] {
+            assert_eq!(instant(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -272,6 +272,9 @@ mod tests {
         // Where nobody knows of an end, it is often this day; no instant is as late.
         let last = "9999-12-31T10:00:00";
         assert_eq!(sent(last, FieldKind::LocalDateTime, default).as_deref(), Some(last));
+        let typed: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![253_402_300_799_000_000]));
+        let (day, lost) = convert(&typed, FieldKind::Date, Conversion::DateOnly, &TimeZone::UTC).unwrap();
+        assert_eq!((Value::at(&day, 0).to_string().as_str(), lost.len()), ("9999-12-31", 0));
         assert_eq!(sent("09:05", FieldKind::Time, default).as_deref(), Some("09:05:00"));
         assert_eq!(sent("1;3", FieldKind::MultiPicklist, default).as_deref(), Some("[1, 3]"));
         assert_eq!(sent("1;x", FieldKind::MultiPicklist, default), None);

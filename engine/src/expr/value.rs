@@ -65,11 +65,11 @@ impl Value {
             DataType::Date32 => any.downcast_ref::<Date32Array>().map_or(Self::Null, |a| date_of(a.value(row))),
             DataType::Timestamp(TimeUnit::Microsecond, zone) => any
                 .downcast_ref::<TimestampMicrosecondArray>()
-                .and_then(|a| Timestamp::from_microsecond(a.value(row)).ok())
-                .map_or(Self::Null, |at| match zone {
-                    Some(_) => Self::DateTime(at),
-                    None => Self::LocalDateTime(TimeZone::UTC.to_datetime(at)),
-                }),
+                .and_then(|a| match zone {
+                    Some(_) => Timestamp::from_microsecond(a.value(row)).ok().map(Self::DateTime),
+                    None => local_of(a.value(row)).map(Self::LocalDateTime),
+                })
+                .unwrap_or(Self::Null),
             DataType::Time64(TimeUnit::Microsecond) => {
                 any.downcast_ref::<Time64MicrosecondArray>().map_or(Self::Null, |a| time_of(a.value(row)))
             }
@@ -337,6 +337,11 @@ fn time_of(micros: i64) -> Value {
 pub(super) fn micros_of(time: civil::Time) -> i64 {
     let seconds = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
     seconds * MICROS_PER_SECOND + i64::from(time.subsec_nanosecond() / 1000)
+}
+
+/// The clock reading so many microseconds after the beginning of 1970. Unlike instants there are some on 9999-12-31.
+fn local_of(micros: i64) -> Option<civil::DateTime> {
+    EPOCH.at(0, 0, 0, 0).checked_add(jiff::SignedDuration::from_micros(micros)).ok()
 }
 
 /// Microseconds since 1970, as if in UTC.

@@ -4,17 +4,14 @@ use std::io::Write as _;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
-    ListArray, RecordBatch, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    ListArray, PrimitiveArray, RecordBatch, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit,
-    TimestampMicrosecondType,
-};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Int32Type, Int64Type, TimeUnit};
 use bytes::{BufMut, BytesMut};
 use engine::failure::Failure;
 use engine::outside::crm::{FieldKind, Operation, Payload, Target, Write, WriteField};
 use engine::reject::Reject;
-use jiff::{Timestamp, civil};
+use jiff::civil;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::dynamics::column::{self, LOOKUP_TYPE_SUFFIX};
@@ -25,6 +22,10 @@ use crate::values;
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
 /// What Dataverse does not take in the value of an alternate key: addresses with these find no record, or another one.
 const NOT_IN_KEYS: &[char] = &['/', '<', '>', '*', '%', '&', ':', '\\', '?', '+', '#'];
+const EPOCH: civil::DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
+const MICROS_A_DAY: i64 = 86_400_000_000;
+/// What days and times must be.
+const UP_TO_LAST: &str = "a date up to 9999-12-31";
 /// Room for a record's numbers and dates, beside its texts.
 const VALUE_BYTES: usize = 24;
 
@@ -244,15 +245,12 @@ impl<'a> Column<'a> {
             Values::BigInt(array) => print(out, format_args!("{}", array.value(row))),
             Values::Double(array) => print(out, format_args!("{}", array.value(row))),
             Values::Decimal(array, scale) => decimal(array.value(row), *scale, out),
+            // `Values::of` has made sure that there are such days and times.
             Values::Date(array) => {
-                let day = civil::Date::constant(1970, 1, 1)
-                    .checked_add(jiff::Span::new().days(i64::from(array.value(row))))
-                    .unwrap_or(civil::Date::MAX);
-                print(out, format_args!("{day}"));
+                print(out, format_args!("{}", day(array.value(row)).unwrap_or_default()));
             }
             Values::DateTime(array) => {
-                let at = Timestamp::from_microsecond(array.value(row)).unwrap_or(Timestamp::MAX);
-                print(out, format_args!("{at}"));
+                print(out, format_args!("{}Z", clock(array.value(row)).unwrap_or_default()));
             }
             Values::Time(array) => {
                 let time = civil::Time::midnight().wrapping_add(jiff::SignedDuration::from_micros(array.value(row)));
@@ -282,22 +280,14 @@ impl Values {
             DataType::Boolean => Self::Bool(array.as_boolean().clone()),
             DataType::Int32 => Self::Int(array.as_primitive::<Int32Type>().clone()),
             DataType::Int64 => Self::BigInt(array.as_primitive::<Int64Type>().clone()),
-            DataType::Float64 => {
-                let doubles = array.as_primitive::<Float64Type>();
-                let wrong =
-                    doubles.iter().enumerate().filter(|(_, value)| value.is_some_and(|value| !value.is_finite()));
-                unfit.extend(
-                    wrong.map(|(row, _)| values::Unfit { row, message: "this is no finite number".to_owned() }),
-                );
-                Self::Double(doubles.clone())
-            }
+            DataType::Float64 => Self::Double(sound(&array, f64::is_finite, "a finite number", unfit)),
             DataType::Decimal128(_, scale) => Self::Decimal(array.as_primitive::<Decimal128Type>().clone(), *scale),
-            DataType::Date32 => Self::Date(array.as_primitive::<Date32Type>().clone()),
+            DataType::Date32 => Self::Date(sound(&array, |days| day(days).is_some(), UP_TO_LAST, unfit)),
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                Self::DateTime(array.as_primitive::<TimestampMicrosecondType>().clone())
+                Self::DateTime(sound(&array, |micros| clock(micros).is_some(), UP_TO_LAST, unfit))
             }
             DataType::Time64(TimeUnit::Microsecond) => {
-                Self::Time(array.as_primitive::<Time64MicrosecondType>().clone())
+                Self::Time(sound(&array, |micros| (0..MICROS_A_DAY).contains(&micros), "a time of day", unfit))
             }
             DataType::List(item) if *item.data_type() == DataType::Int32 => {
                 Self::Numbers(array.as_list::<i32>().clone())
@@ -305,6 +295,28 @@ impl Values {
             _ => return None,
         })
     }
+}
+
+/// The values, of which those that do not fit are named.
+fn sound<T: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    fits: impl Fn(T::Native) -> bool,
+    what: &str,
+    unfit: &mut Vec<values::Unfit>,
+) -> PrimitiveArray<T> {
+    let array = array.as_primitive::<T>();
+    let wrong = array.iter().enumerate().filter(|(_, value)| value.is_some_and(|value| !fits(value)));
+    unfit.extend(wrong.map(|(row, _)| values::Unfit { row, message: format!("this is not {what}") }));
+    array.clone()
+}
+
+fn day(days: i32) -> Option<civil::Date> {
+    EPOCH.date().checked_add(jiff::Span::new().try_days(days).ok()?).ok()
+}
+
+/// What a clock of UTC shows. Unlike instants it goes on to the last second of the year 9999.
+fn clock(micros: i64) -> Option<civil::DateTime> {
+    EPOCH.checked_add(jiff::SignedDuration::from_micros(micros)).ok()
 }
 
 /// By what a record is found: nothing, the id, or an alternate key.
@@ -466,3 +478,6 @@ fn numbers(list: &ArrayRef, out: &mut BytesMut) {
     }
     out.put_u8(b'"');
 }
+
+#[cfg(test)]
+mod tests;
