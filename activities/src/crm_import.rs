@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use engine::activity::{Activity, Columns, Effect, Flow, Need, Port, Spec};
 use engine::context::Cx;
-use engine::expr::Source;
+use engine::expr::{Bound, Source};
 use engine::failure::Failure;
 use engine::flow::FlowCx;
 use engine::outside::crm::{Feed, Object, Read, System, Window};
@@ -29,6 +29,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::crm_import_deleted::deleted_columns;
+use crate::pinned::Pinned;
 use plan::Plan;
 use reading::Position;
 use settings::{AutomaticIndex, FieldChoice, OrderChoice};
@@ -119,7 +120,9 @@ impl Activity for CrmImport {
         if self.automatic_index.follows_changes() {
             cx.open("deleted", deleted_columns(&object, &cx.time_zone)).await;
         }
-        let values = cx.values(&plan.filter).await?;
+        let bounds: Vec<&Bound> = plan.filter.iter().collect();
+        let kept = begun.as_ref().and_then(|position| position.pinned.as_ref());
+        let (values, pinned) = Pinned::values(cx, &bounds, kept).await?;
         let filter = plan.filter.as_ref().map(|filter| filter.resolve(&values)).transpose()?;
         let filter = filter.map(|filter| filter.expr().clone());
         let feed = self.automatic_index.follows_changes() && cx.backfill().is_none();
@@ -133,10 +136,11 @@ impl Activity for CrmImport {
             all: self.all,
             ..Read::new(object, plan.read.clone())
         };
-        let position = match begun {
+        let mut position = match begun {
             Some(position) => position,
             None => Position::new(window, since, self.ranges(&*crm, &read).await?),
         };
+        position.pinned = Some(pinned);
         reading::import(cx, crm, read, (&plan, &values), position, self.at_once()).await
     }
 

@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::pinned::Pinned;
 use crate::rows;
 
 /// Rows that are read at once.
@@ -57,6 +58,9 @@ pub static SPEC: Spec = Spec {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Position {
+    /// What the filter reads; `None` before it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pinned: Option<Pinned>,
     /// Where the next rows begin; `None` before the first.
     next: Option<Value>,
     read: u64,
@@ -102,8 +106,9 @@ impl Activity for DatabaseQuery {
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let table = cx.database().table(&self.table).await?;
-        let plan = self.plan(&table, cx).await?;
         let mut position: Position = cx.position()?.unwrap_or_default();
+        let plan = self.plan(&table, cx, position.pinned.as_ref()).await?;
+        position.pinned = Some(plan.pinned.clone());
         cx.open("ok", Arc::clone(&plan.out)).await;
         while !position.done {
             let scanned = cx.database().read(&plan.scan, position.next.take()).await?;
@@ -131,6 +136,7 @@ struct Plan {
     scan: Scan,
     filter: Option<Bound>,
     values: Values,
+    pinned: Pinned,
     /// The first columns of the scan.
     out: SchemaRef,
 }
@@ -160,7 +166,7 @@ impl DatabaseQuery {
         chosen.into_iter().map(column).collect()
     }
 
-    async fn plan(&self, table: &Table, cx: &Cx) -> Result<Plan, Failure> {
+    async fn plan(&self, table: &Table, cx: &Cx, pinned: Option<&Pinned>) -> Result<Plan, Failure> {
         let out = Arc::new(Schema::new(self.columns(table)));
         if out.fields().len() < self.fields.len() {
             let message = format!("table {} lacks some of the columns {}", self.table, self.fields.join(", "));
@@ -173,9 +179,10 @@ impl DatabaseQuery {
                 columns.push(name.to_owned());
             }
         }
-        let values = cx.values(&filter).await?;
+        let bounds: Vec<&Bound> = filter.iter().collect();
+        let (values, pinned) = Pinned::values(cx, &bounds, pinned).await?;
         let scan = Scan { table: self.table.clone(), columns, rows_max: ROWS_AT_ONCE };
-        Ok(Plan { scan, filter, values, out })
+        Ok(Plan { scan, filter, values, pinned, out })
     }
 }
 

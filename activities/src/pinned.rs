@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use engine::context::Cx;
 use engine::event::Vars;
 use engine::expr::{Bound, Values, Variable};
+use engine::failure::Failure;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +23,18 @@ pub(crate) struct Pinned {
 }
 
 impl Pinned {
-    pub(crate) fn new(values: &Values, bounds: &[&Bound]) -> Self {
+    /// What these expressions read: what was kept when the task began, else what is there now, and is to be kept.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(crate) async fn values(cx: &Cx, bounds: &[&Bound], kept: Option<&Self>) -> Result<(Values, Self), Failure> {
+        let mut values = cx.values(bounds.to_vec()).await?;
+        let pinned = kept.cloned().unwrap_or_else(|| Self::new(&values, bounds));
+        pinned.put(&mut values);
+        Ok((values, pinned))
+    }
+
+    fn new(values: &Values, bounds: &[&Bound]) -> Self {
         let used: Vec<&Variable> = bounds.iter().flat_map(|bound| bound.expr().variables()).collect();
         let kept = |vars: &Vars, of: fn(String) -> Variable| {
             let kept = vars.iter().filter(|(name, _)| used.contains(&&of((*name).clone())));
@@ -36,7 +49,7 @@ impl Pinned {
     }
 
     /// Puts them in place of what they are now.
-    pub(crate) fn put(&self, values: &mut Values) {
+    fn put(&self, values: &mut Values) {
         values.now = self.now;
         values.options.clone_from(&self.options);
         values.vars.extend(self.vars.clone());

@@ -69,9 +69,7 @@ impl Mapping {
             .chain(types.iter().map(|(_, bound)| bound))
             .chain(identity.bounds())
             .collect();
-        let mut values = cx.values(bounds.clone()).await?;
-        let pinned = pinned.cloned().unwrap_or_else(|| Pinned::new(&values, &bounds));
-        pinned.put(&mut values);
+        let (values, pinned) = Pinned::values(cx, &bounds, pinned).await?;
         let object = Arc::clone(&request.write.object);
         let chosen = request.write.chosen_ids.then(|| field(&object, &object.id)).transpose()?;
         let mut mapping = Self { columns: mapped, types, identity, object, chosen, values, pinned };

@@ -16,6 +16,7 @@ use super::pages::Sieve;
 use super::plan::Plan;
 use super::window::{open_tail, seen_before, warn_of_rest};
 use crate::automatic_index::{Opened, Seen, Tail, hash, place};
+use crate::pinned::Pinned;
 use crate::rejects::Kinds;
 
 /// Where an import goes on.
@@ -23,6 +24,9 @@ use crate::rejects::Kinds;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Position {
     pub(super) window: Option<Opened>,
+    /// What its filter reads; an older version kept none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pinned: Option<Pinned>,
     /// The place in the feed of changes that it began at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<String>,
@@ -71,7 +75,7 @@ impl Position {
             parts.push(Part::default());
         }
         let (rejects, read, seen) = (Kinds::default(), 0, 0);
-        Self { window, since, feed: None, parts, next: None, done: false, read, seen, rejects }
+        Self { window, pinned: None, since, feed: None, parts, next: None, done: false, read, seen, rejects }
     }
 
     /// With parts, also where an older version kept it.

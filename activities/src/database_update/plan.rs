@@ -63,9 +63,7 @@ impl Plan {
             columns.push(Column { name: name.clone(), to: field.data_type().clone(), bound, is_key });
         }
         let bounds: Vec<&Bound> = columns.iter().map(|column| &column.bound).collect();
-        let mut values = cx.values(bounds.clone()).await?;
-        let pinned = pinned.cloned().unwrap_or_else(|| Pinned::new(&values, &bounds));
-        pinned.put(&mut values);
+        let (values, pinned) = Pinned::values(cx, &bounds, pinned).await?;
         // What is known of variables now decides the type.
         for column in &mut columns {
             column.bound = column.bound.resolve(&values)?;

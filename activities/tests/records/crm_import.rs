@@ -1,8 +1,9 @@
 //! Imports of a CRM that the test tells what to do.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use engine::event::Backfill;
+use engine::event::{Backfill, Vars};
 use engine::outside::store::{Expect, OptionChange, OptionValue, Store};
 use engine::run::Status;
 use serde_json::{Value, json};
@@ -178,6 +179,30 @@ async fn a_place_that_the_crm_lost_is_begun_anew_once_and_nothing_comes_twice() 
     crm.state().lose = vec![0, 0];
     let ran = world(&crm).run(&import(&json!({}))).await;
     assert_eq!(ran.status, Status::Suspended, "the second time it fails");
+}
+
+#[tokio::test]
+async fn a_reading_that_was_broken_off_goes_on_with_the_filter_it_began_with() {
+    let crm = Double::new(&SYSTEM);
+    let mut expected = many(&crm);
+    let (world, store) = (world(&crm), Arc::new(Memory::new()));
+    unwanted(&store, "p39").await;
+    crm.state().lose = vec![6, 6];
+    let filter = "name != option(\"UNWANTED\") && modified < now()";
+    let ran = world.run_in(Arc::clone(&store), &import(&json!({ "filter": filter }))).await;
+    assert_eq!(ran.status, Status::Suspended);
+    unwanted(&store, "p38").await;
+    world.clock.0.store(0, Ordering::SeqCst);
+    let mut rows = world.resume(&ran, Vars::new()).await.port("import", "ok").await;
+    rows.sort();
+    expected.pop();
+    assert_eq!(rows, expected);
+}
+
+async fn unwanted(store: &Memory, name: &str) {
+    let value = OptionValue { value: name.into(), at: at("10:00"), by: "operator".into(), seen: None };
+    let change = OptionChange { name: "UNWANTED".into(), expect: Expect::Any, value: Some(value) };
+    store.set_options(vec![change]).await.unwrap();
 }
 
 #[tokio::test]

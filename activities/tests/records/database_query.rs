@@ -1,5 +1,10 @@
+use std::sync::Arc;
+
+use engine::outside::store::{Expect, OptionChange, OptionValue, Store};
 use engine::run::Status;
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use store::Memory;
 
 use crate::harness::World;
 
@@ -37,6 +42,35 @@ async fn a_large_table_is_read_to_its_end_whether_it_has_row_ids_or_not() {
         rows.dedup();
         assert_eq!(rows.len(), 25_000, "each row once");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reading_that_was_broken_off_goes_on_with_the_filter_it_began_with() {
+    let mut world = World::new(
+        "CREATE TABLE big (b TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)
+         INSERT INTO big SELECT 'x' || (i % 5) FROM n;",
+    );
+    world.limits.segment_seconds = 0;
+    let activities = query("big", &json!({ "filter": "b != option(\"UNWANTED\")" }));
+    let store = Arc::new(Memory::new());
+    unwanted(&store, "x1").await;
+    // Begun, and broken off once a part is sealed.
+    let dying = Arc::new(store.reopened_failing_after(3));
+    let (id, broken) = world.live(&dying, None, &activities, std::future::pending()).await;
+    assert!(broken.is_none());
+    unwanted(&store, "x2").await;
+    let (_, ran) = world.live(&Arc::new(store.reopened()), id.as_ref(), &activities, std::future::pending()).await;
+    let rows = ran.unwrap().port("people", "ok").await;
+    let count = |b: &str| rows.iter().filter(|row| *row == b).count();
+    assert_eq!((count("x0"), count("x1"), count("x2")), (5_000, 0, 5_000));
+}
+
+async fn unwanted(store: &Memory, b: &str) {
+    let by = "operator".to_owned();
+    let value = OptionValue { value: b.to_owned(), at: Timestamp::UNIX_EPOCH, by, seen: None };
+    let change = OptionChange { name: "UNWANTED".to_owned(), expect: Expect::Any, value: Some(value) };
+    store.set_options(vec![change]).await.unwrap();
 }
 
 /// The place in such a table cannot be kept, and must not be guessed: the reading would go round and round.
