@@ -21,6 +21,7 @@ use arrow_ipc::writer::StreamWriter;
 use serde_json::{Map, Value as Json};
 
 use crate::activity::Activity;
+use crate::allow;
 use crate::context::Cx;
 use crate::engine::{Driven, Engine, NotStarted};
 use crate::enter::Entering;
@@ -252,7 +253,8 @@ fn of_shape(bytes: &[u8]) -> Result<SchemaRef, Failure> {
 
 impl Engine {
     /// Starts a run that sends rejects again: the file that the run began with that refused them last, at the activity
-    /// that refused them. All are of one workflow, activity and shape, and can be sent.
+    /// that refused them. All are of one workflow, activity and shape, and can be sent. What an operator allowed that run is
+    /// not allowed this one.
     ///
     /// # Errors
     /// Where their records do not fit their columns any more; else as [`Engine::enter`].
@@ -261,6 +263,7 @@ impl Engine {
         let (_, run) = self.load(&last.run).await?;
         let mut vars = run.instance_vars.clone();
         vars.extend(run.task(last.task).map(|task| task.vars_in.clone()).unwrap_or_default());
+        allow::take_back(&mut vars);
         let columns = self.columns(last).await?;
         let entering = Entering {
             activity: last.activity.clone(),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use engine::allow;
 use engine::event::Vars;
 use engine::outside::store::RunId;
 use server::api::Resume;
@@ -37,9 +38,9 @@ pub(crate) struct Args {
 /// What the operator allows, as variables of the run that the guards read.
 fn allowed(args: &Args) -> Vars {
     let all = [
-        ("allowDeletes", args.allow_deletes),
-        ("allowRejects", args.allow_rejects),
-        ("allowVolume", args.allow_volume),
+        (allow::DELETES, args.allow_deletes),
+        (allow::REJECTS, args.allow_rejects),
+        (allow::VOLUME, args.allow_volume),
     ];
     all.into_iter().filter_map(|(name, records)| Some((name.to_owned(), records?.into()))).collect()
 }

@@ -1,5 +1,6 @@
 //! Guards: an export that is not like what its author had in mind stops before it writes.
 
+use engine::allow;
 use engine::context::Cx;
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
@@ -8,10 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Guards;
 
-/// The variable of a run that says how many deletes its operator allows.
-pub(crate) const ALLOW_DELETES: &str = "allowDeletes";
-const ALLOW_REJECTS: &str = "allowRejects";
-const ALLOW_VOLUME: &str = "allowVolume";
 /// How many of the last exports are remembered.
 const REMEMBERED: usize = 5;
 
@@ -53,7 +50,7 @@ fn stopped(message: String, option: &str, number: u64) -> Failure {
 /// Stops where the number of records is unusual.
 pub(super) async fn volume(cx: &Cx, guards: &Guards, records: u64) -> Result<(), Failure> {
     let Some(volume) = guards.volume else { return Ok(()) };
-    if allowed(cx, ALLOW_VOLUME).is_some_and(|allowed| records <= allowed) {
+    if allowed(cx, allow::VOLUME).is_some_and(|allowed| records <= allowed) {
         return Ok(());
     }
     let last = last(cx).await?.into_iter().max();
@@ -91,7 +88,7 @@ fn option(cx: &Cx) -> String {
 /// Stops before the first of too many deletes.
 pub(super) fn deletes(cx: &Cx, guards: &Guards, records: u64) -> Result<(), Failure> {
     let Some(most) = guards.max_deletes else { return Ok(()) };
-    let most = most.max(allowed(cx, ALLOW_DELETES).unwrap_or(0));
+    let most = most.max(allowed(cx, allow::DELETES).unwrap_or(0));
     match records > most {
         true => {
             let message = format!("{records} records would be deleted, more than maxDeletes {most}; nothing was sent");
@@ -104,7 +101,7 @@ pub(super) fn deletes(cx: &Cx, guards: &Guards, records: u64) -> Result<(), Fail
 /// Stops where too many records were refused.
 pub(super) fn rejects(cx: &Cx, guards: &Guards, rejects: u64) -> Result<(), Failure> {
     let Some(most) = guards.max_rejects else { return Ok(()) };
-    let most = most.max(allowed(cx, ALLOW_REJECTS).unwrap_or(0));
+    let most = most.max(allowed(cx, allow::REJECTS).unwrap_or(0));
     match rejects > most {
         true => {
             let message =

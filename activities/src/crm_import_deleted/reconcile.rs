@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::AsArray;
+use engine::allow;
 use engine::context::Cx;
 use engine::expr::Source;
 use engine::failure::{Class, Failure};
@@ -25,8 +26,6 @@ const SCAN_FACTOR: u64 = 4;
 const DEFAULT_PERCENT: f64 = 10.0;
 /// … or so many, where that is more.
 const DEFAULT_RECORDS: u64 = 10;
-/// The variable of a run by which an operator lets more be deleted.
-const ALLOW_DELETES: &str = "allowDeletes";
 
 /// How many may be missing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -212,7 +211,7 @@ fn guard(max: Option<MaxDeletes>, cx: &Cx, position: &Position, object: &Object)
             if compared > 1 { most.min(compared - 1) } else { most }
         }
     };
-    let allowed = cx.instance_vars().get(ALLOW_DELETES).and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let allowed = cx.instance_vars().get(allow::DELETES).and_then(serde_json::Value::as_u64).unwrap_or(0);
     if missing <= most.max(allowed) {
         return Ok(());
     }

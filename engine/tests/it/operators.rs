@@ -135,6 +135,21 @@ async fn what_passes_and_is_refused_further_on_is_not_sent_to_the_first_again() 
 }
 
 #[tokio::test]
+async fn what_an_operator_allowed_a_run_is_not_allowed_the_one_that_sends_its_rejects_again() {
+    let bench = Bench::new();
+    let engine = bench.engine(Arc::new(Memory::new()));
+    let text = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 3, "to": "export" },
+        "export": { "type": "refuse", "name": "export", "number": 1, "tasks": [1] }
+    } }"#;
+    let vars = ["allowDeletes", "allowRejects", "allowVolume", "region"].map(|name| (name.to_owned(), 9.into()));
+    let (_, driven) = engine.start("w.json", text, Vars::from_iter(vars)).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Finished));
+    let (_, sends) = engine.load(&resend(&engine).await).await.unwrap();
+    assert_eq!(sends.instance_vars.keys().collect::<Vec<_>>(), ["region"]);
+}
+
+#[tokio::test]
 async fn what_a_loop_brings_back_to_where_it_was_sent_is_closed_when_it_passes() {
     let bench = Bench::new();
     let engine = bench.engine(Arc::new(Memory::new()));

@@ -1,5 +1,6 @@
 //! What is done in a test.
 
+use engine::allow;
 use engine::outside::desk::RejectId;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -278,7 +279,7 @@ pub(crate) struct Allow {
 impl Allow {
     /// As the variables of the run that guards read.
     pub(crate) fn vars(self) -> Map<String, Value> {
-        let allowed = [("allowDeletes", self.deletes), ("allowRejects", self.rejects), ("allowVolume", self.volume)];
+        let allowed = [(allow::DELETES, self.deletes), (allow::REJECTS, self.rejects), (allow::VOLUME, self.volume)];
         allowed.into_iter().filter_map(|(name, number)| Some((name.to_owned(), number?.into()))).collect()
     }
 }
