@@ -357,31 +357,40 @@ fn misfit(field: &Field, value: &str) -> Failure {
     Failure::new(Class::Config, format!("\"{value}\" is not {kind}, which column {} holds", field.name()))
 }
 
-/// Rejects that can go out together: of one workflow, activity, shape, file and shared scripts, in the order of their numbers.
-///
-/// # Errors
-/// Where a journal cannot be read.
-pub async fn together(engine: &Engine, rejects: Vec<KeptReject>) -> Result<Vec<Vec<KeptReject>>, Failure> {
+/// Rejects as they can go out.
+#[derive(Debug, Default)]
+pub struct Together {
+    /// Of one workflow, activity, shape, file and shared scripts each, in the order of their numbers.
+    pub groups: Vec<Vec<KeptReject>>,
+    /// Runs of which it cannot be read what they began with, and why: what they refused stays.
+    pub unreadable: Vec<(RunId, Failure)>,
+}
+
+/// Puts rejects together that can go out together.
+pub async fn together(engine: &Engine, rejects: Vec<KeptReject>) -> Together {
+    let mut together = Together::default();
     let mut groups: BTreeMap<_, Vec<KeptReject>> = BTreeMap::new();
-    let mut files: BTreeMap<RunId, (String, Option<String>)> = BTreeMap::new();
+    let mut files: BTreeMap<RunId, Option<(String, Option<String>)>> = BTreeMap::new();
     for reject in rejects {
-        let file = match files.get(&reject.run) {
-            Some(file) => file.clone(),
-            None => {
-                let run = engine.load(&reject.run).await?.1;
-                let file = (run.file, run.scripts);
-                files.insert(reject.run.clone(), file.clone());
-                file
-            }
-        };
+        if !files.contains_key(&reject.run) {
+            let read = match engine.load(&reject.run).await {
+                Ok((_, run)) => Some((run.file, run.scripts)),
+                Err(failure) => {
+                    together.unreadable.push((reject.run.clone(), failure));
+                    None
+                }
+            };
+            files.insert(reject.run.clone(), read);
+        }
+        let Some(file) = files.get(&reject.run).cloned().flatten() else { continue };
         let group = (reject.workflow.clone(), reject.activity.clone(), reject.shape.clone(), file);
         groups.entry(group).or_default().push(reject);
     }
-    let mut groups: Vec<Vec<KeptReject>> = groups.into_values().collect();
-    for group in &mut groups {
+    together.groups = groups.into_values().collect();
+    for group in &mut together.groups {
         group.sort_by_key(|reject| reject.id);
     }
-    Ok(groups)
+    together
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::desk::together;
+use engine::desk::{Together, together};
 use engine::failure::{Class, Failure};
 use engine::outside::desk::{Group, KeptReject, RejectId, RejectState, Wanted};
 use engine::outside::store::RunId;
@@ -131,7 +131,7 @@ impl Service {
     /// Sends rejects again: one run for all that belong together.
     ///
     /// # Errors
-    /// Where the first run does not start. What a later one is refused for stands in [`Resent::left`].
+    /// Where none can be sent, and why the first cannot. Where some are, it stands in [`Resent::left`].
     pub async fn resend(self: &Arc<Self>, resend: Resend) -> Result<Resent, Refusal> {
         self.same_project(&resend.identity)?;
         let service = Arc::clone(self);
@@ -170,13 +170,17 @@ impl Service {
             }
         }
         resent.left = left.into_iter().collect();
-        for group in together(&self.engine, ready).await? {
+        let Together { groups, unreadable } = together(&self.engine, ready).await;
+        let unsent = |(run, failure): (RunId, Failure)| {
+            let message = format!("what {run} refused cannot be sent: {}", failure.message);
+            Refusal::from(Failure { message, ..failure })
+        };
+        let mut refusals: Vec<Refusal> = unreadable.into_iter().map(unsent).collect();
+        for group in groups {
             let run = match self.engine.resend(&group).await {
                 Ok((run, _)) => run,
-                Err(why) if resent.runs.is_empty() => return Err(why.into()),
-                // What has begun is told all the same.
                 Err(why) => {
-                    resent.left.push(Refusal::from(why).message);
+                    refusals.push(why.into());
                     continue;
                 }
             };
@@ -189,6 +193,10 @@ impl Service {
             resent.ids.extend(group.iter().map(|reject| reject.id));
             resent.runs.push(Began { run, events: 0 });
         }
+        if resent.runs.is_empty() && !refusals.is_empty() {
+            return Err(refusals.swap_remove(0));
+        }
+        resent.left.extend(refusals.into_iter().map(|refusal| refusal.message));
         Ok(resent)
     }
 }

@@ -102,6 +102,23 @@ fn what_is_refused_again_stays_one_reject_and_what_is_ignored_is_closed() {
 }
 
 #[test]
+fn a_run_whose_file_is_gone_keeps_back_what_it_refused_and_nothing_else() {
+    let world = world();
+    let file = workflow(&world);
+    world.ask(&["run", &file]).expect(0);
+    world.ask(&["run", &file]).expect(0);
+    let pinned = |run: u8| world.path(&format!(".campanile/runs/people-{run}/workflow.json"));
+    std::fs::remove_file(pinned(1)).unwrap();
+    let sent = world.ask(&["rejects", "resend", "--code", "KEY_EMPTY", "--json"]).expect(0).json();
+    assert_eq!((&sent["sent"], sent["left"].as_array().unwrap().len()), (&json!(1), 1), "{sent}");
+    let left = sent["left"][0].as_str().unwrap();
+    assert!(left.contains("what people-1 refused cannot be sent") && left.contains("workflow.json"), "{left}");
+    std::fs::remove_file(pinned(2)).unwrap();
+    std::fs::remove_file(pinned(3)).unwrap();
+    world.ask(&["rejects", "resend"]).expect(1).says(&["cannot be sent", "workflow.json"]);
+}
+
+#[test]
 fn a_key_that_passes_in_a_later_run_closes_its_reject_also_beside_another_process() {
     let world = world();
     let file = workflow(&world);

@@ -106,7 +106,7 @@ async fn rejects(engine: &Engine) -> Vec<KeptReject> {
 /// Sends all again that wait, and tells the run.
 async fn resend(engine: &Arc<Engine>) -> RunId {
     let open = engine.environment.desk.list(&Wanted::default()).await.unwrap();
-    let groups = together(engine, open).await.unwrap();
+    let groups = together(engine, open).await.groups;
     assert_eq!(groups.len(), 1, "{groups:?}");
     let (id, driven) = engine.resend(&groups[0]).await.unwrap();
     assert_eq!(driven.wait().await, Ok(Status::Finished));
@@ -146,7 +146,7 @@ async fn what_an_operator_allowed_a_run_is_not_allowed_the_one_that_sends_its_re
     let (_, driven) = engine.start("w.json", text, Vars::from_iter(vars)).await.unwrap();
     assert_eq!(driven.wait().await, Ok(Status::Finished));
     let (_, sends) = engine.load(&resend(&engine).await).await.unwrap();
-    assert_eq!(sends.instance_vars.keys().collect::<Vec<_>>(), ["region"]);
+    assert_eq!(sends.instance_vars.keys().collect::<Vec<_>>(), ["count", "region"]);
 }
 
 #[tokio::test]
