@@ -53,8 +53,14 @@ use session::Session;
 use crate::secret::Vault;
 
 /// What is known of every environment.
-pub static SYSTEM: System =
-    System { name: "Dynamics", index_fields: &["modifiedon"], client_ids: true, query_all: None, change_feed: true };
+pub static SYSTEM: System = System {
+    name: "Dynamics",
+    index_fields: &["modifiedon"],
+    client_ids: true,
+    query_all: None,
+    change_feed: true,
+    new_key: "another is made in Power Apps: the table, Keys",
+};
 
 /// One Dynamics 365 environment.
 #[derive(Debug, Clone)]

@@ -307,7 +307,7 @@ impl Http {
         }
         if error.is_connect() {
             return Failure::new(Class::Transient, format!("{account}: {host} cannot be reached: {reason}"))
-                .help("check the account's `url`, the name service and the firewall")
+                .help("check the account's `url`, DNS and the firewall")
                 .into();
         }
         doubtful(Failure::new(Class::Transient, format!("{account}: the connection to {host} broke: {reason}")))

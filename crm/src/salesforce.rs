@@ -60,6 +60,7 @@ pub static SYSTEM: System = System {
     client_ids: false,
     query_all: Some("IsDeleted"),
     change_feed: false,
+    new_key: "another is made in Object Manager: a field with External ID and Unique ticked",
 };
 
 /// One Salesforce organisation.

@@ -125,9 +125,15 @@ impl SecretSource {
             }
             Self::File(FileSecret { file }) => {
                 let place = format!("the secret file {}", file.display());
-                let text = std::fs::read_to_string(file).map_err(|error| {
+                let bytes = std::fs::read(file).map_err(|error| {
                     Failure::new(Class::Config, format!("{place} cannot be read: {error}"))
-                        .help("write the client secret into this file, readable by Campanile's user only")
+                        .help("write the secret into this file, readable by Campanile's user only")
+                })?;
+                let text = String::from_utf8(bytes).map_err(|_| {
+                    Failure::new(Class::Config, format!("{place} is not text, and so neither a secret nor a PEM")).help(
+                        "if it is a certificate as .pfx or .p12, make a PEM of it: \
+                         `openssl pkcs12 -in x.pfx -out both.pem -nodes`; else save it as UTF-8",
+                    )
                 })?;
                 (place, text)
             }
@@ -154,5 +160,11 @@ mod tests {
         let source = SecretSource::File(FileSecret { file: file.path().to_owned() });
         assert_eq!(source.resolve(&NoVault).unwrap().reveal(), "s3cret");
         assert!(serde_json::from_str::<SecretSource>(r#"{"env":"A","file":"b"}"#).is_err());
+
+        // As a .pfx begins.
+        std::fs::write(file.path(), [0x30, 0x82, 0x0a, 0xff]).unwrap();
+        let failure = source.resolve(&NoVault).unwrap_err();
+        assert!(failure.message.contains("is not text"), "{failure:?}");
+        assert!(failure.help.unwrap().contains("openssl pkcs12"));
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn find_host(account: &str, root: &Url, url_help: &str) -> Resu
     let (host, port) = (root.host_str().unwrap_or_default(), root.port_or_known_default().unwrap_or(443));
     let unknown = |reason: String| {
         Failure::new(Class::Transient, format!("{account}: the host {host} is not found: {reason}"))
-            .help(format!("check the account's `url` {url_help}, and this computer's name service"))
+            .help(format!("check the account's `url` {url_help}, and this computer's DNS"))
     };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let found = tokio::net::lookup_host((bare, port)).await.map_err(|error| unknown(error.to_string()))?;

@@ -62,7 +62,7 @@ impl CrmExport {
         }
         match operation {
             Operation::Insert => self.check_insert(&object, system, input, cx),
-            _ => self.check_key(&object, cx),
+            _ => self.check_key(&object, system, cx),
         }
         self.check_compare(&object, operation, cx);
     }
@@ -192,7 +192,7 @@ impl CrmExport {
         cx.risk("/operation", "insert-in-doubt", message, Some(help));
     }
 
-    fn check_key(&self, object: &Object, cx: &mut FlowCx<'_>) {
+    fn check_key(&self, object: &Object, system: Option<&'static System>, cx: &mut FlowCx<'_>) {
         if self.id_from.is_some() {
             let message = "records are found by their key, so no ids are chosen";
             cx.problem("/idFrom", "id-from-unused", message, Some("leave \"idFrom\" out".to_owned()));
@@ -213,22 +213,23 @@ impl CrmExport {
         if key == [object.id.clone()] {
             return;
         }
-        let names = object.keys.iter().map(|key| format!("[{}]", key.fields.join(", ")));
-        let all: Vec<String> = std::iter::once(format!("[{}]", object.id)).chain(names).collect();
         match object.key(&key) {
             None => {
+                let usable = object.keys.iter().filter(|key| key.unusable.is_none());
+                let names = usable.map(|key| format!("[{}]", key.fields.join(", ")));
+                let all: Vec<String> = std::iter::once(format!("[{}]", object.id)).chain(names).collect();
+                let mut help = format!("there are: {}", all.join(", "));
+                if let Some(way) = system.map(|system| system.new_key).filter(|way| !way.is_empty()) {
+                    help = format!("{help}; {way}");
+                }
                 let message = format!("{} has no key of {}", object.name, key.join(", "));
-                cx.problem("/key", "unknown-key-fields", message, Some(format!("there are: {}", all.join(", "))));
+                cx.problem("/key", "unknown-key-fields", message, Some(help));
             }
             Some(found) => {
                 if let Some(why) = &found.unusable {
                     let message = format!("the key {} cannot be relied on: {why}", found.name);
-                    cx.problem(
-                        "/key",
-                        "key-not-usable",
-                        message,
-                        Some("use another key, or cure it in the CRM".into()),
-                    );
+                    let help = "do so in the CRM, or use another key".to_owned();
+                    cx.problem("/key", "key-not-usable", message, Some(help));
                 }
             }
         }

@@ -186,7 +186,8 @@ fn check_index(import: &CrmImport, object: &Object, system: Option<&System>, cx:
     let is_time = object.fields.get(&name).is_some_and(ObjectField::is_date_time);
     if !is_time {
         let message = format!("{name} is not a date and time, so it cannot tell what changed");
-        cx.problem(pointer, "index-field", message, Some("use one such as modifiedon".to_owned()));
+        let own = system.and_then(|system| system.index_fields.first()).copied().unwrap_or("modifiedon");
+        cx.problem(pointer, "index-field", message, Some(format!("use one such as {own}")));
     }
     let copied = import.fields.iter().any(|choice| choice.name() == name && choice.conversion() != Conversion::Default);
     if copied {

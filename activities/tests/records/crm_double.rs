@@ -25,10 +25,22 @@ use tokio::sync::Notify;
 /// The longest last name.
 const NAME_MAX: usize = 50;
 
-static CHOOSING: System =
-    System { name: "Choosing", index_fields: &[], client_ids: true, query_all: None, change_feed: false };
-static NUMBERING: System =
-    System { name: "Numbering", index_fields: &[], client_ids: false, query_all: None, change_feed: false };
+static CHOOSING: System = System {
+    name: "Choosing",
+    index_fields: &[],
+    client_ids: true,
+    query_all: None,
+    change_feed: false,
+    new_key: "another is made in Keys",
+};
+static NUMBERING: System = System {
+    name: "Numbering",
+    index_fields: &[],
+    client_ids: false,
+    query_all: None,
+    change_feed: false,
+    new_key: "",
+};
 
 /// What happens to one call of `send`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +250,10 @@ impl Crm for Double {
             internal_name: "contact".to_owned(),
             id: "contactid".to_owned(),
             fields: fields.into_iter().map(|field| (field.name.clone(), field)).collect(),
-            keys: vec![key("emailaddress1", None), key("new_number", Some("its index is being built"))],
+            keys: vec![
+                key("emailaddress1", None),
+                key("new_number", Some("its index is being built: wait until it is")),
+            ],
             feed: false,
         })
     }

@@ -434,10 +434,13 @@ async fn what_is_wrong_is_told_before_the_run() {
             json!({ "set": { "contactid": "crm_id", "birthdate": "now()" } }),
             "(write \"conversion\": \"dateOnly\" beside it, or date(…))",
         ),
-        (json!({ "key": ["lastname"] }), "contacts has no key of lastname (there are: [contactid], [emailaddress1]"),
+        (
+            json!({ "key": ["lastname"] }),
+            "contacts has no key of lastname (there are: [contactid], [emailaddress1]; another is made in Keys)",
+        ),
         (
             json!({ "key": ["new_number"], "set": { "new_number": "1" } }),
-            "the key key_new_number cannot be relied on: its index is being built",
+            "the key key_new_number cannot be relied on: its index is being built: wait until it is (do so in the CRM",
         ),
         (json!({ "key": ["emailaddress1"] }), "the key field \"emailaddress1\" is not among those that are set"),
         (

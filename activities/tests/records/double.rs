@@ -24,11 +24,18 @@ pub(crate) static SYSTEM: System = System {
     client_ids: true,
     query_all: Some("isdeleted"),
     change_feed: true,
+    new_key: "",
 };
 
 /// Keeps a log of deletions, and has no feed.
-pub(crate) static LOGGING: System =
-    System { name: "Logging", index_fields: &["modified"], client_ids: true, query_all: None, change_feed: false };
+pub(crate) static LOGGING: System = System {
+    name: "Logging",
+    index_fields: &["modified"],
+    client_ids: true,
+    query_all: None,
+    change_feed: false,
+    new_key: "",
+};
 
 /// What it has, and what it is told to do.
 #[derive(Default)]

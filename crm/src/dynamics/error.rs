@@ -85,7 +85,7 @@ fn refusal(account: &str, what: &str, reply: &Reply, class: Class, Said { code, 
     let said = if message.is_empty() { excerpt(status, reply) } else { message };
     let mut failure = Failure::new(class, format!("{account}: {what}: {said}"));
     let small = code.to_ascii_lowercase();
-    failure.help = help(&small, status).map(str::to_owned);
+    failure.help = help(&small, status, &failure.message).map(str::to_owned);
     failure.code = Some(if code.is_empty() { status.as_u16().to_string() } else { code });
     Refusal { failure, status: Some(status), crowded: small == CONCURRENCY, doubtful: false }
 }
@@ -148,8 +148,18 @@ fn is_about_cookie(message: &str) -> bool {
     ["skiptoken", "skip token", "paging cookie", "pagingcookie"].iter().any(|word| message.contains(word))
 }
 
-fn help(code: &str, status: StatusCode) -> Option<&'static str> {
+/// Whether the application user is there, but switched off.
+fn is_about_disabled_user(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("user") && (message.contains("is disabled") || message.contains("been disabled"))
+}
+
+fn help(code: &str, status: StatusCode, message: &str) -> Option<&'static str> {
     Some(match (code, status.as_u16()) {
+        (_, 401 | 403) if is_about_disabled_user(message) => {
+            "enable the application user: Power Platform admin center, the environment, Settings, Users + permissions, \
+             Application users"
+        }
         (NOT_A_MEMBER, _) => {
             "make an application user for this client id: Power Platform admin center, the environment, Settings, \
              Users + permissions, Application users"
@@ -180,4 +190,16 @@ fn redirected(account: &str, what: &str, reply: &Reply) -> Failure {
 
 fn excerpt(status: StatusCode, reply: &Reply) -> String {
     if reply.body.is_empty() { format!("answered {status}") } else { format!("answered {status}: {}", reply.excerpt()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_that_is_switched_off_is_to_be_switched_on_not_to_be_given_a_role() {
+        let help = |said: &str| help("0x80040225", StatusCode::FORBIDDEN, said).unwrap();
+        assert!(help("The specified user(Id = 1) is disabled. Consider enabling this user.").starts_with("enable"));
+        assert!(help("Principal user (Id=1) is missing prvReadContact privilege").contains("security role"));
+    }
 }

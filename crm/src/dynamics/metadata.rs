@@ -253,8 +253,13 @@ fn key(key: Key) -> Option<ObjectKey> {
     let name = key.logical_name?;
     let unusable = match key.entity_key_index_status.as_deref() {
         Some(KEY_ACTIVE) => None,
-        Some(status) => Some(format!("its index is {status}, not {KEY_ACTIVE}")),
-        None => Some("the CRM does not tell the state of its index".to_owned()),
+        Some(status @ ("Pending" | "InProgress")) => {
+            Some(format!("its index is still being built ({status}): wait until its status is {KEY_ACTIVE}"))
+        }
+        Some(status) => {
+            Some(format!("its index is {status}, not {KEY_ACTIVE}: build it anew in Power Apps (the table, Keys)"))
+        }
+        None => Some("the CRM does not tell the state of its index: see it in Power Apps (the table, Keys)".to_owned()),
     };
     (!key.key_attributes.is_empty()).then_some(ObjectKey { name, fields: key.key_attributes, unusable })
 }

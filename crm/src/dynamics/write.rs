@@ -107,11 +107,12 @@ fn check(session: &Session, write: &Write) -> Result<(), Failure> {
                 None => Ok(()),
                 Some(reason) => refuse(
                     format!("the alternate key {} cannot be used: {reason}", key.name),
-                    "see the table's keys in Power Apps: build the index anew, or wait until it is active",
+                    "do so in the CRM, or use another key",
                 ),
             },
             None => {
-                let keys = object.keys.iter().map(|key| key.fields.join(" and "));
+                let usable = object.keys.iter().filter(|key| key.unusable.is_none());
+                let keys = usable.map(|key| key.fields.join(" and "));
                 let keys: Vec<String> = std::iter::once(object.id.clone()).chain(keys).collect();
                 refuse(
                     format!("{} is no key by which records are found", write.key.join(" and ")),

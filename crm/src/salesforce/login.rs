@@ -234,6 +234,10 @@ impl Login {
             (_, "no client credentials user enabled", _) => {
                 "choose the user to run as in the connected app: Manage, Edit Policies, Client Credentials Flow"
             }
+            (_, said, _) if said.contains("ip restricted") => {
+                "the address of this computer is refused: admit it in the trusted IP ranges of the integration user's \
+                 profile, or relax IP restrictions in the connected app (Manage, Edit Policies, IP Relaxation)"
+            }
             (_, said, _) if said.contains("approved") => {
                 "admit the user: connected app, Manage, Permitted Users: pre-authorized, and give the app's permission \
                  set to the user"
@@ -306,5 +310,23 @@ mod tests {
             let said = Login::new(credentials, root).without_secrets("h1dden does not go with s3cret\ntrace 1");
             assert_eq!(said, "… does not go with …");
         }
+    }
+
+    #[test]
+    fn an_address_that_is_not_trusted_is_told_apart_from_a_flow_that_is_switched_off() {
+        let root = Url::parse("http://127.0.0.1/").unwrap();
+        let grant = Grant::ClientCredentials { secret: Secret::new("s3cret") };
+        let credentials = Credentials { token_url: root.clone(), client_id: "c".to_owned(), grant };
+        let login = Login::new(credentials, root.clone());
+        let help = |said: &str| {
+            let refused = Refused {
+                error: "invalid_grant".to_owned(),
+                error_description: said.to_owned(),
+                error_codes: Vec::new(),
+            };
+            login.refused(Endpoint { account: "salesforce", url: &root, help: "" }, &refused).help.unwrap()
+        };
+        assert!(help("ip restricted").contains("IP Relaxation"));
+        assert!(help("").contains("switch on the client credentials flow"));
     }
 }

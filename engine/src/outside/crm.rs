@@ -36,6 +36,8 @@ pub struct System {
     pub query_all: Option<&'static str>,
     /// Whether changes and deletions can be read from a feed of the system's own, in which each place is a token.
     pub change_feed: bool,
+    /// How an administrator makes a key besides the id, for messages; empty where there is no such way.
+    pub new_key: &'static str,
 }
 
 /// An account of the configuration. Its connector is made when it is first used: a secret that is missing stands in

@@ -54,7 +54,13 @@ fn record(write: &Write, is_bulk: bool, columns: &[(&WriteField, &ArrayRef)], ro
         if field::is_id(&field.field)
             && let Some(id) = &mut text
         {
-            *id = field::id(id).map_err(|message| Reject::new("ID_MALFORMED", message).field(name))?;
+            *id = field::id(id).map_err(|message| {
+                let help = match name == write.object.id {
+                    true => "map a field that holds the CRM's id",
+                    false => "map a field that holds the other record's id",
+                };
+                Reject::new("ID_MALFORMED", message).field(name).help(help)
+            })?;
         }
         values.push((*field, text));
     }
