@@ -121,8 +121,37 @@ pub(super) fn period(start: When, end: When, zone: &TimeZone) -> Result<(Timesta
     }
 }
 
+/// What is wrong with a text that is written as a time and is none, such as 2026/13/45; `None` where it is not so written.
+fn misread(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (year, rest) = text.split_at_checked(4)?;
+    let is_written = year.bytes().all(|byte| byte.is_ascii_digit())
+        && rest.starts_with(['/', '-', '.'])
+        && rest.chars().all(|c| c.is_ascii_digit() || "/-.:,+ TtZz".contains(c));
+    if !is_written || When::read(text).is_some() {
+        return None;
+    }
+    let parts = text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
+    let numbers: Vec<i16> = parts.map(|part| part.parse().unwrap_or(i16::MAX)).collect();
+    let small = |number: &i16| i8::try_from(*number).unwrap_or(i8::MAX);
+    Some(match numbers.as_slice() {
+        [_, month, ..] if !(1..=12).contains(month) => format!("there is no month {month}"),
+        [year, month, day, ..] if civil::Date::new(*year, small(month), small(day)).is_err() => {
+            format!("{year}/{month:02} has no day {day}")
+        }
+        [_, _, _, hour, ..] if *hour > 23 => format!("there is no hour {hour}"),
+        [_, _, _, _, minute, ..] if *minute > 59 => format!("there is no minute {minute}"),
+        [_, _, _, _, _, second, ..] if *second > 59 => format!("there is no second {second}"),
+        [_] | [_, _] => format!("`{text}` is not a whole day"),
+        _ => format!("`{text}` is not a time"),
+    })
+}
+
 /// Checks an expression that gives one end.
 pub(super) fn check(pointer: &str, moment: &Moment, cx: &mut FlowCx<'_>) {
+    if let Some(wrong) = misread(moment.text()) {
+        return cx.problem(pointer, "no-time", wrong, Some(HELP.to_owned()));
+    }
     match moment.expression().bind(&Schema::empty()) {
         Ok(bound) => {
             let ty = bound.ty();
@@ -162,7 +191,13 @@ pub(super) async fn value(cx: &Cx, moment: &Moment) -> Result<When, Failure> {
         _ => None,
     };
     when.ok_or_else(|| {
-        Failure::new(Class::Config, format!("{} gives {value}, which is no time", moment.text())).help(HELP)
+        let mut message = format!("{} gives {value}, which is no time", moment.text());
+        if let Value::Text(text) = &value
+            && let Some(wrong) = misread(text)
+        {
+            message = format!("{message}: {wrong}");
+        }
+        Failure::new(Class::Config, message).help(HELP)
     })
 }
 
@@ -202,5 +237,22 @@ mod tests {
         assert!(
             between("2026/03/07", "2026/03/01", "UTC").is_err_and(|message| message.contains("before its beginning"))
         );
+    }
+
+    #[test]
+    fn of_what_is_written_as_a_time_and_is_none_it_is_said_what_is_wrong() {
+        for (text, wrong) in [
+            ("2026/13/45", Some("there is no month 13")),
+            ("2026-02-30", Some("2026/02 has no day 30")),
+            ("2026/03/01 24:00:00", Some("there is no hour 24")),
+            ("2026-03-01T10:60:00Z", Some("there is no minute 60")),
+            ("2026/03", Some("`2026/03` is not a whole day")),
+            ("2026/03/01", None),
+            ("today()", None),
+            ("5 + 5", None),
+            ("éé", None),
+        ] {
+            assert_eq!(misread(text).as_deref(), wrong, "{text}");
+        }
     }
 }

@@ -114,10 +114,13 @@ async fn span(
     crm: &dyn Crm,
     period: Option<(Timestamp, Option<Timestamp>)>,
 ) -> Result<Span, Failure> {
-    match period {
-        Some((from, Some(to))) => return Ok(Span::Period { from, to }),
-        Some((from, None)) => return Ok(Span::Period { from, to: crm.now().await?.max(from) }),
-        None => {}
+    if let Some((from, to)) = period {
+        let now = crm.now().await?;
+        if from > now {
+            let message = format!("the period begins at {from}, later than the CRM's clock, which shows {now}");
+            return Err(Failure::new(Class::Config, message).help("let it begin at a time that has passed"));
+        }
+        return Ok(Span::Period { from, to: to.unwrap_or(now) });
     }
     let option = match import.automatic_index.option() {
         Some(option) if !option.is_empty() => option.to_owned(),

@@ -79,11 +79,15 @@ async fn a_period_that_is_none_is_told_before_anything_is_asked() {
     let ran = world.run(&import(&late)).await;
     assert!(ran.failure("import").contains("before its beginning"));
     assert_eq!(crm.asked("deleted"), 0);
+    let ahead = world.run(&import(&json!({ "start": "2026/03/09", "end": "2026/03/10" }))).await;
+    assert!(ahead.failure("import").contains("later than the CRM's clock"));
+    assert_eq!(crm.asked("deleted"), 0);
     for (more, words) in [
         (json!({}), "not said which"),
         (json!({ "start": "2026/03/01", "automaticIndex": true }), "exclude each other"),
         (json!({ "end": "2026/03/01" }), "needs a beginning"),
         (json!({ "start": "5 + 5" }), "not a time"),
+        (json!({ "start": "2026/13/45" }), "there is no month 13"),
         (json!({ "start": "2026/03/01", "maxDeletes": 5 }), "only a comparison"),
     ] {
         let problems = world.problems(&import(&more)).await;
