@@ -93,6 +93,8 @@ const BROKEN: &[&str] = &[
     "number > ()",
     "default == 1",
     "until > at",
+    "fn == 1",
+    "name == const",
     "let x = 5; x",
     "len(name, 1, 2) > 1",
     "name + 1 == \"a1\"",
@@ -149,6 +151,10 @@ fn a_broken_expression_is_told_where_what_and_what_now() {
       0: `default` is a word of the language; a column of this name is written `field("default")`
     until > at
       0: `until` is a word of the language; a column of this name is written `field("until")`
+    fn == 1
+      0: `fn` is a word of the language; a column of this name is written `field("fn")`
+    name == const
+      8: `const` is a word of the language; a column of this name is written `field("const")`
     let x = 5; x
       0: this is not one expression; statements are for script activities; an expression is one value, such as `lower(name)`
     len(name, 1, 2) > 1

@@ -312,7 +312,7 @@ pub(crate) fn syntax(text: &str, parse: &ast::ParseError) -> ExprError {
     let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     let own_word = word.starts_with(char::is_alphabetic) && crate::script::parse_expression(&word).is_err();
     let help = match (word.to_ascii_lowercase().as_str(), own.as_str()) {
-        (word, _) if own_word && STATEMENT_WORDS.contains(&word) => {
+        (small, _) if own_word && STATEMENT_WORDS.contains(&small) && begins_statement(&rest[word.len()..]) => {
             return error("this is not one expression", STATEMENTS, at);
         }
         (_, _) if own_word && own.contains("unexpected") => {
@@ -328,6 +328,11 @@ pub(crate) fn syntax(text: &str, parse: &ast::ParseError) -> ExprError {
         _ => help,
     };
     ExprError { message, help: (!help.is_empty()).then(|| help.to_owned()), at, row: None }
+}
+
+/// Whether what follows such a word makes a statement of it; of a column's name, an operator follows, or nothing.
+fn begins_statement(rest: &str) -> bool {
+    rest.trim_start().starts_with(|c: char| c.is_alphanumeric() || "_{(;\"".contains(c))
 }
 
 fn no_operator(operator: &str, at: Option<usize>) -> ExprError {
