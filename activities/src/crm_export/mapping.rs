@@ -170,8 +170,7 @@ impl Mapping {
         let (converted, lost) = values::convert(&array, field.kind, *conversion, &self.values.zone)?;
         rejects.extend(lost.into_iter().map(|row| {
             let message = format!("\"{}\" cannot be sent as {}", Value::at(&array, row), values::named(field.kind));
-            let help = "correct the value, or what is computed of it";
-            (row, Reject::new("VALUE_TYPE", message).field(&field.name).help(help))
+            (row, Reject::new("VALUE_TYPE", message).field(&field.name).help(values::cure(field)))
         }));
         Ok((converted, rejects))
     }

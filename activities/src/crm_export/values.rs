@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Date32Array, Int32Array, ListBuilder, StringBuilder, Time64MicrosecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Int32Array, ListBuilder, StringArray, StringBuilder, Time64MicrosecondArray,
     TimestampMicrosecondArray,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use engine::expr::Value;
 use engine::failure::Failure;
-use engine::outside::crm::FieldKind;
+use engine::outside::crm::{FieldKind, ObjectField};
 use engine::types::{Type, UTC};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -21,6 +21,8 @@ use crate::rows::wrong;
 
 /// What separates the values of a list that is written as one text.
 const LIST_SEPARATORS: [char; 2] = [';', ','];
+/// How many choices of a picklist a message names.
+const CHOICES_SHOWN_MAX: usize = 10;
 
 /// Whether values of a type can become those of a field; else what to write instead, where there is something.
 ///
@@ -62,7 +64,39 @@ pub(super) fn named(kind: FieldKind) -> String {
     }
 }
 
-/// Values as those of a field, and the rows of those that cannot be.
+/// What to do about a value that a field does not take; its limits and choices, as far as the CRM describes them.
+pub(super) fn cure(field: &ObjectField) -> String {
+    let limits = match (field.min, field.max, field.kind) {
+        (Some(min), Some(max), _) => Some((min, max)),
+        (_, _, FieldKind::Int) => Some((f64::from(i32::MIN), f64::from(i32::MAX))),
+        _ => None,
+    };
+    let is_number = matches!(
+        field.kind,
+        FieldKind::Int | FieldKind::BigInt | FieldKind::Double | FieldKind::Money | FieldKind::Decimal { .. }
+    );
+    match (field.kind, limits) {
+        (FieldKind::Picklist | FieldKind::MultiPicklist, _) if !field.options.is_empty() => {
+            let mut choices: Vec<String> = field
+                .options
+                .iter()
+                .take(CHOICES_SHOWN_MAX)
+                .map(|(number, label)| format!("{number} {label}"))
+                .collect();
+            if field.options.len() > CHOICES_SHOWN_MAX {
+                choices.push("…".to_owned());
+            }
+            format!("send one of its numbers: {}", choices.join(", "))
+        }
+        (_, Some((min, max))) if is_number => {
+            format!("correct the value, or what is computed of it: {} takes {min} to {max}", field.name)
+        }
+        _ => "correct the value, or what is computed of it".to_owned(),
+    }
+}
+
+/// Values as those of a field, and the rows of those that cannot be. Empty text is no value of a field that holds no text:
+/// it empties the field, as null does.
 pub(super) fn convert(
     values: &ArrayRef,
     kind: FieldKind,
@@ -80,6 +114,7 @@ pub(super) fn convert(
     if *values.data_type() == kind.arrow() && conversion == Conversion::Default {
         return Ok((Arc::clone(values), Vec::new()));
     }
+    let values = &without_empty_texts(values);
     let converted: ArrayRef = match kind {
         K::Date => Arc::new(each(values, |value| day(value, conversion, zone)).collect::<Date32Array>()),
         K::DateTime => {
@@ -100,6 +135,14 @@ pub(super) fn convert(
     };
     let lost = (0..values.len()).filter(|row| values.is_valid(*row) && converted.is_null(*row)).collect();
     Ok((converted, lost))
+}
+
+/// The same values, with null for empty text.
+fn without_empty_texts(values: &ArrayRef) -> ArrayRef {
+    match values.as_string_opt::<i32>() {
+        Some(texts) => Arc::new(texts.iter().map(|text| text.filter(|text| !text.is_empty())).collect::<StringArray>()),
+        None => Arc::clone(values),
+    }
 }
 
 fn each<T>(values: &ArrayRef, of: impl Fn(Value) -> Option<T>) -> impl Iterator<Item = Option<T>> {
@@ -212,8 +255,6 @@ fn texts(values: &ArrayRef) -> ArrayRef {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::StringArray;
-
     use super::*;
 
     fn sent(text: &str, kind: FieldKind, conversion: Conversion) -> Option<String> {
@@ -279,5 +320,32 @@ mod tests {
         assert_eq!(sent("1;3", FieldKind::MultiPicklist, default).as_deref(), Some("[1, 3]"));
         assert_eq!(sent("1;x", FieldKind::MultiPicklist, default), None);
         assert_eq!(sent("a;b", FieldKind::TextMultiPicklist, default).as_deref(), Some("[a, b]"));
+    }
+
+    #[test]
+    fn empty_text_empties_a_field_that_holds_no_text_as_null_does() {
+        use FieldKind as K;
+        let values: ArrayRef = Arc::new(StringArray::from(vec![Some(""), Some(" ")]));
+        for kind in [K::Date, K::DateTime, K::LocalDateTime, K::Time, K::Bool, K::Int, K::Money, K::Picklist] {
+            let (converted, lost) = convert(&values, kind, Conversion::Default, &TimeZone::UTC).unwrap();
+            assert!(converted.is_null(0), "{kind:?}");
+            assert_eq!(lost, [1], "{kind:?}: a blank is not nothing");
+        }
+        let (text, _) = convert(&values, K::Text, Conversion::Default, &TimeZone::UTC).unwrap();
+        assert!(text.is_valid(0));
+    }
+
+    #[test]
+    fn of_a_value_that_does_not_fit_it_is_said_what_does() {
+        let mut gender = ObjectField::new("gendercode", FieldKind::Picklist);
+        gender.options = [("1", "Male"), ("2", "Female")].map(|(n, label)| (n.to_owned(), label.to_owned())).into();
+        assert_eq!(cure(&gender), "send one of its numbers: 1 Male, 2 Female");
+        gender.options = (1..=11).map(|n| (n.to_string(), "x".to_owned())).collect();
+        assert!(cure(&gender).ends_with("10 x, …"));
+        let mut limit = ObjectField::new("creditlimit", FieldKind::Money);
+        (limit.min, limit.max) = (Some(0.0), Some(100_000_000_000.0));
+        assert!(cure(&limit).ends_with("creditlimit takes 0 to 100000000000"), "{}", cure(&limit));
+        let children = ObjectField::new("numberofchildren", FieldKind::Int);
+        assert!(cure(&children).ends_with("takes -2147483648 to 2147483647"), "{}", cure(&children));
     }
 }
