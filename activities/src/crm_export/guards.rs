@@ -42,9 +42,11 @@ fn allowed(cx: &Cx, name: &str) -> Option<u64> {
     cx.instance_vars().get(name).and_then(serde_json::Value::as_u64)
 }
 
-fn stopped(message: String, option: &str, number: u64) -> Failure {
-    let help = format!("look at the records; if that is meant so, go on with `campanile resume RUN {option} {number}`");
-    Failure::new(Class::Limit, message).help(help)
+fn stopped(cx: &Cx, message: String, option: &str, number: u64) -> Failure {
+    let run = cx.run_name();
+    Failure::new(Class::Limit, message).help(format!(
+        "look at the records; if that is meant so, go on with `campanile resume {run} {option} {number}`"
+    ))
 }
 
 /// Stops where the number of records is unusual.
@@ -61,7 +63,7 @@ pub(super) async fn volume(cx: &Cx, guards: &Guards, records: u64) -> Result<(),
         (_, Some(most)) if records > most => format!("more than {most}"),
         _ => return Ok(()),
     };
-    Err(stopped(format!("{records} records came in, {why}; nothing was sent"), "--allow-volume", records))
+    Err(stopped(cx, format!("{records} records came in, {why}; nothing was sent"), "--allow-volume", records))
 }
 
 /// Remembers how many records there were.
@@ -92,7 +94,7 @@ pub(super) fn deletes(cx: &Cx, guards: &Guards, records: u64) -> Result<(), Fail
     match records > most {
         true => {
             let message = format!("{records} records would be deleted, more than maxDeletes {most}; nothing was sent");
-            Err(stopped(message, "--allow-deletes", records))
+            Err(stopped(cx, message, "--allow-deletes", records))
         }
         false => Ok(()),
     }
@@ -106,8 +108,9 @@ pub(super) fn rejects(cx: &Cx, guards: &Guards, rejects: u64) -> Result<(), Fail
         true => {
             let message =
                 format!("{rejects} records were rejected, more than maxRejects {most}; nothing more was sent");
-            let number = rejects.saturating_mul(2);
-            Err(stopped(message, "--allow-rejects", number))
+            // How many more there will be is not known; more than came in there are not.
+            let number = cx.input().map_or(rejects, |population| population.rows().max(rejects));
+            Err(stopped(cx, message, "--allow-rejects", number))
         }
         false => Ok(()),
     }

@@ -220,8 +220,9 @@ fn guard(max: Option<MaxDeletes>, cx: &Cx, position: &Position, object: &Object)
         object.name
     );
     let help = format!(
-        "see whether the account still sees all of {}; if they are really gone, `campanile resume` with --allow-deletes {missing}",
-        object.name
+        "see whether the account still sees all of {}; if they are really gone, `campanile resume {} --allow-deletes {missing}`",
+        object.name,
+        cx.run_name()
     );
     Err(Failure::new(Class::Limit, message).help(help))
 }

@@ -326,6 +326,8 @@ async fn too_many_rejects_stop_what_was_not_sent_and_an_operator_lets_it_go_on()
     let (world, double, ran) = run(Double::choosing().with(&CONTACTS), &six(settings)).await;
     assert_eq!(ran.status, Status::Suspended);
     assert!(ran.failure("export").contains("2 records were rejected, more than maxRejects 1"));
+    let help = ran.task("export").failure.clone().unwrap().help.unwrap();
+    assert!(help.contains("--allow-rejects 6`") && !help.contains("RUN"), "{help}");
     assert_eq!(double.changes().len(), 2);
     let ran = world.resume(&ran, vars("allowRejects", 4)).await;
     assert_eq!(ran.status, Status::Finished, "{:?}", ran.task("export").failure);
