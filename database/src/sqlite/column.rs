@@ -133,12 +133,26 @@ impl Column {
     }
 }
 
-/// A value that is not what its column is declared as.
-pub(super) fn unreadable(table: &str, column: &str, declared: &DataType) -> Failure {
+/// A value that is not what its column is declared as; `row` says in which row it stands, where that is known.
+pub(super) fn unreadable(
+    table: &str,
+    column: &str,
+    declared: &DataType,
+    value: ValueRef<'_>,
+    row: Option<&str>,
+) -> Failure {
+    let place = row.map(|row| format!(" (in the row with {row})")).unwrap_or_default();
+    if let ValueRef::Text(bytes) = value
+        && std::str::from_utf8(bytes).is_err()
+    {
+        let message = format!("column {column} of table {table} holds text that is not valid UTF-8{place}");
+        return Failure::new(Class::Data, message)
+            .help("correct the text in the database; a program may have written it in Latin-1 or Windows-1252");
+    }
     let kind = engine::types::Type::of(declared).map_or_else(|| declared.to_string(), |kind| kind.to_string());
     Failure::new(
         Class::Data,
-        format!("column {column} of table {table} is declared as {kind}, but holds something else"),
+        format!("column {column} of table {table} is declared as {kind}, but holds something else{place}"),
     )
     .help("correct the value in the database, or declare the column as TEXT")
 }

@@ -83,8 +83,10 @@ fn search(
                 count += 1;
                 if count == 1 {
                     first.clear();
-                    for place in 0..columns.len() {
-                        first.push(row.get(place).map_err(failed)?);
+                    for (place, column) in columns.iter().enumerate() {
+                        let value = row.get_ref(place).map_err(failed)?;
+                        let owned = Value::try_from(value);
+                        first.push(owned.map_err(|_| unreadable(table, &column.name, &column.arrow, value, None))?);
                     }
                 }
             }
@@ -92,9 +94,9 @@ fn search(
         found.push(count);
         for (place, builder) in builders.iter_mut().enumerate() {
             match first.get(place) {
-                Some(value) if count == 1 => builder
-                    .push(ValueRef::from(value))
-                    .ok_or_else(|| unreadable(table, &columns[place].name, &columns[place].arrow))?,
+                Some(value) if count == 1 => builder.push(ValueRef::from(value)).ok_or_else(|| {
+                    unreadable(table, &columns[place].name, &columns[place].arrow, ValueRef::from(value), None)
+                })?,
                 _ => builder.push_null(),
             }
         }

@@ -40,7 +40,10 @@ pub(super) fn read(connection: &Connection, scan: &Scan, from: Option<&Json>) ->
         for (place, builder) in builders.iter_mut().enumerate() {
             let value = row.get_ref(place).map_err(failed)?;
             let column = columns[place];
-            builder.push(value).ok_or_else(|| unreadable(table, &column.name, &column.arrow))?;
+            builder.push(value).ok_or_else(|| {
+                let row = named(row, columns.len(), &order);
+                unreadable(table, &column.name, &column.arrow, value, row.as_deref())
+            })?;
         }
         count += 1;
         if count == scan.rows_max {
@@ -97,6 +100,13 @@ fn json(value: ValueRef<'_>) -> Option<Json> {
         // A null cannot stand in a primary key without row ids.
         ValueRef::Null | ValueRef::Blob(_) => None,
     }
+}
+
+/// Which row it is, for messages, by the columns that order the rows; they stand from `first` on.
+fn named(row: &rusqlite::Row<'_>, first: usize, order: &[String]) -> Option<String> {
+    let part = |(n, name): (usize, &String)| Some(format!("{name} {}", json(row.get_ref(first + n).ok()?)?));
+    let parts: Option<Vec<String>> = order.iter().enumerate().map(part).collect();
+    parts.map(|parts| parts.join(", "))
 }
 
 fn unordered(table: &str, column: &str) -> Failure {

@@ -106,7 +106,8 @@ fn what_other_programs_wrote_is_read_by_the_declared_type_or_fails() {
     let place = Place::new(
         "CREATE TABLE t(k TEXT, day DATE, at DATETIME);
          INSERT INTO t VALUES ('a', '2026-01-31T00:00:00', '2026-01-31T14:05:00+01:00'), ('b', NULL, '2026-01-31'),
-                              ('c', '2026-01-31 10:00', NULL), ('d', 'soon', NULL)",
+                              ('c', '2026-01-31 10:00', NULL), ('d', 'soon', NULL),
+                              ('e', CAST(x'4cff' AS TEXT), NULL)",
     );
     let lookup = |key: &str| {
         let columns = vec!["day".to_owned(), "at".to_owned()];
@@ -123,6 +124,9 @@ fn what_other_programs_wrote_is_read_by_the_declared_type_or_fails() {
         assert_eq!(failure.class, Class::Data);
         assert_eq!(failure.message, "column day of table t is declared as a date, but holds something else");
     }
+    let failure = lookup("e").unwrap_err();
+    assert_eq!(failure.class, Class::Data);
+    assert_eq!(failure.message, "column day of table t holds text that is not valid UTF-8");
 }
 
 #[test]
