@@ -128,7 +128,8 @@ impl From<ExprError> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        if let Some(code) = &self.code {
+        // Some systems say their code in the text too.
+        if let Some(code) = self.code.as_ref().filter(|code| !self.message.contains(code.as_str())) {
             write!(f, " ({code})")?;
         }
         Ok(())

@@ -201,7 +201,9 @@ async fn too_early(session: &Session, place: &Place, span: (Timestamp, Timestamp
     match known.await {
         Ok(earliest) => {
             let mut named = kept_from(session, place, span.0, earliest);
-            named.message = format!("{} ({})", named.message, failure.message);
+            let where_it_was = format!("{}: deleted {}: ", session.account(), place.object);
+            let said = failure.message.strip_prefix(&where_it_was).unwrap_or(&failure.message);
+            named.message = format!("{} ({said})", named.message);
             named
         }
         Err(_) => failure.clone(),

@@ -379,7 +379,8 @@ impl Source {
 
     fn lost(&self, job: &str, failure: &Failure) -> Failure {
         let account = self.session.account();
-        let message = format!("{account}: the result of job {job} is no longer there: {}", failure.message);
+        let said = failure.message.strip_prefix(&format!("{account}: ")).unwrap_or(&failure.message);
+        let message = format!("{account}: the result of job {job} is no longer there: {said}");
         Failure::new(Class::CursorLost, message)
             .help("Salesforce keeps results for seven days; restart the activity to read from the beginning")
     }
