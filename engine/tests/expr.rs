@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
 use engine::expr::{FUNCTIONS, Source, Value};
 use engine::script::eval_record;
 use engine::types::Type;
@@ -101,6 +102,16 @@ const BROKEN: &[&str] = &[
     "sub_string(name, \"1\") == nmae && contains(day, \"x\")",
     "option(name) == \"x\"",
 ];
+
+#[test]
+fn a_picklist_that_is_compared_with_text_is_told_its_numbers() {
+    let options = [("options".to_owned(), r#"{"1":"Male","2":"Female"}"#.to_owned())];
+    let gender = Field::new("gendercode", DataType::Int32, true).with_metadata(options.into());
+    for text in ["gendercode == \"Male\"", "\"Male\" != gendercode"] {
+        let errors = Source::from(text).bind(&Schema::new(vec![gender.clone()])).unwrap_err();
+        assert_eq!(errors[0].help.as_deref(), Some("write one of its numbers: 1 Male, 2 Female"), "{text}");
+    }
+}
 
 /// Where and what each broken expression is told.
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use indexmap::IndexMap;
 
 use super::eval::Values;
 use super::functions::Function;
@@ -10,12 +11,14 @@ use super::meet::{self, Typed};
 use super::parse::{Parsed, error, nearest};
 use super::value::Value;
 use super::{Arithmetic, Expr, ExprError, Literal, Variable};
-use crate::types::{MONEY, Type};
+use crate::types::{MONEY, Type, meta};
 
 /// Digits after the point that a computed decimal has at most.
 const SCALE_MAX: i8 = 18;
 /// Digits after the point that a division adds.
 const DIVISION_DIGITS: i8 = 6;
+/// How many choices of a picklist a message names.
+const CHOICES_SHOWN_MAX: usize = 10;
 
 /// An expression whose columns are known.
 #[derive(Debug, Clone)]
@@ -172,8 +175,10 @@ impl Binder<'_> {
             }
             Expr::Compare(op, a, b) => {
                 let (mut a, mut b) = (self.expr(a), self.expr(b));
-                let met = meet::compared(*op, &mut a, &mut b, at, self.values);
-                self.errors.extend(met.err());
+                if let Err(error) = meet::compared(*op, &mut a, &mut b, at, self.values) {
+                    let choices = self.choices(&a, &b).or_else(|| self.choices(&b, &a));
+                    self.errors.push(ExprError { help: choices.or(error.help), ..error });
+                }
                 Typed::of(at, Type::Bool, vec![a, b], |parts| {
                     let (a, b) = meet::two(parts);
                     Expr::Compare(*op, a, b)
@@ -218,6 +223,19 @@ impl Binder<'_> {
             }
         }
         Typed::leaf(Expr::Field(name.to_owned()), at, Type::Any)
+    }
+
+    /// What to write where a picklist's column is compared with text: its numbers, with their labels.
+    fn choices(&self, column: &Typed, text: &Typed) -> Option<String> {
+        let (Expr::Field(name), Type::Int, Type::Text) = (&column.parsed.expr, &column.ty, &text.ty) else {
+            return None;
+        };
+        let options = self.columns.field_with_name(name).ok()?.metadata().get(meta::OPTIONS)?;
+        let options: IndexMap<String, String> = serde_json::from_str(options).ok()?;
+        let shown = options.iter().take(CHOICES_SHOWN_MAX).map(|(number, label)| format!("{number} {label}"));
+        let more = (options.len() > CHOICES_SHOWN_MAX).then(|| "…".to_owned());
+        let shown: Vec<String> = shown.chain(more).collect();
+        Some(format!("write one of its numbers: {}", shown.join(", ")))
     }
 
     fn variable(&mut self, variable: &Variable, at: Option<usize>) -> Typed {
