@@ -365,9 +365,12 @@ fn check_options(
     }
 }
 
+/// What the options of automatic indexes begin with where their authors name none.
+pub const INDEX_OPTION_PREFIX: &str = "LASTIMPORT_";
+
 /// The option of an automatic index where its author names none.
 pub fn index_option(workflow: &str, activity: &str) -> String {
-    format!("LASTIMPORT_{workflow}_{activity}")
+    format!("{INDEX_OPTION_PREFIX}{workflow}_{activity}")
 }
 
 impl Workflow {

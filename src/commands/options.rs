@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use activities::automatic_index;
 use clap::Subcommand;
+use engine::check::INDEX_OPTION_PREFIX;
 use engine::outside::store::OptionValue;
 use server::api::NewValue;
 use server::client::step;
@@ -63,6 +65,12 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             let new = NewValue { value: value.clone() };
             let option: OptionValue = global.ask(&project, async |client| client.put(&path, &new).await).await?;
             told(global, name, &option, "is");
+            if name.starts_with(INDEX_OPTION_PREFIX) && automatic_index::to_instant(name, value).is_err() {
+                terminal::note(&format!(
+                    "warning: options that an automatic index reads hold {}, in UTC; an import that reads this will fail",
+                    automatic_index::FORMAT
+                ));
+            }
         }
         Args::Remove { name } => {
             let path = format!("/options/{}", step(name));
