@@ -108,6 +108,9 @@ async fn ends(import: &CrmImportDeleted, cx: &Cx) -> Result<(Timestamp, Option<T
     Ok((from, end.map(|_| to)))
 }
 
+/// How far a period may begin ahead of the CRM's clock, since it may have been reckoned by ours.
+const CLOCKS_APART_MAX: SignedDuration = SignedDuration::from_mins(10);
+
 async fn span(
     import: &CrmImportDeleted,
     cx: &Cx,
@@ -116,11 +119,11 @@ async fn span(
 ) -> Result<Span, Failure> {
     if let Some((from, to)) = period {
         let now = crm.now().await?;
-        if from > now {
+        if from.duration_since(now) > CLOCKS_APART_MAX {
             let message = format!("the period begins at {from}, later than the CRM's clock, which shows {now}");
             return Err(Failure::new(Class::Config, message).help("let it begin at a time that has passed"));
         }
-        return Ok(Span::Period { from, to: to.unwrap_or(now) });
+        return Ok(Span::Period { from: from.min(now), to: to.unwrap_or(now) });
     }
     let option = match import.automatic_index.option() {
         Some(option) if !option.is_empty() => option.to_owned(),
