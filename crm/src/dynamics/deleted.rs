@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Cursor, Deleted, DeletedPage, DeletedSpan, Object, ReadDeleted};
 use futures::stream::{self, BoxStream, StreamExt};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,6 +18,9 @@ use crate::http::{Refusal, Reply, date, in_query};
 const DELETE: u32 = 3;
 /// How an entry's context ends that says that a record was deleted.
 const DELETED: &str = "/$deletedEntity";
+/// The longest that an environment can be set to keep records in its recycle bin.
+const BIN_DAYS: i64 = 30;
+const BIN_KEEPS: SignedDuration = SignedDuration::from_hours(24 * BIN_DAYS);
 /// The most records of the recycle bin in one answer.
 const BIN_PAGE: usize = 5_000;
 
@@ -132,7 +135,24 @@ async fn of_period(session: &Session, read: &ReadDeleted, from: Timestamp, to: T
             let link = format!("audits?$select=_objectid_value,createdon&$filter={filter}&$orderby=createdon,auditid");
             Ok(Place { source: Source::Audit { to }, link })
         }
-        Keeper::Bin => Ok(bin(object, 1, None)),
+        Keeper::Bin => {
+            let now = super::steps::now(session).await?;
+            let since = now.checked_sub(BIN_KEEPS).unwrap_or(Timestamp::MIN);
+            if from < since {
+                let (account, object) = (session.account(), &object.name);
+                let message = format!(
+                    "{account}: the recycle bin keeps deleted {object} for {BIN_DAYS} days at most, so what was deleted \
+                     before {since:.0} is not there, and the period begins at {from}"
+                );
+                let help =
+                    "begin later, or compare all ids to find what was deleted since (`crm.importDeleted` with `ids`)";
+                // A period can be corrected; what an incremental reading has missed is not in the bin any more.
+                let is_period = matches!(read.span, DeletedSpan::Period { .. });
+                let class = if is_period { Class::Config } else { Class::CursorLost };
+                return Err(Failure::new(class, message).help(help));
+            }
+            Ok(bin(object, 1, None))
+        }
     }
 }
 

@@ -115,6 +115,12 @@ async fn a_log_that_is_no_longer_written_is_none_and_who_asks_beforehand_is_told
     world.admin().delete("contacts", &id(2)).unwrap();
     world.crm.tells_deleted(&object).await.unwrap();
     assert_eq!(ids(&deleted(&world, &object, day()).await.unwrap()), [id(2)], "not what the old log has");
+    let longer = DeletedSpan::Period {
+        from: "2026-01-31T00:00:00Z".parse().unwrap(),
+        to: "2026-03-03T23:59:59Z".parse().unwrap(),
+    };
+    let failure = deleted(&world, &object, longer).await.unwrap_err();
+    assert!(failure.class == Class::Config && failure.message.contains("for 30 days at most"), "{failure}");
 }
 
 #[tokio::test]
