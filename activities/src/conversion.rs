@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-const MICROS_A_DAY: i64 = 86_400_000_000;
-
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
 use engine::failure::Failure;
@@ -90,6 +88,8 @@ fn days(instants: &TimestampMicrosecondArray, zone: &TimeZone) -> Result<Date32A
     };
     instants.iter().map(|micros| micros.map(day).transpose()).collect()
 }
+
+const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// The day that a clock shows; also the last one, on which there are no instants any more.
 fn clock_day(micros: i64) -> i32 {

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A batch is intended only when a lane is free, so that a crash leaves no more batches in doubt than there are lanes. A lane
-//! is free once an answer is in the temp file's queue: the next intent stands behind it there, so it is durable no later. Where
-//! not all went well, guards look at it first.
+//! is free once an answer is in the temp file's queue, since no later intent is durable before it. Where not all of a batch went
+//! well, the guards look at it before its lane is free.
 //! Where one fails for good, no other begins, and those that are under way come to their end: their answers count.
 
 mod output;
@@ -286,18 +286,19 @@ impl Lanes {
 
     /// Whether the CRM still answers.
     fn watch(&mut self, outcomes: &[Outcome]) {
-        let reason = outcomes.iter().map(|outcome| match outcome {
-            Outcome::InDoubt { reason } => Some(reason),
-            _ => None,
-        });
-        let Some(reasons) = reason.collect::<Option<Vec<_>>>().filter(|reasons| !reasons.is_empty()) else {
-            self.in_doubt = if outcomes.is_empty() { self.in_doubt } else { 0 };
-            return;
+        let is_doubtful = |outcome: &Outcome| matches!(outcome, Outcome::InDoubt { .. });
+        let reason = match outcomes {
+            // Nothing of it was sent.
+            [] => return,
+            [Outcome::InDoubt { reason }, others @ ..] if others.iter().all(is_doubtful) => reason,
+            _ => {
+                self.in_doubt = 0;
+                return;
+            }
         };
         self.in_doubt += 1;
         if self.in_doubt >= IN_DOUBT_MAX {
-            let message =
-                format!("{IN_DOUBT_MAX} batches in a row had no answer, and no other is sent: {}", reasons[0]);
+            let message = format!("{IN_DOUBT_MAX} batches in a row had no answer, and no other is sent: {reason}");
             let help = "see whether the CRM works, then resume: what is in doubt leaves by inDoubt, the rest is sent";
             self.fail(Failure::new(Class::Transient, message).help(help));
         }
