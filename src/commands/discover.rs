@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use activities::PALETTE;
 use engine::engine::Engine;
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Object, ObjectField, System};
+use engine::outside::crm::{Object, ObjectField, System, choices};
 use engine::outside::database::{Extended, LABELS, NewTable};
 use engine::problem::suggestion;
 use engine::types::Type;
@@ -191,11 +191,7 @@ fn may(field: &ObjectField) -> String {
 }
 
 fn beyond(field: &ObjectField) -> String {
-    let mut parts: Vec<String> =
-        field.options.iter().take(VALUES_SHOWN_MAX).map(|(value, label)| format!("{value} {label}")).collect();
-    if field.options.len() > VALUES_SHOWN_MAX {
-        parts.push(format!("… {} more", field.options.len() - VALUES_SHOWN_MAX));
-    }
+    let mut parts = choices(&field.options, VALUES_SHOWN_MAX);
     parts.extend(field.targets.iter().map(|target| format!("→ {} by {}", target.name, target.path)));
     parts.join(", ")
 }

@@ -10,7 +10,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use engine::expr::Value;
 use engine::failure::Failure;
-use engine::outside::crm::{FieldKind, ObjectField};
+use engine::outside::crm::{CHOICES_TOLD_MAX, FieldKind, ObjectField, choices};
 use engine::types::{Type, UTC};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -21,8 +21,6 @@ use crate::rows::wrong;
 
 /// What separates the values of a list that is written as one text.
 const LIST_SEPARATORS: [char; 2] = [';', ','];
-/// How many choices of a picklist a message names.
-const CHOICES_SHOWN_MAX: usize = 10;
 
 /// Whether values of a type can become those of a field; else what to write instead, where there is something.
 ///
@@ -66,32 +64,19 @@ pub(super) fn named(kind: FieldKind) -> String {
 
 /// What to do about a value that a field does not take; its limits and choices, as far as the CRM describes them.
 pub(super) fn cure(field: &ObjectField) -> String {
-    let limits = match (field.min, field.max, field.kind) {
-        (Some(min), Some(max), _) => Some((min, max)),
-        (_, _, FieldKind::Int) => Some((f64::from(i32::MIN), f64::from(i32::MAX))),
+    use FieldKind::{BigInt, Decimal, Double, Int, Money, MultiPicklist, Picklist};
+    let correct = "correct the value, or what is computed of it";
+    let ends = match (field.min.zip(field.max), field.kind) {
+        (Some(ends), Int | BigInt | Double | Money | Decimal { .. }) => Some(ends),
+        (None, Int) => Some((f64::from(i32::MIN), f64::from(i32::MAX))),
         _ => None,
     };
-    let is_number = matches!(
-        field.kind,
-        FieldKind::Int | FieldKind::BigInt | FieldKind::Double | FieldKind::Money | FieldKind::Decimal { .. }
-    );
-    match (field.kind, limits) {
-        (FieldKind::Picklist | FieldKind::MultiPicklist, _) if !field.options.is_empty() => {
-            let mut choices: Vec<String> = field
-                .options
-                .iter()
-                .take(CHOICES_SHOWN_MAX)
-                .map(|(number, label)| format!("{number} {label}"))
-                .collect();
-            if field.options.len() > CHOICES_SHOWN_MAX {
-                choices.push("…".to_owned());
-            }
-            format!("send one of its numbers: {}", choices.join(", "))
+    match (field.kind, ends) {
+        (Picklist | MultiPicklist, _) if !field.options.is_empty() => {
+            format!("send one of its numbers: {}", choices(&field.options, CHOICES_TOLD_MAX).join(", "))
         }
-        (_, Some((min, max))) if is_number => {
-            format!("correct the value, or what is computed of it: {} takes {min} to {max}", field.name)
-        }
-        _ => "correct the value, or what is computed of it".to_owned(),
+        (_, Some((min, max))) => format!("{correct}: {} takes {min} to {max}", field.name),
+        _ => correct.to_owned(),
     }
 }
 
@@ -140,8 +125,10 @@ pub(super) fn convert(
 /// The same values, with null for empty text.
 fn without_empty_texts(values: &ArrayRef) -> ArrayRef {
     match values.as_string_opt::<i32>() {
-        Some(texts) => Arc::new(texts.iter().map(|text| text.filter(|text| !text.is_empty())).collect::<StringArray>()),
-        None => Arc::clone(values),
+        Some(texts) if texts.iter().flatten().any(str::is_empty) => {
+            Arc::new(texts.iter().map(|text| text.filter(|text| !text.is_empty())).collect::<StringArray>())
+        }
+        _ => Arc::clone(values),
     }
 }
 
@@ -341,7 +328,7 @@ mod tests {
         gender.options = [("1", "Male"), ("2", "Female")].map(|(n, label)| (n.to_owned(), label.to_owned())).into();
         assert_eq!(cure(&gender), "send one of its numbers: 1 Male, 2 Female");
         gender.options = (1..=11).map(|n| (n.to_string(), "x".to_owned())).collect();
-        assert!(cure(&gender).ends_with("10 x, …"));
+        assert!(cure(&gender).ends_with("10 x, … 1 more"));
         let mut limit = ObjectField::new("creditlimit", FieldKind::Money);
         (limit.min, limit.max) = (Some(0.0), Some(100_000_000_000.0));
         assert!(cure(&limit).ends_with("creditlimit takes 0 to 100000000000"), "{}", cure(&limit));

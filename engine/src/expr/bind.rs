@@ -11,14 +11,13 @@ use super::meet::{self, Typed};
 use super::parse::{Parsed, error, nearest};
 use super::value::Value;
 use super::{Arithmetic, Expr, ExprError, Literal, Variable};
+use crate::outside::crm::{CHOICES_TOLD_MAX, choices};
 use crate::types::{MONEY, Type, meta};
 
 /// Digits after the point that a computed decimal has at most.
 const SCALE_MAX: i8 = 18;
 /// Digits after the point that a division adds.
 const DIVISION_DIGITS: i8 = 6;
-/// How many choices of a picklist a message names.
-const CHOICES_SHOWN_MAX: usize = 10;
 
 /// An expression whose columns are known.
 #[derive(Debug, Clone)]
@@ -232,10 +231,7 @@ impl Binder<'_> {
         };
         let options = self.columns.field_with_name(name).ok()?.metadata().get(meta::OPTIONS)?;
         let options: IndexMap<String, String> = serde_json::from_str(options).ok()?;
-        let shown = options.iter().take(CHOICES_SHOWN_MAX).map(|(number, label)| format!("{number} {label}"));
-        let more = (options.len() > CHOICES_SHOWN_MAX).then(|| "…".to_owned());
-        let shown: Vec<String> = shown.chain(more).collect();
-        Some(format!("write one of its numbers: {}", shown.join(", ")))
+        Some(format!("write one of its numbers: {}", choices(&options, CHOICES_TOLD_MAX).join(", ")))
     }
 
     fn variable(&mut self, variable: &Variable, at: Option<usize>) -> Typed {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Class, Failure};
 use crate::reject::Reject;
 
-pub use object::{FieldKind, Object, ObjectField, ObjectKey, ObjectName, Target};
+pub use object::{CHOICES_TOLD_MAX, FieldKind, Object, ObjectField, ObjectKey, ObjectName, Target, choices};
 pub use read::{
     CURSOR_BYTES_MAX, Cursor, Deleted, DeletedPage, DeletedSpan, Feed, Misfit, OrderBy, Page, Query, Range, Read,
     ReadDeleted, ReadField, Window,

@@ -131,6 +131,16 @@ pub struct ObjectKey {
     pub unusable: Option<String>,
 }
 
+/// The most choices of a picklist that a message names.
+pub const CHOICES_TOLD_MAX: usize = 10;
+
+/// Choices of a picklist for people, such as `1 Male`; of more than `most`, how many others there are.
+pub fn choices(options: &IndexMap<String, String>, most: usize) -> Vec<String> {
+    let told = options.iter().take(most).map(|(value, label)| format!("{value} {label}"));
+    let others = options.len().saturating_sub(most);
+    told.chain((others > 0).then(|| format!("… {others} more"))).collect()
+}
+
 impl ObjectField {
     /// A field that may be read and written and has no limits, labelled by its name.
     pub fn new(name: &str, kind: FieldKind) -> Self {
