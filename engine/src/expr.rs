@@ -32,8 +32,8 @@ pub use functions::{ARGS_MAX, FUNCTIONS, Function, Gives, Moment, Param, Takes};
 pub(crate) use meet::{loosely, wanted};
 pub use parse::{DEPTH_MAX, Parsed, TEXT_BYTES_MAX};
 pub use source::Source;
-pub use value::Value;
 pub(crate) use value::number;
+pub use value::{Value, local_of};
 
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]

@@ -340,7 +340,7 @@ pub(super) fn micros_of(time: civil::Time) -> i64 {
 }
 
 /// The clock reading so many microseconds after the beginning of 1970. Unlike instants there are some on 9999-12-31.
-fn local_of(micros: i64) -> Option<civil::DateTime> {
+pub fn local_of(micros: i64) -> Option<civil::DateTime> {
     EPOCH.at(0, 0, 0, 0).checked_add(jiff::SignedDuration::from_micros(micros)).ok()
 }
 

@@ -8,6 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Int32Type, Int64Type, TimeUnit};
 use bytes::{BufMut, BytesMut};
+use engine::expr::local_of;
 use engine::failure::Failure;
 use engine::outside::crm::{FieldKind, Operation, Payload, Target, Write, WriteField};
 use engine::reject::Reject;
@@ -22,7 +23,7 @@ use crate::values;
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
 /// What Dataverse does not take in the value of an alternate key: addresses with these find no record, or another one.
 const NOT_IN_KEYS: &[char] = &['/', '<', '>', '*', '%', '&', ':', '\\', '?', '+', '#'];
-const EPOCH: civil::DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
+const EPOCH: civil::Date = civil::date(1970, 1, 1);
 const MICROS_A_DAY: i64 = 86_400_000_000;
 /// What days and times must be.
 const UP_TO_LAST: &str = "a date up to 9999-12-31";
@@ -250,7 +251,7 @@ impl<'a> Column<'a> {
                 print(out, format_args!("{}", day(array.value(row)).unwrap_or_default()));
             }
             Values::DateTime(array) => {
-                print(out, format_args!("{}Z", clock(array.value(row)).unwrap_or_default()));
+                print(out, format_args!("{}Z", local_of(array.value(row)).unwrap_or_default()));
             }
             Values::Time(array) => {
                 let time = civil::Time::midnight().wrapping_add(jiff::SignedDuration::from_micros(array.value(row)));
@@ -284,7 +285,7 @@ impl Values {
             DataType::Decimal128(_, scale) => Self::Decimal(array.as_primitive::<Decimal128Type>().clone(), *scale),
             DataType::Date32 => Self::Date(sound(&array, |days| day(days).is_some(), UP_TO_LAST, unfit)),
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                Self::DateTime(sound(&array, |micros| clock(micros).is_some(), UP_TO_LAST, unfit))
+                Self::DateTime(sound(&array, |micros| local_of(micros).is_some(), UP_TO_LAST, unfit))
             }
             DataType::Time64(TimeUnit::Microsecond) => {
                 Self::Time(sound(&array, |micros| (0..MICROS_A_DAY).contains(&micros), "a time of day", unfit))
@@ -311,12 +312,7 @@ fn sound<T: ArrowPrimitiveType>(
 }
 
 fn day(days: i32) -> Option<civil::Date> {
-    EPOCH.date().checked_add(jiff::Span::new().try_days(days).ok()?).ok()
-}
-
-/// What a clock of UTC shows. Unlike instants it goes on to the last second of the year 9999.
-fn clock(micros: i64) -> Option<civil::DateTime> {
-    EPOCH.checked_add(jiff::SignedDuration::from_micros(micros)).ok()
+    EPOCH.checked_add(jiff::Span::new().try_days(days).ok()?).ok()
 }
 
 /// By what a record is found: nothing, the id, or an alternate key.
