@@ -65,7 +65,8 @@ pub struct CrmExport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operation: Option<ExportOperation>,
     /// What is written: fields of the object, each with a column or an expression of the record, such as
-    /// `"lastname": "last_name"`. A field that is not named keeps its value.
+    /// `"lastname": "last_name"`. A field that is not named keeps its value. In Salesforce a lookup may be set by an
+    /// external id of the record that it leads to, such as `"Account.Number__c": "account_number"`.
     set: IndexMap<String, Mapped>,
     /// The fields by which an existing record is found: an alternate key or an external id. Without it, the id, where it
     /// stands in `set`.
@@ -237,7 +238,7 @@ impl Activity for CrmExport {
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let crm = cx.crm(&self.account)?;
-        let object = cx.object(&self.account, &self.object).await?;
+        let object = cx.object_with(&self.account, &self.object, &self.related()).await?;
         let request = Request::of_export(self, object, crm.system())?;
         export(cx, crm, request).await
     }
@@ -252,13 +253,23 @@ impl Activity for CrmExport {
 
     async fn plan(&self, cx: &PlanCx) -> Result<Option<Plan>, Failure> {
         let crm = cx.crm(&self.account)?;
-        let object = cx.object(&self.account, &self.object).await?;
+        let object = cx.object_with(&self.account, &self.object, &self.related()).await?;
         Request::of_export(self, object, crm.system())?.plan().map(Some)
     }
 
     fn needs(&self) -> Vec<Need> {
-        let (account, object) = (self.account.clone(), self.object.clone());
-        vec![Need::Account(account.clone()), Need::Object { account, object }]
+        let (account, object) = (&self.account, &self.object);
+        let field = |path| Need::Field { account: account.clone(), object: object.clone(), path };
+        let related = self.related().into_iter().map(field);
+        let own = [Need::Account(account.clone()), Need::Object { account: account.clone(), object: object.clone() }];
+        own.into_iter().chain(related).collect()
+    }
+}
+
+impl CrmExport {
+    /// The fields of related records that are set.
+    fn related(&self) -> Vec<String> {
+        self.set.keys().filter(|name| name.contains('.')).cloned().collect()
     }
 }
 

@@ -102,7 +102,7 @@ impl Activity for CrmImport {
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let crm = cx.crm(&self.account)?;
-        let object = self.described(cx).await?;
+        let object = cx.object_with(&self.account, &self.object, &self.related()).await?;
         let plan = Plan::new(self, &object, Some(crm.system()), &cx.time_zone, cx.backfill().is_some())?;
         if let Some(ids) = &self.ids {
             let read = Read { all: self.all, ..Read::new(object, plan.read.clone()) };
@@ -154,12 +154,10 @@ impl Activity for CrmImport {
 
     fn needs(&self) -> Vec<Need> {
         let (account, object) = (self.account.clone(), self.object.clone());
-        let paths = self.paths().into_iter().map(|(_, path)| Need::Field {
-            account: self.account.clone(),
-            object: self.object.clone(),
-            path,
-        });
-        [Need::Account(account.clone()), Need::Object { account, object }].into_iter().chain(paths).collect()
+        let field = |path| Need::Field { account: account.clone(), object: object.clone(), path };
+        let related = self.related().into_iter().map(field);
+        let own = [Need::Account(account.clone()), Need::Object { account: account.clone(), object: object.clone() }];
+        own.into_iter().chain(related).collect()
     }
 
     fn own_ports(&self) -> Vec<Port> {
@@ -184,14 +182,9 @@ impl CrmImport {
         fields.chain(order).chain(filter).filter(|(_, name)| name.contains('.')).collect()
     }
 
-    /// The object with the fields of related records that the settings name.
-    async fn described(&self, cx: &Cx) -> Result<Arc<Object>, Failure> {
-        let object = cx.object(&self.account, &self.object).await?;
-        let mut fields = Vec::new();
-        for (_, path) in self.paths() {
-            fields.push(cx.field(&self.account, &object, &path).await?);
-        }
-        Ok(if fields.is_empty() { object } else { Arc::new(object.with_fields(fields)) })
+    /// Without the places.
+    fn related(&self) -> Vec<String> {
+        self.paths().into_iter().map(|(_, path)| path).collect()
     }
 
     /// The date by which changes are known, where that is asked for.

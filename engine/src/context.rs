@@ -156,25 +156,25 @@ impl Cx {
         &self.library
     }
 
-    /// A field of a record related to those of an object, by its path.
-    ///
-    /// # Errors
-    /// Where the CRM says that there is none, or cannot be asked.
-    pub async fn field(
-        &self,
-        account: &str,
-        object: &crate::outside::crm::Object,
-        path: &str,
-    ) -> Result<crate::outside::crm::ObjectField, Failure> {
-        self.environment.descriptions.field(&self.environment, account, object, path).await
-    }
-
     /// A description of the outside, kept or fetched.
     ///
     /// # Errors
     /// Where the CRM cannot be asked and nothing is kept.
     pub async fn object(&self, account: &str, object: &str) -> Result<Arc<crate::outside::crm::Object>, Failure> {
-        self.environment.descriptions.object(&self.environment, account, object).await
+        self.object_with(account, object, &[]).await
+    }
+
+    /// The same with fields of related records, by their paths.
+    ///
+    /// # Errors
+    /// Where the CRM says that there is none, or cannot be asked and nothing is kept.
+    pub async fn object_with(
+        &self,
+        account: &str,
+        object: &str,
+        paths: &[String],
+    ) -> Result<Arc<crate::outside::crm::Object>, Failure> {
+        self.environment.descriptions.object_with(&self.environment, account, object, paths).await
     }
 
     /// The folder outside of which no activity reads or writes files.

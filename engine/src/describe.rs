@@ -76,11 +76,30 @@ impl Descriptions {
         Ok(object)
     }
 
+    /// An object with fields of related records, each named by its path.
+    ///
+    /// # Errors
+    /// Where the CRM says that there is none, or cannot be asked and nothing is kept.
+    pub async fn object_with(
+        &self,
+        environment: &Environment,
+        account: &str,
+        name: &str,
+        paths: &[String],
+    ) -> Result<Arc<Object>, Failure> {
+        let object = self.object(environment, account, name).await?;
+        let mut fields = Vec::new();
+        for path in paths {
+            fields.push(self.field(environment, account, &object, path).await?);
+        }
+        Ok(if fields.is_empty() { object } else { Arc::new(object.with_fields(fields)) })
+    }
+
     /// A field of a related record: what was fetched by this process, else what the CRM says now.
     ///
     /// # Errors
     /// Where the CRM says that there is none, or cannot be asked.
-    pub async fn field(
+    async fn field(
         &self,
         environment: &Environment,
         account: &str,

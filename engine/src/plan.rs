@@ -12,7 +12,7 @@ use crate::event::Vars;
 use crate::expr::{Bound, Values};
 use crate::failure::Failure;
 use crate::outside::clock::Clock;
-use crate::outside::crm::{Crm, Object, ObjectField, Read, Write};
+use crate::outside::crm::{Crm, Object, Read, Write};
 use crate::outside::store::OptionValue;
 
 /// What an activity would ask of a CRM.
@@ -79,15 +79,15 @@ impl PlanCx {
     /// # Errors
     /// Where the CRM cannot be asked and nothing is kept.
     pub async fn object(&self, account: &str, object: &str) -> Result<Arc<Object>, Failure> {
-        self.environment.descriptions.object(&self.environment, account, object).await
+        self.object_with(account, object, &[]).await
     }
 
-    /// A field of a related record, kept or fetched.
+    /// The same with fields of related records, by their paths.
     ///
     /// # Errors
-    /// Where the CRM cannot be asked and nothing is kept.
-    pub async fn field(&self, account: &str, object: &Object, path: &str) -> Result<ObjectField, Failure> {
-        self.environment.descriptions.field(&self.environment, account, object, path).await
+    /// Where the CRM says that there is none, or cannot be asked and nothing is kept.
+    pub async fn object_with(&self, account: &str, object: &str, paths: &[String]) -> Result<Arc<Object>, Failure> {
+        self.environment.descriptions.object_with(&self.environment, account, object, paths).await
     }
 
     /// The data folder.

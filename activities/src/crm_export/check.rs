@@ -57,14 +57,22 @@ impl CrmExport {
             cx.problem("", "insert-not-said", message, Some(help));
             return;
         };
+        let object = &self.with_related(&object, cx);
         for (name, mapped) in &self.set {
-            self.check_field(&object, operation, name, mapped, input, cx);
+            self.check_field(object, operation, name, mapped, input, cx);
         }
         match operation {
-            Operation::Insert => self.check_insert(&object, system, input, cx),
-            _ => self.check_key(&object, system, cx),
+            Operation::Insert => self.check_insert(object, system, input, cx),
+            _ => self.check_key(object, system, cx),
         }
-        self.check_compare(&object, operation, cx);
+        self.check_compare(object, operation, cx);
+    }
+
+    /// The object with the fields of related records that are set, as far as they are known.
+    fn with_related(&self, object: &Object, cx: &mut FlowCx<'_>) -> Object {
+        let pointer = |path: &str| format!("/set/{}", engine::document::escape(path));
+        let known = |path: String| cx.field(&pointer(&path), &self.account, &self.object, &path);
+        object.with_fields(self.related().into_iter().filter_map(known).collect::<Vec<_>>())
     }
 
     fn check_field(
@@ -87,6 +95,10 @@ impl CrmExport {
             return;
         }
         let Some(field) = object.fields.get(name) else {
+            if name.contains('.') {
+                // What is wrong with it is told already.
+                return;
+            }
             let help = suggestion(name, object.fields.keys().map(String::as_str));
             cx.problem(&pointer, "unknown-field", format!("{} has no field \"{name}\"", object.name), help);
             return;
@@ -131,7 +143,11 @@ impl CrmExport {
             }
             _ => return,
         };
-        cx.problem(pointer, "read-only-field", message, Some("leave it out".to_owned()));
+        let help = match name.contains('.') {
+            true => "set the lookup itself; in Salesforce an external id of the record that it leads to does as well",
+            false => "leave it out",
+        };
+        cx.problem(pointer, "read-only-field", message, Some(help.to_owned()));
     }
 
     fn check_target(&self, field: &ObjectField, target: Option<&str>, pointer: &str, cx: &mut FlowCx<'_>) {

@@ -1,7 +1,5 @@
 //! What an import would ask now.
 
-use std::sync::Arc;
-
 use engine::check::index_option;
 use engine::failure::Failure;
 use engine::outside::crm::{Feed, Read, Window};
@@ -16,14 +14,7 @@ use crate::automatic_index::{Opened, place};
 pub(super) async fn plan(import: &CrmImport, cx: &PlanCx) -> Result<Asked, Failure> {
     let account = import.account.clone();
     let crm = cx.crm(&account)?;
-    let mut object = cx.object(&account, &import.object).await?;
-    let mut related = Vec::new();
-    for (_, path) in import.paths() {
-        related.push(cx.field(&account, &object, &path).await?);
-    }
-    if !related.is_empty() {
-        object = Arc::new(object.with_fields(related));
-    }
+    let object = cx.object_with(&account, &import.object, &import.related()).await?;
     let plan = Plan::new(import, &object, Some(crm.system()), &cx.time_zone, false)?;
     let mut read = Read { all: import.all, ..Read::new(object, plan.read.clone()) };
     if import.ids.is_some() {

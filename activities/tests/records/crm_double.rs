@@ -258,6 +258,15 @@ impl Crm for Double {
         })
     }
 
+    async fn describe_path(&self, _: &Object, path: &str) -> Result<ObjectField, Failure> {
+        let field = ObjectField::new(path, FieldKind::Text);
+        match path {
+            "account.number" => Ok(field),
+            "account.name" => Ok(ObjectField { creatable: false, updatable: false, ..field }),
+            _ => Err(Failure::new(Class::Config, format!("nothing leads to {path}"))),
+        }
+    }
+
     fn query(&self, _: &Read) -> Result<Query, Failure> {
         Ok(Query { text: String::new(), filter: None, exact: true })
     }

@@ -425,6 +425,11 @@ async fn what_is_wrong_is_told_before_the_run() {
         (json!({ "set": { "contactid": "crm_id", "lastnam": "last_name" } }), "no field \"lastnam\""),
         (json!({ "set": { "contactid": "crm_id", "fullname": "last_name" } }), "fullname cannot be written"),
         (
+            json!({ "set": { "contactid": "crm_id", "account.name": "last_name" } }),
+            "account.name cannot be written (set the lookup itself; in Salesforce an external id",
+        ),
+        (json!({ "set": { "contactid": "crm_id", "acount.name": "last_name" } }), "nothing leads to acount.name"),
+        (
             json!({ "operation": "insert", "set": { "statecode": "1" } }),
             "export/set/statecode: statecode cannot be set when a record is made",
         ),
@@ -465,6 +470,8 @@ async fn what_is_wrong_is_told_before_the_run() {
         assert!(problems.iter().any(|problem| problem.contains(told)), "{settings}: {problems:#?}");
     }
     assert_eq!(world.problems(&case(json!({}))).await, [""; 0]);
+    let by_key_of_related = json!({ "set": { "contactid": "crm_id", "account.number": "last_name" } });
+    assert_eq!(world.problems(&case(by_key_of_related)).await, [""; 0]);
     // The key is mapped, so it is an update.
     assert_eq!(world.problems(&case(json!({ "operation": null }))).await, [""; 0]);
 }
