@@ -242,6 +242,8 @@ fn texts(values: &ArrayRef) -> ArrayRef {
 
 #[cfg(test)]
 mod tests {
+    use arrow::compute::cast;
+
     use super::*;
 
     fn sent(text: &str, kind: FieldKind, conversion: Conversion) -> Option<String> {
@@ -296,6 +298,14 @@ mod tests {
         assert_eq!(sent("12.5", FieldKind::Int, default), None);
         assert_eq!(sent("12.5", FieldKind::Money, default).as_deref(), Some("12.5000"));
         assert_eq!(sent("1,5", FieldKind::Money, default), None);
+        // As the function `round` does it.
+        for (text, rounded) in [("12.34565", "12.3457"), ("-12.34565", "-12.3457"), ("0.00004", "0.0000")] {
+            assert_eq!(sent(text, FieldKind::Money, default).as_deref(), Some(rounded));
+            let exact = cast(&StringArray::from(vec![text]), &DataType::Decimal128(20, 8)).unwrap();
+            let (exact, _) = convert(&exact, FieldKind::Money, default, &TimeZone::UTC).unwrap();
+            assert_eq!(Value::at(&exact, 0).to_string(), rounded);
+        }
+        assert_eq!(sent("1234567890123456.5", FieldKind::Money, default), None);
         assert_eq!(sent("true", FieldKind::Bool, default).as_deref(), Some("true"));
         // Where nobody knows of an end, it is often this day; no instant is as late.
         let last = "9999-12-31T10:00:00";
