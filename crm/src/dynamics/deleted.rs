@@ -20,7 +20,6 @@ const DELETE: u32 = 3;
 const DELETED: &str = "/$deletedEntity";
 /// The longest that an environment can be set to keep records in its recycle bin.
 const BIN_DAYS: i64 = 30;
-const BIN_KEEPS: SignedDuration = SignedDuration::from_hours(24 * BIN_DAYS);
 /// The most records of the recycle bin in one answer.
 const BIN_PAGE: usize = 5_000;
 
@@ -128,32 +127,44 @@ fn require_name(session: &Session, object: &Object) -> Result<(), Failure> {
 
 async fn of_period(session: &Session, read: &ReadDeleted, from: Timestamp, to: Timestamp) -> Result<Place, Failure> {
     let object = &read.object;
-    match keeper(session, object).await? {
-        Keeper::Audit => {
+    let keeper = keeper(session, object).await?;
+    if let Some(days) = keeper.days() {
+        require_within(session, read, from, keeper.name(), days).await?;
+    }
+    Ok(match keeper {
+        Keeper::Audit { .. } => {
             let filter = format!("{} and createdon ge {from} and createdon le {to}", deletions(object));
             let filter = in_query(&filter);
             let link = format!("audits?$select=_objectid_value,createdon&$filter={filter}&$orderby=createdon,auditid");
-            Ok(Place { source: Source::Audit { to }, link })
+            Place { source: Source::Audit { to }, link }
         }
-        Keeper::Bin => {
-            let now = super::steps::now(session).await?;
-            let since = now.checked_sub(BIN_KEEPS).unwrap_or(Timestamp::MIN);
-            if from < since {
-                let (account, object) = (session.account(), &object.name);
-                let message = format!(
-                    "{account}: the recycle bin keeps deleted {object} for {BIN_DAYS} days at most, so what was deleted \
-                     before {since:.0} is not there, and the period begins at {from}"
-                );
-                let help =
-                    "begin later, or compare all ids to find what was deleted since (`crm.importDeleted` with `ids`)";
-                // A period can be corrected; what an incremental reading has missed is not in the bin any more.
-                let is_period = matches!(read.span, DeletedSpan::Period { .. });
-                let class = if is_period { Class::Config } else { Class::CursorLost };
-                return Err(Failure::new(class, message).help(help));
-            }
-            Ok(bin(object, 1, None))
-        }
+        Keeper::Bin => bin(object, 1, None),
+    })
+}
+
+/// What was deleted longer ago would be missing without a word.
+async fn require_within(
+    session: &Session,
+    read: &ReadDeleted,
+    from: Timestamp,
+    keeper: &str,
+    days: i64,
+) -> Result<(), Failure> {
+    let now = super::steps::now(session).await?;
+    let since = now.checked_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN);
+    if from >= since {
+        return Ok(());
     }
+    let (account, object) = (session.account(), &read.object.name);
+    let message = format!(
+        "{account}: the {keeper} keeps deleted {object} for {days} days at most, so what was deleted before {since:.0} is \
+         not there, and the period begins at {from}"
+    );
+    let help = "begin later, or compare all ids to find what was deleted since (`crm.importDeleted` with `ids`)";
+    // A period can be corrected; what an incremental reading has missed is not there any more.
+    let is_period = matches!(read.span, DeletedSpan::Period { .. });
+    let class = if is_period { Class::Config } else { Class::CursorLost };
+    Err(Failure::new(class, message).help(help))
 }
 
 /// Whether deletions of this object are kept by time.
@@ -167,19 +178,39 @@ pub(super) async fn require_kept(session: &Session, object: &Object) -> Result<(
 
 /// Who keeps what was deleted by time.
 enum Keeper {
-    Audit,
+    Audit {
+        /// For so many days, where the environment says so and has an end for it.
+        days: Option<i64>,
+    },
     Bin,
+}
+
+impl Keeper {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Audit { .. } => "audit log",
+            Self::Bin => "recycle bin",
+        }
+    }
+
+    fn days(&self) -> Option<i64> {
+        match self {
+            Self::Audit { days } => *days,
+            // The most that it can be set to; it does not say to what it is.
+            Self::Bin => Some(BIN_DAYS),
+        }
+    }
 }
 
 /// The audit log, where it is written and may be read, else the recycle bin, where there is one.
 async fn keeper(session: &Session, object: &Object) -> Result<Keeper, Failure> {
     let what = what(object);
-    let why_no_log = match not_audited(session, object).await? {
-        Some(why) => why.to_owned(),
-        None => {
+    let why_no_log = match auditing(session, object).await? {
+        Err(why) => why.to_owned(),
+        Ok(days) => {
             let any = format!("audits?$select=auditid&$filter={}&$top=1", in_query(&deletions(object)));
             match ask(session, &any, None, &what).await {
-                Ok(_) => return Ok(Keeper::Audit),
+                Ok(_) => return Ok(Keeper::Audit { days }),
                 // No right to read it, which is as good as none.
                 Err(failure) if failure.class == Class::Config => failure.message,
                 Err(failure) => return Err(failure),
@@ -211,8 +242,11 @@ fn deletions(object: &Object) -> String {
     format!("objecttypecode eq '{}' and operation eq {DELETE}", object.internal_name)
 }
 
-/// Why deletions of this table do not go to the audit log now: an old entry of it would be no sign that newer ones do.
-async fn not_audited(session: &Session, object: &Object) -> Result<Option<&'static str>, Failure> {
+/// For how many days deletions of this table stay in the audit log, or why they do not go there now: an old entry of it
+/// would be no sign that newer ones do.
+///
+/// Of days see <https://learn.microsoft.com/power-apps/developer/data-platform/auditing/configure>: -1 is for ever.
+async fn auditing(session: &Session, object: &Object) -> Result<Result<Option<i64>, &'static str>, Failure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Table {
@@ -227,23 +261,28 @@ async fn not_audited(session: &Session, object: &Object) -> Result<Option<&'stat
     struct Organisations {
         value: Vec<Organisation>,
     }
-    #[derive(Deserialize)]
+    #[derive(Default, Deserialize)]
     struct Organisation {
         isauditenabled: Option<bool>,
+        auditretentionperiodv2: Option<i64>,
     }
     const WHAT: &str = "asking for auditing";
     let table = format!("EntityDefinitions(LogicalName='{}')?$select=IsAuditEnabled", object.internal_name);
     let table: Table = session.get_json(&table, WHAT).await?;
     if !table.is_audit_enabled.is_some_and(|managed| managed.value) {
-        return Ok(Some("auditing of the table is off"));
+        return Ok(Err("auditing of the table is off"));
     }
-    let is_off = match session.get_json::<Organisations>("organizations?$select=isauditenabled", WHAT).await {
-        Ok(all) => all.value.first().and_then(|only| only.isauditenabled) == Some(false),
+    let settings = "organizations?$select=isauditenabled,auditretentionperiodv2";
+    let settings = match session.get_json::<Organisations>(settings, WHAT).await {
+        Ok(all) => all.value.into_iter().next().unwrap_or_default(),
         // No right to read the environment's settings: the log itself may be readable all the same.
-        Err(failure) if failure.class == Class::Config => false,
+        Err(failure) if failure.class == Class::Config => Organisation::default(),
         Err(failure) => return Err(failure),
     };
-    Ok(is_off.then_some("auditing of the environment is off"))
+    if settings.isauditenabled == Some(false) {
+        return Ok(Err("auditing of the environment is off"));
+    }
+    Ok(Ok(settings.auditretentionperiodv2.filter(|days| *days > 0)))
 }
 
 /// A page of the recycle bin, which can be asked by FetchXML only.

@@ -96,10 +96,20 @@ async fn a_log_that_is_no_longer_written_is_none_and_who_asks_beforehand_is_told
         from: "2026-03-03T00:00:00Z".parse().unwrap(),
         to: "2026-03-03T23:59:59Z".parse().unwrap(),
     };
+    let longer = || DeletedSpan::Period {
+        from: "2026-01-31T00:00:00Z".parse().unwrap(),
+        to: "2026-03-03T23:59:59Z".parse().unwrap(),
+    };
     audit(true, true);
     world.admin().delete("contacts", &id(1)).unwrap();
     world.crm.tells_deleted(&object).await.unwrap();
     assert_eq!(ids(&deleted(&world, &object, day()).await.unwrap()), [id(1)]);
+    assert_eq!(ids(&deleted(&world, &object, longer()).await.unwrap()), [id(1)], "it is kept for ever");
+    set(Tracking { audit_days: Some(30), ..Tracking::default() });
+    assert_eq!(ids(&deleted(&world, &object, day()).await.unwrap()), [id(1)]);
+    let failure = deleted(&world, &object, longer()).await.unwrap_err();
+    let said = "the audit log keeps deleted contacts for 30 days at most, so what was deleted before 2026-02-";
+    assert!(failure.class == Class::Config && failure.message.contains(said), "{failure}");
 
     for (environment, table, said) in
         [(false, true, "auditing of the environment is off"), (true, false, "auditing of the table is off")]
@@ -115,11 +125,7 @@ async fn a_log_that_is_no_longer_written_is_none_and_who_asks_beforehand_is_told
     world.admin().delete("contacts", &id(2)).unwrap();
     world.crm.tells_deleted(&object).await.unwrap();
     assert_eq!(ids(&deleted(&world, &object, day()).await.unwrap()), [id(2)], "not what the old log has");
-    let longer = DeletedSpan::Period {
-        from: "2026-01-31T00:00:00Z".parse().unwrap(),
-        to: "2026-03-03T23:59:59Z".parse().unwrap(),
-    };
-    let failure = deleted(&world, &object, longer).await.unwrap_err();
+    let failure = deleted(&world, &object, longer()).await.unwrap_err();
     assert!(failure.class == Class::Config && failure.message.contains("for 30 days at most"), "{failure}");
 }
 

@@ -193,7 +193,8 @@ async fn clear_faults(Shared(state): Shared<Arc<State>>) -> Response {
 
 async fn set_tracking(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
     answer(&state, |admin| {
-        let right = r#"{"tables": {"contact": true}, "deltaDays": 7, "recycleBinDays": 30, "audit": true}"#;
+        let right =
+            r#"{"tables": {"contact": true}, "deltaDays": 7, "recycleBinDays": 30, "audit": true, "auditDays": 30}"#;
         admin.set_tracking(&read::<Tracking>(&body, right)?).map(|()| json!({}))
     })
 }

@@ -1,12 +1,13 @@
 //! All tables of one organisation, and the one door through which they are written.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     generate::FIRST_VERSION,
-    table::{Deleted, Table},
+    table::{DateIndex, Deleted, Table},
     value::{Link, Value},
     write::{Before, Stamp},
 };
@@ -14,7 +15,7 @@ use crate::{
     guid::Guid,
     log::{CHANGES_KEPT, Change, ChangeKind, FieldChange, Numbered},
     random::mix,
-    time,
+    time::{self, DAY},
 };
 
 /// Days for which a delta token is good unless set otherwise, as on the platform.
@@ -48,6 +49,8 @@ pub(crate) struct Retention {
     pub(crate) bin_days: Option<u32>,
     /// Deletions of audited tables go to the audit log.
     pub(crate) audit: bool,
+    /// Days for which they stay there; none for ever.
+    pub(crate) audit_days: Option<u32>,
     /// Who deletes, as the audit log says.
     pub(crate) user: Guid,
 }
@@ -125,7 +128,13 @@ impl Store {
         let generated: u64 = tables.iter().map(|table| u64::from(table.generated_count())).max().unwrap_or(0);
         Self {
             tables,
-            retention: Retention { delta_days: DELTA_DAYS, bin_days: None, audit: false, user: Guid::from_u128(0) },
+            retention: Retention {
+                delta_days: DELTA_DAYS,
+                bin_days: None,
+                audit: false,
+                audit_days: None,
+                user: Guid::from_u128(0),
+            },
             changes: Numbered::new(CHANGES_KEPT),
             version: FIRST_VERSION + generated,
             late: Vec::new(),
@@ -246,6 +255,20 @@ impl Store {
         let before = self.tables[log].put(entry, values, stamp, false);
         if let Some(transaction) = &mut self.transaction {
             transaction.undo.push((log, entry, before));
+        }
+    }
+
+    /// Takes out of the audit log what is older than it keeps.
+    pub(crate) fn expire_audits(&mut self, now: i64) {
+        let (Some(days), Some(log)) = (self.retention.audit_days, self.table_index(AUDIT)) else {
+            return;
+        };
+        let table = &self.tables[log];
+        let end = Bound::Excluded((now - i64::from(days) * DAY, Guid::from_u128(0)));
+        let old = table.by_date(DateIndex::Created, Bound::Unbounded, end, false);
+        let old: Vec<Guid> = old.map(|record| table.id(record)).collect();
+        for id in old {
+            self.tables[log].remove(id);
         }
     }
 

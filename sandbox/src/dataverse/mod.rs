@@ -126,6 +126,10 @@ fn route(state: &State, call: &Call, resource: &str) -> Result<Reply, Error> {
         ("EntityDefinitions", &Method::GET) => metadata::answer(&state.store(), call, &path),
         ("$metadata", &Method::GET) => Ok(csdl::answer(&state.store(), call)),
         ("RetrieveTotalRecordCount", &Method::GET) => total_counts(&state.store(), call, &path),
+        ("audits", &Method::GET) => {
+            state.store_mut().expire_audits(call.now);
+            read(&state.store(), call, &path)
+        }
         ("$batch", &Method::POST) => batch::answer(state, call),
         (_, &Method::GET) => read(&state.store(), call, &path),
         _ => write(&mut state.store_mut(), state, call, &path),
@@ -215,11 +219,13 @@ fn total_counts(store: &Store, call: &Call, path: &key::Path) -> Result<Reply, E
     Ok(Reply::json(200, &body).header("OData-Version", "4.0"))
 }
 
-/// Answers `GET /organizations`: the one, and whether it is audited.
+/// Answers `GET /organizations`: the one, whether it is audited, and for how many days.
 fn organisations(state: &State, call: &Call) -> Reply {
+    let retention = state.store().retention;
     let organisation = json!({
         "organizationid": state.organisation.organisation.to_string(),
-        "isauditenabled": state.store().retention.audit,
+        "isauditenabled": retention.audit,
+        "auditretentionperiodv2": retention.audit_days.map_or(-1, i64::from),
     });
     let body = json!({"@odata.context": format!("{}$metadata#organizations", call.root()), "value": [organisation]});
     Reply::json(200, &body).header("OData-Version", "4.0")

@@ -208,6 +208,14 @@ async fn the_recycle_bin_and_the_audit_log_tell_what_is_gone() {
         ids,
         [(&json!(contact(2)), &json!("2026-03-05T10:00:00Z")), (&json!(contact(4)), &json!("2026-03-06T10:00:00Z"))]
     );
+    let kept = "organizations?$select=auditretentionperiodv2";
+    assert_eq!(client.column(kept, "auditretentionperiodv2").await, [-1]);
+    sandbox.admin().set_tracking(&Tracking { audit_days: Some(29), ..Tracking::default() }).unwrap();
+    assert_eq!(client.column(kept, "auditretentionperiodv2").await, [29]);
+    assert_eq!(client.column(deletions, "_objectid_value").await, [contact(2), contact(4)]);
+    sandbox.admin().advance_clock(86_400).unwrap();
+    let client = Client::new(&sandbox).await;
+    assert_eq!(client.column(deletions, "_objectid_value").await, [contact(4)]);
 }
 
 #[tokio::test]
