@@ -41,6 +41,9 @@ const BODY_MAX: usize = 160 * 1024 * 1024;
 /// Until another connection is accepted after one could not be.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
+/// Timers round up to their next tick, so that what they wait for comes later than was asked by this much.
+const TIMER_LATE: Duration = Duration::from_millis(1);
+
 /// Pieces a second in which a slowed body is sent.
 const PIECES_PER_SECOND: u64 = 10;
 
@@ -158,7 +161,8 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
     let is_cut = reply.cut || fired.iter().any(|(_, fault)| fault.cut_after_commit);
     record(&state, &call, route, if is_cut { None } else { Some(&reply) }, started, &fired);
     let delay = faults::delay(fired.iter().map(|(_, fault)| fault));
-    let delay = delay.saturating_add(reply.delay).saturating_add(state.latency());
+    let latency = state.latency().saturating_sub(started.elapsed() + TIMER_LATE);
+    let delay = delay.saturating_add(reply.delay).saturating_add(latency);
     // Every wait is here, where it holds neither a lock nor a thread, and ends with the server.
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
