@@ -10,7 +10,7 @@ use super::functions::Function;
 use super::meet::{self, Typed};
 use super::parse::{Parsed, error, nearest};
 use super::value::Value;
-use super::{Arithmetic, Expr, ExprError, Literal, Variable};
+use super::{Arithmetic, Comparison, Expr, ExprError, Literal, Variable};
 use crate::outside::crm::{CHOICES_TOLD_MAX, choices};
 use crate::types::{MONEY, Type, meta};
 
@@ -174,10 +174,7 @@ impl Binder<'_> {
             }
             Expr::Compare(op, a, b) => {
                 let (mut a, mut b) = (self.expr(a), self.expr(b));
-                if let Err(error) = meet::compared(*op, &mut a, &mut b, at, self.values) {
-                    let choices = self.choices(&a, &b).or_else(|| self.choices(&b, &a));
-                    self.errors.push(ExprError { help: choices.or(error.help), ..error });
-                }
+                self.compared(*op, &mut a, &mut b, at);
                 Typed::of(at, Type::Bool, vec![a, b], |parts| {
                     let (a, b) = meet::two(parts);
                     Expr::Compare(*op, a, b)
@@ -222,6 +219,13 @@ impl Binder<'_> {
             }
         }
         Typed::leaf(Expr::Field(name.to_owned()), at, Type::Any)
+    }
+
+    fn compared(&mut self, op: Comparison, a: &mut Typed, b: &mut Typed, at: Option<usize>) {
+        if let Err(error) = meet::compared(op, a, b, at, self.values) {
+            let choices = self.choices(a, b).or_else(|| self.choices(b, a));
+            self.errors.push(ExprError { help: choices.or(error.help), ..error });
+        }
     }
 
     /// What to write where a picklist's column is compared with text: its numbers, with their labels.
@@ -276,8 +280,7 @@ impl Binder<'_> {
         let mut all: Vec<Typed> = list.iter().map(|e| self.expr(e)).collect();
         for other in &mut all {
             let at = other.parsed.places.first().copied();
-            let met = meet::compared(super::Comparison::Eq, &mut item, other, at, self.values);
-            self.errors.extend(met.err());
+            self.compared(Comparison::Eq, &mut item, other, at);
         }
         all.insert(0, item);
         Typed::of(at, Type::Bool, all, |mut parts| {
