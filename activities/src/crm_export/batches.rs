@@ -1,11 +1,13 @@
-//! Cuts the population into batches, from the first record that no batch holds on.
+//! Cuts the population into batches, from the first record that no batch holds on, ahead of who sends them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use engine::failure::Failure;
-use engine::outside::crm::{Crm, Outcome, What, Write, WritePlan};
+use engine::outside::crm::{Crm, FETCH_MAX, Outcome, What, Write, WritePlan};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::compare::Compare;
 use super::ledger::state::Fate;
@@ -26,6 +28,43 @@ pub(super) struct Cut {
     pub(super) rows: RecordBatch,
     /// What is to become of each.
     pub(super) fates: Vec<Fate>,
+}
+
+/// A task that cuts batches, so that no lane waits for records to be mapped. It ends with this.
+pub(super) struct Cuts {
+    ready: mpsc::Receiver<Cut>,
+    task: JoinHandle<Result<(), Failure>>,
+}
+
+impl Cuts {
+    /// Cuts so many batches before they are taken.
+    pub(super) fn start(mut cutter: Cutter, ahead: usize) -> Self {
+        let (sender, ready) = mpsc::channel(ahead);
+        let task = tokio::spawn(async move {
+            while let Ok(room) = sender.reserve().await
+                && let Some(cut) = cutter.next().await?
+            {
+                room.send(cut);
+            }
+            Ok(())
+        });
+        Self { ready, task }
+    }
+
+    /// The next batch. After the last one `None`, or why there are no more, once.
+    pub(super) async fn next(&mut self) -> Result<Option<Cut>, Failure> {
+        if let Some(cut) = self.ready.recv().await {
+            return Ok(Some(cut));
+        }
+        let broke_off = |error| Failure::internal(format!("the cutting of batches broke off: {error}"));
+        (&mut self.task).await.map_err(broke_off)?.map(|()| None)
+    }
+}
+
+impl Drop for Cuts {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// Cuts.
@@ -86,7 +125,7 @@ impl Cutter {
 
     /// Looks at more records; tells whether there were any.
     async fn load(&mut self) -> Result<bool, Failure> {
-        let Some(rows) = self.rows.some().await? else { return Ok(false) };
+        let Some(rows) = self.rows.next(FETCH_MAX).await? else { return Ok(false) };
         let mapped = self.mapping.map(&*self.crm, &rows, self.place, self.firsts.as_ref())?;
         let mut asked: Vec<bool> = mapped.rejects.iter().map(Option::is_none).collect();
         let mut fates: Vec<Option<Fate>> =

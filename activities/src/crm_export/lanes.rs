@@ -1,9 +1,9 @@
 //! Sends batches on several lanes, and passes their records on in the order of arrival.
 //!
 //! ```text
-//!   cutter ─▶ intended ─▶ lane ─▶ answered ┐
-//!          ─▶ intended ─▶ lane ─▶ …        ├─▶ first in line? ─▶ ports, checkpoint
-//!          ─▶ …                            ┘
+//!   cuts ─▶ intended ─▶ lane ─▶ answered ┐
+//!        ─▶ intended ─▶ lane ─▶ …        ├─▶ first in line? ─▶ ports, checkpoint
+//!        ─▶ …                            ┘
 //! ```
 //!
 //! A batch is intended only when a lane is free, so that a crash leaves no more batches in doubt than there are lanes. A lane
@@ -31,7 +31,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::batches::{Cut, Cutter};
+use super::batches::{Cut, Cuts, Cutter};
 use super::compare::Compare;
 use super::ledger::state::{Entry, Fate, Header, State};
 use super::ledger::{Ledger, Receipt};
@@ -50,7 +50,7 @@ const SENDS_MAX: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(2);
 /// Batches that may wait for an earlier one to be answered, for each lane.
 const WAITING_PER_LANE: usize = 8;
-/// Bytes of payloads that may wait so, where batches are large.
+/// Bytes of payloads that may wait so, where batches are large; as many may be cut before there is a lane for them.
 const WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Batches without an answer, one after the other, after which no other begins: the CRM is out of order, and each further
 /// one would only leave more records in doubt.
@@ -99,7 +99,7 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
         mapping,
         firsts,
         compare,
-        rows: Chunks::from(&population, position.place),
+        rows: Chunks::from(&population, state.next()),
         place: state.next(),
         waiting: VecDeque::new(),
         from: state.next(),
@@ -109,13 +109,15 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
     let known = state.batches.iter().position(|batch| batch.from >= position.place);
     let next = known.unwrap_or(state.batches.len());
     let at_once = job.plan.at_once.clamp(1, LANES_MAX);
+    let by_bytes = (WAITING_BYTES_MAX / job.plan.bytes_max.max(1)).max(1);
     let mut lanes = Lanes {
         job: Arc::new(job),
-        at_once,
+        window: (at_once * WAITING_PER_LANE).min(by_bytes).max(at_once + 1),
         free: Arc::new(Semaphore::new(at_once)),
         state,
         next,
-        cutter,
+        known: Chunks::from(&population, if known.is_some() { position.place } else { population.rows() }),
+        cuts: Cuts::start(cutter, at_once.min(by_bytes)),
         flights: VecDeque::new(),
         first: next,
         sending: JoinSet::new(),
@@ -209,14 +211,17 @@ struct Answered {
 
 struct Lanes {
     job: Arc<Job>,
-    at_once: usize,
+    /// The most batches that are under way or wait for an earlier one.
+    window: usize,
     /// A permit for each lane that is free.
     free: Arc<Semaphore>,
     /// What the temp file said when it was opened.
     state: State,
     /// The number of the next batch to begin.
     next: usize,
-    cutter: Cutter,
+    /// The records of batches that the temp file has.
+    known: Chunks,
+    cuts: Cuts,
     /// In the order of the records.
     flights: VecDeque<Flight>,
     /// The number of the first flight.
@@ -232,19 +237,12 @@ struct Lanes {
 
 impl Lanes {
     async fn run(&mut self, cx: &mut Cx, request: &Request, output: &mut Output) -> Result<(), Failure> {
-        let by_bytes = WAITING_BYTES_MAX / self.job.plan.bytes_max.max(1);
-        let window = (self.at_once * WAITING_PER_LANE).min(by_bytes).max(self.at_once + 1);
         loop {
             cx.go_on()?;
-            while self.failed.is_none()
-                && let Some(Flight { cut, outcomes }) = self.flights.pop_front_if(|flight| flight.outcomes.is_some())
-            {
-                self.first += 1;
-                self.failed = output.pass_on(cx, cut, outcomes.unwrap_or_default()).await.err();
-            }
             // Free again after the guards.
             let mut lane_kept = None;
-            let begins = self.failed.is_none() && !self.all_cut && self.flights.len() < window;
+            let begins = self.failed.is_none() && !self.all_cut && self.flights.len() < self.window;
+            let passes = self.failed.is_none() && self.flights.front().is_some_and(|first| first.outcomes.is_some());
             tokio::select! {
                 biased;
                 // The semaphore is never closed.
@@ -262,6 +260,13 @@ impl Lanes {
                     Ok((_, Err(failure))) => self.fail(failure),
                     Err(error) => self.fail(Failure::internal(format!("the sending of a batch broke off: {error}"))),
                 },
+                // Last, so that no lane waits for it.
+                () = std::future::ready(()), if passes => {
+                    if let Some(Flight { cut, outcomes }) = self.flights.pop_front() {
+                        self.first += 1;
+                        self.failed = output.pass_on(cx, cut, outcomes.unwrap_or_default()).await.err();
+                    }
+                }
                 else => break,
             }
             self.guard(cx, request);
@@ -318,7 +323,7 @@ impl Lanes {
         let (cut, sent) = match &known {
             Some(batch) => {
                 let records = usize::try_from(batch.records).unwrap_or(usize::MAX);
-                let rows = self.cutter.rows.next(records).await?.filter(|rows| rows.num_rows() == records);
+                let rows = self.known.next(records).await?.filter(|rows| rows.num_rows() == records);
                 let short = || Failure::internal("the population has fewer records than its export's temp file");
                 let rows = rows.ok_or_else(short)?;
                 let cut = Cut { from: batch.from, rows, fates: self.job.ledger.intended(batch)? };
@@ -326,7 +331,7 @@ impl Lanes {
                 (cut, Known { answer, step: batch.step.clone(), receipt: None, again: true })
             }
             None => {
-                let Some(cut) = self.cutter.next().await? else {
+                let Some(cut) = self.cuts.next().await? else {
                     self.all_cut = true;
                     return Ok(());
                 };

@@ -18,6 +18,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use engine::failure::{Class, Failure};
 use tokio::sync::oneshot;
@@ -27,6 +28,9 @@ use state::{Batch, Entry, Fate, State};
 
 /// Bytes that are written with one sync at most, besides the entry that passes the limit.
 const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How long an answer waits for other entries, to be synced together with them.
+const GATHER: Duration = Duration::from_micros(300);
 
 /// A ledger that is open. Dropping it ends its thread once all that was given to it is written.
 #[derive(Debug)]
@@ -207,9 +211,12 @@ impl Writing {
         let mut buffer = Vec::new();
         while let Ok(first) = queue.recv() {
             let mut size = first.payload.len();
+            // The answer of one batch is followed by the intent of the next on its lane.
+            let patience = if first.kind == state::ANSWERED { GATHER } else { Duration::ZERO };
             let mut group = vec![first];
+            let until = Instant::now() + patience;
             while size < GROUP_BYTES_MAX
-                && let Ok(next) = queue.try_recv()
+                && let Ok(next) = queue.recv_timeout(until.saturating_duration_since(Instant::now()))
             {
                 size += next.payload.len();
                 group.push(next);

@@ -81,6 +81,9 @@ pub(crate) struct Double {
     pub(crate) records_max: usize,
     /// When the first record was encoded.
     pub(crate) began: Mutex<Option<Instant>>,
+    encodes: AtomicU64,
+    /// The call of `encode` that fails, from 0.
+    pub(crate) encode_fails: Option<u64>,
     numbers: AtomicU64,
     /// The most sends that were under way at once.
     under_way: AtomicU64,
@@ -114,6 +117,8 @@ impl Double {
             lanes: 1,
             records_max: 1000,
             began: Mutex::default(),
+            encodes: AtomicU64::new(0),
+            encode_fails: None,
             numbers: AtomicU64::new(0),
             under_way: AtomicU64::new(0),
             at_once: AtomicU64::new(0),
@@ -306,6 +311,10 @@ impl Crm for Double {
 
     fn encode(&self, _: &Write, _: &WritePlan, records: &RecordBatch) -> Result<Vec<Result<Payload, Reject>>, Failure> {
         self.began.lock().unwrap().get_or_insert_with(Instant::now);
+        let call = Some(self.encodes.fetch_add(1, Ordering::SeqCst));
+        if call == self.encode_fails {
+            return Err(Failure::new(Class::Transient, "this call fails"));
+        }
         let schema = records.schema();
         let one = |row| {
             let columns = schema.fields().iter().zip(records.columns());

@@ -234,6 +234,18 @@ async fn a_cut_connection_and_a_busy_crm_are_waited_for_and_a_lasting_one_suspen
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_no_more_batches_can_be_cut_those_before_are_sent_and_the_rest_by_who_resumes() {
+    let mut double = Double::choosing();
+    double.encode_fails = Some(1);
+    let (world, double, ran) = run(double, &new(2_500, json!({ "batch": { "size": 500, "parallel": 2 } }))).await;
+    assert_eq!((ran.status, ran.failure("export").as_str()), (Status::Suspended, "this call fails"));
+    assert_eq!(double.changes().len(), 2_000);
+    let ran = world.resume(&ran, Vars::new()).await;
+    assert_eq!(ran.status, Status::Finished);
+    check_each_once(&double, &ran, 2_500).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outage_leaves_a_few_batches_in_doubt_and_not_all() {
     let mut activities = new(200, json!({}));
     activities["export"].as_object_mut().unwrap().remove("idFrom");

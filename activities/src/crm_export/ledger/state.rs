@@ -58,7 +58,7 @@ pub(crate) enum Entry {
 const HEADER: u8 = 1;
 const INTENDED: u8 = 2;
 const STEP: u8 = 3;
-const ANSWERED: u8 = 4;
+pub(super) const ANSWERED: u8 = 4;
 const SEND: u8 = 0;
 const DECIDED: u8 = 1;
 
