@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::convert::{self, convert, fits};
+use crate::pinned::Pinned;
 use crate::rejects::{self, Kinds};
 use crate::rows;
 use crate::sets;
@@ -88,6 +89,9 @@ struct Position {
     /// Records of all files that are done.
     done: u64,
     rejects: Kinds,
+    /// What expressions read.
+    #[serde(default)]
+    pinned: Option<Pinned>,
 }
 
 #[async_trait]
@@ -115,8 +119,9 @@ impl Activity for Enrich {
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let (population, columns) = rows::input(cx).await?;
-        let plan = Plan::new(self, cx, &columns).await?;
         let mut position: Position = cx.position()?.unwrap_or_default();
+        let plan = Plan::new(self, cx, &columns, position.pinned.as_ref()).await?;
+        position.pinned = Some(plan.pinned.clone());
         for segment in &population.segments()[position.segment..] {
             let mut batches = rows::only(&population, segment).read();
             let mut row = 0;
@@ -235,12 +240,13 @@ struct Plan {
     added: Vec<FieldRef>,
     compute: Vec<(FieldRef, Bound)>,
     values: Values,
+    pinned: Pinned,
     out: SchemaRef,
     drop: bool,
 }
 
 impl Plan {
-    async fn new(enrich: &Enrich, cx: &Cx, columns: &SchemaRef) -> Result<Self, Failure> {
+    async fn new(enrich: &Enrich, cx: &Cx, columns: &SchemaRef, pinned: Option<&Pinned>) -> Result<Self, Failure> {
         let mut fields = columns.fields().to_vec();
         let (mut join, mut new) = (None, Vec::new());
         if let Some(name) = &enrich.table {
@@ -265,13 +271,13 @@ impl Plan {
         }
         let keys = join.iter().flat_map(|(_, keys)| keys).map(|(bound, _)| bound);
         let bounds: Vec<&Bound> = keys.chain(compute.iter().map(|(_, bound)| bound)).collect();
-        let values = cx.values(bounds).await?;
+        let (values, pinned) = Pinned::values(cx, &bounds, pinned).await?;
         // What is known of variables now decides the type of a key.
         for (bound, _) in join.iter_mut().flat_map(|(_, keys)| keys) {
             *bound = bound.resolve(&values)?;
         }
         let out = Arc::new(Schema::new(fields));
-        Ok(Self { join, added: new, compute, values, out, drop: enrich.unmatched == Unmatched::Drop })
+        Ok(Self { join, added: new, compute, values, pinned, out, drop: enrich.unmatched == Unmatched::Drop })
     }
 
     async fn enrich(&self, cx: &mut Cx, batch: &RecordBatch, kinds: &mut Kinds) -> Result<(), Failure> {

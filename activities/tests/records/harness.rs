@@ -262,8 +262,8 @@ impl World {
         Ran { run, status, folder: engine.environment.run_folder(&id), store, id, _world: Arc::clone(&self.folder) }
     }
 
-    /// Runs activities in processes that end after `writes` more writes to the journal each, until one of them comes to
-    /// the end.
+    /// Runs activities in processes that end after `writes` more writes to the journal each, a second later, until one
+    /// of them comes to the end.
     pub(crate) async fn run_dying(&self, activities: &Value, writes: u64) -> Ran {
         let mut store = Arc::new(Memory::failing_after(writes));
         let mut id = None;
@@ -289,6 +289,7 @@ impl World {
             }
             // One more each time, else it would begin the same work for ever.
             store = Arc::new(store.reopened_failing_after(writes + life));
+            self.clock.0.fetch_add(1, Ordering::SeqCst);
         }
         panic!("it does not end");
     }
