@@ -218,8 +218,23 @@ impl Faults {
 
     /// The faults that fire on a request, in the order in which they were given; none after one that answers.
     pub(crate) fn fire(&mut self, route: Route, now: i64, contains: impl Fn(&str) -> bool) -> Vec<(u64, Fault)> {
+        self.fire_of(route, now, contains, |_| true)
+    }
+
+    /// The fault that answers for a row, of those that answer.
+    pub(crate) fn fire_answer(&mut self, route: Route, now: i64, contains: impl Fn(&str) -> bool) -> Option<Fault> {
+        self.fire_of(route, now, contains, Fault::is_answer).pop().map(|(_, fault)| fault)
+    }
+
+    fn fire_of(
+        &mut self,
+        route: Route,
+        now: i64,
+        contains: impl Fn(&str) -> bool,
+        of: impl Fn(&Fault) -> bool,
+    ) -> Vec<(u64, Fault)> {
         let mut fired = Vec::new();
-        for report in &mut self.reports {
+        for report in self.reports.iter_mut().filter(|report| of(&report.fault)) {
             let fault = &report.fault;
             let matches = (fault.route == route || fault.route == Route::Any && route != Route::Part)
                 && fault.until.is_none_or(|until| now < until.as_second())

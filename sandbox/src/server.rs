@@ -41,8 +41,8 @@ const BODY_MAX: usize = 160 * 1024 * 1024;
 /// Until another connection is accepted after one could not be.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Timers round up to their next tick, so that what they wait for comes later than was asked by this much.
-const TIMER_LATE: Duration = Duration::from_millis(1);
+/// By how much tokio's timers come late at most, whose ticks are a millisecond each.
+const TIMER_LATE: Duration = Duration::from_millis(2);
 
 /// Pieces a second in which a slowed body is sent.
 const PIECES_PER_SECOND: u64 = 10;
@@ -161,11 +161,11 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
     let is_cut = reply.cut || fired.iter().any(|(_, fault)| fault.cut_after_commit);
     record(&state, &call, route, if is_cut { None } else { Some(&reply) }, started, &fired);
     let delay = faults::delay(fired.iter().map(|(_, fault)| fault));
-    let latency = state.latency().saturating_sub(started.elapsed() + TIMER_LATE);
+    let latency = state.latency().saturating_sub(started.elapsed());
     let delay = delay.saturating_add(reply.delay).saturating_add(latency);
-    // Every wait is here, where it holds neither a lock nor a thread, and ends with the server.
+    // Every wait is here, where it holds no lock, nor a thread but for its very end, and ends with the server.
     if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+        wait(delay).await;
     }
     drop(running);
     reply.headers.extend(admitted.map(dataverse::Running::end).unwrap_or_default());
@@ -185,6 +185,16 @@ async fn protocol(Shared(state): Shared<Arc<State>>, request: HttpRequest) -> Re
         reply
     };
     Ok(respond_slowly(reply, now, cut_after, per_second))
+}
+
+/// Waits, to some tenths of a millisecond. The last of it has a thread of its own.
+async fn wait(delay: Duration) {
+    let until = Instant::now() + delay;
+    tokio::time::sleep(delay.saturating_sub(TIMER_LATE)).await;
+    let rest = until.saturating_duration_since(Instant::now());
+    if !rest.is_zero() {
+        tokio::task::spawn_blocking(move || std::thread::sleep(rest)).await.ok();
+    }
 }
 
 /// What faults want changed before the answer.

@@ -60,7 +60,7 @@ pub struct Tracking {
     pub recycle_bin_days: Option<u32>,
     /// Whether deletions of audited tables go to the audit log from now on; not so at the start.
     pub audit: Option<bool>,
-    /// Days for which deletions stay in the audit log; 0, as at the start, for ever.
+    /// Days for which deletions from now on stay in the audit log; 0, as at the start, for ever.
     pub audit_days: Option<u32>,
     /// Auditing by table: on for contacts, accounts and leads unless set otherwise.
     pub audited: IndexMap<String, bool>,

@@ -1,13 +1,12 @@
 //! All tables of one organisation, and the one door through which they are written.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     generate::FIRST_VERSION,
-    table::{DateIndex, Deleted, Table},
+    table::{Deleted, Table},
     value::{Link, Value},
     write::{Before, Stamp},
 };
@@ -34,6 +33,8 @@ pub(crate) struct Store {
     pub(crate) tables: Vec<Table>,
     /// What of deletions is remembered.
     pub(crate) retention: Retention,
+    /// Entries of the audit log that are not kept for ever, and until when they are.
+    audits_kept: Vec<(i64, Guid)>,
     changes: Numbered<Logged>,
     version: u64,
     late: Vec<Late>,
@@ -49,7 +50,7 @@ pub(crate) struct Retention {
     pub(crate) bin_days: Option<u32>,
     /// Deletions of audited tables go to the audit log.
     pub(crate) audit: bool,
-    /// Days for which they stay there; none for ever.
+    /// Days for which new entries stay there; none for ever.
     pub(crate) audit_days: Option<u32>,
     /// Who deletes, as the audit log says.
     pub(crate) user: Guid,
@@ -135,6 +136,7 @@ impl Store {
                 audit_days: None,
                 user: Guid::from_u128(0),
             },
+            audits_kept: Vec::new(),
             changes: Numbered::new(CHANGES_KEPT),
             version: FIRST_VERSION + generated,
             late: Vec::new(),
@@ -252,6 +254,9 @@ impl Store {
         let chance = u128::from(mix(self.version, 1)) << 64 | u128::from(mix(self.version, 2));
         let entry = Guid::from_u128(chance & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62);
         let stamp = Stamp { created_on: None, modified_on: now, version: self.version };
+        if let Some(days) = self.retention.audit_days {
+            self.audits_kept.push((now + i64::from(days) * DAY, entry));
+        }
         let before = self.tables[log].put(entry, values, stamp, false);
         if let Some(transaction) = &mut self.transaction {
             transaction.undo.push((log, entry, before));
@@ -260,15 +265,11 @@ impl Store {
 
     /// Takes out of the audit log what is older than it keeps.
     pub(crate) fn expire_audits(&mut self, now: i64) {
-        let (Some(days), Some(log)) = (self.retention.audit_days, self.table_index(AUDIT)) else {
+        let Some(log) = self.table_index(AUDIT) else {
             return;
         };
-        let table = &self.tables[log];
-        let end = Bound::Excluded((now - i64::from(days) * DAY, Guid::from_u128(0)));
-        let old = table.by_date(DateIndex::Created, Bound::Unbounded, end, false);
-        let old: Vec<Guid> = old.map(|record| table.id(record)).collect();
-        for id in old {
-            self.tables[log].remove(id);
+        for (_, entry) in self.audits_kept.extract_if(.., |(until, _)| *until < now) {
+            self.tables[log].remove(entry);
         }
     }
 

@@ -231,7 +231,10 @@ fn keyed(
         [] => Ok((Target::New, Some((field, key)))),
         [number] => Ok((Target::Existing(*number), None)),
         many => {
-            let text = format!("{}: more than one record found for external id field: {many:?}", shape.name);
+            let prefix = store.tables[table].object.prefix;
+            let ids: Vec<String> = many.iter().map(|number| Id::new(prefix, *number).to_string()).collect();
+            let ids = ids.join(", ");
+            let text = format!("{}: more than one record found for external id field: [{ids}]", shape.name);
             Err(Error::field("DUPLICATE_EXTERNAL_ID", text, &shape.name))
         }
     }

@@ -64,9 +64,8 @@ pub(super) fn row_fault(state: &State, terms: &Terms, text: impl Fn() -> String)
         return Ok(());
     }
     let text = text();
-    let fired = state.faults().fire(Route::Part, terms.author.now, |part| text.contains(part));
-    match fired.into_iter().find(|(_, fault)| fault.is_answer()) {
-        Some((_, fault)) => {
+    match state.faults().fire_answer(Route::Part, terms.author.now, |part| text.contains(part)) {
+        Some(fault) => {
             let code = fault.code.as_deref().unwrap_or("UNABLE_TO_LOCK_ROW");
             let message = fault.message.as_deref().unwrap_or("unable to obtain exclusive access to this record");
             Err(Error::new(code, message).status(fault.status.unwrap_or(400)))

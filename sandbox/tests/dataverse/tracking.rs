@@ -181,7 +181,8 @@ async fn the_recycle_bin_and_the_audit_log_tell_what_is_gone() {
         "<fetch datasource='bin'><entity name='contact'><attribute name='lastname'/><order attribute='lastname' descending='true'/></entity></fetch>",
     );
     assert_eq!(client.error(&bin).await.0, 400, "it is off at the start");
-    let tracking = Tracking { recycle_bin_days: Some(30), audit: Some(true), ..Tracking::default() };
+    let tracking =
+        Tracking { recycle_bin_days: Some(30), audit: Some(true), audit_days: Some(29), ..Tracking::default() };
     sandbox.admin().set_tracking(&tracking).unwrap();
     for number in 1..=4 {
         put(&sandbox, number, &format!("n{number}"));
@@ -209,10 +210,10 @@ async fn the_recycle_bin_and_the_audit_log_tell_what_is_gone() {
         [(&json!(contact(2)), &json!("2026-03-05T10:00:00Z")), (&json!(contact(4)), &json!("2026-03-06T10:00:00Z"))]
     );
     let kept = "organizations?$select=auditretentionperiodv2";
-    assert_eq!(client.column(kept, "auditretentionperiodv2").await, [-1]);
-    sandbox.admin().set_tracking(&Tracking { audit_days: Some(29), ..Tracking::default() }).unwrap();
     assert_eq!(client.column(kept, "auditretentionperiodv2").await, [29]);
-    assert_eq!(client.column(deletions, "_objectid_value").await, [contact(2), contact(4)]);
+    sandbox.admin().set_tracking(&Tracking { audit_days: Some(0), ..Tracking::default() }).unwrap();
+    assert_eq!(client.column(kept, "auditretentionperiodv2").await, [-1]);
+    // Each entry is kept as it was set when it was made.
     sandbox.admin().advance_clock(86_400).unwrap();
     let client = Client::new(&sandbox).await;
     assert_eq!(client.column(deletions, "_objectid_value").await, [contact(4)]);

@@ -83,12 +83,12 @@ fn run(state: &State, job: Job, upload: &Bytes) -> Result<(), String> {
     let internal = "InternalServerError : Unable to process the job's data";
     let text = std::str::from_utf8(upload).map_err(|_| "InvalidBatch : The data is not UTF-8".to_owned())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    check_line_ending(text, job.format)?;
     let mut rows = Rows::new(text, 0, job.format);
     let mut header = Row::default();
     if !rows.read(&mut header) {
         return Ok(());
     }
+    check_line_ending(text, job.format)?;
     let task = {
         let store = org.store(&state.clock);
         let table = store.index(&job.object).ok_or("InvalidEntity : The object is no longer there")?;
@@ -96,7 +96,6 @@ fn run(state: &State, job: Job, upload: &Bytes) -> Result<(), String> {
         let external_id = job.external_id.as_deref().and_then(|name| store.tables[table].object.field(name));
         Task { state, settings: org.settings(), table, columns, external_id, job }
     };
-    task.job.progress.lock().ingest.unprocessed_from = rows.at();
     let limit = failure.as_ref().map_or(usize::MAX, |failure| failure.after_rows);
     let mut worked = 0;
     loop {
@@ -328,8 +327,8 @@ pub(super) fn results(job: &Job, prefix: &str, upload: &Bytes, which: &str) -> V
     let progress: &Progress = &job.progress;
     let inner = progress.lock();
     if own.is_empty() {
-        let mut rest = Rows::new(text, inner.ingest.unprocessed_from, format);
-        while job.state.is_end() && inner.ingest.unprocessed_from > 0 && rest.read(&mut row) {
+        let mut rest = Rows::new(text, inner.ingest.unprocessed_from.max(rows.at()), format);
+        while job.state.is_end() && rest.read(&mut row) {
             format.write_row(&mut out, row.cells.iter().map(|cell| cell.as_bytes()));
         }
         return out;
