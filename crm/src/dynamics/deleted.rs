@@ -1,5 +1,6 @@
 //! Ids of deleted records: from the feed of changes, from the audit log, or from the recycle bin.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use engine::failure::{Class, Failure};
@@ -20,6 +21,8 @@ const DELETE: u32 = 3;
 const DELETED: &str = "/$deletedEntity";
 /// The longest that an environment can be set to keep records in its recycle bin.
 const BIN_DAYS: i64 = 30;
+/// To how many days the keeping of an audit log can be set.
+const AUDIT_DAYS: RangeInclusive<i64> = 1..=365_000;
 /// The most records of the recycle bin in one answer.
 const BIN_PAGE: usize = 5_000;
 
@@ -157,13 +160,20 @@ async fn require_within(
     }
     let (account, object) = (session.account(), &read.object.name);
     let message = format!(
-        "{account}: the {keeper} keeps deleted {object} for {days} days at most, so what was deleted before {since:.0} is \
-         not there, and the period begins at {from}"
+        "{account}: the {keeper} keeps deleted {object} for {days} days at most, so what was deleted before {since:.0} may \
+         be gone, and the period begins at {from}"
     );
-    let help = "begin later, or compare all ids to find what was deleted since (`crm.importDeleted` with `ids`)";
-    // A period can be corrected; what an incremental reading has missed is not there any more.
-    let is_period = matches!(read.span, DeletedSpan::Period { .. });
-    let class = if is_period { Class::Config } else { Class::CursorLost };
+    // A period can be corrected; what an incremental reading has missed may not be there any more.
+    let (class, help) = match read.span {
+        DeletedSpan::Period { .. } => {
+            (Class::Config, "begin later, or compare all ids (`crm.importDeleted` with `ids`)")
+        }
+        DeletedSpan::Since { .. } => (
+            Class::CursorLost,
+            "compare all ids to find what was deleted since (`crm.importDeleted` with `ids`), and take the option away, so \
+             that the next import begins now",
+        ),
+    };
     Err(Failure::new(class, message).help(help))
 }
 
@@ -206,8 +216,8 @@ impl Keeper {
 async fn keeper(session: &Session, object: &Object) -> Result<Keeper, Failure> {
     let what = what(object);
     let why_no_log = match auditing(session, object).await? {
-        Err(why) => why.to_owned(),
-        Ok(days) => {
+        Auditing::Off(why) => why.to_owned(),
+        Auditing::On { days } => {
             let any = format!("audits?$select=auditid&$filter={}&$top=1", in_query(&deletions(object)));
             match ask(session, &any, None, &what).await {
                 Ok(_) => return Ok(Keeper::Audit { days }),
@@ -242,11 +252,21 @@ fn deletions(object: &Object) -> String {
     format!("objecttypecode eq '{}' and operation eq {DELETE}", object.internal_name)
 }
 
-/// For how many days deletions of this table stay in the audit log, or why they do not go there now: an old entry of it
-/// would be no sign that newer ones do.
+/// Whether deletions of a table go to the audit log.
+enum Auditing {
+    /// They do not, and why.
+    Off(&'static str),
+    On {
+        /// For how many days new entries are kept, where that has an end.
+        days: Option<i64>,
+    },
+}
+
+/// Whether deletions of this table go to the audit log now: an old entry of it would be no sign that newer ones do.
 ///
-/// Of days see <https://learn.microsoft.com/power-apps/developer/data-platform/auditing/configure>: -1 is for ever.
-async fn auditing(session: &Session, object: &Object) -> Result<Result<Option<i64>, &'static str>, Failure> {
+/// Each entry keeps the days that were set when it was made; the environment tells only those of now. See
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/auditing/configure>: -1 is for ever.
+async fn auditing(session: &Session, object: &Object) -> Result<Auditing, Failure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Table {
@@ -270,7 +290,7 @@ async fn auditing(session: &Session, object: &Object) -> Result<Result<Option<i6
     let table = format!("EntityDefinitions(LogicalName='{}')?$select=IsAuditEnabled", object.internal_name);
     let table: Table = session.get_json(&table, WHAT).await?;
     if !table.is_audit_enabled.is_some_and(|managed| managed.value) {
-        return Ok(Err("auditing of the table is off"));
+        return Ok(Auditing::Off("auditing of the table is off"));
     }
     let settings = "organizations?$select=isauditenabled,auditretentionperiodv2";
     let settings = match session.get_json::<Organisations>(settings, WHAT).await {
@@ -280,9 +300,9 @@ async fn auditing(session: &Session, object: &Object) -> Result<Result<Option<i6
         Err(failure) => return Err(failure),
     };
     if settings.isauditenabled == Some(false) {
-        return Ok(Err("auditing of the environment is off"));
+        return Ok(Auditing::Off("auditing of the environment is off"));
     }
-    Ok(Ok(settings.auditretentionperiodv2.filter(|days| *days > 0)))
+    Ok(Auditing::On { days: settings.auditretentionperiodv2.filter(|days| AUDIT_DAYS.contains(days)) })
 }
 
 /// A page of the recycle bin, which can be asked by FetchXML only.
