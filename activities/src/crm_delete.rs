@@ -92,8 +92,7 @@ impl Activity for CrmDelete {
     }
 
     fn needs(&self) -> Vec<Need> {
-        let (account, object) = (self.account.clone(), self.object.clone());
-        vec![Need::Account(account.clone()), Need::Object { account, object }]
+        Need::object(&self.account, &self.object, Vec::new())
     }
 }
 

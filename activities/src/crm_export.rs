@@ -66,7 +66,8 @@ pub struct CrmExport {
     operation: Option<ExportOperation>,
     /// What is written: fields of the object, each with a column or an expression of the record, such as
     /// `"lastname": "last_name"`. A field that is not named keeps its value. In Salesforce a lookup may be set by an
-    /// external id of the record that it leads to, such as `"Account.Number__c": "account_number"`.
+    /// external id of the record that it leads to, such as `"Account.Number__c": "account_number"`; where that is null, the
+    /// lookup keeps its value.
     set: IndexMap<String, Mapped>,
     /// The fields by which an existing record is found: an alternate key or an external id. Without it, the id, where it
     /// stands in `set`.
@@ -258,11 +259,7 @@ impl Activity for CrmExport {
     }
 
     fn needs(&self) -> Vec<Need> {
-        let (account, object) = (&self.account, &self.object);
-        let field = |path| Need::Field { account: account.clone(), object: object.clone(), path };
-        let related = self.related().into_iter().map(field);
-        let own = [Need::Account(account.clone()), Need::Object { account: account.clone(), object: object.clone() }];
-        own.into_iter().chain(related).collect()
+        Need::object(&self.account, &self.object, self.related())
     }
 }
 

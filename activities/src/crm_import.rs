@@ -153,11 +153,7 @@ impl Activity for CrmImport {
     }
 
     fn needs(&self) -> Vec<Need> {
-        let (account, object) = (self.account.clone(), self.object.clone());
-        let field = |path| Need::Field { account: account.clone(), object: object.clone(), path };
-        let related = self.related().into_iter().map(field);
-        let own = [Need::Account(account.clone()), Need::Object { account: account.clone(), object: object.clone() }];
-        own.into_iter().chain(related).collect()
+        Need::object(&self.account, &self.object, self.related())
     }
 
     fn own_ports(&self) -> Vec<Port> {

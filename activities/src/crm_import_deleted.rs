@@ -155,8 +155,7 @@ impl Activity for CrmImportDeleted {
     }
 
     fn needs(&self) -> Vec<Need> {
-        let (account, object) = (self.account.clone(), self.object.clone());
-        vec![Need::Account(account.clone()), Need::Object { account, object }]
+        Need::object(&self.account, &self.object, Vec::new())
     }
 
     fn index_option(&self) -> Option<&str> {

@@ -130,6 +130,17 @@ pub enum Need {
     Table(String),
 }
 
+impl Need {
+    /// An object of a CRM with fields of related records, by their paths.
+    pub fn object(account: &str, object: &str, paths: Vec<String>) -> Vec<Self> {
+        let (account, object) = (account.to_owned(), object.to_owned());
+        let field = |path| Self::Field { account: account.clone(), object: object.clone(), path };
+        let mut needs: Vec<Self> = paths.into_iter().map(field).collect();
+        needs.extend([Self::Account(account.clone()), Self::Object { account, object }]);
+        needs
+    }
+}
+
 /// What an activity may do to the outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {

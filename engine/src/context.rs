@@ -156,10 +156,10 @@ impl Cx {
         &self.library
     }
 
-    /// A description of the outside, kept or fetched.
+    /// What a CRM says of an object.
     ///
     /// # Errors
-    /// Where the CRM cannot be asked and nothing is kept.
+    /// Where the CRM says that there is none, or cannot be asked.
     pub async fn object(&self, account: &str, object: &str) -> Result<Arc<crate::outside::crm::Object>, Failure> {
         self.object_with(account, object, &[]).await
     }
@@ -167,7 +167,7 @@ impl Cx {
     /// The same with fields of related records, by their paths.
     ///
     /// # Errors
-    /// Where the CRM says that there is none, or cannot be asked and nothing is kept.
+    /// Where the CRM says that there is none, or cannot be asked.
     pub async fn object_with(
         &self,
         account: &str,

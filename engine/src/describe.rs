@@ -52,10 +52,10 @@ impl Descriptions {
         self.kept(account, name).map(Arc::new)
     }
 
-    /// An object: what was fetched by this process, else what the CRM says now, else what is kept.
+    /// An object: what was fetched by this process, else what the CRM says now.
     ///
     /// # Errors
-    /// Where the CRM says that there is none, or cannot be asked and nothing is kept.
+    /// Where the CRM says that there is none, or cannot be asked.
     pub async fn object(&self, environment: &Environment, account: &str, name: &str) -> Result<Arc<Object>, Failure> {
         match self.fetched(account, name) {
             Some(object) => Ok(object),
@@ -79,7 +79,7 @@ impl Descriptions {
     /// An object with fields of related records, each named by its path.
     ///
     /// # Errors
-    /// Where the CRM says that there is none, or cannot be asked and nothing is kept.
+    /// Where the CRM says that there is none, or cannot be asked.
     pub async fn object_with(
         &self,
         environment: &Environment,

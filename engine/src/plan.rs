@@ -74,10 +74,10 @@ impl PlanCx {
         self.environment.crm(account)
     }
 
-    /// A description of the outside, kept or fetched.
+    /// What a CRM says of an object.
     ///
     /// # Errors
-    /// Where the CRM cannot be asked and nothing is kept.
+    /// Where the CRM says that there is none, or cannot be asked.
     pub async fn object(&self, account: &str, object: &str) -> Result<Arc<Object>, Failure> {
         self.object_with(account, object, &[]).await
     }
@@ -85,7 +85,7 @@ impl PlanCx {
     /// The same with fields of related records, by their paths.
     ///
     /// # Errors
-    /// Where the CRM says that there is none, or cannot be asked and nothing is kept.
+    /// Where the CRM says that there is none, or cannot be asked.
     pub async fn object_with(&self, account: &str, object: &str, paths: &[String]) -> Result<Arc<Object>, Failure> {
         self.environment.descriptions.object_with(&self.environment, account, object, paths).await
     }

@@ -1,5 +1,7 @@
 //! What is wrong with the settings of an export, and what is risky.
 
+use std::collections::HashMap;
+
 use engine::activity::Columns;
 use engine::flow::FlowCx;
 use engine::outside::crm::{FieldKind, Object, ObjectField, Operation, System};
@@ -58,6 +60,7 @@ impl CrmExport {
             return;
         };
         let object = &self.with_related(&object, cx);
+        self.check_ways(object, cx);
         for (name, mapped) in &self.set {
             self.check_field(object, operation, name, mapped, input, cx);
         }
@@ -73,6 +76,25 @@ impl CrmExport {
         let pointer = |path: &str| format!("/set/{}", engine::document::escape(path));
         let known = |path: String| cx.field(&pointer(&path), &self.account, &self.object, &path);
         object.with_fields(self.related().into_iter().filter_map(known).collect::<Vec<_>>())
+    }
+
+    /// A lookup is set by itself, or by one external id of the record that it leads to.
+    fn check_ways(&self, object: &Object, cx: &mut FlowCx<'_>) {
+        let lookup = |name: &str| match name.split_once('.') {
+            Some((way, _)) => {
+                let leads = |field: &&ObjectField| field.targets.iter().any(|t| t.path.eq_ignore_ascii_case(way));
+                object.fields.values().find(leads).map(|field| field.name.clone())
+            }
+            None => Some(name.to_owned()),
+        };
+        let mut set_by: HashMap<String, &str> = HashMap::new();
+        for name in self.set.keys() {
+            if let Some(before) = lookup(name).and_then(|lookup| set_by.insert(lookup, name)) {
+                let pointer = format!("/set/{}", engine::document::escape(name));
+                let message = format!("{before} and {name} set the same lookup");
+                cx.problem(&pointer, "lookup-set-twice", message, Some("leave one of them out".to_owned()));
+            }
+        }
     }
 
     fn check_field(
@@ -96,7 +118,7 @@ impl CrmExport {
         }
         let Some(field) = object.fields.get(name) else {
             if name.contains('.') {
-                // What is wrong with it is told already.
+                // What is wrong with it is told, or that it could not be checked.
                 return;
             }
             let help = suggestion(name, object.fields.keys().map(String::as_str));

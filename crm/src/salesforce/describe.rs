@@ -182,8 +182,9 @@ pub(super) async fn describe_path(session: &Session, object: &Object, path: &str
         way = Some(reference);
     }
     let field = names::field(&at, last, account)?;
-    // An external id of the record that a lookup leads to may be written in place of the lookup.
-    let is_key = steps.len() == 1 && at.keys.iter().any(|key| key.fields == [field.name.as_str()]);
+    // An external id of the record that a lookup leads to may be written in place of the lookup, where it leads to one object.
+    let leads_to_one = way.as_ref().is_some_and(|way| way.targets.len() == 1);
+    let is_key = steps.len() == 1 && leads_to_one && at.keys.iter().any(|key| key.fields == [field.name.as_str()]);
     let may = |allowed: fn(&ObjectField) -> bool| is_key && way.as_ref().is_some_and(allowed);
     Ok(ObjectField {
         name: format!("{}.{}", steps.join("."), field.name),

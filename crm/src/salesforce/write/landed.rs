@@ -52,8 +52,10 @@ pub(super) async fn landed(
     let outcome = |(key, record): (&String, &Map<String, Json>)| {
         let (batch, row) = found.get(key)?;
         let has = |name: &str| cell(batch, name, *row);
-        let is_same =
-            record.iter().filter(|(name, _)| *name != "attributes").all(|(name, value)| same(value, has(name)));
+        let is_same = record.iter().filter(|(name, _)| *name != "attributes").all(|(name, value)| match value {
+            Json::Object(related) => related.iter().all(|(key, value)| same(value, has(&format!("{name}.{key}")))),
+            value => same(value, has(name)),
+        });
         let what = if has(MADE) == has(CHANGED) { What::Created } else { What::Updated };
         let id = has(&write.object.id)?.to_owned();
         is_same.then_some(Outcome::Done { id, what })

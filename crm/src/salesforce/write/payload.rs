@@ -129,7 +129,8 @@ fn list(name: &str, items: &[Value]) -> Result<String, Reject> {
 /// A record of collections: values by name, each as it is written, since numbers of JSON would lose digits.
 pub(super) type Object = IndexMap<String, Box<RawValue>>;
 
-/// An object of collections. Fields of a related record, such as `Account.Ext__c`, say which one is meant.
+/// An object of collections. Fields of a related record, such as `Account.Ext__c`, say which one is meant; where no record
+/// is, the lookup is left as it is, as a job does with an empty value.
 fn object(write: &Write, values: &[(&WriteField, Option<String>)]) -> serde_json::Result<Bytes> {
     let mut object = Object::new();
     object.insert("attributes".to_owned(), to_raw_value(&json!({ "type": write.object.name }))?);
@@ -145,12 +146,7 @@ fn object(write: &Write, values: &[(&WriteField, Option<String>)]) -> serde_json
                 let related = Object::from_iter([(key.to_owned(), value(field.kind, text)?)]);
                 object.insert(way.to_owned(), to_raw_value(&related)?);
             }
-            // No record is meant: the lookup itself is emptied.
-            (Some((way, _)), None) => {
-                let lookup = write.object.fields.values().find(|field| field.targets.iter().any(|t| t.path == way));
-                let name = lookup.map_or_else(|| way.to_owned(), |lookup| lookup.name.clone());
-                object.insert(name, to_raw_value(&())?);
-            }
+            (Some(_), None) => {}
         }
     }
     serde_json::to_vec(&object).map(Bytes::from)
@@ -174,6 +170,7 @@ fn line(values: &[(&WriteField, Option<String>)]) -> Result<Bytes, Reject> {
     for (field, text) in values {
         let name = field.field.name.as_str();
         let text = match text.as_deref() {
+            None if name.contains('.') => "",
             None => NULL,
             Some(NULL) => {
                 return Err(Reject::new("VALUE_TYPE", format!("{name} is `{NULL}`, which a bulk job takes for null"))

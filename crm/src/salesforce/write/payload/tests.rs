@@ -65,11 +65,11 @@ fn a_record_is_an_object_or_a_line_and_null_is_said_by_name() {
         texts(false),
         [
             r#"a-1|{"attributes":{"type":"Contact"},"Ext__c":"A-1","LastName":"O'Brien, \"Pat\"","Revenue__c":12.5,"Account":{"Number__c":"N1"}}"#,
-            r#"b|{"attributes":{"type":"Contact"},"Ext__c":"b","LastName":null,"Revenue__c":null,"AccountId":null}"#,
+            r#"b|{"attributes":{"type":"Contact"},"Ext__c":"b","LastName":null,"Revenue__c":null}"#,
             "KEY_EMPTY",
         ]
     );
-    assert_eq!(texts(true), ["a-1|A-1,\"O'Brien, \"\"Pat\"\"\",12.5,N1\n", "b|b,#N/A,#N/A,#N/A\n", "KEY_EMPTY"],);
+    assert_eq!(texts(true), ["a-1|A-1,\"O'Brien, \"\"Pat\"\"\",12.5,N1\n", "b|b,#N/A,#N/A,\n", "KEY_EMPTY"],);
     assert_eq!(header(&upsert).unwrap(), "Ext__c,LastName,Revenue__c,Account.Number__c\n");
 }
 
