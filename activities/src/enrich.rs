@@ -90,7 +90,6 @@ struct Position {
     done: u64,
     rejects: Kinds,
     /// What expressions read.
-    #[serde(default)]
     pinned: Option<Pinned>,
 }
 

@@ -8,6 +8,7 @@ use engine::failure::Failure;
 use engine::outside::crm::{Crm, FETCH_MAX, Outcome, What, Write, WritePlan};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::compare::Compare;
 use super::ledger::state::Fate;
@@ -40,18 +41,20 @@ impl Cuts {
     /// Cuts so many batches before they are taken.
     pub(super) fn start(mut cutter: Cutter, ahead: usize) -> Self {
         let (sender, ready) = mpsc::channel(ahead);
-        let task = tokio::spawn(async move {
+        let cut = async move {
             while let Ok(room) = sender.reserve().await
                 && let Some(cut) = cutter.next().await?
             {
                 room.send(cut);
+                // Who waits for it was woken on this thread, and would otherwise wait for the next one as well.
+                tokio::task::yield_now().await;
             }
             Ok(())
-        });
-        Self { ready, task }
+        };
+        Self { ready, task: tokio::spawn(cut.in_current_span()) }
     }
 
-    /// The next batch. After the last one `None`, or why there are no more, once.
+    /// The next batch. After the last one `None`, or why there are no more, once. Nothing is lost where this is dropped.
     pub(super) async fn next(&mut self) -> Result<Option<Cut>, Failure> {
         if let Some(cut) = self.ready.recv().await {
             return Ok(Some(cut));

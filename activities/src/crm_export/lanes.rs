@@ -30,6 +30,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::batches::{Cut, Cuts, Cutter};
 use super::compare::Compare;
@@ -50,7 +51,7 @@ const SENDS_MAX: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(2);
 /// Batches that may wait for an earlier one to be answered, for each lane.
 const WAITING_PER_LANE: usize = 8;
-/// Bytes of payloads that may wait so, where batches are large; as many may be cut before there is a lane for them.
+/// Bytes of payloads that may be cut, under way or waiting so, where batches are large; one beyond the lanes always may.
 const WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Batches without an answer, one after the other, after which no other begins: the CRM is out of order, and each further
 /// one would only leave more records in doubt.
@@ -117,7 +118,7 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
         state,
         next,
         known: Chunks::from(&population, if known.is_some() { position.place } else { population.rows() }),
-        cuts: Cuts::start(cutter, at_once.min(by_bytes)),
+        cuts: Cuts::start(cutter, by_bytes.saturating_sub(at_once).clamp(1, at_once)),
         flights: VecDeque::new(),
         first: next,
         sending: JoinSet::new(),
@@ -243,14 +244,10 @@ impl Lanes {
             let mut lane_kept = None;
             let begins = self.failed.is_none() && !self.all_cut && self.flights.len() < self.window;
             let passes = self.failed.is_none() && self.flights.front().is_some_and(|first| first.outcomes.is_some());
+            let is_known = self.next < self.state.batches.len();
             tokio::select! {
                 biased;
-                // The semaphore is never closed.
-                Ok(lane) = Arc::clone(&self.free).acquire_owned(), if begins => {
-                    if let Err(failure) = self.start(lane).await {
-                        self.fail(failure);
-                    }
-                }
+                // First, so that no batch begins before the guards have seen what came of others.
                 Some(ended) = self.sending.join_next() => match ended {
                     Ok((number, Ok(Answered { outcomes, lane }))) => {
                         lane_kept = lane;
@@ -260,7 +257,16 @@ impl Lanes {
                     Ok((_, Err(failure))) => self.fail(failure),
                     Err(error) => self.fail(Failure::internal(format!("the sending of a batch broke off: {error}"))),
                 },
-                // Last, so that no lane waits for it.
+                ready = ready(&self.free, &mut self.cuts, is_known), if begins => {
+                    let started = match ready {
+                        Ok((lane, cut)) => self.start(lane, cut).await,
+                        Err(failure) => Err(failure),
+                    };
+                    if let Err(failure) = started {
+                        self.fail(failure);
+                    }
+                }
+                // Last, so that it is not begun while a lane waits.
                 () = std::future::ready(()), if passes => {
                     if let Some(Flight { cut, outcomes }) = self.flights.pop_front() {
                         self.first += 1;
@@ -316,8 +322,8 @@ impl Lanes {
         }
     }
 
-    /// Begins the next batch on a lane: one that the temp file has, or a new one.
-    async fn start(&mut self, lane: OwnedSemaphorePermit) -> Result<(), Failure> {
+    /// Sends the next batch on a lane: one that the temp file has, or a new one.
+    async fn start(&mut self, lane: OwnedSemaphorePermit, cut: Option<Cut>) -> Result<(), Failure> {
         let number = self.next;
         let known = self.state.batches.get(number).cloned();
         let (cut, sent) = match &known {
@@ -331,7 +337,7 @@ impl Lanes {
                 (cut, Known { answer, step: batch.step.clone(), receipt: None, again: true })
             }
             None => {
-                let Some(cut) = self.cuts.next().await? else {
+                let Some(cut) = cut else {
                     self.all_cut = true;
                     return Ok(());
                 };
@@ -349,11 +355,24 @@ impl Lanes {
             Some(outcomes) => self.answered(number, outcomes),
             None => {
                 let job = Arc::clone(&self.job);
-                self.sending.spawn(async move { (number, job.work(number as u64, payloads, sent, lane).await) });
+                let work = async move { (number, job.work(number as u64, payloads, sent, lane).await) };
+                self.sending.spawn(work.in_current_span());
             }
         }
         Ok(())
     }
+}
+
+/// A free lane, and a new batch for it, or none after the last; nor where it is for one that the temp file has. Nothing is lost
+/// where this is dropped.
+async fn ready(
+    free: &Arc<Semaphore>,
+    cuts: &mut Cuts,
+    is_known: bool,
+) -> Result<(OwnedSemaphorePermit, Option<Cut>), Failure> {
+    let closed = |error: tokio::sync::AcquireError| Failure::internal(error.to_string());
+    let lane = Arc::clone(free).acquire_owned().await.map_err(closed)?;
+    Ok((lane, if is_known { None } else { cuts.next().await? }))
 }
 
 fn payload(fate: &Fate) -> Option<Bytes> {

@@ -57,6 +57,8 @@ pub(crate) enum Fault {
     Busy,
     /// It takes so many milliseconds.
     Slow(u64),
+    /// It does not allow it.
+    Forbidden,
 }
 
 /// A change, as the CRM itself lists it.
@@ -84,6 +86,8 @@ pub(crate) struct Double {
     encodes: AtomicU64,
     /// The call of `encode` that fails, from 0.
     pub(crate) encode_fails: Option<u64>,
+    /// How long each takes.
+    pub(crate) encode_takes: Duration,
     numbers: AtomicU64,
     /// The most sends that were under way at once.
     under_way: AtomicU64,
@@ -119,6 +123,7 @@ impl Double {
             began: Mutex::default(),
             encodes: AtomicU64::new(0),
             encode_fails: None,
+            encode_takes: Duration::ZERO,
             numbers: AtomicU64::new(0),
             under_way: AtomicU64::new(0),
             at_once: AtomicU64::new(0),
@@ -238,6 +243,10 @@ impl Crm for Double {
             field("lastonholdtime", FieldKind::DateTime),
             field("new_number", FieldKind::Int),
             ObjectField {
+                targets: vec![Target { path: "account".to_owned(), ..target("accounts") }],
+                ..field("accountid", FieldKind::Lookup)
+            },
+            ObjectField {
                 targets: vec![target("accounts"), target("contacts")],
                 ..field("parentcustomerid", FieldKind::Lookup)
             },
@@ -266,7 +275,7 @@ impl Crm for Double {
     async fn describe_path(&self, _: &Object, path: &str) -> Result<ObjectField, Failure> {
         let field = ObjectField::new(path, FieldKind::Text);
         match path {
-            "account.number" => Ok(field),
+            "account.number" | "account.code" => Ok(field),
             "account.name" => Ok(ObjectField { creatable: false, updatable: false, ..field }),
             _ => Err(Failure::new(Class::Config, format!("nothing leads to {path}"))),
         }
@@ -311,6 +320,7 @@ impl Crm for Double {
 
     fn encode(&self, _: &Write, _: &WritePlan, records: &RecordBatch) -> Result<Vec<Result<Payload, Reject>>, Failure> {
         self.began.lock().unwrap().get_or_insert_with(Instant::now);
+        std::thread::sleep(self.encode_takes);
         let call = Some(self.encodes.fetch_add(1, Ordering::SeqCst));
         if call == self.encode_fails {
             return Err(Failure::new(Class::Transient, "this call fails"));
@@ -343,6 +353,7 @@ impl Double {
     async fn sent(&self, batch: Batch<'_>, fault: Option<Fault>) -> Result<Vec<Outcome>, Failure> {
         let in_doubt = || Err(Failure::new(Class::InDoubt, "the connection was cut"));
         match fault {
+            Some(Fault::Forbidden) => return Err(Failure::new(Class::Config, "not allowed")),
             Some(Fault::Busy) => return Err(Failure::new(Class::Transient, "no time")),
             Some(Fault::CutBefore) => return in_doubt(),
             Some(Fault::DieBefore) => return self.die().await,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use engine::event::Vars;
 use engine::run::Status;
@@ -17,7 +18,7 @@ const CONTACTS: [(u32, &str); 3] = [(3, "Hopper"), (4, "Turing"), (8, "O'Brien")
 
 /// The records of the scenario: two that are fine, one that the CRM lacks, one without a key, one with a name that is too
 /// long, and one whose key came before.
-fn six(settings: Value) -> Value {
+pub(crate) fn six(settings: Value) -> Value {
     let mut export = json!({
         "type": "crm.export", "account": "crm", "object": "contacts", "operation": "update",
         "set": { "contactid": "crm_id", "lastname": "last_name" }
@@ -50,7 +51,7 @@ fn new(count: u32, settings: Value) -> Value {
     })
 }
 
-async fn run(double: Double, activities: &Value) -> (World, Arc<Double>, Ran) {
+pub(crate) async fn run(double: Double, activities: &Value) -> (World, Arc<Double>, Ran) {
     let mut world = World::new("");
     let double = Arc::new(double);
     world.crm = Some(Arc::<Double>::clone(&double));
@@ -59,7 +60,7 @@ async fn run(double: Double, activities: &Value) -> (World, Arc<Double>, Ran) {
 }
 
 /// The cells of these columns of each record.
-async fn cells(ran: &Ran, port: &str, columns: &[usize]) -> Vec<String> {
+pub(crate) async fn cells(ran: &Ran, port: &str, columns: &[usize]) -> Vec<String> {
     let rows = ran.port("export", port).await;
     let of = |row: String| {
         let cells: Vec<&str> = row.split('|').collect();
@@ -246,6 +247,15 @@ async fn where_no_more_batches_can_be_cut_those_before_are_sent_and_the_rest_by_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_failure_that_lasts_nothing_else_is_sent_however_many_lanes_are_free() {
+    let mut double = Double::choosing().fault(0, Fault::Forbidden);
+    double.encode_takes = Duration::from_millis(50);
+    let settings = json!({ "batch": { "size": 2000, "parallel": 8 } });
+    let (_world, double, ran) = run(double, &new(12_000, settings)).await;
+    assert_eq!((ran.failure("export").as_str(), double.sends.load(Ordering::SeqCst)), ("not allowed", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outage_leaves_a_few_batches_in_doubt_and_not_all() {
     let mut activities = new(200, json!({}));
     activities["export"].as_object_mut().unwrap().remove("idFrom");
@@ -396,96 +406,6 @@ async fn a_temp_file_that_was_damaged_or_lost_is_told() {
     assert!(again.failure("export").contains("has less than this task has passed on"), "{}", again.failure("export"));
     std::fs::write(&file, bytes).unwrap();
     assert_eq!(world.resume(&again, Vars::new()).await.status, Status::Finished);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn values_that_do_not_fit_are_rejects_and_dates_follow_the_time_zone() {
-    let activities = json!({
-        "records": {
-            "type": "records", "to": "export",
-            "columns": { "number": "int", "born": "text", "at": "text" },
-            "rows": [[1, "1980-05-31", "2026-03-29T02:30:00"], [2, "31/05/1980", null], [3, null, "2026-10-25T02:30:00"]]
-        },
-        "export": {
-            "type": "crm.export", "account": "crm", "object": "contacts", "operation": "insert", "idFrom": "number",
-            "timeZone": "Europe/Paris",
-            "set": { "lastname": "to_text(number)", "birthdate": "born", "lastonholdtime": "at" }
-        }
-    });
-    let (_world, double, ran) = run(Double::choosing(), &activities).await;
-    assert_eq!(cells(&ran, "reject", &[0, 3, 6]).await, ["2 VALUE_TYPE birthdate"]);
-    let mut sent: Vec<String> = double.all("lastonholdtime").iter().map(Value::to_string).collect();
-    sent.sort();
-    assert_eq!(sent, ["\"2026-03-29T01:30:00Z\"", "\"2026-10-25T00:30:00Z\""]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_told_before_the_run() {
-    let mut world = World::new("");
-    world.crm = Some(Arc::new(Double::choosing()));
-    let case = |settings: Value| {
-        let mut activities = six(settings);
-        activities["export"].as_object_mut().unwrap().retain(|_, value| !value.is_null());
-        activities
-    };
-    for (settings, told) in [
-        (
-            json!({ "operation": null, "set": { "lastname": "last_name" } }),
-            "export: every record would be made anew in the CRM, since neither a key nor an insert is said \
-             (map contactid in \"set\", or write \"operation\": \"insert\")",
-        ),
-        (json!({ "set": { "contactid": "crm_id", "lastnam": "last_name" } }), "no field \"lastnam\""),
-        (json!({ "set": { "contactid": "crm_id", "fullname": "last_name" } }), "fullname cannot be written"),
-        (
-            json!({ "set": { "contactid": "crm_id", "account.name": "last_name" } }),
-            "account.name cannot be written (set the lookup itself; in Salesforce an external id",
-        ),
-        (json!({ "set": { "contactid": "crm_id", "acount.name": "last_name" } }), "nothing leads to acount.name"),
-        (
-            json!({ "operation": "insert", "set": { "statecode": "1" } }),
-            "export/set/statecode: statecode cannot be set when a record is made",
-        ),
-        (
-            json!({ "set": { "contactid": "crm_id", "new_number": "1.5" } }),
-            "this is a decimal number, but new_number takes a whole number (write to_int(…))",
-        ),
-        (
-            json!({ "set": { "contactid": "crm_id", "birthdate": "now()" } }),
-            "(write \"conversion\": \"dateOnly\" beside it, or date(…))",
-        ),
-        (
-            json!({ "key": ["lastname"] }),
-            "contacts has no key of lastname (there are: [contactid], [emailaddress1]; another is made in Keys)",
-        ),
-        (
-            json!({ "key": ["new_number"], "set": { "new_number": "1" } }),
-            "the key key_new_number cannot be relied on: its index is being built: wait until it is (do so in the CRM",
-        ),
-        (json!({ "key": ["emailaddress1"] }), "the key field \"emailaddress1\" is not among those that are set"),
-        (
-            json!({ "operation": "upsert", "set": { "lastname": "last_name" } }),
-            "it is not said by which key existing records are found",
-        ),
-        (
-            json!({ "set": { "contactid": "crm_id", "parentcustomerid": "crm_id" } }),
-            "parentcustomerid may point to several objects, and it is not said to which",
-        ),
-        (
-            json!({ "set": { "contactid": "crm_id", "parentcustomerid": { "value": "crm_id", "target": "leads" } } }),
-            "parentcustomerid cannot point to \"leads\"",
-        ),
-        (json!({ "operation": "insert", "compare": true }), "only records that are found by one field can be compared"),
-        (json!({ "volume": { "least": 5, "most": 4 } }), "at least 5 and at most 4 is nothing"),
-        (json!({ "rejectsFile": "../x.csv" }), "leads out of its folder"),
-    ] {
-        let problems = world.problems(&case(settings.clone())).await;
-        assert!(problems.iter().any(|problem| problem.contains(told)), "{settings}: {problems:#?}");
-    }
-    assert_eq!(world.problems(&case(json!({}))).await, [""; 0]);
-    let by_key_of_related = json!({ "set": { "contactid": "crm_id", "account.number": "last_name" } });
-    assert_eq!(world.problems(&case(by_key_of_related)).await, [""; 0]);
-    // The key is mapped, so it is an update.
-    assert_eq!(world.problems(&case(json!({ "operation": null }))).await, [""; 0]);
 }
 
 /// Figures are those of an optimised build: `cargo test --release`.

@@ -5,6 +5,7 @@
 mod crm_delete;
 mod crm_double;
 mod crm_export;
+mod crm_export_values;
 mod crm_import;
 mod crm_import_deleted;
 mod database_query;
