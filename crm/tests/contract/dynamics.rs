@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crm::dynamics::{Dynamics, DynamicsAccount};
 use crm::secret::NoVault;
 use engine::outside::clock::SystemClock;
 use engine::outside::crm::Crm;
 use jiff::Timestamp;
-use sandbox::{Attribute, Change, Fault, Options, RetryAfter, Route, Sandbox};
+use sandbox::{Attribute, Change, Fault, Options, RetryAfter, Route, Sandbox, Tracking};
 use serde_json::json;
 
 use crate::stand::{Names, Stand, Trouble};
@@ -18,7 +18,12 @@ pub(crate) struct Dataverse {
     sandbox: Sandbox,
     crm: Dynamics,
     seen: AtomicU64,
+    /// How often it was busy.
+    busy: AtomicUsize,
 }
+
+/// Too many requests, too much time of execution, too many requests at once.
+const BUSY: [&str; 3] = ["0x80072322", "0x80072321", "0x80072326"];
 
 pub(crate) fn start(contacts: u32) -> Dataverse {
     let now = Some("2026-03-03T10:00:00Z".parse().unwrap());
@@ -27,6 +32,7 @@ pub(crate) fn start(contacts: u32) -> Dataverse {
     let number = Attribute { name: "new_number".into(), kind: "Integer".into(), ..Attribute::default() };
     sandbox.admin().add_attribute("contact", &extid).unwrap();
     sandbox.admin().add_attribute("contact", &number).unwrap();
+    sandbox.admin().set_tracking(&Tracking { audit: Some(true), ..Tracking::default() }).unwrap();
     sandbox.admin().add_key("contact", "new_extid_key", &["new_extid".to_owned()]).unwrap();
     let page = if contacts > 0 { 5_000 } else { 5 };
     let account: DynamicsAccount = serde_json::from_value(json!({
@@ -36,7 +42,7 @@ pub(crate) fn start(contacts: u32) -> Dataverse {
     }))
     .unwrap();
     let crm = Dynamics::new("dynamics", account, &NoVault, Arc::new(SystemClock)).unwrap();
-    Dataverse { sandbox, crm, seen: AtomicU64::new(0) }
+    Dataverse { sandbox, crm, seen: AtomicU64::new(0), busy: AtomicUsize::new(0) }
 }
 
 impl Stand for Dataverse {
@@ -65,6 +71,14 @@ impl Stand for Dataverse {
         self.sandbox.admin().put("contacts", &self.id(n), &person).unwrap();
     }
 
+    fn delete(&self, n: u32) -> Timestamp {
+        let admin = self.sandbox.admin();
+        let now = admin.clock().now;
+        admin.delete("contacts", &self.id(n)).unwrap();
+        admin.advance_clock(60).unwrap();
+        now
+    }
+
     fn trouble(&self, trouble: Trouble) {
         let once =
             |fault: Fault| self.sandbox.admin().add_fault(Fault { times: Some(1), ..fault }).map(|_| ()).unwrap();
@@ -75,7 +89,7 @@ impl Stand for Dataverse {
             }),
             Trouble::Busy => once(Fault {
                 status: Some(429),
-                code: Some("0x80072326".into()),
+                code: Some(BUSY[self.busy.fetch_add(1, Ordering::SeqCst) % BUSY.len()].into()),
                 retry_after: Some(RetryAfter::Seconds(1)),
                 ..Fault::default()
             }),

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use engine::outside::crm::{OrderBy, Read};
+use engine::outside::crm::{Deleted, DeletedPage, DeletedSpan, OrderBy, Read, ReadDeleted};
 use futures::StreamExt;
+use jiff::Timestamp;
 
 use crate::stand::{Stand, Trouble, ids, later, noon, pages, read, windowed};
 
@@ -84,10 +85,55 @@ pub(crate) async fn parts_read_side_by_side_are_the_whole(stand: &dyn Stand) {
     assert!(stand.crm().ranges(&ordered, 8).await.unwrap().is_empty());
 }
 
+pub(crate) async fn a_window_has_its_first_instant_and_not_the_one_after_its_last(stand: &dyn Stand) {
+    people(stand, 20, i64::from);
+    let mut read = windowed(stand, read(stand).await, later(12));
+    for (from, expected) in [(None, 0..12), (Some(3), 3..12), (Some(12), 0..0)] {
+        read.window.as_mut().unwrap().from = from.map(later);
+        let found: BTreeSet<String> = ids(&pages(stand, &read, None).await).into_iter().collect();
+        assert_eq!(found, expected.map(|n| stand.id(n)).collect(), "from {from:?}");
+    }
+}
+
+pub(crate) async fn deletions_of_a_period_are_told_once_with_both_its_ends(stand: &dyn Stand) {
+    people(stand, 12, |_| 0);
+    let times: Vec<Timestamp> = (0..7).map(|n| stand.delete(n)).collect();
+    let span = DeletedSpan::Period { from: times[1], to: times[5] };
+    let found = deleted(stand, span).await;
+    let records: Vec<&Deleted> = found.iter().flat_map(|page| &page.records).collect();
+    let ids: BTreeSet<&str> = records.iter().map(|record| record.id.as_str()).collect();
+    assert_eq!(
+        (records.len(), ids),
+        (5, (1..6).map(|n| stand.id(n)).collect::<Vec<_>>().iter().map(String::as_str).collect())
+    );
+    assert!(records.iter().all(|record| record.at.is_some_and(|at| times.contains(&at))), "{records:?}");
+}
+
+pub(crate) async fn incremental_deletions_go_on_where_the_last_ones_ended(stand: &dyn Stand) {
+    people(stand, 12, |_| 0);
+    let (mut from, mut feed) = (None, None);
+    for deleting in [0..0, 0..3, 3..3, 3..8] {
+        for n in deleting.clone() {
+            stand.delete(n);
+        }
+        let pages = deleted(stand, DeletedSpan::Since { from, feed: feed.clone() }).await;
+        let found: Vec<&str> = pages.iter().flat_map(|page| &page.records).map(|record| record.id.as_str()).collect();
+        let unique: BTreeSet<String> = found.iter().map(|id| (*id).to_owned()).collect();
+        assert_eq!((found.len(), unique), (deleting.len(), deleting.map(|n| stand.id(n)).collect()));
+        let last = pages.last().unwrap();
+        (from, feed) = (last.covered.or(from), last.feed.clone());
+    }
+}
+
+async fn deleted(stand: &dyn Stand, span: DeletedSpan) -> Vec<DeletedPage> {
+    let read = Arc::new(ReadDeleted { object: crate::stand::object(stand).await, span });
+    stand.crm().deleted(read, None).map(Result::unwrap).collect().await
+}
+
 pub(crate) async fn a_busy_system_and_a_token_that_ends_cost_time_only(stand: &dyn Stand) {
     people(stand, 23, |_| 0);
     let read = read(stand).await;
-    for trouble in [Trouble::Busy, Trouble::TokenEnds] {
+    for trouble in [Trouble::Busy, Trouble::Busy, Trouble::Busy, Trouble::TokenEnds] {
         stand.trouble(trouble.clone());
         let found = ids(&pages(stand, &read, None).await);
         assert_eq!((found.len(), found.iter().collect::<BTreeSet<_>>().len()), (23, 23), "{trouble:?}");

@@ -73,6 +73,14 @@ impl Stand for Org {
         self.sandbox.admin().salesforce().put("Contact", &self.id(n), &person).unwrap();
     }
 
+    fn delete(&self, n: u32) -> Timestamp {
+        let admin = self.sandbox.admin();
+        let now = admin.clock().now;
+        admin.salesforce().delete("Contact", &self.id(n)).unwrap();
+        admin.advance_clock(60).unwrap();
+        now
+    }
+
     fn trouble(&self, trouble: Trouble) {
         let once =
             |fault: Fault| self.sandbox.admin().add_fault(Fault { times: Some(1), ..fault }).map(|_| ()).unwrap();

@@ -55,6 +55,8 @@ pub(crate) trait Stand: Sync {
     fn id(&self, n: u32) -> String;
     /// Puts the n-th person there, last changed at this time.
     fn put(&self, n: u32, name: &str, changed: Timestamp);
+    /// Deletes the n-th person, and lets a minute pass; tells when.
+    fn delete(&self, n: u32) -> Timestamp;
     fn trouble(&self, trouble: Trouble);
     /// What was done to records, from this number on.
     fn log(&self, from: u64) -> Vec<Change>;
