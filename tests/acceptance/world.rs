@@ -227,6 +227,7 @@ pub(crate) struct Ended {
 impl Ended {
     async fn new(world: &World, id: RunId, driven: &Driven) -> Self {
         driven.wait().await.unwrap();
+        tells_no_secret(world, &id).await;
         Self::of(world, id, driven.journal.run().clone())
     }
 
@@ -368,6 +369,27 @@ fn short(text: &str, ids: &[String]) -> String {
 
 fn decode(path: &str) -> String {
     percent_encoding::percent_decode_str(&path.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+/// No secret is in the journal, nor in any file.
+async fn tells_no_secret(world: &World, id: &RunId) {
+    let told = world.sandbox.salesforce();
+    let secrets = [world.sandbox.client_secret(), told["clientSecret"].as_str().unwrap().to_owned()];
+    let journal = format!("{:?}", events(&world.store, id).await);
+    assert!(secrets.iter().all(|secret| !journal.contains(secret)), "a secret is in the journal");
+    let mut folders = vec![world.folder.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            // A temporary file may be gone meanwhile.
+            let bytes = std::fs::read(entry.path()).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(secrets.iter().all(|secret| !text.contains(secret)), "a secret is in {}", entry.path().display());
+        }
+    }
 }
 
 /// How many durable events a run made.
