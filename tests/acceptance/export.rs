@@ -155,6 +155,7 @@ async fn an_insert_tells_the_ids_and_a_double_is_a_reject_sent_once(side: Side) 
     let names = ids.iter().map(|id| side.record(&world.sandbox, &world.long(id)).unwrap()["lastname"].clone());
     assert_eq!(names.collect::<Vec<_>>(), ["New-One", "New-Two"]);
     assert_eq!(changed(&world).len(), 2);
+    assert_eq!(world.queries().len(), 1, "one request for the three, and none more: {:?}", world.queries());
 }
 
 async fn a_mapping_without_key_must_say_that_it_inserts(side: Side) {
