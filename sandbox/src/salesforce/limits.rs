@@ -21,6 +21,8 @@ pub(crate) struct Usage(Mutex<Counts>);
 struct Counts {
     day: i64,
     used: u64,
+    bulk_batches: u64,
+    query_jobs: u64,
     /// When each call that is running began, by number.
     running: Vec<(u64, Instant)>,
     begun: u64,
@@ -60,6 +62,16 @@ impl Usage {
         self.counts(now).used
     }
 
+    /// Counts a batch of rows of an ingest job.
+    pub(super) fn count_bulk_batch(&self, now: i64) {
+        self.counts(now).bulk_batches += 1;
+    }
+
+    /// Counts a query job.
+    pub(super) fn count_query_job(&self, now: i64) {
+        self.counts(now).query_jobs += 1;
+    }
+
     /// Marks a call as running until the mark is dropped.
     pub(crate) fn begin(&self) -> Running<'_> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,14 +83,17 @@ impl Usage {
 
     /// Answers `GET /limits`.
     pub(super) fn limits(&self, settings: &Settings, now: i64) -> Reply {
-        let used = self.used(now);
+        let (used, batches, jobs) = {
+            let counts = self.counts(now);
+            (counts.used, counts.bulk_batches, counts.query_jobs)
+        };
         let limit = |max: u64, used: u64| json!({"Max": max, "Remaining": max.saturating_sub(used)});
         let body = json!({
             "DailyApiRequests": limit(settings.daily_requests, used),
             "DailyAsyncApexExecutions": limit(250_000, 0),
-            "DailyBulkApiBatches": limit(15_000, 0),
+            "DailyBulkApiBatches": limit(15_000, batches),
             "DailyBulkV2QueryFileStorageMB": limit(976_562, 0),
-            "DailyBulkV2QueryJobs": limit(10_000, 0),
+            "DailyBulkV2QueryJobs": limit(10_000, jobs),
             "ConcurrentAsyncGetReportInstances": limit(200, 0),
             "DataStorageMB": limit(10_240, 0),
             "FileStorageMB": limit(10_240, 0),
@@ -90,7 +105,7 @@ impl Usage {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let day = now.div_euclid(DAY);
         if counts.day != day {
-            (counts.day, counts.used) = (day, 0);
+            (counts.day, counts.used, counts.bulk_batches, counts.query_jobs) = (day, 0, 0, 0);
         }
         counts
     }

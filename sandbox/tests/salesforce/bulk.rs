@@ -194,6 +194,29 @@ async fn a_job_can_fail_half_way_be_aborted_expire_and_lock_single_rows() {
 }
 
 #[tokio::test]
+async fn rows_of_a_job_that_did_nothing_are_unprocessed_and_its_batches_are_counted() {
+    let sandbox = start(0);
+    let client = Client::new(&sandbox).await;
+    let insert = json!({"object": "Contact", "operation": "insert", "contentType": "CSV", "lineEnding": "LF"});
+    for (csv, rows) in [("LastName,Nope\na,b\nc,d\n", 2), ("LastName\r\na\r\n", 1)] {
+        let (job, _) = client.ingest(insert.clone(), csv).await;
+        assert_eq!(job["state"], "Failed", "{job}");
+        assert_eq!(client.results(&job, "unprocessedrecords").await.len(), 1 + rows);
+        assert_eq!(client.results(&job, "failedResults").await.len(), 1);
+    }
+    let job = client.post("/jobs/ingest", &insert).await.ok();
+    let url = format!("/{}", job["contentUrl"].as_str().unwrap());
+    let upload = client.request(Method::PUT, &url).header("Content-Type", "text/csv");
+    client.send(upload.body("LastName\na\nb\n")).await;
+    let path = format!("/jobs/ingest/{}", job["id"].as_str().unwrap());
+    client.patch(&path, &json!({"state": "Aborted"})).await.ok();
+    assert_eq!(client.results(&job, "unprocessedrecords").await, ["\"LastName\"", "\"a\"", "\"b\""]);
+    let (job, _) = client.ingest(insert, "LastName\na\n").await;
+    assert_eq!(client.results(&job, "unprocessedrecords").await.len(), 1);
+    assert_eq!(client.get("/limits").await.ok()["DailyBulkApiBatches"]["Remaining"], 14_999);
+}
+
+#[tokio::test]
 async fn a_job_and_its_data_can_come_together() {
     let sandbox = start(0);
     let client = Client::new(&sandbox).await;

@@ -151,6 +151,7 @@ impl Task<'_> {
     /// Works on some rows together.
     fn batch(&self, rows: &[Row<'_>], end: usize) {
         let now = self.state.clock.now();
+        self.state.salesforce.usage.count_bulk_batch(now);
         let terms = Terms::new(self.state, Author { now, by: By::Wire }, false);
         let mut outcomes = Vec::with_capacity(rows.len());
         {

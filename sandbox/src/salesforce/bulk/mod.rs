@@ -84,6 +84,7 @@ fn create_query(request: &Request<'_>) -> Result<Reply, Error> {
     };
     let mut job = Job::new(object, operation, format, request.version, Work::Query, request.call.now);
     job.begin(&request.org().settings(), request.call.now);
+    request.org().usage.count_query_job(request.call.now);
     let job = request.org().jobs().add(job);
     let (state, there) = (request.state.clone(), job.clone());
     start(move || select::work(&state, &there, &plan))?;
