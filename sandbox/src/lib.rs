@@ -43,3 +43,9 @@ pub use salesforce::{
 };
 pub use sandbox::{Error, Options, Sandbox, Tls};
 pub use tls::TlsError;
+
+/// A certificate, in PEM, for clients that log in by signature; a sandbox knows it once it is told
+/// ([`Admin::add_certificate`], [`SalesforceAdmin::set_public_key`]).
+pub const CERTIFICATE: &str = include_str!("../tests/keys/application.crt.pem");
+/// The private key of [`CERTIFICATE`], in PEM. Everybody can read it, so no real system may trust it.
+pub const PRIVATE_KEY: &str = include_str!("../tests/keys/application.key.pem");

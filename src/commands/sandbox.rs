@@ -72,7 +72,7 @@ pub(super) fn start(options: Options) -> Result<Sandbox, Fault> {
 }
 
 /// The stand-in as an account in `campanile.toml`.
-pub(crate) fn account(sandbox: &Sandbox, name: &str) -> String {
+pub(super) fn account(sandbox: &Sandbox, name: &str) -> String {
     format!(
         "[accounts.{name}]\nkind = \"dynamics\"\nurl = \"{}\"\ntokenUrl = \"{}\"\ntenantId = \"{}\"\nclientId = \"{}\"\n\
          clientSecret = \"{}\"\n",
@@ -85,7 +85,7 @@ pub(crate) fn account(sandbox: &Sandbox, name: &str) -> String {
 }
 
 /// The stand-in's Salesforce organisation as an account in `campanile.toml`.
-pub(crate) fn salesforce_account(sandbox: &Sandbox, name: &str) -> String {
+fn salesforce_account(sandbox: &Sandbox, name: &str) -> String {
     let told = sandbox.salesforce();
     format!(
         "[accounts.{name}]\nkind = \"salesforce\"\nurl = {}\nclientId = {}\nclientSecret = {}\n",

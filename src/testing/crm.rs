@@ -6,8 +6,7 @@ use jiff::Timestamp;
 use sandbox::{By, Change, DuplicateRule, Options, Refused, Request, SalesforceOptions, Sandbox};
 use serde_json::{Map, Value};
 
-use super::file::{Account, CrmBefore, CrmChange, Generated, Kind, Rows};
-use crate::commands::sandbox as stand_in;
+use super::file::{Account, CrmBefore, CrmChange, Generated, Kind, Login, Rows};
 
 /// A stand-in, and what its account is called.
 #[derive(Debug)]
@@ -15,6 +14,7 @@ pub(crate) struct Crm {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) sandbox: Sandbox,
+    login: Login,
     limits: Map<String, Value>,
 }
 
@@ -39,20 +39,67 @@ impl Crm {
         }
         let sandbox = Sandbox::start(options)?;
         let mut limits = Map::from_iter([("retries".to_owned(), Value::from(0))]);
+        let mut login = Login::default();
         if let Account::Full(account) = account {
+            login = account.login;
             limits.extend(account.limits.clone());
         }
-        Ok(Self { name: name.to_owned(), kind: account.kind(), sandbox, limits })
+        Ok(Self { name: name.to_owned(), kind: account.kind(), sandbox, login, limits })
     }
 
-    /// The account, as in `campanile.toml`.
-    pub(crate) fn configuration(&self) -> String {
+    /// The account, as in `campanile.toml`, once the stand-in knows how it logs in.
+    ///
+    /// # Errors
+    /// Why it cannot log in so.
+    pub(crate) fn configuration(&self) -> Result<String, String> {
         let limits: Vec<String> = self.limits.iter().map(|(name, value)| format!("{name} = {value}")).collect();
         let account = match self.kind {
-            Kind::Dynamics => stand_in::account(&self.sandbox, &self.name),
-            Kind::Salesforce => stand_in::salesforce_account(&self.sandbox, &self.name),
+            Kind::Dynamics => self.dynamics()?,
+            Kind::Salesforce => self.salesforce()?,
         };
-        format!("{account}limits = {{ {} }}\n", limits.join(", "))
+        // What is a text in JSON is the same text in TOML.
+        let keys: String = account.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        Ok(format!("[accounts.{}]\n{keys}limits = {{ {} }}\n", self.name, limits.join(", ")))
+    }
+
+    fn dynamics(&self) -> Result<Map<String, Value>, String> {
+        let told = self.sandbox.describe();
+        let mut account = Map::from_iter([
+            ("kind".to_owned(), "dynamics".into()),
+            ("url".to_owned(), told["dynamics"].clone()),
+            ("tokenUrl".to_owned(), told["tokenUrl"].clone()),
+            ("tenantId".to_owned(), told["tenantId"].clone()),
+            ("clientId".to_owned(), told["clientId"].clone()),
+        ]);
+        match self.login {
+            Login::ClientCredentials => account.insert("clientSecret".to_owned(), told["clientSecret"].clone()),
+            Login::Certificate => {
+                said(self.sandbox.admin().add_certificate(sandbox::CERTIFICATE))?;
+                let both = format!("{}{}", sandbox::CERTIFICATE, sandbox::PRIVATE_KEY);
+                account.insert("certificate".to_owned(), both.into())
+            }
+            other => return Err(format!("Dynamics has no login \"{}\"", other.name())),
+        };
+        Ok(account)
+    }
+
+    fn salesforce(&self) -> Result<Map<String, Value>, String> {
+        let told = self.sandbox.salesforce();
+        let mut account =
+            Map::from_iter([("kind".to_owned(), "salesforce".into()), ("login".to_owned(), self.login.name().into())]);
+        let keys: &[&str] = match self.login {
+            Login::ClientCredentials => &["url", "clientId", "clientSecret"],
+            Login::Jwt => &["url", "clientId", "username"],
+            Login::Password => &["url", "clientId", "clientSecret", "username", "password", "securityToken"],
+            Login::RefreshToken => &["url", "clientId", "clientSecret", "refreshToken"],
+            Login::Certificate => return Err("Salesforce has no login \"certificate\": it is \"jwt\" there".to_owned()),
+        };
+        account.extend(keys.iter().map(|key| ((*key).to_owned(), told[*key].clone())));
+        if self.login == Login::Jwt {
+            said(self.sandbox.admin().salesforce().set_public_key(sandbox::CERTIFICATE))?;
+            account.insert("privateKey".to_owned(), sandbox::PRIVATE_KEY.into());
+        }
+        Ok(account)
     }
 
     /// Puts in it what the test begins with; tells what it refuses.
@@ -114,9 +161,9 @@ impl Crm {
     fn add_rule(&self, object: &str, name: &str, fields: &[String]) -> Result<(), String> {
         let admin = self.sandbox.admin();
         match self.kind {
-            Kind::Dynamics => said(admin.add_rule(object, name, fields, true)),
+            Kind::Dynamics => said(admin.add_rule(object, name, fields, false)),
             Kind::Salesforce => {
-                let rule = DuplicateRule { name: name.to_owned(), fields: fields.to_vec(), allow_save: false };
+                let rule = DuplicateRule { name: name.to_owned(), fields: fields.to_vec(), allow_save: true };
                 said(admin.salesforce().add_duplicate_rule(object, &rule))
             }
         }

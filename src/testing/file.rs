@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-pub(crate) use before::{Account, Before, CrmBefore, DatabaseBefore, Generated, Kind, Rows};
+pub(crate) use before::{Account, Before, CrmBefore, DatabaseBefore, Generated, Kind, Login, Rows};
 pub(crate) use expect::{ChangeKind, Expect, ExpectActivity, ExpectChange, ExpectRequests, ExpectRows, Status};
 pub(crate) use step::{CrmChange, Deed, Kill, Moment, ResendStep, RunStep, Step, TableStep};
 

@@ -88,12 +88,18 @@ impl World {
         let refused = fill_database(&database, before.database.as_ref().unwrap_or(&DatabaseBefore::default()))?;
         let at_database = at(own_database, "database");
         problems.extend(refused.into_iter().map(|(inner, why)| wrong(&format!("{at_database}/{inner}"), why)));
-        let config: String = crms.values().map(|crm| crm.configuration()).collect();
+        let at_accounts = at(own_accounts, "accounts");
+        let mut config = String::new();
+        for (name, crm) in &crms {
+            match crm.configuration() {
+                Ok(account) => config.push_str(&account),
+                Err(why) => problems.push(wrong(&format!("{at_accounts}/{}/login", escape(name)), why)),
+            }
+        }
         let project = match Config::parse(&folder.path().join("campanile.toml"), &config) {
             Ok(config) => project(&loaded.project, config, &folder, &database),
             Err(wrong_limits) => {
-                let at = at(own_accounts, "accounts");
-                problems.extend(wrong_limits.into_iter().map(|problem| wrong(&at, problem.message)));
+                problems.extend(wrong_limits.into_iter().map(|problem| wrong(&at_accounts, problem.message)));
                 loaded.project.clone()
             }
         };

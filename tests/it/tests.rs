@@ -161,7 +161,7 @@ fn every_problem_of_a_test_file_is_told_at_once_with_its_place() {
         "9:/tests/a/steps/4/createTable/account unknown-account",
     ];
     assert_eq!(codes(meaning), expected);
-    let world = r#"{ "version": 1, "before": { "accounts": { "dynamics": "dynamics" },
+    let world = r#"{ "version": 1, "before": { "accounts": { "dynamics": { "kind": "dynamics", "login": "jwt" } },
             "crm": { "dynamics": { "records": {
                 "contacts": [{ "contactid": "one" }], "leads": [{ "leadid": "x" }] } } },
             "database": { "sql": ["CREATE"], "tables": { "nobody": {} } } },
@@ -171,6 +171,7 @@ fn every_problem_of_a_test_file_is_told_at_once_with_its_place() {
         "3:/before/crm/dynamics/records/leads/0 refused",
         "4:/before/database/sql/0 refused",
         "4:/before/database/tables/nobody refused",
+        "1:/before/accounts/dynamics/login refused",
     ];
     assert_eq!(codes(world), expected);
 }

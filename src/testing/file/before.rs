@@ -37,22 +37,25 @@ pub(crate) struct Before {
     pub(crate) vars: Option<Map<String, Value>>,
 }
 
-/// An account of a test: its kind, or its kind and limits.
+/// An account of a test: its kind, or its kind and more.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Account {
     /// Its kind.
     Kind(Kind),
-    /// Its kind and limits.
+    /// Its kind, and how it logs in or its limits.
     Full(FullAccount),
 }
 
-/// An account's kind and limits.
+/// An account's kind, how it logs in, and its limits.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct FullAccount {
     /// Its kind.
     pub(crate) kind: Kind,
+    /// How it logs in; keys, passwords and tokens are its stand-in's. Without it, by a secret (client credentials).
+    #[serde(default)]
+    pub(crate) login: Login,
     /// Limits, as in `campanile.toml`. `retries` is 0 unless it is given, so that a fault shows at once.
     #[serde(default)]
     pub(crate) limits: Map<String, Value>,
@@ -66,6 +69,36 @@ pub(crate) enum Kind {
     Dynamics,
     /// Salesforce.
     Salesforce,
+}
+
+/// How an account logs in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Login {
+    /// By the application's secret.
+    #[default]
+    ClientCredentials,
+    /// By the application's certificate, of Dynamics.
+    Certificate,
+    /// By what is signed with the key of a certificate, of Salesforce.
+    Jwt,
+    /// By a user's name, password and security token, of Salesforce.
+    Password,
+    /// By a refresh token of a user who has consented once, of Salesforce.
+    RefreshToken,
+}
+
+impl Login {
+    /// What the test file calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "clientCredentials",
+            Self::Certificate => "certificate",
+            Self::Jwt => "jwt",
+            Self::Password => "password",
+            Self::RefreshToken => "refreshToken",
+        }
+    }
 }
 
 impl Account {
@@ -96,7 +129,8 @@ pub(crate) struct CrmBefore {
     /// instead: fields with `"externalId": true`.
     #[serde(default)]
     pub(crate) keys: IndexMap<String, IndexMap<String, Vec<String>>>,
-    /// Rules that refuse duplicates, by object: a name, and the fields that make two records the same.
+    /// Rules that refuse duplicates, by object: a name, and the fields that make two records the same. An export with
+    /// `"duplicateRules": "ignore"` passes them.
     #[serde(default)]
     pub(crate) duplicates: IndexMap<String, IndexMap<String, Vec<String>>>,
     /// Records by object, each with its id.
