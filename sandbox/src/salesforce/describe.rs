@@ -174,6 +174,7 @@ fn described(field: &Field, object: &Object) -> Json {
 fn traits(field: &Field, object: &Object) -> Json {
     let kind = &field.kind;
     let is_plain = !matches!(kind, Kind::TextArea(256..)) && !field.is_compound();
+    let leads_to_several = matches!(kind, Kind::Reference { to, .. } if to.len() > 1);
     json!({
         "idLookup": *kind == Kind::Id || *kind == Kind::Email || field.external_id,
         "inlineHelpText": null,
@@ -182,11 +183,11 @@ fn traits(field: &Field, object: &Object) -> Json {
         "maskType": null,
         "name": field.name,
         "nameField": field.name == "Name",
-        "namePointing": false,
+        "namePointing": leads_to_several,
         "nillable": !field.required && !matches!(kind, Kind::Id | Kind::Boolean) && !is_given(field),
         "permissionable": !field.required && field.createable,
         "picklistValues": words(kind),
-        "polymorphicForeignKey": false,
+        "polymorphicForeignKey": leads_to_several,
         "queryByDistance": false,
         "referenceTargetField": null,
         "referenceTo": if let Kind::Reference { to, .. } = kind { json!(to) } else { json!([]) },

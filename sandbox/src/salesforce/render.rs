@@ -40,6 +40,17 @@ pub(super) fn write_record(
                     None => out.extend_from_slice(b"null"),
                 }
             }
+            Node::Leads { name, reference } => {
+                write_json_text(out, name);
+                match store.leads_to(table, record, *reference) {
+                    Some(object) => {
+                        out.extend_from_slice(b":{\"attributes\":{\"type\":\"Name\"},\"Type\":");
+                        write_json_text(out, object);
+                        out.push(b'}');
+                    }
+                    None => out.extend_from_slice(b":null"),
+                }
+            }
         }
     }
     out.push(b'}');

@@ -6,7 +6,7 @@ use super::{
     generate::{Generator, Sizes},
     id::Id,
     objects,
-    table::{Row, RowState, Table},
+    table::{Record, Row, RowState, Table},
     value::Value,
 };
 use crate::{
@@ -104,6 +104,12 @@ impl Store {
     /// The table whose records have this id's prefix.
     pub(super) fn table_of(&self, id: Id) -> Option<&Table> {
         self.tables.iter().find(|table| table.object.prefix == id.prefix())
+    }
+
+    /// The name of the object of the record that a reference leads to.
+    pub(super) fn leads_to(&self, table: &Table, record: Record<'_>, reference: usize) -> Option<&'static str> {
+        let id = Id::parse(table.value(record, reference).as_text()?)?;
+        Some(self.table_of(id)?.object.name)
     }
 
     /// True if [`Store::settle`] has work.

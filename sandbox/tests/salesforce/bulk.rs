@@ -242,8 +242,11 @@ async fn a_query_job_pages_by_locators_that_stay_as_they_were() {
     let sandbox = start(2_500);
     let (admin, client) = (sandbox.admin(), Client::new(&sandbox).await);
     let first_id = admin.salesforce().id("Contact", 0).unwrap();
-    admin.put("Contact", &first_id, &json!({"LastName": "Say \"hi\",\nyou", "Email": null})).unwrap();
-    let body = json!({"operation": "query", "query": "SELECT Id, LastName, Email, DoNotCall, CreatedDate, Birthdate, Account.Name FROM Contact"});
+    let who = json!({"name": "Who__c", "type": "reference", "referenceTo": ["Account", "Contact"]});
+    admin.salesforce().add_field("Contact", &serde_json::from_value(who).unwrap()).unwrap();
+    let first = json!({"LastName": "Say \"hi\",\nyou", "Email": null, "Who__c": first_id});
+    admin.put("Contact", &first_id, &first).unwrap();
+    let body = json!({"operation": "query", "query": "SELECT Id, LastName, Email, DoNotCall, CreatedDate, Birthdate, Account.Name, Who__r.Type FROM Contact"});
     let created = client.post("/jobs/query", &body).await.ok();
     assert_eq!(
         (&created["state"], &created["object"], &created["jobType"]),
@@ -264,7 +267,8 @@ async fn a_query_job_pages_by_locators_that_stay_as_they_were() {
         assert_eq!(page.header("content-type"), "text/csv");
         firsts.push(page.header("sforce-numberofrecords").to_owned());
         if locator.is_empty() {
-            assert!(page.text.starts_with(&format!("\"Id\",\"LastName\",\"Email\",\"DoNotCall\",\"CreatedDate\",\"Birthdate\",\"Account.Name\"\n\"{first_id}\",\"Say \"\"hi\"\",\nyou\",\"\",")), "{}", &page.text[..300]);
+            assert!(page.text.starts_with(&format!("\"Id\",\"LastName\",\"Email\",\"DoNotCall\",\"CreatedDate\",\"Birthdate\",\"Account.Name\",\"Who__r.Type\"\n\"{first_id}\",\"Say \"\"hi\"\",\nyou\",\"\",")), "{}", &page.text[..300]);
+            assert_eq!(page.text.matches(",\"Contact\"\n").count(), 1, "what the only one with a reference leads to");
         }
         all.extend(ids(&page).into_iter().filter(|id| id.starts_with("\"003")));
         locator = page.header("sforce-locator").to_owned();

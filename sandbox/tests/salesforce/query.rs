@@ -172,6 +172,11 @@ async fn records_nest_their_parents_and_show_nulls() {
         (&json!(id), &Json::Null),
         "the account with the number of a contact is another"
     );
+    let who = client.query("SELECT Who__c, Who__r.Type FROM Contact ORDER BY LastName").await.ok();
+    assert_eq!(
+        (&who["records"][0]["Who__r"], &who["records"][1]["Who__r"]),
+        (&json!({"attributes": {"type": "Name"}, "Type": "Contact"}), &Json::Null)
+    );
     let counted = client.query("SELECT COUNT(Id) n, MAX(LastName) FROM Contact").await.ok();
     assert_eq!((&counted["records"][0]["n"], &counted["records"][0]["expr1"]), (&json!(2), &json!("Two")));
     let all = client.query("SELECT FIELDS(ALL) FROM Contact LIMIT 1").await.ok();

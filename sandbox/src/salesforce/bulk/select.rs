@@ -86,6 +86,7 @@ fn has_compound(store: &Store, table: usize, nodes: &[Node]) -> bool {
     nodes.iter().any(|node| match node {
         Node::Field(field) => matches!(store.tables[table].object.fields[*field].kind, Kind::Address(_)),
         Node::Parent { table, nodes, .. } => has_compound(store, *table, nodes),
+        Node::Leads { .. } => false,
     })
 }
 
@@ -121,7 +122,11 @@ fn flatten(
         match node {
             Node::Field(field) => columns.push(Column {
                 name: format!("{prefix}{}", store.tables[table].object.fields[*field].name),
-                path: Path { hops: hops.to_vec(), table, field: *field },
+                path: Path { hops: hops.to_vec(), table, field: *field, leads: false },
+            }),
+            Node::Leads { name, reference } => columns.push(Column {
+                name: format!("{prefix}{name}.Type"),
+                path: Path { hops: hops.to_vec(), table, field: *reference, leads: true },
             }),
             Node::Parent { name, reference, table: parent, nodes } => {
                 let hops = [hops, &[(*reference, *parent)]].concat();

@@ -64,6 +64,13 @@ pub(in crate::salesforce) enum Node {
         /// What is asked of it.
         nodes: Vec<Node>,
     },
+    /// `Owner.Type`: the object that a reference of several objects leads to.
+    Leads {
+        /// Name in the output.
+        name: String,
+        /// Index of the reference.
+        reference: usize,
+    },
 }
 
 /// A function over all records.
@@ -95,6 +102,8 @@ pub(in crate::salesforce) struct Path {
     pub(in crate::salesforce) table: usize,
     /// Index of the field.
     pub(in crate::salesforce) field: usize,
+    /// Not what the field holds, but the name of the object that it leads to.
+    pub(in crate::salesforce) leads: bool,
 }
 
 /// What names are resolved with.
@@ -184,7 +193,20 @@ impl Scope<'_> {
         }
     }
 
+    /// A reference of the table itself to several objects, of which the type is asked. Not there: in conditions and orders.
+    fn leads(&self, name: &Name) -> Option<Node> {
+        let (relationship, _) = name.text.split_once('.').filter(|(_, field)| field.eq_ignore_ascii_case("Type"))?;
+        let object = self.object(self.table);
+        let reference = object.relationship(relationship)?;
+        let Kind::Reference { to, relationship: Some(name) } = &object.fields[reference].kind else { return None };
+        (to.len() > 1).then(|| Node::Leads { name: name.clone(), reference })
+    }
+
     fn add(&self, nodes: &mut Vec<Node>, name: &Name) -> Result<(), Error> {
+        if let Some(node) = self.leads(name) {
+            nodes.push(node);
+            return Ok(());
+        }
         let path = self.path(name)?;
         let mut nodes = nodes;
         let mut table = self.table;
@@ -199,7 +221,7 @@ impl Scope<'_> {
             table = *parent;
             match &mut nodes[place] {
                 Node::Parent { nodes: inner, .. } => nodes = inner,
-                Node::Field(_) => return Ok(()),
+                Node::Field(_) | Node::Leads { .. } => return Ok(()),
             }
         }
         if nodes.iter().any(|node| matches!(node, Node::Field(field) if *field == path.field)) {
@@ -259,7 +281,7 @@ impl Scope<'_> {
             return Err(malformed(format!("SOQL relationship depth is at most {HOPS_MAX}")));
         }
         let field = self.object(table).field(last).ok_or_else(|| self.unknown(name, last, table))?;
-        Ok(Path { hops, table, field })
+        Ok(Path { hops, table, field, leads: false })
     }
 
     fn unknown(&self, name: &Name, field: &str, table: usize) -> Error {

@@ -24,6 +24,10 @@ pub(in crate::salesforce) fn resolve<'a>(
         };
         (table, record) = (&store.tables[*parent], found);
     }
+    if path.leads {
+        let name = store.leads_to(table, record, path.field);
+        return Cow::Owned(name.map_or(Value::Null, |name| Value::Text(name.into())));
+    }
     table.value(record, path.field)
 }
 
