@@ -15,6 +15,8 @@ pub(crate) struct Table {
     rows: Vec<Vec<String>>,
     /// Whether columns in which nothing stands are shown.
     empty: bool,
+    /// Whether the last column is shown however wide it is.
+    whole_end: bool,
 }
 
 impl Table {
@@ -25,6 +27,7 @@ impl Table {
             names: names.iter().map(|name| name.trim_start_matches('>').to_owned()).collect(),
             rows: Vec::new(),
             empty: false,
+            whole_end: false,
         }
     }
 
@@ -33,8 +36,15 @@ impl Table {
         Self { empty: true, ..self }
     }
 
+    /// With the last column as it is: it says what to do, or which values there are.
+    pub(crate) fn with_whole_end(self) -> Self {
+        Self { whole_end: true, ..self }
+    }
+
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.iter().map(|cell| shown(cell)).collect());
+        let last = self.names.len().saturating_sub(1);
+        let most = |n: usize| if self.whole_end && n == last { usize::MAX } else { CELL_MAX };
+        self.rows.push(cells.iter().enumerate().map(|(n, cell)| shown(cell, most(n))).collect());
     }
 
     /// Its lines; columns in which nothing stands are left out.
@@ -60,15 +70,15 @@ impl Table {
 }
 
 /// A cell in one line, without what would move the cursor.
-fn shown(text: &str) -> String {
+fn shown(text: &str, most: usize) -> String {
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if plain.width() <= CELL_MAX {
+    if plain.width() <= most {
         return plain;
     }
     let mut cut = String::new();
     for c in plain.chars() {
         cut.push(c);
-        if cut.width() >= CELL_MAX {
+        if cut.width() >= most {
             cut.pop();
             break;
         }
@@ -114,6 +124,15 @@ mod tests {
         table.row(vec!["Zoë 日本".to_owned(), "7".to_owned(), String::new()]);
         table.row(vec!["a\nb".to_owned(), number(1_234_567), String::new()]);
         assert_eq!(table.lines(), ["name          count", "Zoë 日本          7", "a b       1,234,567"]);
+    }
+
+    #[test]
+    fn long_cells_are_cut_and_a_cure_at_the_end_never_is() {
+        let cure = "tick Unique in Object Manager ".repeat(5);
+        let mut table = Table::new(&["name", "usable"]).with_whole_end();
+        table.row(vec![cure.clone(), cure.clone()]);
+        let line = table.lines().remove(1);
+        assert!(line.contains("…  tick") && line.ends_with(cure.trim_end()), "{line}");
     }
 
     #[test]

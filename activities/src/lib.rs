@@ -14,6 +14,7 @@ pub mod dedupe;
 pub mod end;
 pub mod enrich;
 pub mod file_extract;
+mod near;
 mod pinned;
 pub mod rejects;
 mod remote_ids;

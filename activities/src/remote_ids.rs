@@ -55,7 +55,7 @@ impl RemoteIds {
         let (array, failing) = rows::eval(&self.bound, records, &self.values)?;
         let texts = array.as_string_opt::<i32>();
         let empty = || {
-            Reject::new("ID_EMPTY", format!("the id {} is empty", self.name))
+            Reject::new("ID_EMPTY", format!("the id \"{}\" is empty", self.name))
                 .field(&self.name)
                 .help("fill it in where the record comes from, or leave such records out beforehand")
         };

@@ -161,8 +161,8 @@ impl Crm for Dynamics {
         deleted::pages(self.session.clone(), read, from)
     }
 
-    async fn tells_deleted(&self, object: &Object) -> Result<(), Failure> {
-        deleted::require_kept(&self.session, object).await
+    async fn tells_deleted(&self, object: &Object) -> Result<bool, Failure> {
+        deleted::is_timed(&self.session, object).await
     }
 
     async fn limits(&self) -> Result<Vec<Allowance>, Failure> {

@@ -63,6 +63,8 @@ pub enum Repeat {
     /// Only where it surely took no hold: it did not leave, or the system refused it as a whole. Otherwise the end is
     /// `Class::InDoubt`.
     IfRefused,
+    /// Always, but an allowance that is used up is an answer: it waits for none.
+    UnlessSpent,
 }
 
 impl Request {
@@ -189,6 +191,11 @@ impl Http {
         self.budget.note(max, left, window);
     }
 
+    /// The most of the allowance, as the system told it last.
+    pub fn allowance_max(&self) -> Option<u64> {
+        self.budget.max()
+    }
+
     /// Sends a request until its answer is accepted, refused for good, or the retries are used up.
     ///
     /// # Errors
@@ -205,6 +212,9 @@ impl Http {
             }
             if refusal.doubtful && request.repeat == Repeat::IfRefused {
                 refusal.failure.class = Class::InDoubt;
+                return Err(refusal);
+            }
+            if request.repeat == Repeat::UnlessSpent && refusal.failure.class == Class::Quota && !refusal.crowded {
                 return Err(refusal);
             }
             let Some(wait) = waits.next(&refusal.failure) else {
@@ -225,7 +235,9 @@ impl Http {
 
     /// One attempt, within the time and the lanes that the account has.
     async fn attempt(&self, request: &Request, judge: Judge<'_>) -> Result<Reply, Refusal> {
-        self.budget.wait(&self.account).await;
+        if request.repeat != Repeat::UnlessSpent {
+            self.budget.wait(&self.account).await;
+        }
         let _lane = self.lanes.enter().await;
         self.sent.fetch_add(1, Ordering::Relaxed);
         let begin = Instant::now();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use engine::activity::Need;
-use engine::check::Workflow;
+use engine::check::{Findings, Workflow};
 use engine::describe::Ask;
 use engine::engine::Engine;
 use engine::environment::Environment;
@@ -40,7 +40,7 @@ pub async fn check_online(engine: &Engine, checked: &Checked) -> FindingsView {
         let Some(workflow) = &workflow else { continue };
         let drift = Drift { workflow, text: &checked.text, account, before: before.as_deref(), now: &now };
         drift.find(&mut found.problems, &mut notes);
-        if let Err(note) = drift.deletions(environment, &mut found.problems).await {
+        if let Err(note) = drift.deletions(environment, &mut found).await {
             found.unchecked.insert(note);
         }
         if before.is_none() {
@@ -79,7 +79,7 @@ impl Drift<'_> {
     }
 
     /// Whether the system keeps what was deleted, where a period of it is imported; `Err` where it could not be asked.
-    async fn deletions(&self, environment: &Environment, problems: &mut Vec<Problem>) -> Result<(), String> {
+    async fn deletions(&self, environment: &Environment, found: &mut Findings) -> Result<(), String> {
         let of_period = |settings: &Value| settings["type"] == "crm.importDeleted" && !settings["start"].is_null();
         let mut asking = self.activities();
         asking.retain(|(_, settings)| of_period(settings));
@@ -91,9 +91,22 @@ impl Drift<'_> {
             Err(failure) => Err(failure),
         };
         match told {
-            Ok(()) => Ok(()),
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let message = format!(
+                    "{} does not say when a record of {} was deleted: a period brings all that its recycle bin has",
+                    self.account, self.now.name
+                );
+                let help =
+                    "switch on auditing for the environment and this table, or take ids that come again as known";
+                found.warnings.extend(asking.iter().map(|(pointer, _)| {
+                    let (message, help) = (message.clone(), Some(help.to_owned()));
+                    self.workflow.problem(&format!("{pointer}/start"), "deletions-without-time", message, help)
+                }));
+                Ok(())
+            }
             Err(failure) if failure.class == Class::Config => {
-                problems.extend(asking.iter().map(|(pointer, _)| {
+                found.problems.extend(asking.iter().map(|(pointer, _)| {
                     let (message, help) = (failure.message.clone(), failure.help.clone());
                     self.workflow.problem(&format!("{pointer}/start"), "deletions-not-kept", message, help)
                 }));

@@ -142,6 +142,9 @@ impl Service {
 
     async fn resend_all(&self, resend: Resend) -> Result<Resent, Refusal> {
         let _turn = self.resending.lock().await;
+        for id in &resend.wanted.ids {
+            self.reject(*id).await?;
+        }
         let wanted = Wanted { closed: false, limit: None, ..resend.wanted };
         let found = self.engine.environment.desk.list(&wanted).await?;
         let mut resent = Resent::default();

@@ -144,7 +144,8 @@ fn tables(object: &Object, system: &System) {
         false => format!(", internally {}", object.internal_name),
     };
     terminal::line(&format!("{} ({}{internal}), id {}; {changes}\n", object.name, object.label, object.id));
-    let mut table = Table::new(&["FIELD", "LABEL", "TYPE", "SYSTEM'S TYPE", "LIMITS", "MAY", "VALUES, REFERENCES"]);
+    let mut table = Table::new(&["FIELD", "LABEL", "TYPE", "SYSTEM'S TYPE", "LIMITS", "MAY", "VALUES, REFERENCES"])
+        .with_whole_end();
     for field in object.fields.values() {
         table.row(vec![
             field.name.clone(),
@@ -159,7 +160,7 @@ fn tables(object: &Object, system: &System) {
     table.lines().iter().for_each(|line| terminal::line(line));
     if !object.keys.is_empty() {
         terminal::line("");
-        let mut keys = Table::new(&["KEY", "FIELDS", "USABLE"]);
+        let mut keys = Table::new(&["KEY", "FIELDS", "USABLE"]).with_whole_end();
         for key in &object.keys {
             let usable = key.unusable.as_ref().map_or_else(|| "yes".to_owned(), |why| format!("no: {why}"));
             keys.row(vec![key.name.clone(), key.fields.join(", "), usable]);

@@ -4,12 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use engine::failure::{Class, Failure};
-use sandbox::{Options, SalesforceOptions, Sandbox, Tls};
+use sandbox::{Limits, Options, SalesforceOptions, Sandbox, Tls};
 
 use crate::fault::Fault;
 use crate::follow::interruptions;
 use crate::global::Global;
 use crate::terminal;
+
+/// What Dynamics lets one user do within its window of five minutes.
+const REQUESTS_MAX: u64 = 6_000;
+const EXECUTION_MS_MAX: u64 = 20 * 60 * 1_000;
+/// The requests of one user that Dynamics works on at once.
+const AT_ONCE_MAX: u64 = 52;
 
 /// Start a stand-in for Microsoft Dynamics and Salesforce on this machine, with generated people and companies, until
 /// Ctrl-C.
@@ -38,6 +44,13 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     let mut interrupted = interruptions()?;
     let tls = args.tls.clone().map(|authority_file| Tls { port: 0, authority_file });
     let sandbox = start(Options { port: args.port, seed: args.seed, tls, ..options(args.contacts) })?;
+    sandbox.admin().set_limits(Limits {
+        requests: Some(REQUESTS_MAX),
+        execution_ms: Some(EXECUTION_MS_MAX),
+        concurrency: Some(AT_ONCE_MAX),
+        real_time: true,
+        ..Limits::default()
+    });
     if global.json {
         terminal::json(&sandbox.describe());
     } else {

@@ -1,12 +1,13 @@
 //! Objects deleted in the CRM, and all elements of it.
 
 use engine::describe::Ask;
+use engine::event::Event;
 use engine::run::Status;
 use sandbox::Tracking;
 use serde_json::{Value, json};
 
 use crate::side::Side;
-use crate::world::{Ended, World};
+use crate::world::{Ended, World, events};
 
 on_both!(
     a_period_of_deletions_has_both_its_ends_and_a_day_alone_is_the_whole_day,
@@ -142,6 +143,9 @@ async fn without_auditing_or_a_recycle_bin_dynamics_is_asked_to_keep_what_was_de
     let ended = world.resume(&ended.id).await;
     assert_eq!(ended.status, Status::Finished);
     assert_eq!(found(&ended).await, ["C02"], "what the bin has; it began after C01 was gone");
+    let said =
+        |event: &Event| matches!(event, Event::Logged { message, .. } if message.contains("does not say when 1"));
+    assert!(events(&world.store, &ended.id).await.iter().any(said), "a bin has no times");
 }
 
 #[tokio::test]

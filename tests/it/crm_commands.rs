@@ -132,8 +132,14 @@ fn check_online_tells_that_the_crm_does_not_keep_what_a_workflow_wants_to_know_o
         (&json!("deletions-not-kept"), &json!("/activities/gone/start"))
     );
     assert!(problem["help"].as_str().unwrap().contains("switch on auditing"), "{problem}");
-    world.sandbox.admin().set_tracking(&Tracking { audit: Some(true), ..Tracking::default() }).unwrap();
-    world.ask(&["check", "--online", &file]).expect(0);
+    let track = |tracking| world.sandbox.admin().set_tracking(&tracking).unwrap();
+    track(Tracking { recycle_bin_days: Some(30), ..Tracking::default() });
+    world
+        .ask(&["check", "--online", &file])
+        .expect(0)
+        .says(&["deletions-without-time", "all that its recycle bin has"]);
+    track(Tracking { audit: Some(true), ..Tracking::default() });
+    assert!(!world.ask(&["check", "--online", &file]).expect(0).out.contains("recycle bin"));
 }
 
 #[test]

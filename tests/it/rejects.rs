@@ -98,6 +98,7 @@ fn what_is_refused_again_stays_one_reject_and_what_is_ignored_is_closed() {
     world.ask(&["rejects", "ignore", &id, "--reason", "no address is known"]).expect(0);
     assert_eq!(states(&world), [is("KEY_EMPTY", "ignored"), is("KEY_REPEATED", "passed")]);
     world.ask(&["rejects", "resend", &id]).expect(0).says(&["nothing to send"]);
+    world.ask(&["rejects", "resend", "9999"]).expect(1).says(&["there is no reject 9999", "rejects list --all"]);
     world.ask(&["rejects", "list"]).expect(0).says(&["there are no rejects"]);
 }
 

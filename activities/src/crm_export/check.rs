@@ -1,5 +1,7 @@
 //! What is wrong with the settings of an export, and what is risky.
 
+mod constant;
+
 use std::collections::HashMap;
 
 use engine::activity::Columns;
@@ -11,6 +13,7 @@ use super::identity::keys;
 use super::request::{internal_target, lookup_of_type};
 use super::{CrmExport, Mapped, check_volume, values};
 use crate::file_extract::place;
+use crate::near;
 
 impl CrmExport {
     /// What it does: as its author says, or an update where the key is mapped.
@@ -68,6 +71,7 @@ impl CrmExport {
             Operation::Insert => self.check_insert(object, system, input, cx),
             _ => self.check_key(object, system, cx),
         }
+        self.check_required(object, operation, cx);
         self.check_compare(object, operation, cx);
     }
 
@@ -121,8 +125,8 @@ impl CrmExport {
                 // What is wrong with it is told, or that it could not be checked.
                 return;
             }
-            let help = suggestion(name, object.fields.keys().map(String::as_str));
-            cx.problem(&pointer, "unknown-field", format!("{} has no field \"{name}\"", object.name), help);
+            let help = near::field(name, object, &self.account);
+            cx.problem(&pointer, "unknown-field", format!("{} has no field \"{name}\"", object.name), Some(help));
             return;
         };
         self.check_writable(object, operation, field, &pointer, cx);
@@ -131,11 +135,13 @@ impl CrmExport {
             return;
         }
         self.check_target(field, target, &pointer, cx);
-        if let Some(bound) = bound
-            && let Err(instead) = values::fits(&bound.ty(), field.kind, conversion)
-        {
-            let message = format!("this is {}, but {name} takes {}", bound.ty(), values::named(field.kind));
-            cx.problem(&mapped.pointer(name), "wrong-type", message, instead.map(|write| format!("write {write}")));
+        let Some(bound) = bound else { return };
+        match values::fits(&bound.ty(), field.kind, conversion) {
+            Ok(()) => constant::check(&bound, field, conversion, &mapped.pointer(name), cx),
+            Err(instead) => {
+                let message = format!("this is {}, but {name} takes {}", bound.ty(), values::named(field.kind));
+                cx.problem(&mapped.pointer(name), "wrong-type", message, instead.map(|write| format!("write {write}")));
+            }
         }
     }
 
@@ -228,6 +234,32 @@ impl CrmExport {
         );
         let help = "use \"operation\": \"upsert\" with a unique external id as \"key\"".to_owned();
         cx.risk("/operation", "insert-in-doubt", message, Some(help));
+    }
+
+    /// Fields without which the CRM makes no record. One that is mapped to null is left to what the CRM does by itself.
+    fn check_required(&self, object: &Object, operation: Operation, cx: &mut FlowCx<'_>) {
+        let leads = |field: &ObjectField, way: &str| field.targets.iter().any(|t| t.path.eq_ignore_ascii_case(way));
+        let is_set = |field: &ObjectField| {
+            let by_related = |name: &String| name.split_once('.').is_some_and(|(way, _)| leads(field, way));
+            self.set.contains_key(&field.name) || self.set.keys().any(by_related)
+        };
+        let needed = object.fields.values().filter(|field| field.required && field.name != object.id);
+        let missing: Vec<&str> = needed.filter(|field| !is_set(field)).map(|field| field.name.as_str()).collect();
+        if missing.is_empty() || self.set.is_empty() {
+            return;
+        }
+        let missing = missing.join(", ");
+        let help = format!("set {missing}; where a flow or plug-in of the CRM fills it in, map it to null: \"()\"");
+        if operation == Operation::Insert {
+            let message = format!("{} takes no new record without {missing}", object.name);
+            cx.problem("/set", "required-field-not-set", message, Some(help));
+        } else if operation == Operation::Upsert {
+            let message = format!(
+                "records that are not there yet are rejects, since {} takes none without {missing}",
+                object.name
+            );
+            cx.risk("/set", "required-field-not-set", message, Some(help));
+        }
     }
 
     fn check_key(&self, object: &Object, system: Option<&'static System>, cx: &mut FlowCx<'_>) {

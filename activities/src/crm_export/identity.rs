@@ -252,7 +252,7 @@ pub(super) fn refusal(key: &KeyOf, names: &[String], place: u64, firsts: Option<
     match key {
         KeyOf::Bad(reject) => Some(reject.clone()),
         KeyOf::Empty(field) => Some(
-            Reject::new("KEY_EMPTY", format!("the key {field} is empty"))
+            Reject::new("KEY_EMPTY", format!("the key \"{field}\" is empty"))
                 .field(field)
                 .help("fill it in where the record comes from, or leave such records out beforehand"),
         ),

@@ -37,6 +37,7 @@ pub(super) fn fits(from: &Type, kind: FieldKind, conversion: Conversion) -> Resu
         K::Text | K::TextPicklist | K::Lookup if !matches!(from, T::List(_)) => Ok(()),
         K::Bool if *from == T::Bool => Ok(()),
         K::Bool if *from == T::Int => Err(Some("… != 0")),
+        K::Picklist if *from == T::Bool => Err(Some("the number of its choice: if … { 1 } else { 2 }")),
         K::Int | K::BigInt | K::Picklist => match from {
             T::Int | T::Bool => Ok(()),
             T::Decimal | T::Float => Err(Some("to_int(…)")),
@@ -64,7 +65,10 @@ pub(super) fn named(kind: FieldKind) -> String {
 
 /// What to do about a value that a field does not take; its limits and choices, as far as the CRM describes them.
 pub(super) fn cure(field: &ObjectField) -> String {
-    use FieldKind::{BigInt, Decimal, Double, Int, Money, MultiPicklist, Picklist};
+    use FieldKind::{
+        BigInt, Date, DateTime, Decimal, Double, Int, LocalDateTime, Money, MultiPicklist, Picklist, Text,
+        TextMultiPicklist, TextPicklist, Time,
+    };
     let correct = "correct the value, or what is computed of it";
     let ends = match (field.min.zip(field.max), field.kind) {
         (Some(ends), Int | BigInt | Double | Money | Decimal { .. }) => Some(ends),
@@ -75,7 +79,21 @@ pub(super) fn cure(field: &ObjectField) -> String {
         (Picklist | MultiPicklist, _) if !field.options.is_empty() => {
             format!("send one of its numbers: {}", choices(&field.options, CHOICES_TOLD_MAX).join(", "))
         }
+        (TextPicklist | TextMultiPicklist, _) if !field.options.is_empty() => {
+            let told: Vec<&str> = field.options.keys().take(CHOICES_TOLD_MAX).map(String::as_str).collect();
+            let others = field.options.len() - told.len();
+            let more = if others > 0 { format!(", … {others} more") } else { String::new() };
+            format!("send one of {}{more}", told.join(", "))
+        }
         (_, Some((min, max))) => format!("{correct}: {} takes {min} to {max}", field.name),
+        (Text, _) if let Some(most) = field.length => {
+            format!("{correct}: {} takes {most} characters at most", field.name)
+        }
+        (Date, _) => format!("{correct}: {} takes a date such as 2026-03-01", field.name),
+        (DateTime | LocalDateTime, _) => {
+            format!("{correct}: {} takes a date and time such as 2026-03-01T10:00:00", field.name)
+        }
+        (Time, _) => format!("{correct}: {} takes a time of day such as 10:00:00", field.name),
         _ => correct.to_owned(),
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use engine::activity::Columns;
 use engine::flow::FlowCx;
 use engine::outside::crm::{Object, ObjectField, System};
-use engine::problem::suggestion;
 use engine::types::Type;
 
 use super::CrmImport;
 use super::by_ids;
 use super::plan::{Plan, readable};
 use crate::conversion::Conversion;
+use crate::near;
 use crate::rejects;
 
 /// What comes out of `ok` and `reject`.
@@ -104,7 +104,7 @@ fn remote_columns(import: &CrmImport, object: &Object, cx: &mut FlowCx<'_>) -> C
     let mut chosen: Vec<&str> = Vec::new();
     for (number, choice) in import.fields.iter().enumerate() {
         let pointer = format!("/fields/{number}");
-        sound &= missing.contains(choice.name()) || check_field(&object, choice.name(), &pointer, cx);
+        sound &= missing.contains(choice.name()) || check_field(import, &object, choice.name(), &pointer, cx);
         if chosen.contains(&choice.name()) {
             cx.problem(&pointer, "chosen-twice", format!("{} is chosen twice", choice.name()), None);
             sound = false;
@@ -117,7 +117,7 @@ fn remote_columns(import: &CrmImport, object: &Object, cx: &mut FlowCx<'_>) -> C
     }
     for (number, order) in import.order_by.iter().enumerate() {
         let pointer = format!("/orderBy/{number}");
-        sound &= missing.contains(order.name()) || check_field(&object, order.name(), &pointer, cx);
+        sound &= missing.contains(order.name()) || check_field(import, &object, order.name(), &pointer, cx);
         if object.fields.get(order.name()).is_some_and(|field| field.incomparable) {
             let message = format!("the CRM cannot order by {}", order.name());
             cx.problem(&pointer, "incomparable-field", message, Some("order by another field".to_owned()));
@@ -180,7 +180,7 @@ fn check_index(import: &CrmImport, object: &Object, system: Option<&System>, cx:
         cx.problem(pointer, "no-index-field", message, help);
         return false;
     };
-    if !check_field(object, &name, pointer, cx) {
+    if !check_field(import, object, &name, pointer, cx) {
         return false;
     }
     let is_time = object.fields.get(&name).is_some_and(ObjectField::is_date_time);
@@ -202,10 +202,13 @@ fn check_changes(import: &CrmImport, object: &Object, system: Option<&System>, c
         return true;
     }
     let help = "leave \"changes\" away: changes are then known by a date, and deletions by a reconciliation";
+    let of_feed_of_deleted = "leave \"changes\" away: changes are then known by a date; deletions are brought by a \
+                              crm.importDeleted with \"automaticIndex\"";
     let pointer = "/automaticIndex/changes";
     match system {
         Some(system) if !system.change_feed => {
             let message = format!("{} has no feed of changes", system.name);
+            let help = if object.feed { of_feed_of_deleted } else { help };
             cx.problem(pointer, "no-change-feed", message, Some(help.to_owned()));
             false
         }
@@ -226,16 +229,16 @@ fn check_all(import: &CrmImport, object: &Object, system: Option<&System>, cx: &
         cx.problem("/all", "no-query-all", message, Some("leave \"all\" away".to_owned()));
         return false;
     };
-    check_field(object, field, "/all", cx)
+    check_field(import, object, field, "/all", cx)
 }
 
-fn check_field(object: &Object, name: &str, pointer: &str, cx: &mut FlowCx<'_>) -> bool {
+fn check_field(import: &CrmImport, object: &Object, name: &str, pointer: &str, cx: &mut FlowCx<'_>) -> bool {
     match object.fields.get(name) {
         Some(field) if field.readable => return true,
         Some(_) => cx.problem(pointer, "unreadable-field", format!("{name} cannot be read"), None),
         None => {
-            let help = suggestion(name, object.fields.keys().map(String::as_str));
-            cx.problem(pointer, "unknown-field", format!("{} has no field \"{name}\"", object.name), help);
+            let help = near::field(name, object, &import.account);
+            cx.problem(pointer, "unknown-field", format!("{} has no field \"{name}\"", object.name), Some(help));
         }
     }
     false

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::check::index_option;
 use engine::context::Cx;
-use engine::event::IndexWindow;
+use engine::event::{IndexWindow, Level};
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Crm, Cursor, Deleted, DeletedPage, DeletedSpan, Object, ReadDeleted};
 use futures::StreamExt;
@@ -28,6 +28,9 @@ struct Position {
     read: u64,
     /// Records in the file of what was seen.
     seen: u64,
+    /// Those of a period of which the CRM does not say when they were deleted.
+    #[serde(default)]
+    untimed: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,7 +69,7 @@ pub(super) async fn run(import: &CrmImportDeleted, cx: &mut Cx) -> Result<(), Fa
         Some(position) => position,
         None => {
             let span = span(import, cx, &*crm, period).await?;
-            Position { span, next: None, done: false, covered: None, feed: None, read: 0, seen: 0 }
+            Position { span, next: None, done: false, covered: None, feed: None, read: 0, seen: 0, untimed: 0 }
         }
     };
     cx.open("ok", deleted_columns(&object, &cx.time_zone)).await;
@@ -79,6 +82,9 @@ pub(super) async fn run(import: &CrmImportDeleted, cx: &mut Cx) -> Result<(), Fa
         };
         let page = page.map_err(|failure| explained(failure, &object))?;
         take(cx, &object, &position.span, &page, &seen, tail.as_mut()).await?;
+        if matches!(position.span, Span::Period { .. }) {
+            position.untimed += page.records.iter().filter(|deleted| deleted.at.is_none()).count() as u64;
+        }
         position.read += page.records.len() as u64;
         position.done = page.next.is_none();
         position.next = page.next;
@@ -197,6 +203,14 @@ async fn take(
 async fn finish(cx: &mut Cx, position: Position, tail: Option<Tail>) -> Result<(), Failure> {
     let window = match position.span {
         Span::Period { from, to } => {
+            if position.untimed > 0 {
+                let message = format!(
+                    "the CRM does not say when {} of these records were deleted: it tells all that its recycle bin has, also \
+                     what was deleted before or after the period",
+                    position.untimed
+                );
+                cx.log(Level::Warning, message).await?;
+            }
             let start = automatic_index::to_text(from);
             cx.set_var("crmStartImport", start.clone());
             cx.set_var("crmStartDate", start);

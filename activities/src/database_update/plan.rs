@@ -179,7 +179,7 @@ impl Plan {
                     };
                     let field = self.write.key.iter().find(is_empty).unwrap_or(&names);
                     *reject = Some(
-                        Reject::new("KEY_EMPTY", format!("the key {field} is empty"))
+                        Reject::new("KEY_EMPTY", format!("the key \"{field}\" is empty"))
                             .field(field)
                             .help("fill it in where the record comes from, or leave such records out beforehand"),
                     );

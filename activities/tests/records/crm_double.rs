@@ -237,11 +237,11 @@ impl Crm for Double {
         };
         let fields = [
             ObjectField { updatable: false, ..field("contactid", FieldKind::Text) },
-            field("lastname", FieldKind::Text),
+            ObjectField { required: true, length: Some(50), ..field("lastname", FieldKind::Text) },
             field("emailaddress1", FieldKind::Text),
             field("birthdate", FieldKind::Date),
             field("lastonholdtime", FieldKind::DateTime),
-            field("new_number", FieldKind::Int),
+            ObjectField { min: Some(0.0), max: Some(100.0), ..field("new_number", FieldKind::Int) },
             ObjectField {
                 targets: vec![Target { path: "account".to_owned(), ..target("accounts") }],
                 ..field("accountid", FieldKind::Lookup)
@@ -251,7 +251,11 @@ impl Crm for Double {
                 ..field("parentcustomerid", FieldKind::Lookup)
             },
             read_only(field("fullname", FieldKind::Text)),
-            ObjectField { creatable: false, ..field("statecode", FieldKind::Picklist) },
+            ObjectField {
+                creatable: false,
+                options: [("0", "Active"), ("1", "Inactive")].map(|(n, label)| (n.to_owned(), label.to_owned())).into(),
+                ..field("statecode", FieldKind::Picklist)
+            },
         ];
         let key = |name: &str, unusable: Option<&str>| ObjectKey {
             name: format!("key_{name}"),

@@ -108,7 +108,7 @@ async fn an_update_changes_what_is_there_and_rejects_the_rest_whatever_the_size_
         // Nothing leads on from the rejects, and the journal has them all the same.
         let warnings = ran.warnings().await;
         assert_eq!(warnings.len(), 4, "{warnings:?}");
-        assert!(warnings.contains(&"1 record rejected, KEY_EMPTY: the key contactid is empty".to_owned()));
+        assert!(warnings.contains(&"1 record rejected, KEY_EMPTY: the key \"contactid\" is empty".to_owned()));
         assert!(temp_files(&ran).is_empty(), "the temp file is gone");
     }
 }

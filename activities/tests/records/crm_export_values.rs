@@ -29,15 +29,17 @@ async fn values_that_do_not_fit_are_rejects_and_dates_follow_the_time_zone() {
     assert_eq!(sent, ["\"2026-03-29T01:30:00Z\"", "\"2026-10-25T00:30:00Z\""]);
 }
 
+/// An export; settings of null are left out.
+fn case(settings: Value) -> Value {
+    let mut activities = six(settings);
+    activities["export"].as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    activities
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_told_before_the_run() {
     let mut world = World::new("");
     world.crm = Some(Arc::new(Double::choosing()));
-    let case = |settings: Value| {
-        let mut activities = six(settings);
-        activities["export"].as_object_mut().unwrap().retain(|_, value| !value.is_null());
-        activities
-    };
     for (settings, told) in [
         (
             json!({ "operation": null, "set": { "lastname": "last_name" } }),
@@ -100,4 +102,41 @@ async fn what_is_wrong_is_told_before_the_run() {
     assert_eq!(world.problems(&case(by_key_of_related)).await, [""; 0]);
     // The key is mapped, so it is an update.
     assert_eq!(world.problems(&case(json!({ "operation": null }))).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_description_of_the_object_refutes_is_told_before_the_run() {
+    let mut world = World::new("");
+    world.crm = Some(Arc::new(Double::choosing()));
+    for (settings, told) in [
+        (
+            json!({ "operation": "insert", "set": { "emailaddress1": "last_name" } }),
+            "export/set: contacts takes no new record without lastname (set lastname; where a flow or plug-in",
+        ),
+        (
+            json!({ "set": { "contactid": "crm_id", "statecode": "7" } }),
+            "7 is no number of the list of statecode (send one of its numbers: 0 Active, 1 Inactive)",
+        ),
+        (json!({ "set": { "contactid": "crm_id", "statecode": "last_name == \"x\"" } }), "if … { 1 } else { 2 }"),
+        (
+            json!({ "set": { "contactid": "crm_id", "new_number": "50 * 3" } }),
+            "150 is beyond the ends of new_number (correct the value, or what is computed of it: new_number takes 0 to 100)",
+        ),
+        (
+            json!({ "set": { "contactid": "crm_id", "lastname": format!("\"{}\"", "x".repeat(51)) } }),
+            "lastname takes 50 characters, and this has 51",
+        ),
+        (
+            json!({ "set": { "contactid": "crm_id", "birthdate": "\"31/05/1980\"" } }),
+            "cannot be sent as a date (correct the value, or what is computed of it: birthdate takes a date such as 2026-03-01)",
+        ),
+    ] {
+        let problems = world.problems(&case(settings.clone())).await;
+        assert!(problems.iter().any(|problem| problem.contains(told)), "{settings}: {problems:#?}");
+    }
+    // Null leaves a required field to the CRM, and what is within the limits is taken.
+    let sound = json!({ "operation": "insert", "set": { "lastname": "()", "new_number": "100" } });
+    assert_eq!(world.problems(&case(sound)).await, [""; 0]);
+    let upsert = json!({ "operation": "upsert", "set": { "contactid": "crm_id", "new_number": "100" } });
+    assert_eq!(world.risks(&case(upsert)).await, ["export/set: required-field-not-set"]);
 }

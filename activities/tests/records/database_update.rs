@@ -98,7 +98,10 @@ async fn rows_are_made_and_changed_and_bad_records_are_rejects() {
         assert!(repeated[5].contains("record 1 has the same email; only the first is written"), "{repeated:?}");
         let warnings = ran.warnings().await;
         assert_eq!(warnings.len(), 4, "{warnings:?}");
-        assert!(warnings.contains(&"2 records rejected, KEY_EMPTY: the key email is empty".to_owned()), "{warnings:?}");
+        assert!(
+            warnings.contains(&"2 records rejected, KEY_EMPTY: the key \"email\" is empty".to_owned()),
+            "{warnings:?}"
+        );
     }
 }
 

@@ -177,13 +177,13 @@ async fn require_within(
     Err(Failure::new(class, message).help(help))
 }
 
-/// Whether deletions of this object are kept by time.
+/// Whether deletions of this object are kept with their times; the recycle bin has none.
 ///
 /// # Errors
 /// `Class::Config` where they are not: what must be switched on.
-pub(super) async fn require_kept(session: &Session, object: &Object) -> Result<(), Failure> {
+pub(super) async fn is_timed(session: &Session, object: &Object) -> Result<bool, Failure> {
     require_name(session, object)?;
-    keeper(session, object).await.map(|_| ())
+    Ok(matches!(keeper(session, object).await?, Keeper::Audit { .. }))
 }
 
 /// Who keeps what was deleted by time.

@@ -58,6 +58,11 @@ impl Budget {
         state.said = Some(said);
     }
 
+    /// The most that there is, where the system has told it.
+    pub(super) fn max(&self) -> Option<u64> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).said.map(|said| said.max)
+    }
+
     fn is_used_up(&self, said: Said) -> bool {
         let Some(percent) = self.percent else { return false };
         let used = u128::from(said.max.saturating_sub(said.left));

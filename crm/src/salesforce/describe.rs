@@ -122,6 +122,12 @@ fn object_of(described: Described) -> Object {
             fields.entry(companion.name.clone()).or_insert(companion);
         }
     }
+    // A person account has no name of its own: it is made of the person's.
+    if fields.contains_key("IsPersonAccount")
+        && let Some(name) = fields.get_mut("Name")
+    {
+        name.required = false;
+    }
     let keys = described.fields.iter().filter_map(key).collect();
     let id = described.fields.iter().find(|field| field.system_type == "id").map_or("Id", |field| &field.name);
     Object {

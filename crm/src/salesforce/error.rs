@@ -164,7 +164,9 @@ fn row_help(code: &str) -> Option<&'static str> {
         "FIELD_INTEGRITY_EXCEPTION" | "NUMBER_OUTSIDE_VALID_RANGE" => {
             "correct the value; the message says what is allowed"
         }
-        "INVALID_TYPE_ON_FIELD_IN_RECORD" | "JSON_PARSER_ERROR" => "the value is of another type than the field",
+        "INVALID_TYPE_ON_FIELD_IN_RECORD" | "JSON_PARSER_ERROR" => {
+            "the value is of another type than the field; a checkbox cannot be empty: map it as `… == true`"
+        }
         "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY" => {
             "a trigger or flow of the organisation failed; its message says where"
         }

@@ -10,6 +10,9 @@ use crate::http::Http;
 
 const HEADER: &str = "sforce-limit-info";
 
+/// The name of the allowance that the header is about.
+pub(super) const REQUESTS_A_DAY: &str = "DailyApiRequests";
+
 /// The time after which the allowance is whole again.
 const WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
@@ -19,6 +22,12 @@ pub(super) fn note(http: &Http, headers: &HeaderMap) {
     if let Some((used, max)) = text.and_then(usage) {
         http.note_allowance(max, max.saturating_sub(used), WINDOW);
     }
+}
+
+/// Nothing is left of the day's requests, where the system has told how many there are.
+pub(super) fn spent(http: &Http) -> Option<Limit> {
+    let max = i64::try_from(http.allowance_max()?).ok()?;
+    Some(Limit { max, remaining: 0 })
 }
 
 /// `api-usage=18/5000`, with or without `; per-app-api-usage=17/250(appName=x)`.

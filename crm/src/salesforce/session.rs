@@ -181,9 +181,17 @@ impl Session {
             .help("a proxy or firewall between here and the organisation may have answered in its place")
     }
 
-    /// The organisation's allowances.
+    /// The organisation's allowances. Where no request of the day is left, there is no answer but that, and no waiting for one.
     pub(super) async fn limits(&self) -> Result<BTreeMap<String, Limit>, Failure> {
-        let all: BTreeMap<String, serde_json::Value> = self.get("limits", "asking for the limits").await?;
+        let ask = Ask::get("limits").repeat(Repeat::UnlessSpent);
+        let all: BTreeMap<String, serde_json::Value> = match self.json(&ask, "asking for the limits").await {
+            Ok(all) => all,
+            Err(failure) if failure.class == Class::Quota => {
+                let spent = quota::spent(&self.http).ok_or(failure)?;
+                return Ok(BTreeMap::from([(quota::REQUESTS_A_DAY.to_owned(), spent)]));
+            }
+            Err(failure) => return Err(failure),
+        };
         let read = |(name, value)| Some((name, serde_json::from_value(value).ok()?));
         Ok(all.into_iter().filter_map(read).collect())
     }

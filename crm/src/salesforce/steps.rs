@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::describe;
+use super::quota::REQUESTS_A_DAY;
 use super::session::{Ask, Session, any};
-use crate::http::{Refusal, Reply, Request};
+use crate::http::{Refusal, Repeat, Reply, Request};
 use crate::steps::{clock, find_host, secrecy, try_in_turn};
 
 /// The clock of the CRM, by a question that any user may ask.
@@ -21,7 +22,7 @@ pub(super) async fn now(session: &Session) -> Result<Timestamp, Failure> {
 pub(super) async fn limits(session: &Session) -> Result<Vec<Allowance>, Failure> {
     let all = session.limits().await?;
     let mut allowances: Vec<Allowance> = all.iter().filter_map(|(name, limit)| limit.allowance(name)).collect();
-    let first = ["DailyApiRequests", "DailyBulkApiBatches", "DailyBulkV2QueryJobs", "DailyBulkV2QueryFileStorageMB"];
+    let first = [REQUESTS_A_DAY, "DailyBulkApiBatches", "DailyBulkV2QueryJobs", "DailyBulkV2QueryFileStorageMB"];
     allowances.sort_by_key(|allowance| first.iter().position(|name| *name == allowance.name).unwrap_or(first.len()));
     Ok(allowances)
 }
@@ -48,7 +49,8 @@ struct Version {
 async fn connect(session: &Session) -> Result<String, Failure> {
     let accept = |_: &Reply| -> Result<(), Refusal> { Ok(()) };
     let url = session.root.join("/services/data/").map_err(|error| Failure::internal(error.to_string()))?;
-    let reply = session.http.send(&Request::get(url), &accept).await.map_err(|refusal| refusal.failure)?;
+    let request = Request { repeat: Repeat::UnlessSpent, ..Request::get(url) };
+    let reply = session.http.send(&request, &accept).await.map_err(|refusal| refusal.failure)?;
     let how = secrecy(&session.root);
     let Ok(versions) = serde_json::from_slice::<Vec<Version>>(&reply.body) else {
         return Ok(format!("{how}; answered {}", reply.status.as_u16()));
@@ -67,11 +69,15 @@ async fn log_in(session: &Session) -> Result<String, Failure> {
 }
 
 async fn requests(session: &Session) -> Result<String, Failure> {
-    let of_the_day = limits(session).await?.into_iter().find(|allowance| allowance.name == "DailyApiRequests");
-    Ok(of_the_day.map_or_else(
-        || "it answers".to_owned(),
-        |Allowance { left, max, .. }| format!("{left} of {max} requests of the day are left"),
-    ))
+    let of_the_day = limits(session).await?.into_iter().find(|allowance| allowance.name == REQUESTS_A_DAY);
+    match of_the_day {
+        None => Ok("it answers".to_owned()),
+        Some(Allowance { left: 0, max, .. }) => {
+            let message = format!("{}: none of the {max} requests of the day is left", session.account());
+            Err(Failure::new(Class::Quota, message).help("they come back within 24 hours, little by little"))
+        }
+        Some(Allowance { left, max, .. }) => Ok(format!("{left} of {max} requests of the day are left")),
+    }
 }
 
 async fn descriptions(session: &Session) -> Result<String, Failure> {

@@ -102,7 +102,7 @@ async fn a_log_that_is_no_longer_written_is_none_and_who_asks_beforehand_is_told
     };
     audit(true, true);
     world.admin().delete("contacts", &id(1)).unwrap();
-    world.crm.tells_deleted(&object).await.unwrap();
+    assert!(world.crm.tells_deleted(&object).await.unwrap());
     assert_eq!(ids(&deleted(&world, &object, day()).await.unwrap()), [id(1)]);
     assert_eq!(ids(&deleted(&world, &object, longer()).await.unwrap()), [id(1)], "it is kept for ever");
     set(Tracking { audit_days: Some(30), ..Tracking::default() });
@@ -123,7 +123,7 @@ async fn a_log_that_is_no_longer_written_is_none_and_who_asks_beforehand_is_told
     }
     set(Tracking { recycle_bin_days: Some(30), ..Tracking::default() });
     world.admin().delete("contacts", &id(2)).unwrap();
-    world.crm.tells_deleted(&object).await.unwrap();
+    assert!(!world.crm.tells_deleted(&object).await.unwrap(), "a bin has no times");
     assert_eq!(ids(&deleted(&world, &object, day()).await.unwrap()), [id(2)], "not what the old log has");
     let failure = deleted(&world, &object, longer()).await.unwrap_err();
     assert!(failure.class == Class::Config && failure.message.contains("for 30 days at most"), "{failure}");

@@ -315,6 +315,18 @@ async fn what_is_over_the_share_of_the_day_waits() {
     let reading = tokio::time::timeout(std::time::Duration::from_millis(300), world.pages(&plain, None));
     assert!(reading.await.is_err(), "it waits");
     assert_eq!(world.requests("/query?q=").len(), 0);
+    // Who asks what is left is told at once, also that nothing is.
+    let left = async || {
+        let asked = tokio::time::timeout(std::time::Duration::from_secs(5), world.crm.limits());
+        let daily = asked.await.unwrap().unwrap().remove(0);
+        (daily.name, daily.left, daily.max)
+    };
+    assert_eq!(left().await.2, 100_000);
+    world.settings(|settings| settings.used_requests = Some(100_000));
+    assert_eq!(left().await, ("DailyApiRequests".to_owned(), 0, 100_000));
+    let steps = world.crm.test().await;
+    let last = steps.last().unwrap();
+    assert!(last.result.as_ref().unwrap_err().message.ends_with("none of the 100000 requests of the day is left"));
 }
 
 #[tokio::test]

@@ -185,12 +185,13 @@ pub trait Crm: Send + Sync {
         stream::once(async { Err(Failure::new(Class::Config, message)) }).boxed()
     }
 
-    /// Whether the system, as it is set up now, tells what was deleted of this object in a period.
+    /// Whether the system, as it is set up now, tells what was deleted of this object in a period; false where it does not
+    /// say when, so that a period brings all that it still has.
     ///
     /// # Errors
     /// `Class::Config` where it does not: what must be switched on. Else why it cannot be asked.
-    async fn tells_deleted(&self, _object: &Object) -> Result<(), Failure> {
-        Ok(())
+    async fn tells_deleted(&self, _object: &Object) -> Result<bool, Failure> {
+        Ok(true)
     }
 
     /// How so many records would be written.

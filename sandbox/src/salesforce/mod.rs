@@ -234,7 +234,10 @@ pub(crate) fn answer(state: &Arc<State>, call: &Call) -> Reply {
     };
     let info = match org.usage.count(&org.settings(), call.now) {
         Ok(info) => info,
-        Err(refused) => return refused.reply(),
+        Err(refused) => {
+            let info = format!("api-usage={}/{}", org.usage.used(call.now), org.settings().daily_requests);
+            return refused.reply().header("Sforce-Limit-Info", info);
+        }
     };
     let decoded = |segment: &str| percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned();
     let request = Request { state, call, version, path: rest.split('/').map(decoded).collect() };

@@ -48,8 +48,9 @@ pub(super) fn field(attribute: &Attribute, id: &str) -> Option<ObjectField> {
         _ => return None,
     };
     let required = attribute.required_level.as_ref().and_then(|level| level.value.as_deref());
-    // Dataverse itself fills in id, owner and state where a new record has none.
-    let is_filled_in = attribute.logical_name == id || matches!(system_type, "Owner" | "State" | "Status");
+    // Dataverse itself fills in id, owner and state where a new record has none, and what has a value by default.
+    let is_filled_in =
+        attribute.logical_name == id || matches!(system_type, "Owner" | "State" | "Status" | "Boolean" | "Picklist");
     Some(ObjectField {
         name: attribute.logical_name.clone(),
         label: label(attribute.display_name.as_ref(), &attribute.logical_name),

@@ -25,8 +25,11 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.')
 const NOT_IN_KEYS: &[char] = &['/', '<', '>', '*', '%', '&', ':', '\\', '?', '+', '#'];
 const EPOCH: civil::Date = civil::date(1970, 1, 1);
 const MICROS_A_DAY: i64 = 86_400_000_000;
+/// Dataverse takes no earlier date, see
+/// <https://learn.microsoft.com/previous-versions/dynamicscrm-2016/developers-guide/dn996866(v=crm.8)>.
+const YEAR_MIN: i16 = 1753;
 /// What days and times must be.
-const UP_TO_LAST: &str = "a date up to 9999-12-31";
+const TAKEN: &str = "a date from 1753-01-01 to 9999-12-31";
 /// Room for a record's numbers and dates, beside its texts.
 const VALUE_BYTES: usize = 24;
 
@@ -283,9 +286,12 @@ impl Values {
             DataType::Int64 => Self::BigInt(array.as_primitive::<Int64Type>().clone()),
             DataType::Float64 => Self::Double(sound(&array, f64::is_finite, "a finite number", unfit)),
             DataType::Decimal128(_, scale) => Self::Decimal(array.as_primitive::<Decimal128Type>().clone(), *scale),
-            DataType::Date32 => Self::Date(sound(&array, |days| day(days).is_some(), UP_TO_LAST, unfit)),
+            DataType::Date32 => {
+                Self::Date(sound(&array, |days| day(days).is_some_and(|day| day.year() >= YEAR_MIN), TAKEN, unfit))
+            }
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                Self::DateTime(sound(&array, |micros| local_of(micros).is_some(), UP_TO_LAST, unfit))
+                let is_taken = |micros| local_of(micros).is_some_and(|at: civil::DateTime| at.year() >= YEAR_MIN);
+                Self::DateTime(sound(&array, is_taken, TAKEN, unfit))
             }
             DataType::Time64(TimeUnit::Microsecond) => {
                 Self::Time(sound(&array, |micros| (0..MICROS_A_DAY).contains(&micros), "a time of day", unfit))
