@@ -194,19 +194,22 @@ impl CrmImport {
         self.parallel.map_or(PARALLEL_DEFAULT, usize::from).max(1)
     }
 
-    /// What is read side by side; nothing where records have an order, or the feed has. What changed since the last import
-    /// is seldom much, so that the CRM is not asked unless the author says so.
+    /// The most parts to read side by side; one where records have an order, or the feed has. What changed since the last
+    /// import is seldom much, so that the CRM is not asked unless the author says so.
+    fn parts_max(&self, read: &Read) -> usize {
+        let is_full = read.window.as_ref().is_none_or(|window| window.from.is_none());
+        let is_worth_it = self.parallel.is_some() || is_full;
+        if is_worth_it && read.order.is_empty() && read.feed.is_none() { self.at_once() } else { 1 }
+    }
+
+    /// What is read side by side.
     async fn ranges(
         &self,
         crm: &dyn engine::outside::crm::Crm,
         read: &Read,
     ) -> Result<Vec<engine::outside::crm::Range>, Failure> {
-        let is_full = read.window.as_ref().is_none_or(|window| window.from.is_none());
-        let is_worth_it = self.parallel.is_some() || is_full;
-        match self.at_once() {
-            at_most if at_most > 1 && is_worth_it && read.order.is_empty() && read.feed.is_none() => {
-                crm.ranges(read, at_most).await
-            }
+        match self.parts_max(read) {
+            at_most if at_most > 1 => crm.ranges(read, at_most).await,
             _ => Ok(Vec::new()),
         }
     }

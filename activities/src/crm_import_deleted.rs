@@ -6,6 +6,7 @@
 //!   ids ─────────────▶ inbound ids that the CRM no longer has ─────────▶ ok: id, deletedon empty
 //! ```
 
+mod explain;
 mod period;
 mod reading;
 mod reconcile;
@@ -16,11 +17,13 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use engine::activity::{Activity, Columns, Effect, Flow, Need, Port, Spec};
+use engine::check::index_option;
 use engine::context::Cx;
 use engine::expr::Source;
 use engine::failure::Failure;
 use engine::flow::FlowCx;
 use engine::outside::crm::{FieldKind, Object, ObjectField};
+use engine::plan::{Plan, PlanCx};
 use engine::types::{Type, UTC};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -154,6 +157,10 @@ impl Activity for CrmImportDeleted {
         reading::run(self, cx).await
     }
 
+    async fn plan(&self, cx: &PlanCx) -> Result<Option<Plan>, Failure> {
+        explain::plan(self, cx).await.map(Some)
+    }
+
     fn needs(&self) -> Vec<Need> {
         Need::object(&self.account, &self.object, Vec::new())
     }
@@ -164,6 +171,14 @@ impl Activity for CrmImportDeleted {
 }
 
 impl CrmImportDeleted {
+    /// The option that keeps how far the system has told.
+    fn option(&self, workflow: &str, activity: &str) -> String {
+        match self.automatic_index.option() {
+            Some(option) if !option.is_empty() => option.to_owned(),
+            _ => index_option(workflow, activity),
+        }
+    }
+
     /// Exactly one way to find what was deleted.
     fn check_ways(&self, cx: &mut FlowCx<'_>) {
         let ways = [

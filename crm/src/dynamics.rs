@@ -29,6 +29,7 @@ mod ranges;
 mod read;
 mod session;
 mod steps;
+mod way;
 mod write;
 
 use std::sync::Arc;
@@ -39,7 +40,7 @@ use engine::failure::Failure;
 use engine::outside::clock::Clock;
 use engine::outside::crm::{
     Allowance, Batch, Crm, Cursor, DeletedPage, Object, ObjectField, ObjectName, Outcome, Page, Payload, Query, Range,
-    Read, ReadDeleted, Step, System, Write, WritePlan,
+    Read, ReadDeleted, Step, System, Way, Write, WritePlan,
 };
 use engine::reject::Reject;
 use futures::stream::BoxStream;
@@ -112,8 +113,8 @@ impl Crm for Dynamics {
         ranges::count(&self.session, read).await
     }
 
-    fn page_size(&self, _read: &Read) -> Option<u64> {
-        Some(u64::from(self.session.http.limits().records_per_page.max(1)))
+    fn read_way(&self, read: &Read, records: Option<u64>, parts: u64) -> Result<Way, Failure> {
+        way::read(&self.session, read, records, parts)
     }
 
     async fn ranges(&self, read: &Read, at_most: usize) -> Result<Vec<Range>, Failure> {
@@ -124,12 +125,20 @@ impl Crm for Dynamics {
         fetch::fetch(&self.session, read, key, values).await
     }
 
+    fn fetch_way(&self, read: &Read, records: u64) -> Result<Way, Failure> {
+        way::fetch(&self.session, read, records)
+    }
+
     fn key(&self, object: &Object, field: &str, value: &str) -> Result<String, String> {
         key::normal(object, field, value)
     }
 
     fn write_plan(&self, write: &Write, records: u64) -> Result<WritePlan, Failure> {
         write::plan(&self.session, write, records)
+    }
+
+    fn write_way(&self, write: &Write, plan: &WritePlan, batches: u64) -> Way {
+        way::write(&self.session, write, plan, batches)
     }
 
     fn encode(
@@ -146,7 +155,7 @@ impl Crm for Dynamics {
     }
 
     fn query(&self, read: &Read) -> Result<Query, Failure> {
-        query::Plan::new(&self.session, read).map(query::Plan::into_query)
+        query::Plan::new(&self.session, read)?.into_query(&self.session, read)
     }
 
     fn read(&self, read: Arc<Read>, from: Option<Cursor>) -> BoxStream<'static, Result<Page, Failure>> {
@@ -159,6 +168,10 @@ impl Crm for Dynamics {
         from: Option<Cursor>,
     ) -> BoxStream<'static, Result<DeletedPage, Failure>> {
         deleted::pages(self.session.clone(), read, from)
+    }
+
+    async fn deleted_way(&self, read: &ReadDeleted) -> Result<Way, Failure> {
+        deleted::way(&self.session, read).await
     }
 
     async fn tells_deleted(&self, object: &Object) -> Result<bool, Failure> {

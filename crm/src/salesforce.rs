@@ -28,6 +28,7 @@ mod read;
 mod session;
 mod soql;
 mod steps;
+mod way;
 mod write;
 
 use std::sync::Arc;
@@ -38,7 +39,7 @@ use engine::failure::Failure;
 use engine::outside::clock::Clock;
 use engine::outside::crm::{
     Allowance, Batch, Crm, Cursor, DeletedPage, Object, ObjectField, ObjectName, Outcome, Page, Payload, Query, Range,
-    Read, ReadDeleted, Step, System, Write, WritePlan,
+    Read, ReadDeleted, Step, System, Way, Write, WritePlan,
 };
 use engine::reject::Reject;
 use futures::stream::BoxStream;
@@ -118,9 +119,8 @@ impl Crm for Salesforce {
         fetch::count(&self.session, read).await.map(Some)
     }
 
-    /// Of REST; the results of a job come in larger pages.
-    fn page_size(&self, _read: &Read) -> Option<u64> {
-        Some(u64::from(read::page_size(&self.session)))
+    fn read_way(&self, read: &Read, records: Option<u64>, parts: u64) -> Result<Way, Failure> {
+        way::read(&self.session, read, records, parts)
     }
 
     async fn ranges(&self, read: &Read, at_most: usize) -> Result<Vec<Range>, Failure> {
@@ -135,6 +135,10 @@ impl Crm for Salesforce {
         fetch::fetch(&self.session, read, key, values).await
     }
 
+    fn fetch_way(&self, read: &Read, records: u64) -> Result<Way, Failure> {
+        way::fetch(&self.session, read, records)
+    }
+
     fn key(&self, object: &Object, field: &str, value: &str) -> Result<String, String> {
         field::key(object, field, value)
     }
@@ -147,12 +151,16 @@ impl Crm for Salesforce {
         deleted::pages(self.session.clone(), read, from)
     }
 
+    async fn deleted_way(&self, read: &ReadDeleted) -> Result<Way, Failure> {
+        deleted::way(&self.session, read).await
+    }
+
     fn write_plan(&self, write: &Write, records: u64) -> Result<WritePlan, Failure> {
         write::plan(&self.session, write, records)
     }
 
-    fn calls_per_batch(&self, plan: &WritePlan) -> u64 {
-        write::calls_per_batch(plan)
+    fn write_way(&self, write: &Write, plan: &WritePlan, batches: u64) -> Way {
+        way::write(&self.session, write, plan, batches)
     }
 
     fn encode(

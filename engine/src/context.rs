@@ -248,10 +248,7 @@ impl Cx {
     /// # Errors
     /// What is wrong with it first; `check` tells all.
     pub fn bind(&self, source: &Source, columns: &Schema) -> Result<Bound, Failure> {
-        source.bind(columns).map_err(|errors| match errors.into_iter().next() {
-            Some(error) => Failure::from(error),
-            None => Failure::internal(format!("the expression {} is not understood", source.text())),
-        })
+        bind(source, columns)
     }
 
     /// What an expression reads besides the record: variables, options, the time, the zone.
@@ -491,6 +488,14 @@ impl std::fmt::Debug for Cx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cx").field("activity", &self.activity).field("task", &self.task).finish_non_exhaustive()
     }
+}
+
+/// Reads an expression over columns; of what is wrong with it, the first.
+pub(crate) fn bind(source: &Source, columns: &Schema) -> Result<Bound, Failure> {
+    source.bind(columns).map_err(|errors| match errors.into_iter().next() {
+        Some(error) => Failure::from(error),
+        None => Failure::internal(format!("the expression {} is not understood", source.text())),
+    })
 }
 
 /// What expressions read besides the record; `vars` are those of the event and those of the whole run.

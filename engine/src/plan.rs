@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use jiff::tz::TimeZone;
 
 use crate::check::Workflow;
-use crate::context::values;
-use crate::environment::Environment;
+use crate::context::{bind, values};
+use crate::environment::{Environment, Limits};
 use crate::event::Vars;
-use crate::expr::{Bound, Values};
+use crate::expr::{Bound, Source, Values};
 use crate::failure::Failure;
 use crate::outside::clock::Clock;
-use crate::outside::crm::{Crm, Object, Read, Write};
+use crate::outside::crm::{Crm, Object, Read, ReadDeleted, Write};
 use crate::outside::store::OptionValue;
 
 /// What an activity would ask of a CRM.
@@ -28,6 +29,10 @@ pub enum Plan {
         filter: Option<String>,
         /// Other rules by which it lets go of what came, such as `alreadyImported`.
         rules: Vec<&'static str>,
+        /// The most parts that it would read side by side; fewer than two for a reading as a whole.
+        parts_max: usize,
+        /// What else there is to know, a sentence each.
+        notes: Vec<String>,
     },
     /// It reads the records whose ids come in.
     Fetch {
@@ -35,6 +40,17 @@ pub enum Plan {
         account: String,
         /// What it would ask for.
         read: Box<Read>,
+        /// Rules by which it lets go of what came.
+        rules: Vec<&'static str>,
+    },
+    /// It reads the ids of records that were deleted.
+    Deleted {
+        /// The account.
+        account: String,
+        /// What it would ask for.
+        read: Box<ReadDeleted>,
+        /// Rules by which it lets go of what came.
+        rules: Vec<&'static str>,
     },
     /// It writes the records that come in.
     Write {
@@ -55,15 +71,17 @@ pub struct PlanCx {
     pub time_zone: TimeZone,
     /// Variables that a run begins with.
     pub vars: Vars,
+    /// Records that are thought to come in.
+    pub records: u64,
     pub(crate) environment: Arc<Environment>,
 }
 
 impl PlanCx {
-    /// For an activity of a workflow.
-    pub fn new(environment: Arc<Environment>, workflow: &Workflow, activity: &str) -> Self {
+    /// For an activity of a workflow, which so many records are thought to come into.
+    pub fn new(environment: Arc<Environment>, workflow: &Workflow, activity: &str, records: u64) -> Self {
         let time_zone = workflow.activities.get(activity).map_or(TimeZone::UTC, |node| node.time_zone.clone());
         let (workflow, vars) = (workflow.name.clone(), workflow.vars.clone());
-        Self { workflow, activity: activity.to_owned(), time_zone, vars, environment }
+        Self { workflow, activity: activity.to_owned(), time_zone, vars, records, environment }
     }
 
     /// An account's CRM.
@@ -90,6 +108,11 @@ impl PlanCx {
         self.environment.descriptions.object_with(&self.environment, account, object, paths).await
     }
 
+    /// Limits.
+    pub fn limits(&self) -> &Limits {
+        &self.environment.limits
+    }
+
     /// The data folder.
     pub fn data_folder(&self) -> &Path {
         &self.environment.folder
@@ -106,6 +129,14 @@ impl PlanCx {
     /// Time.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.environment.clock
+    }
+
+    /// Reads an expression over columns.
+    ///
+    /// # Errors
+    /// What is wrong with it first.
+    pub fn bind(&self, source: &Source, columns: &Schema) -> Result<Bound, Failure> {
+        bind(source, columns)
     }
 
     /// What an expression reads besides the record: variables, options, the time, the zone.

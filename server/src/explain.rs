@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::check;
 use engine::engine::{Engine, NotStarted};
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Allowance, Crm, Read, Write};
+use engine::outside::crm::{Allowance, Crm, DeletedSpan, Read, Way, Write};
 use engine::plan::{Plan, PlanCx};
 use engine::problem::suggestion;
 use engine::schema::Schemas;
@@ -14,9 +14,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
-
-/// The most parts of a reading that are counted.
-const RANGES_MAX: usize = 64;
 
 /// An activity to explain.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,7 +24,7 @@ pub struct Asked {
     pub text: String,
     /// The activity.
     pub activity: String,
-    /// Records that a write is thought to have.
+    /// Records that are thought to come in, of a write or a reading by ids.
     pub records: u64,
     /// [`Project::identity`](crate::project::Project::identity) of who asks.
     pub identity: String,
@@ -39,7 +36,7 @@ pub struct Asked {
 pub struct Explained {
     /// The activity.
     pub activity: String,
-    /// `read`, `fetch` or `write`.
+    /// `read`, `fetch` (by ids that come in), `deleted` or `write`.
     pub kind: String,
     /// The account.
     pub account: String,
@@ -47,7 +44,13 @@ pub struct Explained {
     pub system: String,
     /// The object.
     pub object: String,
-    /// The request as it would be sent, without host.
+    /// How it goes, in the words of an administrator of the CRM, such as `REST query` or `$batch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<String>,
+    /// Requests that come before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<String>,
+    /// The request as it would be sent, with its verb and without host; `…` stands for what only the records tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// The part of it that stands for the filter.
@@ -63,10 +66,13 @@ pub struct Explained {
     /// The window of the automatic index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowView>,
-    /// How a write goes, such as `collections` or `bulk`.
+    /// When records were deleted that are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<PeriodView>,
+    /// The word by which journals call the way of a write, such as `collections` or `bulk`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// Records: those that the CRM counts, or those that a write is thought to have.
+    /// Records: those that the CRM counts, or those that are thought to come in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<u64>,
     /// Records of one call, or of one batch of a write.
@@ -77,11 +83,14 @@ pub struct Explained {
     /// Batches of a write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batches: Option<u64>,
-    /// Calls to be expected; of a write, at least.
+    /// Calls to be expected; of a write and of deletions, at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<u64>,
     /// Allowances of the account.
     pub limits: Vec<Allowance>,
+    /// What else there is to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// What could not be found out, and why.
     pub unknown: Vec<String>,
 }
@@ -96,6 +105,26 @@ pub struct WindowView {
     pub from: Option<Timestamp>,
     /// The first instant not read.
     pub to: Timestamp,
+}
+
+/// When records were deleted, both ends included.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PeriodView {
+    /// The first instant; none for the beginning of what the CRM keeps, or of the feed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// The last instant; none for the CRM's clock when it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Timestamp>,
+}
+
+impl From<&DeletedSpan> for PeriodView {
+    fn from(span: &DeletedSpan) -> Self {
+        match span {
+            DeletedSpan::Period { from, to } => Self { from: Some(*from), to: Some(*to) },
+            DeletedSpan::Since { from, .. } => Self { from: *from, to: None },
+        }
+    }
 }
 
 /// Explains an activity. It reads; nothing is written.
@@ -116,31 +145,13 @@ pub async fn explain(engine: &Engine, asked: &Asked) -> Result<Explained, Refusa
         let help = suggestion(&asked.activity, workflow.activities.keys().map(String::as_str));
         return Err(help.map_or(failure.clone(), |help| failure.help(help)).into());
     };
-    let cx = PlanCx::new(Arc::clone(environment), &workflow, &asked.activity);
+    let cx = PlanCx::new(Arc::clone(environment), &workflow, &asked.activity, asked.records);
     let Some(plan) = node.activity.plan(&cx).await? else {
         let message = format!("{} ({}) asks no CRM", asked.activity, node.spec.kind);
         let help = "name an activity that reads from a CRM or writes to one";
         return Err(Failure::new(Class::Config, message).help(help).into());
     };
-    let mut told = match plan {
-        Plan::Read { account, read, filter, rules } => {
-            let crm = cx.crm(&account)?;
-            let mut told = Explained { account, filter, kind: "read".to_owned(), ..of_read(&*crm, &read).await? };
-            told.rules = rules.into_iter().map(str::to_owned).collect();
-            told
-        }
-        Plan::Fetch { account, read } => {
-            let crm = cx.crm(&account)?;
-            let query = crm.query(&read)?;
-            let (kind, system) = ("fetch".to_owned(), crm.system().name.to_owned());
-            let object = read.object.name.clone();
-            Explained { account, kind, system, object, request: Some(query.text), ..Explained::default() }
-        }
-        Plan::Write { account, write } => {
-            let crm = cx.crm(&account)?;
-            Explained { account, kind: "write".to_owned(), ..of_write(&*crm, &write, asked.records)? }
-        }
-    };
+    let mut told = of_plan(&cx, plan).await?;
     told.activity.clone_from(&asked.activity);
     match cx.crm(&told.account)?.limits().await {
         Ok(limits) => told.limits = limits,
@@ -149,17 +160,51 @@ pub async fn explain(engine: &Engine, asked: &Asked) -> Result<Explained, Refusa
     Ok(told)
 }
 
-async fn of_read(crm: &dyn Crm, read: &Read) -> Result<Explained, Failure> {
+async fn of_plan(cx: &PlanCx, plan: Plan) -> Result<Explained, Failure> {
+    let words = |rules: Vec<&str>| rules.into_iter().map(str::to_owned).collect();
+    Ok(match plan {
+        Plan::Read { account, read, filter, rules, parts_max, notes } => {
+            let told = of_read(&*cx.crm(&account)?, &read, parts_max).await?;
+            let notes = told.notes.iter().cloned().chain(notes).collect();
+            Explained { account, filter, rules: words(rules), notes, ..told }
+        }
+        Plan::Fetch { account, read, rules } => {
+            let crm = cx.crm(&account)?;
+            let told = Explained::of("fetch", &*crm, &read.object.name);
+            let (records, rules) = (Some(cx.records), words(rules));
+            Explained { account, records, rules, ..told }.by(crm.fetch_way(&read, cx.records)?)
+        }
+        Plan::Deleted { account, read, rules } => {
+            let crm = cx.crm(&account)?;
+            let told = Explained::of("deleted", &*crm, &read.object.name);
+            let (period, rules) = (Some(PeriodView::from(&read.span)), words(rules));
+            Explained { account, period, rules, ..told }.by(crm.deleted_way(&read).await?)
+        }
+        Plan::Write { account, write } => {
+            let told = of_write(&*cx.crm(&account)?, &write, cx.records)?;
+            Explained { account, ..told }
+        }
+    })
+}
+
+impl Explained {
+    fn of(kind: &str, crm: &dyn Crm, object: &str) -> Self {
+        let (kind, system, object) = (kind.to_owned(), crm.system().name.to_owned(), object.to_owned());
+        Self { kind, system, object, ..Self::default() }
+    }
+
+    /// With the way in which it goes.
+    fn by(self, way: Way) -> Self {
+        let Way { method, before, request, per_call, calls, notes } = way;
+        let request = (!request.is_empty()).then_some(request);
+        Self { way: Some(method), before, request, per_call: per_call.or(self.per_call), calls, notes, ..self }
+    }
+}
+
+async fn of_read(crm: &dyn Crm, read: &Read, parts_max: usize) -> Result<Explained, Failure> {
     let query = crm.query(read)?;
-    let mut told = Explained {
-        system: crm.system().name.to_owned(),
-        object: read.object.name.clone(),
-        request: Some(query.text),
-        sent: query.filter,
-        exact: query.exact,
-        per_call: crm.page_size(read),
-        ..Explained::default()
-    };
+    let told = Explained::of("read", crm, &read.object.name);
+    let mut told = Explained { sent: query.filter, exact: query.exact, ..told };
     told.window =
         read.window.as_ref().map(|window| WindowView { field: window.field.clone(), from: window.from, to: window.to });
     match crm.count(read).await {
@@ -167,13 +212,19 @@ async fn of_read(crm: &dyn Crm, read: &Read) -> Result<Explained, Failure> {
         Ok(None) => told.unknown.push("how many records: the CRM does not tell".to_owned()),
         Err(failure) => told.unknown.push(format!("how many records: {failure}")),
     }
-    match crm.ranges(read, RANGES_MAX).await {
-        Ok(ranges) => told.ranges = ranges.len() as u64,
-        Err(failure) => told.unknown.push(format!("parts to read side by side: {failure}")),
+    let mut part = None;
+    if parts_max > 1 {
+        match crm.ranges(read, parts_max).await {
+            Ok(ranges) => {
+                told.ranges = ranges.len() as u64;
+                part = ranges.into_iter().next().map(|range| range.field);
+            }
+            Err(failure) => told.unknown.push(format!("parts to read side by side: {failure}")),
+        }
     }
-    // Each part ends with a page that is not full.
-    told.calls =
-        told.records.zip(told.per_call).map(|(records, page)| records.div_ceil(page.max(1)).max(1) + told.ranges);
+    let way = crm.read_way(read, told.records, told.ranges)?;
+    let mut told = told.by(way);
+    told.notes.extend(part.map(|field| format!("each part is asked for by a condition on {field} besides")));
     Ok(told)
 }
 
@@ -181,15 +232,13 @@ fn of_write(crm: &dyn Crm, write: &Write, records: u64) -> Result<Explained, Fai
     let plan = crm.write_plan(write, records)?;
     let per_call = plan.records_max.max(1) as u64;
     let batches = records.div_ceil(per_call);
-    Ok(Explained {
-        system: crm.system().name.to_owned(),
-        object: write.object.name.clone(),
+    let told = Explained {
         records: Some(records),
         per_call: Some(per_call),
         ranges: plan.at_once as u64,
         batches: Some(batches),
-        calls: Some(batches * crm.calls_per_batch(&plan)),
-        method: Some(plan.method),
-        ..Explained::default()
-    })
+        method: Some(plan.method.clone()),
+        ..Explained::of("write", crm, &write.object.name)
+    };
+    Ok(told.by(crm.write_way(write, &plan, batches)))
 }

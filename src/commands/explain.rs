@@ -18,7 +18,8 @@ use crate::terminal;
 
 /// Show what an activity would ask of its CRM now: the query sent, what stays local, how many records and calls.
 ///
-/// It reads the option of the automatic index and asks the CRM for its clock, a count and its limits. Nothing is written.
+/// It reads the option of the automatic index and asks the CRM for its clock, a count, its limits and who keeps deletions.
+/// Nothing is written.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 explained, 1 the CRM or the data folder cannot be asked, 2 the workflow is not right."
@@ -30,7 +31,7 @@ pub(crate) struct Args {
     /// The activity.
     #[arg(value_name = "ACTIVITY")]
     activity: String,
-    /// How many records an export is thought to have.
+    /// How many records are thought to come into an export, or into a reading by ids.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     records: u64,
 }
@@ -65,8 +66,22 @@ fn print(told: &Explained) {
         "{}: {} {} of {} ({})\n",
         told.activity, told.kind, told.object, told.account, told.system
     ));
+    if let Some(way) = &told.way {
+        let at_once = match told.kind == "write" {
+            true => format!(", {} batches at once", told.ranges),
+            false => String::new(),
+        };
+        line("method", format!("{way}{at_once}"));
+    }
+    told.before.iter().for_each(|request| line("asked first", request.clone()));
     if let Some(request) = &told.request {
         line("request", request.clone());
+    }
+    if let Some(period) = &told.period {
+        let from =
+            period.from.map_or_else(|| "the beginning of what the CRM keeps".to_owned(), |from| from.to_string());
+        let to = period.to.map_or_else(|| "now".to_owned(), |to| to.to_string());
+        line("deleted", format!("from {from} to {to}, both included"));
     }
     if let Some(window) = &told.window {
         let from = window.from.map_or_else(|| "the beginning".to_owned(), |from| format!("{from} (included)"));
@@ -91,29 +106,31 @@ fn print(told: &Explained) {
     if !told.rules.is_empty() {
         line("dropped by", told.rules.join(", "));
     }
-    if let Some(method) = &told.method {
-        line("method", format!("{method}, {} batches at once", told.ranges));
-    }
     if let Some(records) = told.records {
         line("records", number(records));
     }
-    if let Some((batches, calls)) = told.batches.zip(told.calls) {
-        let each = told.per_call.map(|each| format!(" of {} records at most", number(each))).unwrap_or_default();
-        line("batches", format!("{}{each}", number(batches)));
-        line("calls", format!("at least {}", number(calls)));
-    } else if let Some(calls) = told.calls {
-        let each = told.per_call.map(|each| format!(" of {} records at most", number(each))).unwrap_or_default();
-        let parts = match told.ranges {
-            parts if parts > 0 && told.kind == "read" => format!(", {parts} parts side by side"),
-            _ => String::new(),
-        };
-        line("calls", format!("about {}{each}{parts}", number(calls)));
-    }
-    for note in &told.unknown {
-        line("not known", note.clone());
-    }
+    calls(told, line);
+    told.notes.iter().for_each(|note| line("note", note.clone()));
+    told.unknown.iter().for_each(|note| line("not known", note.clone()));
     if !told.limits.is_empty() {
         terminal::line("");
         accounts::limits(&told.limits).iter().for_each(|line| terminal::line(line));
+    }
+}
+
+fn calls(told: &Explained, line: impl Fn(&str, String)) {
+    let each = told.per_call.map(|each| format!(" of {} records at most", number(each))).unwrap_or_default();
+    if let Some(batches) = told.batches {
+        line("batches", format!("{}{each}", number(batches)));
+    }
+    let each = if told.batches.is_some() { "" } else { each.as_str() };
+    let parts = match told.ranges {
+        parts if parts > 0 && told.kind == "read" => format!(", {parts} parts side by side"),
+        _ => String::new(),
+    };
+    let how = if told.kind == "read" || told.kind == "fetch" { "about" } else { "at least" };
+    match told.calls {
+        Some(calls) => line("calls", format!("{how} {}{each}{parts}", number(calls))),
+        None => line("calls", format!("at least {}{each}", number(told.before.len() as u64 + 1))),
     }
 }

@@ -215,8 +215,11 @@ fn an_export_and_a_delete_are_explained_with_method_batches_and_calls() {
     let world = World::new(5);
     world.add_salesforce("");
     let export = |account: &str, object: &str, set: Value| json!({ "type": "crm.export", "account": account, "object": object, "operation": "insert", "set": set });
+    let mut fast = export("dynamics", "contacts", json!({ "lastname": "last_name" }));
+    fast["duplicateRules"] = json!("ignore");
     let activities = json!({
-        "people": { "type": "database.query", "table": "recipient", "to": ["new", "people2", "gone"] },
+        "people": { "type": "database.query", "table": "recipient", "to": ["new", "fast", "people2", "gone"] },
+        "fast": fast,
         "new": export("dynamics", "contacts", json!({ "lastname": "last_name" })),
         "people2": export("salesforce", "Contact", json!({ "LastName": "last_name" })),
         "gone": { "type": "crm.delete", "account": "dynamics", "object": "contacts", "id": "crm_id", "batch": { "size": 50 } },
@@ -228,18 +231,31 @@ fn an_export_and_a_delete_are_explained_with_method_batches_and_calls() {
     };
     let told = explain("people2", "2000");
     assert_eq!((&told["kind"], &told["method"]), (&json!("write"), &json!("collections")));
+    assert_eq!(told["way"], "sObject Collections");
+    assert!(told["request"].as_str().unwrap().ends_with("/composite/sobjects"), "{told}");
     assert_eq!((&told["batches"], &told["perCall"], &told["calls"]), (&json!(10), &json!(200), &json!(10)));
     let told = explain("people2", "2001");
     assert_eq!((&told["method"], &told["batches"]), (&json!("bulk"), &json!(1)));
     assert!(told["calls"].as_u64().unwrap() > 1, "a job takes several calls: {told}");
+    assert_eq!(told["way"], "Bulk API 2.0 ingest job");
+    assert!(
+        told["request"].as_str().unwrap().contains(r#"/jobs/ingest {"object":"Contact","operation":"insert""#),
+        "{told}"
+    );
     let told = explain("gone", "1000");
     assert_eq!((&told["batches"], &told["calls"], &told["records"]), (&json!(20), &json!(20), &json!(1000)));
+    assert!(told["request"].as_str().unwrap().ends_with("/$batch of DELETE /api/data/v9.2/contacts(…)"), "{told}");
     let human = world.ask(&["explain", &file, "new", "--records", "5000"]).expect(0).out;
     assert!(human.contains("batches at once") && human.contains("at least"), "{human}");
+    assert!(human.contains("method       $batch, ") && human.contains("/$batch of PATCH "), "{human}");
+    let human = world.ask(&["explain", &file, "fast", "--records", "5000"]).expect(0).out;
+    assert!(human.contains("method       CreateMultiple, ") && !human.contains("multiple,"), "{human}");
+    assert!(human.contains("POST /api/data/v9.2/contacts/Microsoft.Dynamics.CRM.CreateMultiple"), "{human}");
     let told = explain("read", "1");
     assert_eq!(told["perCall"], 2_000);
     let records = told["records"].as_u64().unwrap();
-    assert_eq!(told["calls"].as_u64().unwrap(), records.div_ceil(2_000).max(1) + told["ranges"].as_u64().unwrap());
+    assert_eq!((&told["way"], records <= 2_000), (&json!("REST query"), true));
+    assert_eq!(told["calls"], 1);
     assert!(world.changes().is_empty() && !world.path(".campanile").exists(), "explaining changes nothing");
 }
 

@@ -6,6 +6,7 @@ mod bad_input;
 mod beside;
 mod command_line;
 mod crm_commands;
+mod explain;
 mod kill;
 mod rejects;
 mod restart;

@@ -18,7 +18,7 @@ pub(super) async fn plan(import: &CrmImport, cx: &PlanCx) -> Result<Asked, Failu
     let plan = Plan::new(import, &object, Some(crm.system()), &cx.time_zone, false)?;
     let mut read = Read { all: import.all, ..Read::new(object, plan.read.clone()) };
     if import.ids.is_some() {
-        return Ok(Asked::Fetch { account, read: Box::new(read) });
+        return Ok(Asked::Fetch { account, read: Box::new(read), rules: Vec::new() });
     }
     let mut rules = Vec::new();
     if let Some(settings) = import.automatic_index.settings() {
@@ -39,5 +39,6 @@ pub(super) async fn plan(import: &CrmImport, cx: &PlanCx) -> Result<Asked, Failu
     }
     read.order = import.order_by.iter().map(OrderChoice::order).collect();
     let filter = import.filter.as_ref().map(|filter| filter.text().to_owned());
-    Ok(Asked::Read { account, read: Box::new(read), filter, rules })
+    let parts_max = import.parts_max(&read);
+    Ok(Asked::Read { account, read: Box::new(read), filter, rules, parts_max, notes: Vec::new() })
 }

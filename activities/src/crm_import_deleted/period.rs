@@ -3,7 +3,7 @@
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use engine::context::Cx;
-use engine::expr::{ExprError, Source, Value};
+use engine::expr::{Bound, ExprError, Source, Value, Values};
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::types::Type;
@@ -29,7 +29,7 @@ impl Moment {
     }
 
     /// Where it is no time as it stands.
-    fn expression(&self) -> Source {
+    pub(super) fn expression(&self) -> Source {
         Source::from(self.0.as_str())
     }
 }
@@ -178,10 +178,18 @@ pub(super) async fn value(cx: &Cx, moment: &Moment) -> Result<When, Failure> {
     }
     let bound = cx.bind(&moment.expression(), &Schema::empty())?;
     let values = cx.values([&bound]).await?;
-    let bound = bound.resolve(&values)?;
+    evaluated(moment, &bound, &values)
+}
+
+/// What an expression for one end of a period gives.
+///
+/// # Errors
+/// Where that is no time.
+pub(super) fn evaluated(moment: &Moment, bound: &Bound, values: &Values) -> Result<When, Failure> {
+    let bound = bound.resolve(values)?;
     let one = RecordBatchOptions::new().with_row_count(Some(1));
     let one = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &one);
-    let array = bound.eval(&one.map_err(crate::rows::wrong)?, &values)?;
+    let array = bound.eval(&one.map_err(crate::rows::wrong)?, values)?;
     let value = Value::at(&array, 0);
     let when = match &value {
         Value::Date(day) => Some(When::Day(*day)),

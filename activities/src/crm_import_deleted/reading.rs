@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use engine::check::index_option;
 use engine::context::Cx;
 use engine::event::{IndexWindow, Level};
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Crm, Cursor, Deleted, DeletedPage, DeletedSpan, Object, ReadDeleted};
 use futures::StreamExt;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{CrmImportDeleted, deleted_batch, deleted_columns, period};
+use super::period::{self, When};
+use super::{CrmImportDeleted, deleted_batch, deleted_columns};
 use crate::automatic_index::{self, Opened, Seen, Tail, place};
 
 /// Where it goes on.
@@ -59,8 +60,15 @@ impl Span {
 pub(super) async fn run(import: &CrmImportDeleted, cx: &mut Cx) -> Result<(), Failure> {
     let begun = cx.position::<Position>()?;
     // A period that is none is told before the CRM is asked anything.
-    let period = match (&begun, &import.start) {
-        (None, Some(_)) => Some(ends(import, cx).await?),
+    let ends = match (&begun, &import.start) {
+        (None, Some(start)) => {
+            let start = period::value(cx, start).await?;
+            let end = match &import.end {
+                Some(end) => Some(period::value(cx, end).await?),
+                None => None,
+            };
+            Some(self::ends(start, end, &cx.time_zone)?)
+        }
         _ => None,
     };
     let crm = cx.crm(&import.account)?;
@@ -68,7 +76,7 @@ pub(super) async fn run(import: &CrmImportDeleted, cx: &mut Cx) -> Result<(), Fa
     let mut position = match begun {
         Some(position) => position,
         None => {
-            let span = span(import, cx, &*crm, period).await?;
+            let span = span(import, cx, &*crm, ends).await?;
             Position { span, next: None, done: false, covered: None, feed: None, read: 0, seen: 0, untimed: 0 }
         }
     };
@@ -100,16 +108,8 @@ pub(super) async fn run(import: &CrmImportDeleted, cx: &mut Cx) -> Result<(), Fa
 }
 
 /// The period that is asked for; an end that is not said is the CRM's clock.
-async fn ends(import: &CrmImportDeleted, cx: &Cx) -> Result<(Timestamp, Option<Timestamp>), Failure> {
-    let (Some(start), zone) = (&import.start, &cx.time_zone) else {
-        return Err(Failure::internal("a period without beginning"));
-    };
-    let start = period::value(cx, start).await?;
-    let end = match &import.end {
-        Some(end) => Some(period::value(cx, end).await?),
-        None => None,
-    };
-    let period = period::period(start, end.unwrap_or(period::When::Instant(Timestamp::MAX)), zone);
+pub(super) fn ends(start: When, end: Option<When>, zone: &TimeZone) -> Result<(Timestamp, Option<Timestamp>), Failure> {
+    let period = period::period(start, end.unwrap_or(When::Instant(Timestamp::MAX)), zone);
     let (from, to) = period.map_err(|message| Failure::new(Class::Config, message).help("exchange start and end"))?;
     Ok((from, end.map(|_| to)))
 }
@@ -117,24 +117,32 @@ async fn ends(import: &CrmImportDeleted, cx: &Cx) -> Result<(Timestamp, Option<T
 /// How far a period may begin ahead of the CRM's clock, since it may have been reckoned by ours.
 const CLOCKS_APART_MAX: SignedDuration = SignedDuration::from_mins(10);
 
+/// The period by the CRM's clock.
+///
+/// # Errors
+/// Where it begins later than that.
+pub(super) fn period(
+    (from, to): (Timestamp, Option<Timestamp>),
+    now: Timestamp,
+) -> Result<(Timestamp, Timestamp), Failure> {
+    if from.duration_since(now) > CLOCKS_APART_MAX {
+        let message = format!("the period begins at {from}, later than the CRM's clock, which shows {now}");
+        return Err(Failure::new(Class::Config, message).help("let it begin at a time that has passed"));
+    }
+    Ok((from.min(now), to.unwrap_or(now)))
+}
+
 async fn span(
     import: &CrmImportDeleted,
     cx: &Cx,
     crm: &dyn Crm,
-    period: Option<(Timestamp, Option<Timestamp>)>,
+    ends: Option<(Timestamp, Option<Timestamp>)>,
 ) -> Result<Span, Failure> {
-    if let Some((from, to)) = period {
-        let now = crm.now().await?;
-        if from.duration_since(now) > CLOCKS_APART_MAX {
-            let message = format!("the period begins at {from}, later than the CRM's clock, which shows {now}");
-            return Err(Failure::new(Class::Config, message).help("let it begin at a time that has passed"));
-        }
-        return Ok(Span::Period { from: from.min(now), to: to.unwrap_or(now) });
+    if let Some(ends) = ends {
+        let (from, to) = period(ends, crm.now().await?)?;
+        return Ok(Span::Period { from, to });
     }
-    let option = match import.automatic_index.option() {
-        Some(option) if !option.is_empty() => option.to_owned(),
-        _ => index_option(&cx.workflow, &cx.activity),
-    };
+    let option = import.option(&cx.workflow, &cx.activity);
     if let Some(backfill) = cx.backfill() {
         let window = Opened::again(&option, backfill, crm.now().await?)?;
         // A period has its end in it, a window has not.

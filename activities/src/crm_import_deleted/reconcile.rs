@@ -9,6 +9,7 @@ use engine::context::Cx;
 use engine::expr::Source;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Crm, Object, Read, ReadField};
+use engine::plan::{Plan, PlanCx};
 use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -156,6 +157,21 @@ pub(super) async fn run(import: &CrmImportDeleted, cx: &mut Cx, ids: &Source) ->
     position.rejects.warn(cx).await
 }
 
+/// How it would begin with so many records as are thought to come in.
+pub(super) async fn plan(import: &CrmImportDeleted, cx: &PlanCx, crm: &dyn Crm) -> Result<Plan, Failure> {
+    let account = import.account.clone();
+    let object = cx.object(&account, &import.object).await?;
+    let (read, rules) = (Box::new(only_ids(&object)?), vec!["stillThere", "repeated"]);
+    let max = cx.limits().overlap_records as u64;
+    Ok(match is_scanned(crm, &read, cx.records, max).await? {
+        true => {
+            let notes = vec!["ids that this reading does not bring are asked for by themselves afterwards".to_owned()];
+            Plan::Read { account, read, filter: None, rules, parts_max: 1, notes }
+        }
+        false => Plan::Fetch { account, read, rules },
+    })
+}
+
 /// Ids alone are read.
 fn only_ids(object: &Arc<Object>) -> Result<Read, Failure> {
     let id = object.fields.get(&object.id).cloned();
@@ -163,15 +179,20 @@ fn only_ids(object: &Arc<Object>) -> Result<Read, Failure> {
     Ok(Read::new(Arc::clone(object), vec![ReadField { field: id, raw: false }]))
 }
 
-/// All ids that the CRM has, where reading them is cheaper than asking for each that came, and they fit into memory.
+/// Whether reading all ids is cheaper than asking for each of so many, and they fit into memory.
+async fn is_scanned(crm: &dyn Crm, read: &Read, records: u64, max: u64) -> Result<bool, Failure> {
+    if records <= CHUNK_RECORDS as u64 {
+        return Ok(false);
+    }
+    let cheaper = |count: &u64| *count <= records.saturating_mul(SCAN_FACTOR) && *count <= max;
+    Ok(crm.count(read).await?.filter(cheaper).is_some())
+}
+
+/// All ids that the CRM has, where they are read.
 async fn scan(cx: &Cx, crm: &dyn Crm, read: &Read, records: u64) -> Result<HashSet<u128>, Failure> {
     let mut there = HashSet::new();
-    if records <= CHUNK_RECORDS as u64 {
-        return Ok(there);
-    }
     let max = cx.limits().overlap_records as u64;
-    let cheaper = |count: &u64| *count <= records.saturating_mul(SCAN_FACTOR) && *count <= max;
-    if crm.count(read).await?.filter(cheaper).is_none() {
+    if !is_scanned(crm, read, records, max).await? {
         return Ok(there);
     }
     let mut pages = crm.read(Arc::new(read.clone()), None);

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Cursor, Deleted, DeletedPage, DeletedSpan, Object, ReadDeleted};
+use engine::outside::crm::{Cursor, Deleted, DeletedPage, DeletedSpan, Object, Read, ReadDeleted, Way};
 use futures::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderValue};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::session::Session;
-use super::{column, key};
+use super::{column, key, ranges};
 use crate::http::{Refusal, Reply, date, in_query};
 
 /// The number of a deletion in the audit log.
@@ -86,7 +86,7 @@ pub(super) fn pages(
             let state = state?;
             let place = match (state.place, state.is_first) {
                 (Some(place), _) => Ok(place),
-                (None, true) => first(&session, &read).await,
+                (None, true) => first(&session, &read, &mut Vec::new()).await,
                 (None, false) => return None,
             };
             let page = match place {
@@ -102,8 +102,48 @@ pub(super) fn pages(
     .boxed()
 }
 
-/// Where the reading begins: the first source that the environment has.
-async fn first(session: &Session, read: &ReadDeleted) -> Result<Place, Failure> {
+/// How the ids would be asked for; the CRM is asked who keeps them.
+pub(super) async fn way(session: &Session, read: &ReadDeleted) -> Result<Way, Failure> {
+    let mut asked = Vec::new();
+    let place = first(session, read, &mut asked).await?;
+    let get = |link: &String| format!("GET {}{link}", session.root.path());
+    let page = match place.source {
+        Source::Bin { .. } => BIN_PAGE as u64,
+        _ => u64::from(session.http.limits().records_per_page.max(1)),
+    };
+    let mut calls = None;
+    let (method, note) = match place.source {
+        Source::Feed { first: true } => {
+            let all = Read::new(Arc::clone(&read.object), Vec::new());
+            // Only an estimate is lost where nobody tells.
+            let all = ranges::count(session, &all).await.unwrap_or_default();
+            calls = all.map(|all| all.div_ceil(page).max(1));
+            (
+                "feed of changes, to its end",
+                Some("a first import only finds where the feed ends: no deletion comes of it"),
+            )
+        }
+        Source::Feed { first: false } => (
+            "feed of changes, from the `$deltatoken` that was kept",
+            Some("records that were made or changed come too, and are dropped here"),
+        ),
+        Source::Audit { .. } => ("audit log", None),
+        Source::Bin { .. } => {
+            ("recycle bin, by FetchXML", Some("the bin tells no times: all that is in it comes, whatever the period"))
+        }
+    };
+    Ok(Way {
+        method: method.to_owned(),
+        before: asked.iter().map(get).collect(),
+        request: get(&place.link),
+        per_call: Some(page),
+        calls,
+        notes: note.map(str::to_owned).into_iter().collect(),
+    })
+}
+
+/// Where the reading begins: the first source that the environment has. What is asked to find it is added to `asked`.
+async fn first(session: &Session, read: &ReadDeleted, asked: &mut Vec<String>) -> Result<Place, Failure> {
     let object = &read.object;
     require_name(session, object)?;
     let begin = || format!("{}?$select={}", object.name, object.id);
@@ -114,9 +154,9 @@ async fn first(session: &Session, read: &ReadDeleted) -> Result<Place, Failure> 
         DeletedSpan::Since { .. } if object.feed => Ok(Place { source: Source::Feed { first: true }, link: begin() }),
         DeletedSpan::Since { from, .. } => {
             let now = super::steps::now(session).await?;
-            of_period(session, read, from.unwrap_or(now), now).await
+            of_period(session, read, (from.unwrap_or(now), now), asked).await
         }
-        DeletedSpan::Period { from, to } => of_period(session, read, *from, *to).await,
+        DeletedSpan::Period { from, to } => of_period(session, read, (*from, *to), asked).await,
     }
 }
 
@@ -128,9 +168,14 @@ fn require_name(session: &Session, object: &Object) -> Result<(), Failure> {
     Err(Failure::new(Class::Config, message))
 }
 
-async fn of_period(session: &Session, read: &ReadDeleted, from: Timestamp, to: Timestamp) -> Result<Place, Failure> {
+async fn of_period(
+    session: &Session,
+    read: &ReadDeleted,
+    (from, to): (Timestamp, Timestamp),
+    asked: &mut Vec<String>,
+) -> Result<Place, Failure> {
     let object = &read.object;
-    let keeper = keeper(session, object).await?;
+    let keeper = keeper(session, object, asked).await?;
     if let Some(days) = keeper.days() {
         require_within(session, read, from, keeper.name(), days).await?;
     }
@@ -183,7 +228,7 @@ async fn require_within(
 /// `Class::Config` where they are not: what must be switched on.
 pub(super) async fn is_timed(session: &Session, object: &Object) -> Result<bool, Failure> {
     require_name(session, object)?;
-    Ok(matches!(keeper(session, object).await?, Keeper::Audit { .. }))
+    Ok(matches!(keeper(session, object, &mut Vec::new()).await?, Keeper::Audit { .. }))
 }
 
 /// Who keeps what was deleted by time.
@@ -213,12 +258,13 @@ impl Keeper {
 }
 
 /// The audit log, where it is written and may be read, else the recycle bin, where there is one.
-async fn keeper(session: &Session, object: &Object) -> Result<Keeper, Failure> {
+async fn keeper(session: &Session, object: &Object, asked: &mut Vec<String>) -> Result<Keeper, Failure> {
     let what = what(object);
-    let why_no_log = match auditing(session, object).await? {
+    let why_no_log = match auditing(session, object, asked).await? {
         Auditing::Off(why) => why.to_owned(),
         Auditing::On { days } => {
             let any = format!("audits?$select=auditid&$filter={}&$top=1", in_query(&deletions(object)));
+            asked.push(any.clone());
             match ask(session, &any, None, &what).await {
                 Ok(_) => return Ok(Keeper::Audit { days }),
                 // No right to read it, which is as good as none.
@@ -227,7 +273,9 @@ async fn keeper(session: &Session, object: &Object) -> Result<Keeper, Failure> {
             }
         }
     };
-    match ask(session, &bin(object, 1, None).link, None, &what).await {
+    let any = bin(object, 1, None).link;
+    asked.push(any.clone());
+    match ask(session, &any, None, &what).await {
         Ok(_) => Ok(Keeper::Bin),
         Err(failure) if failure.class == Class::Config => Err(Failure::new(
             Class::Config,
@@ -266,7 +314,7 @@ enum Auditing {
 ///
 /// Each entry keeps the days that were set when it was made; the environment tells only those of now. See
 /// <https://learn.microsoft.com/power-apps/developer/data-platform/auditing/configure>: -1 is for ever.
-async fn auditing(session: &Session, object: &Object) -> Result<Auditing, Failure> {
+async fn auditing(session: &Session, object: &Object, asked: &mut Vec<String>) -> Result<Auditing, Failure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Table {
@@ -288,11 +336,13 @@ async fn auditing(session: &Session, object: &Object) -> Result<Auditing, Failur
     }
     const WHAT: &str = "asking for auditing";
     let table = format!("EntityDefinitions(LogicalName='{}')?$select=IsAuditEnabled", object.internal_name);
+    asked.push(table.clone());
     let table: Table = session.get_json(&table, WHAT).await?;
     if !table.is_audit_enabled.is_some_and(|managed| managed.value) {
         return Ok(Auditing::Off("auditing of the table is off"));
     }
     let settings = "organizations?$select=isauditenabled,auditretentionperiodv2";
+    asked.push(settings.to_owned());
     let settings = match session.get_json::<Organisations>(settings, WHAT).await {
         Ok(all) => all.value.into_iter().next().unwrap_or_default(),
         // No right to read the environment's settings: the log itself may be readable all the same.

@@ -14,12 +14,21 @@ use super::session::{GET_HEADERS, Session, URL_CHARS_MAX};
 use crate::http::{Refusal, Repeat, Reply, in_query};
 
 /// The most queries of one batch; Dataverse takes 1,000, one after the other.
-const QUERIES_MAX: usize = 100;
+pub(super) const QUERIES_MAX: usize = 100;
 /// The most comparisons of one query, which Dataverse limits to 500.
 const VALUES_MAX: usize = 200;
 
-/// The records that have these values of this field.
-pub(super) async fn fetch(session: &Session, read: &Read, key: &str, values: &[String]) -> Result<Page, Failure> {
+/// What is asked for some values of a key.
+pub(super) struct Asked {
+    /// Without what a fetch does not heed.
+    plain: Read,
+    plan: Plan,
+    /// Each for some of the values.
+    pub(super) urls: Vec<String>,
+}
+
+/// The queries for these values of this field.
+pub(super) fn ask(session: &Session, read: &Read, key: &str, values: &[String]) -> Result<Asked, Failure> {
     let account = session.account();
     if values.len() > FETCH_MAX {
         return Err(Failure::internal(format!("{} values are fetched at once, {FETCH_MAX} are allowed", values.len())));
@@ -31,12 +40,18 @@ pub(super) async fn fetch(session: &Session, read: &Read, key: &str, values: &[S
     };
     let plain = Read { filter: None, order: Vec::new(), window: None, range: None, feed: None, ..read.clone() };
     let plan = Plan::new(session, &plain)?;
-    let what = format!("reading {} by {key}", read.object.name);
     // What is no value of the field's type is no record's value either.
     let conditions = values.iter().filter_map(|value| odata::is_value(field, &property, value));
+    let urls = urls(&plan.address(session)?, conditions.map(|text| in_query(&text)));
+    Ok(Asked { plain, plan, urls })
+}
+
+/// The records that have these values of this field.
+pub(super) async fn fetch(session: &Session, read: &Read, key: &str, values: &[String]) -> Result<Page, Failure> {
+    let Asked { plain, plan, urls } = ask(session, read, key, values)?;
+    let what = format!("reading {} by {key}", read.object.name);
     let mut pages =
         Pages { session, decoder: PageDecoder::of(&plain)?, prefer: plan.prefer_plain(), what, found: Vec::new() };
-    let urls = urls(&plan.address(session)?, conditions.map(|text| in_query(&text)));
     match urls.as_slice() {
         [one] => pages.get(one).await?,
         many => {

@@ -135,12 +135,19 @@ impl Plan {
     }
 
     /// What is shown of it. Without a filter, that which is sent is exact.
-    pub(super) fn into_query(self) -> Query {
-        Query {
-            text: format!("{}{}", self.root_path, self.relative),
+    ///
+    /// # Errors
+    /// Where the feed was begun with other fields.
+    pub(super) fn into_query(self, session: &Session, read: &Read) -> Result<Query, Failure> {
+        let relative = match read.feed.as_ref().and_then(|feed| feed.since.as_deref()) {
+            Some(link) => self.feed_link(session, link)?,
+            None => &self.relative,
+        };
+        Ok(Query {
+            text: format!("{}{relative}", self.root_path),
             exact: self.pushed.as_ref().map_or(!self.is_filtered, |pushed| pushed.exact),
             filter: self.pushed.map(|pushed| pushed.text),
-        }
+        })
     }
 
     /// The preferences of every page.

@@ -20,12 +20,12 @@ use super::column;
 use super::session::Session;
 
 pub(super) use encode::encode;
-pub(super) use send::send;
+pub(super) use send::{address, message, send};
 
 /// One transaction for all records.
-const MULTIPLE: &str = "multiple";
+pub(super) const MULTIPLE: &str = "multiple";
 /// One request for all records, each by itself.
-const BATCH: &str = "batch";
+pub(super) const BATCH: &str = "batch";
 /// One request for each record.
 const SINGLE: &str = "single";
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Cursor, Deleted, DeletedPage, DeletedSpan, ReadDeleted};
+use engine::outside::crm::{Cursor, Deleted, DeletedPage, DeletedSpan, ReadDeleted, Way};
 use futures::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,29 @@ fn resume(session: &Session, read: &ReadDeleted, cursor: Cursor) -> Result<Place
             read.object.name
         );
         Failure::new(Class::CursorLost, message).help("restart the activity")
+    })
+}
+
+/// How the ids would be asked for.
+pub(super) async fn way(session: &Session, read: &ReadDeleted) -> Result<Way, Failure> {
+    let place = first(session, read).await?;
+    let span = place.spans.last().copied().unwrap_or_default();
+    let get = |span| Ok::<_, Failure>(format!("GET {}{}", session.base(), path(&place.object, span)?));
+    let before = match &read.span {
+        // How far back the log goes is asked with the last hour of it.
+        DeletedSpan::Since { from: None, .. } => vec![get((span.1.saturating_sub(LOOK).unwrap_or(span.1), span.1))?],
+        _ => Vec::new(),
+    };
+    let calls = before.len() as u64 + 1;
+    Ok(Way {
+        method: "log of deletions (getDeleted)".to_owned(),
+        before,
+        request: get(span)?,
+        per_call: None,
+        calls: Some(calls),
+        notes: vec![
+            "where Salesforce does not tell so many at once, the span is halved, which is more calls".to_owned(),
+        ],
     })
 }
 
@@ -178,6 +201,10 @@ fn cursor(place: &Place) -> Result<Cursor, Failure> {
 
 /// Asks the log, for whole minutes and more than one of them.
 async fn ask(session: &Session, object: &str, span: (Timestamp, Timestamp)) -> Result<Log, Failure> {
+    session.get(&path(object, span)?, &format!("deleted {object}")).await
+}
+
+fn path(object: &str, span: (Timestamp, Timestamp)) -> Result<String, Failure> {
     let start = span.0.as_second().div_euclid(MINUTE_S) * MINUTE_S;
     let end = (span.1.as_second() + MINUTE_S - 1).div_euclid(MINUTE_S) * MINUTE_S;
     let end = end.max(start + 2 * MINUTE_S);
@@ -185,8 +212,7 @@ async fn ask(session: &Session, object: &str, span: (Timestamp, Timestamp)) -> R
         let at = Timestamp::from_second(second).map_err(|error| Failure::new(Class::Config, error.to_string()))?;
         Ok::<_, Failure>(at.to_string().replace('Z', "%2B00:00"))
     };
-    let path = format!("sobjects/{object}/deleted?start={}&end={}", text(start)?, text(end)?);
-    session.get(&path, &format!("deleted {object}")).await
+    Ok(format!("sobjects/{object}/deleted?start={}&end={}", text(start)?, text(end)?))
 }
 
 /// The span begins before what is kept, or Salesforce takes it for another reason: the log itself is asked how far back it

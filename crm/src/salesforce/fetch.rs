@@ -9,7 +9,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::field;
@@ -115,34 +115,42 @@ pub(super) async fn fetch(session: &Session, read: &Read, key: &str, values: &[S
     let bare = Read { filter: None, order: Vec::new(), window: None, range: None, ..read.clone() };
     let plan = Plan::new(session, &bare)?;
     let decoder = Arc::new(PageDecoder::new(&bare, &plan, u32::MAX));
-    let has_paths = plan.select.iter().any(|path| names::is_path(path));
-    let found = if key == plan.id && !has_paths && !plan.all {
+    let found = if key == plan.id && is_listed(&plan) {
         vec![by_ids(session, &plan, &decoder, values).await?]
     } else {
-        by_query(session, &bare, &plan, &decoder, key, values).await?
+        by_query(session, &decoder, addresses(session, &bare, &plan, key, values)?, &plan.object, key).await?
     };
     page(&bare, found)
+}
+
+/// Whether records are found by one list of ids; it has no fields of related records, and none that were deleted.
+pub(super) fn is_listed(plan: &Plan) -> bool {
+    !plan.all && !plan.select.iter().any(|path| names::is_path(path))
+}
+
+/// The body of a request for a list of ids.
+pub(super) fn list(plan: &Plan, ids: &[String]) -> Value {
+    json!({ "ids": ids, "fields": plan.select })
 }
 
 /// By one request, whose body has the ids.
 async fn by_ids(session: &Session, plan: &Plan, decoder: &PageDecoder, ids: &[String]) -> Result<Decoded, Failure> {
     let what = format!("reading {} by ids", plan.object);
-    let body = json!({ "ids": ids, "fields": plan.select });
+    let body = list(plan, ids);
     let ask = Ask::json(Method::POST, format!("composite/sobjects/{}", plan.object), body.to_string());
     let is_json = |reply: &Reply| session.require_json(&what, reply);
     let reply = session.send(&ask, &what, &is_json).await?;
     decoder.list(&reply.body).map_err(|reason| no_list(session, &what, &reply, &reason))
 }
 
-/// By queries, each with as many keys as its address holds.
-async fn by_query(
+/// Of queries, each with as many keys as its address holds.
+pub(super) fn addresses(
     session: &Session,
     read: &Read,
     plan: &Plan,
-    decoder: &PageDecoder,
     key: &str,
     values: &[String],
-) -> Result<Vec<Decoded>, Failure> {
+) -> Result<Vec<String>, Failure> {
     let wrong = || {
         Failure::new(Class::Config, format!("{}: {} cannot be found by {key}", session.account(), plan.object))
             .help("choose a field that Salesforce can filter by")
@@ -165,7 +173,18 @@ async fn by_query(
         addresses.push(address(&literals[from..to]));
         from = to;
     }
-    let what = format!("reading {} by {key}", plan.object);
+    Ok(addresses)
+}
+
+/// By queries.
+async fn by_query(
+    session: &Session,
+    decoder: &PageDecoder,
+    addresses: Vec<String>,
+    object: &str,
+    key: &str,
+) -> Result<Vec<Decoded>, Failure> {
+    let what = format!("reading {object} by {key}");
     let ask = |address: String| by_address(session, decoder, address, &what);
     let pages: Vec<Vec<Decoded>> = stream::iter(addresses).map(ask).buffered(AT_ONCE).try_collect().await?;
     Ok(pages.into_iter().flatten().collect())

@@ -5,7 +5,7 @@ use engine::failure::{Class, Failure};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::session::{Ask, Session};
@@ -30,12 +30,17 @@ impl Job {
     }
 }
 
-/// Makes a job that reads; one whose answer is lost does no harm.
-pub(super) async fn query(session: &Session, soql: &str, all: bool) -> Result<String, Failure> {
-    let body = json!({
+/// What a job that reads is told to do.
+pub(super) fn reading(soql: &str, all: bool) -> Value {
+    json!({
         "operation": if all { "queryAll" } else { "query" }, "query": soql, "contentType": "CSV",
         "columnDelimiter": "COMMA", "lineEnding": "LF",
-    });
+    })
+}
+
+/// Makes a job that reads; one whose answer is lost does no harm.
+pub(super) async fn query(session: &Session, soql: &str, all: bool) -> Result<String, Failure> {
+    let body = reading(soql, all);
     let job: Job =
         session.json(&Ask::json(Method::POST, "jobs/query", body.to_string()), "making a job that reads").await?;
     tracing::info!(account = session.account(), job = job.id, "a bulk job reads");

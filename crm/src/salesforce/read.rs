@@ -71,6 +71,11 @@ pub(super) fn page_size(session: &Session) -> u32 {
     session.http.limits().records_per_page.clamp(*BATCH.start(), *BATCH.end())
 }
 
+/// Whether so many records, which are more than one page, are read by a job.
+pub(super) fn is_many(session: &Session, records: u64) -> bool {
+    records > u64::from(session.bulk.from)
+}
+
 /// The pages of a reading, from the beginning or from a cursor.
 pub(super) fn pages(
     session: Arc<Session>,
@@ -293,7 +298,7 @@ impl Source {
             return Ok((Fetched::Instead(self.job().await?), None));
         }
         let decoded = self.page(Ask::get(self.plan.address(&self.plan.soql(after)))).await?;
-        if may_be_bulk && decoded.next.is_some() && decoded.total > u64::from(self.session.bulk.from) {
+        if may_be_bulk && decoded.next.is_some() && is_many(&self.session, decoded.total) {
             match self.job().await {
                 Ok(job) => return Ok((Fetched::Instead(job), None)),
                 // Some objects are not for the Bulk API.

@@ -20,7 +20,7 @@ use super::{error, field};
 /// The way of few records.
 const COLLECTIONS: &str = "collections";
 /// The way of many.
-const BULK: &str = "bulk";
+pub(super) const BULK: &str = "bulk";
 /// Records of one request of collections.
 const ROWS_MAX: usize = 200;
 /// Records of one request that deletes: their ids stand in the address, which stays short of 2,000 characters.
@@ -61,17 +61,12 @@ pub(super) fn plan(session: &Session, write: &Write, records: u64) -> Result<Wri
     })
 }
 
-/// A request of collections; a job is made, filled, closed, asked once how it went, and has three lists of results.
-pub(super) fn calls_per_batch(plan: &WritePlan) -> u64 {
-    if plan.method == BULK { 7 } else { 1 }
-}
-
 /// Whether the records that are changed must be found by an external id first.
-fn is_update_by_key(write: &Write) -> bool {
+pub(super) fn is_update_by_key(write: &Write) -> bool {
     write.operation == Operation::Update && !is_by_id(write)
 }
 
-fn is_by_id(write: &Write) -> bool {
+pub(super) fn is_by_id(write: &Write) -> bool {
     write.key.len() == 1 && write.key[0] == write.object.id
 }
 
@@ -123,6 +118,11 @@ pub(super) fn encode(
     records: &RecordBatch,
 ) -> Result<Vec<Result<Payload, Reject>>, Failure> {
     payload::encode(write, plan.method == BULK, records)
+}
+
+/// What a job is told to do.
+pub(super) fn job_of(write: &Write) -> serde_json::Value {
+    bulk::job_of(write)
 }
 
 /// Sends a batch.

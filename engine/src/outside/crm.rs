@@ -2,6 +2,7 @@
 
 mod object;
 mod read;
+mod way;
 mod write;
 
 use std::sync::{Arc, OnceLock};
@@ -21,6 +22,7 @@ pub use read::{
     CURSOR_BYTES_MAX, Cursor, Deleted, DeletedPage, DeletedSpan, Feed, Misfit, OrderBy, Page, Query, Range, Read,
     ReadDeleted, ReadField, Window,
 };
+pub use way::Way;
 pub use write::{Batch, Operation, Outcome, Payload, Steps, What, Write, WriteField, WritePlan};
 
 /// A kind of CRM: what is known of all its accounts without asking.
@@ -120,7 +122,7 @@ pub trait Crm: Send + Sync {
         Err(Failure::new(Class::Config, message))
     }
 
-    /// The query that [`read`](Crm::read) would begin with, for `explain` and the journal.
+    /// The query that [`read`](Crm::read) would begin with, for `explain`.
     ///
     /// # Errors
     /// Where the request cannot be expressed, such as a field that the object lacks.
@@ -134,9 +136,12 @@ pub trait Crm: Send + Sync {
         Ok(None)
     }
 
-    /// How many records of a reading one call brings at most, where that is known beforehand.
-    fn page_size(&self, _read: &Read) -> Option<u64> {
-        None
+    /// How [`read`](Crm::read) would go where so many records come, in so many parts side by side (0 as a whole).
+    ///
+    /// # Errors
+    /// Where the request cannot be expressed.
+    fn read_way(&self, read: &Read, _records: Option<u64>, _parts: u64) -> Result<Way, Failure> {
+        Ok(Way { method: "query".to_owned(), request: self.query(read)?.text, ..Way::default() })
     }
 
     /// Parts of a reading that are worth reading side by side, at most so many; none where it is to be read as a whole.
@@ -166,6 +171,17 @@ pub trait Crm: Send + Sync {
         ))
     }
 
+    /// How [`fetch`](Crm::fetch) would go for so many ids.
+    ///
+    /// # Errors
+    /// Where the request cannot be expressed.
+    fn fetch_way(&self, read: &Read, _records: u64) -> Result<Way, Failure> {
+        Err(Failure::new(
+            Class::Config,
+            format!("{} cannot be read by ids from {}", read.object.name, self.system().name),
+        ))
+    }
+
     /// A value of a key as the system compares it: two equal ones are the same record. Of an id, `Err` says why it is
     /// none.
     ///
@@ -183,6 +199,15 @@ pub trait Crm: Send + Sync {
     ) -> BoxStream<'static, Result<DeletedPage, Failure>> {
         let message = format!("{} does not tell what was deleted of {}", self.system().name, read.object.name);
         stream::once(async { Err(Failure::new(Class::Config, message)) }).boxed()
+    }
+
+    /// How [`deleted`](Crm::deleted) would go. It asks the CRM who keeps what was deleted, and reads none of it.
+    ///
+    /// # Errors
+    /// Where nobody keeps it, or not for so long; where the CRM cannot be asked.
+    async fn deleted_way(&self, read: &ReadDeleted) -> Result<Way, Failure> {
+        let message = format!("{} does not tell what was deleted of {}", self.system().name, read.object.name);
+        Err(Failure::new(Class::Config, message))
     }
 
     /// Whether the system, as it is set up now, tells what was deleted of this object in a period; false where it does not
@@ -203,9 +228,9 @@ pub trait Crm: Send + Sync {
         Err(Failure::new(Class::Config, message))
     }
 
-    /// How many calls one batch of a plan takes at least, where nothing goes wrong.
-    fn calls_per_batch(&self, _plan: &WritePlan) -> u64 {
-        1
+    /// How so many batches of a plan would be sent; the calls are those where nothing goes wrong.
+    fn write_way(&self, _write: &Write, plan: &WritePlan, batches: u64) -> Way {
+        Way { method: plan.method.clone(), calls: Some(batches), ..Way::default() }
     }
 
     /// Turns records into payloads, or says of each why it cannot be sent. A pure function: no request is made.

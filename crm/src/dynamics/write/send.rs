@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Batch, Operation, Outcome};
+use engine::outside::crm::{Batch, Operation, Outcome, Write};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,21 @@ pub(in crate::dynamics) async fn send(session: &Session, batch: Batch<'_>) -> Re
         sender.note(&Step::default()).await?;
     }
     sender.in_pieces(step.unwrap_or_default()).await
+}
+
+/// The message that writes many records at once.
+pub(in crate::dynamics) fn message(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Insert => "CreateMultiple",
+        Operation::Update => "UpdateMultiple",
+        Operation::Upsert => "UpsertMultiple",
+        Operation::Delete => "DeleteMultiple",
+    }
+}
+
+/// Where it is, beneath the service root.
+pub(in crate::dynamics) fn address(write: &Write) -> String {
+    format!("{}/Microsoft.Dynamics.CRM.{}", write.object.name, message(write.operation))
 }
 
 /// A payload in its parts.
@@ -339,13 +354,7 @@ impl Sender<'_> {
 
     /// Such as `CreateMultiple` of `contacts`, as an address.
     fn message(&self) -> String {
-        let message = match self.batch.write.operation {
-            Operation::Insert => "CreateMultiple",
-            Operation::Update => "UpdateMultiple",
-            Operation::Upsert => "UpsertMultiple",
-            Operation::Delete => "DeleteMultiple",
-        };
-        format!("{}/Microsoft.Dynamics.CRM.{message}", self.batch.write.object.name)
+        address(self.batch.write)
     }
 
     /// All records in one transaction; `None` where the whole was refused, and each must be looked at.

@@ -12,12 +12,12 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Batch, Operation, Outcome, What};
+use engine::outside::crm::{Batch, Operation, Outcome, What, Write};
 use engine::reject::Reject;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::error::{self, Said};
 use super::super::job::{self, Job};
@@ -59,6 +59,27 @@ pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outc
         sender.run_job().await?;
     }
     Ok(sender.finish())
+}
+
+/// What a job is told to do.
+pub(super) fn job_of(write: &Write) -> Value {
+    let operation = match write.operation {
+        Operation::Insert => "insert",
+        Operation::Upsert if !is_by_id(write) => "upsert",
+        Operation::Update | Operation::Upsert => "update",
+        Operation::Delete => "delete",
+    };
+    let mut body = json!({
+        "object": write.object.name, "operation": operation, "contentType": "CSV", "lineEnding": "LF",
+        "columnDelimiter": "COMMA",
+    });
+    if operation == "upsert" {
+        body["externalIdFieldName"] = json!(write.key.first());
+    }
+    if let Some(rule) = &write.assignment_rule {
+        body["assignmentRuleId"] = json!(rule);
+    }
+    body
 }
 
 struct Sender<'a> {
@@ -173,24 +194,7 @@ impl<'a> Sender<'a> {
 
     /// A job without records; one whose answer is lost stays empty and is never worked on.
     async fn make(&self) -> Result<String, Failure> {
-        let write = self.batch.write;
-        let operation = match write.operation {
-            Operation::Insert => "insert",
-            Operation::Upsert if !is_by_id(write) => "upsert",
-            Operation::Update | Operation::Upsert => "update",
-            Operation::Delete => "delete",
-        };
-        let mut body = json!({
-            "object": write.object.name, "operation": operation, "contentType": "CSV", "lineEnding": "LF",
-            "columnDelimiter": "COMMA",
-        });
-        if operation == "upsert" {
-            body["externalIdFieldName"] = json!(write.key.first());
-        }
-        if let Some(rule) = &write.assignment_rule {
-            body["assignmentRuleId"] = json!(rule);
-        }
-        let ask = Ask::json(Method::POST, "jobs/ingest", body.to_string());
+        let ask = Ask::json(Method::POST, "jobs/ingest", job_of(self.batch.write).to_string());
         let job: Job = self.session.json(&ask, &self.what()).await?;
         tracing::info!(account = self.session.account(), job = job.id, batch = self.batch.name, "a bulk job writes");
         Ok(job.id)
