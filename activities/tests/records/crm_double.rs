@@ -252,6 +252,10 @@ impl Crm for Double {
             },
             read_only(field("fullname", FieldKind::Text)),
             ObjectField {
+                options: [("Web".to_owned(), "Web".to_owned())].into(),
+                ..field("source", FieldKind::TextPicklist)
+            },
+            ObjectField {
                 creatable: false,
                 options: [("0", "Active"), ("1", "Inactive")].map(|(n, label)| (n.to_owned(), label.to_owned())).into(),
                 ..field("statecode", FieldKind::Picklist)

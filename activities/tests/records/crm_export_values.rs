@@ -139,4 +139,7 @@ async fn what_the_description_of_the_object_refutes_is_told_before_the_run() {
     assert_eq!(world.problems(&case(sound)).await, [""; 0]);
     let upsert = json!({ "operation": "upsert", "set": { "contactid": "crm_id", "new_number": "100" } });
     assert_eq!(world.risks(&case(upsert)).await, ["export/set: required-field-not-set"]);
+    let unlisted = |source: &str| json!({ "set": { "contactid": "crm_id", "source": source } });
+    assert_eq!(world.risks(&case(unlisted("\"Fair\""))).await, ["export/set/source: value-not-listed"]);
+    assert_eq!(world.risks(&case(unlisted("\"Web\""))).await, [""; 0]);
 }

@@ -210,3 +210,21 @@ async fn related(session: &Session, object: &str) -> Result<Arc<Object>, Failure
         None => describe(session, object).await.map(Arc::new),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_required_but_of_an_organisation_with_person_accounts() {
+        let required = |more: &str| {
+            let field =
+                |name: &str| json!({ "name": name, "type": "string", "createable": true, "nillable": name != "Name" });
+            let described = json!({ "name": "Account", "fields": [field("Id"), field("Name"), field(more)] });
+            object_of(serde_json::from_value(described).unwrap()).fields["Name"].required
+        };
+        assert!(required("Phone") && !required("IsPersonAccount"));
+    }
+}
