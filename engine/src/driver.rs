@@ -385,9 +385,9 @@ impl Driver {
         events: &mut Vec<Event>,
         options: &mut Vec<OptionChange>,
     ) {
-        let Settled { task, window, seen, failed } = settled;
+        let Settled { task, window, put, seen, failed } = settled;
         let option = window.option;
-        let reason = if moved.contains(&option) {
+        let reason = if put || moved.contains(&option) {
             Some("it was changed meanwhile".to_owned())
         } else if failed.is_empty() {
             None

@@ -31,7 +31,7 @@ mod join;
 mod settle;
 mod task;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -75,6 +75,8 @@ pub struct Run {
     /// Arrivals not yet taken, by activity, in the order of arrival.
     queues: HashMap<String, VecDeque<Arrival>>,
     windows: BTreeMap<TaskId, IndexWindow>,
+    /// Windows whose option a script has set since, perhaps to the text that it had.
+    put: BTreeSet<TaskId>,
     /// Options that moved or were held, by the import's task.
     pub settled: BTreeMap<TaskId, String>,
     arrived: u64,
@@ -173,6 +175,7 @@ impl Run {
             instance_vars: Vars::new(),
             queues: HashMap::new(),
             windows: BTreeMap::new(),
+            put: BTreeSet::new(),
             settled: BTreeMap::new(),
             arrived: 0,
             paused: false,
@@ -344,7 +347,11 @@ impl Run {
                 }
             }
             Event::TaskFailed { task, failure, then } => self.fail_task(*at, *task, failure, then),
-            Event::OptionSet { .. } | Event::Logged { .. } => {}
+            Event::OptionSet { option, .. } => {
+                let open = self.windows.iter().filter(|(_, window)| window.option == *option);
+                self.put.extend(open.map(|(task, _)| *task));
+            }
+            Event::Logged { .. } => {}
             Event::Paused => self.paused = true,
             Event::Resumed { vars } => {
                 self.instance_vars.extend(vars.clone());

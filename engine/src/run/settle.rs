@@ -13,6 +13,8 @@ pub struct Settled {
     pub task: TaskId,
     /// Its window.
     pub window: IndexWindow,
+    /// Whether a script has set the option meanwhile.
+    pub put: bool,
     /// What the next import must know to have been imported already.
     pub seen: Option<SeenFile>,
     /// The tasks whose failure holds the option back, by number and activity.
@@ -67,6 +69,7 @@ impl Run {
         Some(Settled {
             task: import,
             window: window.clone(),
+            put: self.put.contains(&import),
             seen: self.task(import).and_then(|task| task.tally.seen.clone()),
             failed: failed.filter_map(|id| Some((*id, self.task(*id)?.activity.clone()))).collect(),
         })
