@@ -55,7 +55,8 @@ async fn time_and_requests_at_once_have_limits_of_their_own() {
         }
         served += 1;
     };
-    assert!((3..=10).contains(&served), "{served} requests of 100 ms or more");
+    // Nearly 100 ms of each count: what passes until it is admitted does not.
+    assert!((3..=11).contains(&served), "{served} requests of some 100 ms or more");
     assert!(started.elapsed() > Duration::from_millis(900));
     let (_, code, message) = error_of(refused).await;
     assert_eq!(code, "0x80072321");
