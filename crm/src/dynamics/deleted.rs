@@ -177,7 +177,11 @@ async fn of_period(
     let object = &read.object;
     let keeper = keeper(session, object, asked).await?;
     if let Some(days) = keeper.days() {
-        require_within(session, read, from, keeper.name(), days).await?;
+        let now = match read.span {
+            DeletedSpan::Since { .. } => to,
+            DeletedSpan::Period { .. } => super::steps::now(session).await?,
+        };
+        require_within(session, read, (from, now), keeper.name(), days)?;
     }
     Ok(match keeper {
         Keeper::Audit { .. } => {
@@ -191,14 +195,13 @@ async fn of_period(
 }
 
 /// What was deleted longer ago would be missing without a word.
-async fn require_within(
+fn require_within(
     session: &Session,
     read: &ReadDeleted,
-    from: Timestamp,
+    (from, now): (Timestamp, Timestamp),
     keeper: &str,
     days: i64,
 ) -> Result<(), Failure> {
-    let now = super::steps::now(session).await?;
     let since = now.checked_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN);
     if from >= since {
         return Ok(());
