@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::activity::{Activity, Columns, Effect, Flow, Need, Port, Spec};
 use engine::context::Cx;
@@ -13,9 +14,10 @@ use engine::plan::{Plan, PlanCx};
 use engine::types::Type;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::conversion::Conversion;
-use crate::crm_export::{Batch, Guards, Identify, Request, Volume, check_volume, digest, export, field, flow};
+use crate::crm_export::{Batch, Guards, Identify, Request, Volume, check_volume, digest, export, field, flow, sent};
 use crate::rows;
 
 /// Deletes records in a CRM by their ids.
@@ -89,6 +91,11 @@ impl Activity for CrmDelete {
 
     async fn record_key(&self, _: &Cx) -> Result<Vec<Source>, Failure> {
         Ok(vec![self.id.clone()])
+    }
+
+    async fn sent(&self, cx: &Cx, records: &RecordBatch) -> Result<Vec<Map<String, Value>>, Failure> {
+        let object = cx.object(&self.account, &self.object).await?;
+        sent(cx, &self.request(object)?, records).await
     }
 
     fn needs(&self) -> Vec<Need> {

@@ -16,6 +16,7 @@
 //! [`lanes`] sends and passes on. `crm.delete` is the same with other settings.
 
 mod batches;
+mod begin;
 mod check;
 mod compare;
 mod guards;
@@ -26,6 +27,7 @@ mod mapping;
 mod request;
 mod values;
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::activity::{Activity, Columns, Effect, Flow, Need, Port, Spec};
 use engine::context::Cx;
@@ -37,9 +39,11 @@ use engine::plan::{Plan, PlanCx};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::conversion::Conversion;
 
+pub(crate) use begin::sent;
 pub use guards::Volume;
 pub(crate) use guards::check_volume;
 pub(crate) use lanes::{columns_in_doubt, columns_ok, export};
@@ -250,6 +254,12 @@ impl Activity for CrmExport {
         }
         let key = self.key(&*cx.object(&self.account, &self.object).await?);
         Ok(key.iter().filter_map(|field| Some(self.set.get(field)?.parts().0.clone())).collect())
+    }
+
+    async fn sent(&self, cx: &Cx, records: &RecordBatch) -> Result<Vec<Map<String, Value>>, Failure> {
+        let object = cx.object_with(&self.account, &self.object, &self.related()).await?;
+        let request = Request::of_export(self, object, cx.crm(&self.account)?.system())?;
+        sent(cx, &request, records).await
     }
 
     async fn plan(&self, cx: &PlanCx) -> Result<Option<Plan>, Failure> {

@@ -16,6 +16,7 @@ mod plan;
 
 use std::collections::BTreeMap;
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::activity::{Activity, Columns, Effect, Flow, Need, Port, Spec};
 use engine::context::Cx;
@@ -29,6 +30,7 @@ use engine::problem::suggestion;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::chunks::Chunks;
 use crate::convert::{self, fits};
@@ -174,6 +176,12 @@ impl Activity for DatabaseUpdate {
 
     async fn record_key(&self, _: &Cx) -> Result<Vec<Source>, Failure> {
         Ok(self.key.iter().filter_map(|column| self.set.get(column)).cloned().collect())
+    }
+
+    async fn sent(&self, cx: &Cx, records: &RecordBatch) -> Result<Vec<Map<String, Value>>, Failure> {
+        let position = cx.position::<Position>()?;
+        let pinned = position.as_ref().map(|position| &position.pinned);
+        Plan::new(self, cx, records.schema_ref(), pinned).await?.sent(records)
     }
 
     fn needs(&self) -> Vec<Need> {

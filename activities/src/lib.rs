@@ -21,6 +21,7 @@ mod remote_ids;
 mod rows;
 pub mod scheduler;
 pub mod script;
+mod sent;
 pub mod sets;
 pub mod start;
 pub mod test;

@@ -11,12 +11,13 @@
 
 use std::borrow::Cow;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::context::Cx;
 use crate::expr::Source;
@@ -52,6 +53,15 @@ pub trait Activity: Send + Sync {
     /// # Errors
     /// Where what the outside must be known for is not known.
     async fn record_key(&self, _: &Cx) -> Result<Vec<Source>, Failure> {
+        Ok(Vec::new())
+    }
+
+    /// What went out of each of these records, or would have, by the names of the fields that it was meant for; nothing where
+    /// nothing goes out. The rejects desk keeps it beside the record.
+    ///
+    /// # Errors
+    /// Where what the outside must be known for is not known.
+    async fn sent(&self, _: &Cx, _: &RecordBatch) -> Result<Vec<Map<String, Value>>, Failure> {
         Ok(Vec::new())
     }
 

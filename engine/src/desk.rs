@@ -9,15 +9,13 @@
 //! The desk hears of a task before its end is in the journal, so that no reject is lost in a crash between the two; a
 //! task that ends a second time tells the same again, and the desk knows it by run, task and place.
 
+mod records;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StringArray, new_null_array};
-use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
-use arrow_ipc::reader::StreamReader;
-use arrow_ipc::writer::StreamWriter;
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use serde_json::{Map, Value as Json};
 
 use crate::activity::Activity;
@@ -31,8 +29,8 @@ use crate::failure::{Class, Failure};
 use crate::outside::desk::{Filing, KeptReject, NewReject, RejectId, Settlement};
 use crate::outside::store::RunId;
 use crate::population::Population;
-use crate::reject::COLUMNS;
-use crate::types::{SEQ, Type};
+use crate::types::SEQ;
+use records::{of_shape, reason, record, record_columns, to_batch, to_column, to_shape};
 
 /// The port of rejects.
 const REJECT: &str = "reject";
@@ -68,7 +66,7 @@ pub(crate) async fn file(cx: &Cx, activity: &dyn Activity, comes_from_outside: b
         shape: Vec::new(),
         at: cx.clock().now(),
     };
-    let refused = keep(cx, &named_by, &mut filing, &rejects, sends_again).await?;
+    let refused = keep(cx, activity, &named_by, &mut filing, &rejects, sends_again).await?;
     let kept_max = kept_max(cx);
     let mut end = Settlement { rejects: refused.rows, kept_max, ..Settlement::default() };
     if !refused.untold {
@@ -125,6 +123,7 @@ struct Refused {
 
 async fn keep(
     cx: &Cx,
+    activity: &dyn Activity,
     named_by: &[Source],
     filing: &mut Filing,
     rejects: &Population,
@@ -143,12 +142,15 @@ async fn keep(
         if !sends_again {
             numbers.fill(None);
         }
+        // A reject is a reject, also where it cannot be told what was sent of it.
+        let mut sent = activity.sent(cx, &batch).await.unwrap_or_default().into_iter();
         let mut new = Vec::new();
         for (row, (again, key)) in numbers.into_iter().zip(keys).enumerate() {
             refused.again.extend(again);
             refused.untold |= again.is_none();
             let place = refused.rows + row as u64;
-            new.push(NewReject { place, again, key, reject: reason(&batch, row), record: record(&batch, row) });
+            let (reject, record, sent) = (reason(&batch, row), record(&batch, row), sent.next());
+            new.push(NewReject { place, again, key, reject, record, sent });
         }
         refused.rows += batch.num_rows() as u64;
         while !new.is_empty() {
@@ -214,43 +216,6 @@ async fn passed_keys(cx: &Cx, named_by: &[Source], keys: &HashSet<String>) -> Re
     Ok(passed.into_iter().collect())
 }
 
-fn reason(batch: &RecordBatch, row: usize) -> crate::reject::Reject {
-    let text = |name: &str| {
-        let column = batch.column_by_name(name)?.as_string_opt::<i32>()?;
-        (!column.is_null(row)).then(|| column.value(row).to_owned())
-    };
-    let [code, symbol, message, field, help] = COLUMNS.map(text);
-    let code = code.unwrap_or_default();
-    let symbol = symbol.unwrap_or_else(|| code.clone());
-    crate::reject::Reject { code, symbol, message: message.unwrap_or_default(), field, help }
-}
-
-fn record_columns(schema: &Schema) -> SchemaRef {
-    let own = |field: &&FieldRef| field.name() != SEQ && !COLUMNS.contains(&field.name().as_str());
-    Arc::new(Schema::new(schema.fields().iter().filter(own).cloned().collect::<Vec<_>>()))
-}
-
-fn record(batch: &RecordBatch, row: usize) -> Map<String, Json> {
-    let columns = record_columns(&batch.schema());
-    let value = |field: &FieldRef| {
-        let column = batch.column_by_name(field.name())?;
-        Some((field.name().clone(), Value::at(column.as_ref(), row).to_json()))
-    };
-    columns.fields().iter().filter_map(value).collect()
-}
-
-fn to_shape(columns: &Schema) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let written = StreamWriter::try_new(&mut bytes, columns).and_then(|mut writer| writer.finish());
-    written.map_err(|error| Failure::internal(error.to_string()))?;
-    Ok(bytes)
-}
-
-fn of_shape(bytes: &[u8]) -> Result<SchemaRef, Failure> {
-    let reader = StreamReader::try_new(bytes, None);
-    Ok(reader.map_err(|error| Failure::new(Class::Storage, format!("the rejects desk is damaged: {error}")))?.schema())
-}
-
 impl Engine {
     /// Starts a run that sends rejects again: the file that the run began with that refused them last, at the activity
     /// that refused them. All are of one workflow, activity and shape, and can be sent. What an operator allowed that run is
@@ -303,60 +268,6 @@ impl Engine {
     }
 }
 
-/// The records as they go out again, each with its number.
-fn to_batch(columns: &Schema, rejects: &[KeptReject]) -> Result<RecordBatch, Failure> {
-    let mut fields: Vec<FieldRef> = columns.fields().iter().cloned().collect();
-    let mut arrays = Vec::new();
-    for field in &fields {
-        let value = |reject: &KeptReject| reject.record.get(field.name()).cloned().unwrap_or_default();
-        let values: Vec<Json> = rejects.iter().map(value).collect();
-        arrays.push(to_column(field, &values.iter().collect::<Vec<_>>())?);
-    }
-    fields.push(Arc::new(Field::new(SEQ, DataType::Int64, false)));
-    arrays.push(Arc::new(Int64Array::from_iter_values(rejects.iter().map(|reject| reject.id + SENT_AGAIN))));
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|error| Failure::internal(error.to_string()))
-}
-
-/// Values as the column holds them.
-fn to_column(field: &Field, values: &[&Json]) -> Result<ArrayRef, Failure> {
-    if let DataType::List(item) = field.data_type() {
-        let lists: Vec<Option<&Vec<Json>>> = values.iter().map(|value| value.as_array()).collect();
-        let items: Vec<&Json> = lists.iter().copied().flatten().flatten().collect();
-        let offsets = OffsetBuffer::from_lengths(lists.iter().map(|list| list.map_or(0, Vec::len)));
-        let valid = NullBuffer::from_iter(lists.iter().map(Option::is_some));
-        if let Some(wrong) = values.iter().find(|value| !value.is_array() && !value.is_null()) {
-            return Err(misfit(field, &wrong.to_string()));
-        }
-        return Ok(Arc::new(ListArray::new(Arc::clone(item), offsets, to_column(item, &items)?, Some(valid))));
-    }
-    let text = |value: &&Json| match value {
-        Json::Null => None,
-        Json::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    };
-    let texts: StringArray = values.iter().map(text).collect();
-    if texts.null_count() == texts.len() {
-        return Ok(new_null_array(field.data_type(), texts.len()));
-    }
-    let options = CastOptions { safe: true, ..CastOptions::default() };
-    // Arrow's own parser knows zones by their distance only; all of ours are UTC.
-    let parsed = match field.data_type() {
-        DataType::Timestamp(unit, Some(_)) => &DataType::Timestamp(*unit, Some("+00:00".into())),
-        data => data,
-    };
-    let column = cast_with_options(&texts, parsed, &options).and_then(|column| cast(&column, field.data_type()));
-    let column = column.map_err(|error| Failure::internal(error.to_string()))?;
-    match (0..texts.len()).find(|row| column.is_null(*row) && !texts.is_null(*row)) {
-        Some(row) => Err(misfit(field, texts.value(row))),
-        None => Ok(column),
-    }
-}
-
-fn misfit(field: &Field, value: &str) -> Failure {
-    let kind = Type::of(field.data_type()).map_or_else(|| field.data_type().to_string(), |kind| kind.to_string());
-    Failure::new(Class::Config, format!("\"{value}\" is not {kind}, which column {} holds", field.name()))
-}
-
 /// Rejects as they can go out.
 #[derive(Debug, Default)]
 pub struct Together {
@@ -391,64 +302,4 @@ pub async fn together(engine: &Engine, rejects: Vec<KeptReject>) -> Together {
         group.sort_by_key(|reject| reject.id);
     }
     together
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow::array::{Date32Array, Decimal128Array, TimestampMicrosecondArray};
-    use arrow::datatypes::TimeUnit;
-
-    /// Every type of a population, with a null in each: what is kept of it comes back the same.
-    #[test]
-    fn a_record_that_was_kept_comes_back_as_it_was() {
-        let list = Field::new_list_field(DataType::Int32, true);
-        let fields = [
-            ("text", DataType::Utf8),
-            ("bool", DataType::Boolean),
-            ("int", DataType::Int32),
-            ("big", DataType::Int64),
-            ("double", DataType::Float64),
-            ("money", crate::types::MONEY),
-            ("day", DataType::Date32),
-            ("instant", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
-            ("local", DataType::Timestamp(TimeUnit::Microsecond, None)),
-            ("time", DataType::Time64(TimeUnit::Microsecond)),
-            ("several", DataType::List(Arc::new(list.clone()))),
-        ];
-        let schema = Arc::new(Schema::new(fields.map(|(name, data)| Field::new(name, data, true)).to_vec()));
-        let micros = |values: Vec<Option<i64>>| TimestampMicrosecondArray::from(values);
-        let several = ListArray::new(
-            Arc::new(list),
-            OffsetBuffer::from_lengths([2, 0, 0]),
-            Arc::new(arrow::array::Int32Array::from(vec![Some(3), None])),
-            Some(NullBuffer::from(vec![true, false, true])),
-        );
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from(vec![Some("Zoë, \"q\""), None, Some("")])),
-            Arc::new(arrow::array::BooleanArray::from(vec![Some(true), None, Some(false)])),
-            Arc::new(arrow::array::Int32Array::from(vec![Some(-7), None, Some(0)])),
-            Arc::new(Int64Array::from(vec![Some(i64::MAX), None, Some(i64::MIN)])),
-            Arc::new(arrow::array::Float64Array::from(vec![Some(0.1), None, Some(-1e300)])),
-            Arc::new(
-                Decimal128Array::from(vec![Some(1_234_567_890_123_456_789), None, Some(-1)])
-                    .with_data_type(crate::types::MONEY),
-            ),
-            Arc::new(Date32Array::from(vec![Some(3_804), None, Some(-1)])),
-            Arc::new(micros(vec![Some(1_772_524_800_123_456), None, Some(-1)]).with_timezone("UTC")),
-            Arc::new(micros(vec![Some(1_772_524_800_000_000), None, Some(-1)])),
-            Arc::new(arrow::array::Time64MicrosecondArray::from(vec![Some(86_399_999_999), None, Some(0)])),
-            Arc::new(several),
-        ];
-        let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
-        let columns = of_shape(&to_shape(&schema).unwrap()).unwrap();
-        assert_eq!(columns, schema);
-        let records: Vec<Map<String, Json>> = (0..3).map(|row| record(&batch, row)).collect();
-        for (place, field) in schema.fields().iter().enumerate() {
-            let values: Vec<&Json> = records.iter().map(|record| &record[field.name()]).collect();
-            assert_eq!(&to_column(field, &values).unwrap(), batch.column(place), "{}", field.name());
-        }
-        let wrong = to_column(schema.field(6), &[&Json::from("31/05/1980")]).unwrap_err();
-        assert!(wrong.message.contains("31/05/1980") && wrong.message.contains("day"), "{wrong}");
-    }
 }

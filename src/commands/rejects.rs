@@ -267,15 +267,22 @@ fn print(reject: &KeptReject) {
     for (name, value) in parts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
         line(name, value);
     }
+    values("COLUMN", &reject.record);
+    if let Some(sent) = &reject.sent {
+        values("SENT AS", sent);
+    }
+}
+
+fn values(heading: &str, values: &Map<String, Value>) {
     terminal::line("");
-    let mut table = Table::new(&["COLUMN", "VALUE"]);
-    for (column, value) in &reject.record {
+    let mut table = Table::new(&[heading, "VALUE"]);
+    for (name, value) in values {
         let text = match value {
             Value::Null => "∅".to_owned(),
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        table.row(vec![column.clone(), text]);
+        table.row(vec![name.clone(), text]);
     }
     table.lines().iter().for_each(|line| terminal::line(line));
 }

@@ -20,7 +20,7 @@ pub const REJECTS_FILE: &str = "rejects.db";
 /// How long a call waits for another program that reads the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The form of the file that this build writes; newer ones are refused.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = sql::STEPS.len() as i64;
 
 /// The rejects desk in an SQLite file, opened when it is first used.
 #[derive(Debug, Clone)]
@@ -79,14 +79,17 @@ impl SqliteDesk {
 
 fn open(path: &Path) -> Result<Connection, Failure> {
     let prepare = || {
-        let connection = Connection::open(path)?;
+        let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if format == 0 {
-            connection.execute_batch(sql::SCHEMA)?;
-            connection.pragma_update(None, "user_version", FORMAT)?;
+        if format < FORMAT {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let known = usize::try_from(format).unwrap_or_default();
+            sql::STEPS[known..].iter().try_for_each(|step| transaction.execute_batch(step))?;
+            transaction.pragma_update(None, "user_version", FORMAT)?;
+            transaction.commit()?;
         }
         Ok((connection, format))
     };
@@ -179,7 +182,8 @@ mod tests {
 
     fn reject(place: u64, key: &str, again: Option<RejectId>) -> NewReject {
         let record = Map::from_iter([("email".to_owned(), Value::from(key))]);
-        NewReject { place, again, key: Some(key.to_owned()), reject: Reject::new("0x1", "no"), record }
+        let sent = Some(Map::from_iter([("emailaddress1".to_owned(), Value::from(key.to_uppercase()))]));
+        NewReject { place, again, key: Some(key.to_owned()), reject: Reject::new("0x1", "no"), record, sent }
     }
 
     fn end(rejects: u64) -> Settlement {
@@ -260,6 +264,26 @@ mod tests {
         desk.settle(&filing("w-2", 1), passed(&["a"])).await.unwrap();
         assert_eq!(desk.open_keys("w", "export").await.unwrap(), HashSet::from(["b".to_owned()]));
         assert_eq!(desk.open_keys("v", "export").await.unwrap().len(), 2, "another workflow's are its own");
+    }
+
+    /// A file of the first form, as it was before it told what was sent.
+    #[tokio::test]
+    async fn a_file_of_an_older_form_keeps_its_rejects() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = SqliteDesk::new(folder.path());
+        let task = filing("w-1", 2);
+        desk.keep(&task, vec![reject(0, "a", None)]).await.unwrap();
+        let kept = desk.list(&Wanted::default()).await.unwrap().remove(0);
+        assert_eq!(kept.sent.unwrap()["emailaddress1"], "A");
+        drop(desk);
+        let older = Connection::open(folder.path().join(REJECTS_FILE)).unwrap();
+        older.execute_batch("ALTER TABLE reject DROP COLUMN sent; PRAGMA user_version = 1;").unwrap();
+        drop(older);
+        let desk = SqliteDesk::new(folder.path());
+        desk.keep(&task, vec![reject(1, "b", None)]).await.unwrap();
+        let kept = desk.list(&Wanted::default()).await.unwrap();
+        let sent: Vec<_> = kept.iter().map(|kept| (kept.key.as_deref(), kept.sent.is_some())).collect();
+        assert_eq!(sent, [(Some("b"), true), (Some("a"), false)]);
     }
 
     #[tokio::test]

@@ -84,6 +84,32 @@ fn what_a_run_refuses_is_corrected_and_sent_again_by_a_run_of_that_activity_alon
 }
 
 #[test]
+fn a_reject_of_an_export_tells_what_went_out_of_the_record() {
+    let world = world();
+    let activities = json!({
+        "import": { "type": "crm.import", "account": "dynamics", "object": "contacts",
+            "fields": ["lastname", "emailaddress1"], "orderBy": ["lastname"], "to": "export" },
+        "export": { "type": "crm.export", "account": "dynamics", "object": "contacts", "operation": "update",
+            "set": { "contactid": "contactid", "lastname": "upper(lastname)", "description": "now()",
+                "birthdate": { "value": "if is_empty(emailaddress1) { \"1980-05-31 23:00:00\" } else { emailaddress1 }",
+                    "conversion": "dateOnly" } } },
+    });
+    let file = world.workflow("out", &activities);
+    world.ask(&["run", &file]).expect(0);
+    let passed = world.sandbox.admin().record("contacts", "c0000000-0000-4000-8000-000000000001").unwrap().unwrap();
+    assert_eq!((&passed["lastname"], &passed["birthdate"]), (&json!("BROWN"), &json!("1980-05-31")));
+    let refused = rejects(&world, &["--code", "VALUE_TYPE"]);
+    assert_eq!(refused.len(), 2);
+    let (record, sent) = (&refused[0]["record"], &refused[0]["sent"]);
+    assert_eq!((&record["lastname"], &record["emailaddress1"]), (&json!("Adams"), &json!("a@example.com")));
+    assert_eq!((&sent["lastname"], &sent["birthdate"]), (&json!("ADAMS"), &json!("a@example.com")));
+    assert_eq!(sent["description"], passed["description"], "the time at which the export began");
+    let id = refused[0]["id"].to_string();
+    let shown = world.ask(&["rejects", "show", &id]).expect(0).out;
+    assert!(["COLUMN", "Adams", "SENT AS", "ADAMS"].iter().all(|text| shown.contains(text)), "{shown}");
+}
+
+#[test]
 fn what_is_refused_again_stays_one_reject_and_what_is_ignored_is_closed() {
     let world = world();
     let file = workflow(&world);

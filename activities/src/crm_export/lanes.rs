@@ -14,18 +14,15 @@
 mod output;
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::context::Cx;
 use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
 use engine::outside::crm::{Batch, Crm, Outcome, Steps, Write, WritePlan};
-use engine::population::Population;
 use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -33,15 +30,14 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::batches::{Cut, Cuts, Cutter};
+use super::begin::{LEDGER, begin, go_on, lost, open};
 use super::compare::Compare;
-use super::ledger::state::{Entry, Fate, Header, State};
+use super::guards;
+use super::ledger::state::{Entry, Fate, State};
 use super::ledger::{Ledger, Receipt};
-use super::mapping::Mapping;
 use super::request::Request;
-use super::{guards, identity};
 use crate::chunks::Chunks;
 use crate::rows;
-use crate::sets::Firsts;
 use output::{Output, Position};
 pub(crate) use output::{columns_in_doubt, columns_ok};
 
@@ -58,9 +54,6 @@ const WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
 const IN_DOUBT_MAX: u32 = 3;
 /// The most lanes.
 const LANES_MAX: usize = 64;
-
-const LEDGER: &str = "export.ledger";
-const FIRSTS: &str = "firsts.places";
 
 /// What is the same for all batches.
 struct Job {
@@ -131,69 +124,6 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
     lanes.run(cx, &request, &mut output).await?;
     output.end(cx, &request).await?;
     guards::remember_volume(cx, &request.guards, population.rows()).await
-}
-
-async fn open(path: PathBuf) -> Result<(Ledger, State), Failure> {
-    tokio::task::spawn_blocking(move || Ledger::open(&path))
-        .await
-        .map_err(|error| Failure::internal(error.to_string()))?
-}
-
-fn lost(folder: &Path) -> Failure {
-    let message = format!("the temp file in {} has less than this task has passed on", folder.display());
-    Failure::new(Class::Storage, message).help(
-        "put it back from a backup and resume the run; or stop the run, look up in the CRM what was written, and start \
-         the workflow again",
-    )
-}
-
-type Begun = (Arc<Mapping>, Header, Option<Firsts>);
-
-/// Decides, once and durably, what all batches depend on.
-async fn begin(
-    cx: &Cx,
-    crm: &Arc<dyn Crm>,
-    request: &mut Request,
-    population: &Population,
-    columns: &SchemaRef,
-    folder: &Path,
-    ledger: &Ledger,
-) -> Result<Begun, Failure> {
-    guards::volume(cx, &request.guards, population.rows()).await?;
-    let mapping = Arc::new(Mapping::new(cx, request, columns, None).await?);
-    request.write.fields.extend(mapping.chosen());
-    let firsts = match mapping.is_keyed() {
-        true => Some(identity::firsts(cx, crm, &mapping, population, folder).await?),
-        false => None,
-    };
-    let records = population.rows();
-    let sent = firsts.as_ref().map_or(records, |firsts| firsts.places.count(0..records).0);
-    guards::deletes(cx, &request.guards, sent)?;
-    let checksum = firsts.as_ref().map(|firsts| firsts.save(&folder.join(FIRSTS))).transpose()?;
-    let plan = crm.write_plan(&request.write, records)?;
-    let settings = request.settings.clone();
-    let header = Header { plan, settings, pinned: mapping.pinned.clone(), firsts: checksum, records };
-    ledger.append(&Entry::Header(Box::new(header.clone())))?.durable().await?;
-    Ok((mapping, header, firsts))
-}
-
-/// As it was decided when it began.
-async fn go_on(
-    cx: &Cx,
-    request: &mut Request,
-    header: &Header,
-    population: &Population,
-    columns: &SchemaRef,
-    folder: &Path,
-) -> Result<Begun, Failure> {
-    if header.settings != request.settings || header.records != population.rows() {
-        let message = "the export has begun with other settings, which its batches depend on";
-        return Err(Failure::new(Class::Config, message).help("stop the run and start the workflow again"));
-    }
-    let mapping = Mapping::new(cx, request, columns, Some(&header.pinned)).await?;
-    request.write.fields.extend(mapping.chosen());
-    let firsts = header.firsts.as_ref().map(|checksum| Firsts::load(&folder.join(FIRSTS), checksum)).transpose()?;
-    Ok((Arc::new(mapping), header.clone(), firsts))
 }
 
 /// A batch from its intent until its records are passed on.

@@ -24,7 +24,7 @@ use engine::failure::{Class, Failure};
 use tokio::sync::oneshot;
 
 use frame::{Salt, Unsound};
-use state::{Batch, Entry, Fate, State};
+use state::{Batch, Entry, Fate, Header, State};
 
 /// Bytes that are written with one sync at most, besides the entry that passes the limit.
 const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -93,6 +93,24 @@ impl Ledger {
             .spawn(move || writing.serve(&queue))
             .map_err(|error| Failure::io("cannot start a thread", &error))?;
         Ok((Self { path: path.to_owned(), salt, orders }, state))
+    }
+
+    /// What was decided when the export began, read beside whoever writes; none where it has not begun.
+    ///
+    /// # Errors
+    /// `Class::Storage` where the file cannot be read or is damaged.
+    pub(crate) fn header(path: &Path) -> Result<Option<Header>, Failure> {
+        let read = || {
+            let mut file = File::open(path)?;
+            let length = file.metadata()?.len();
+            let Some(salt) = frame::read_head(&mut file, length)? else { return Ok(None) };
+            Ok(frame::read(&mut file, salt, frame::HEAD, length)?)
+        };
+        let frame = read().map_err(|unsound| told(path, unsound))?;
+        Ok(match frame.and_then(|frame| Entry::decode(frame.kind, frame.payload)) {
+            Some(Entry::Header(header)) => Some(*header),
+            _ => None,
+        })
     }
 
     /// Adds an entry; entries are in the file in the order of the calls.

@@ -9,6 +9,7 @@ use engine::expr::{Bound, Value, Values};
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Crm, Object, ObjectField, WriteField};
 use engine::reject::Reject;
+use serde_json::{Map, Value as Json};
 
 use super::identity::{self, Identity, KeyOf};
 use super::request::{Request, field};
@@ -16,6 +17,7 @@ use super::values;
 use crate::conversion::Conversion;
 use crate::pinned::Pinned;
 use crate::rows;
+use crate::sent::Sent;
 use crate::sets::Firsts;
 
 /// How records become values.
@@ -159,6 +161,21 @@ impl Mapping {
         }
         let records = RecordBatch::try_from_iter_with_nullable(arrays).map_err(rows::wrong)?;
         Ok(Mapped { records, keys, rejects })
+    }
+
+    /// What goes out of each record of what its author set, by field.
+    pub(super) fn sent(&self, batch: &RecordBatch) -> Result<Vec<Map<String, Json>>, Failure> {
+        let mut sent = Sent::of(batch);
+        for Column { field, bound, conversion } in &self.columns {
+            let (array, _) = rows::eval(bound, batch, &self.values)?;
+            let (converted, lost) = values::convert(&array, field.kind, *conversion, &self.values.zone)?;
+            sent.add(&field.name, &array, &converted, &lost);
+        }
+        for (name, bound) in &self.types {
+            let (array, _) = rows::eval(bound, batch, &self.values)?;
+            sent.add(name, &array, &array, &[]);
+        }
+        Ok(sent.records())
     }
 
     /// A column's values, and the records for which it has none that can be sent.

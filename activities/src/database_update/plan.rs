@@ -12,11 +12,13 @@ use engine::failure::{Class, Failure};
 use engine::outside::database::{LedgerKey, Operation, Refused, Write};
 use engine::population::Population;
 use engine::reject::Reject;
+use serde_json::{Map, Value as Json};
 
 use super::{DatabaseUpdate, EmptySource};
 use crate::convert::{self, convert};
 use crate::pinned::Pinned;
 use crate::rows;
+use crate::sent::Sent;
 use crate::sets::{self, Empty, Firsts, Mark, REPEATED_MAX, Ranked};
 
 /// What became of the records of a batch.
@@ -115,6 +117,17 @@ impl Plan {
             (row, Reject::new("VALUE_TYPE", message).field(&column.name).help(help))
         }));
         Ok((converted, rejects))
+    }
+
+    /// What is written of each record, by column.
+    pub(super) fn sent(&self, batch: &RecordBatch) -> Result<Vec<Map<String, Json>>, Failure> {
+        let mut sent = Sent::of(batch);
+        for Column { name, to, bound, .. } in &self.columns {
+            let (array, _) = rows::eval(bound, batch, &self.values)?;
+            let (converted, lost) = convert(&array, to)?;
+            sent.add(name, &array, &converted, &lost);
+        }
+        Ok(sent.records())
     }
 
     /// Writes a batch: its number is `number`, the place of its first record `place`.

@@ -104,6 +104,8 @@ pub struct NewReject {
     pub reject: Reject,
     /// Its values by column.
     pub record: Map<String, Value>,
+    /// What went out of it, by field.
+    pub sent: Option<Map<String, Value>>,
 }
 
 /// What else a task tells the desk at its end.
@@ -164,6 +166,9 @@ pub struct KeptReject {
     pub reject: Reject,
     /// Its values by column, corrected ones included.
     pub record: Map<String, Value>,
+    /// What went out of it when it was refused last, by field: what the settings of the activity made of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Map<String, Value>>,
     /// Whether somebody corrected it.
     pub corrected: bool,
     /// Whether it can be sent again; what an import refused can only be read again.

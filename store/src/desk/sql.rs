@@ -12,7 +12,9 @@ use rusqlite::types::{ToSql, Type};
 use rusqlite::{Connection, Result, Row, params, params_from_iter};
 use serde_json::{Map, Value};
 
-pub(super) const SCHEMA: &str = "
+/// What makes the file of each form of that of the one before; the first of an empty one.
+pub(super) const STEPS: [&str; 2] = [
+    "
     CREATE TABLE IF NOT EXISTS shape(name TEXT PRIMARY KEY, columns BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS reject(
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -26,7 +28,9 @@ pub(super) const SCHEMA: &str = "
         UNIQUE(run, task, place)
     ) STRICT;
     CREATE INDEX IF NOT EXISTS reject_key ON reject(workflow, activity, key);
-    CREATE INDEX IF NOT EXISTS reject_closed ON reject(closed_at);";
+    CREATE INDEX IF NOT EXISTS reject_closed ON reject(closed_at);",
+    "ALTER TABLE reject ADD COLUMN sent TEXT;",
+];
 
 /// Not closed.
 const OPEN: &str = "state IN ('open', 'sending')";
@@ -36,25 +40,26 @@ pub(super) fn keep(connection: &Connection, task: &Filing, rejects: &[NewReject]
     connection.execute("INSERT OR IGNORE INTO shape(name, columns) VALUES (?1, ?2)", params![shape, task.shape])?;
     let mut again = connection.prepare_cached(
         "UPDATE reject SET attempts = attempts + (run <> ?2 OR task <> ?3), run = ?2, task = ?3, place = ?4, at = ?5,
-           code = ?6, symbol = ?7, message = ?8, field = ?9, help = ?10, state = 'open', by_run = NULL,
+           code = ?6, symbol = ?7, message = ?8, field = ?9, help = ?10, sent = ?11, state = 'open', by_run = NULL,
            closed_at = NULL
          WHERE id = ?1",
     )?;
     let mut new = connection.prepare_cached(
         "INSERT INTO reject(run, task, place, at, first_at, code, symbol, message, field, help,
-           workflow, activity, shape, key, record, sendable)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+           workflow, activity, shape, key, record, sendable, sent)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
          ON CONFLICT(run, task, place) DO UPDATE SET at = excluded.at, code = excluded.code, symbol = excluded.symbol,
            message = excluded.message, field = excluded.field, help = excluded.help, shape = excluded.shape,
-           key = excluded.key, record = excluded.record, corrected = 0",
+           key = excluded.key, record = excluded.record, sent = excluded.sent, corrected = 0",
     )?;
     let (run, at) = (task.run.as_str(), task.at.as_microsecond());
-    for NewReject { place, again: known, key, reject, record } in rejects {
+    for NewReject { place, again: known, key, reject, record, sent } in rejects {
         let Reject { code, symbol, message, field, help } = reject;
         let place = place.cast_signed();
+        let sent = sent.clone().map(|sent| Value::Object(sent).to_string());
         // A place that no new one has, whatever an earlier attempt of the task told.
         if let Some(id) = known
-            && again.execute(params![id, run, task.task, -id, at, code, symbol, message, field, help])? > 0
+            && again.execute(params![id, run, task.task, -id, at, code, symbol, message, field, help, sent])? > 0
         {
             continue;
         }
@@ -74,7 +79,8 @@ pub(super) fn keep(connection: &Connection, task: &Filing, rejects: &[NewReject]
             shape,
             key,
             record,
-            task.sendable
+            task.sendable,
+            sent
         ])?;
     }
     Ok(())
@@ -143,7 +149,7 @@ pub(super) fn list(connection: &Connection, wanted: &Wanted) -> Result<Vec<KeptR
     values.push(Box::new(wanted.limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))));
     let mut list = connection.prepare_cached(&format!(
         "SELECT id, run, task, workflow, activity, key, code, symbol, message, field, help, record, corrected, sendable,
-           attempts, first_at, at, state, by_run, closed_at, reason, shape
+           attempts, first_at, at, state, by_run, closed_at, reason, shape, sent
          FROM reject WHERE {condition} ORDER BY at DESC, id DESC LIMIT ?{}",
         values.len()
     ))?;
@@ -162,8 +168,6 @@ fn reject(row: &Row<'_>) -> Result<KeptReject> {
         }
         _ => RejectState::Open,
     };
-    let record: String = row.get(11)?;
-    let record: Map<String, Value> = serde_json::from_str(&record).map_err(|error| wrong(11, Type::Text, error))?;
     Ok(KeptReject {
         id: row.get(0)?,
         run: run_id(1, &run)?,
@@ -178,7 +182,8 @@ fn reject(row: &Row<'_>) -> Result<KeptReject> {
             field: row.get(9)?,
             help: row.get(10)?,
         },
-        record,
+        record: object(11, &row.get::<_, String>(11)?)?,
+        sent: row.get::<_, Option<String>>(22)?.map(|sent| object(22, &sent)).transpose()?,
         corrected: row.get(12)?,
         sendable: row.get(13)?,
         attempts: row.get(14)?,
@@ -187,6 +192,10 @@ fn reject(row: &Row<'_>) -> Result<KeptReject> {
         state,
         shape: row.get(21)?,
     })
+}
+
+fn object(column: usize, text: &str) -> Result<Map<String, Value>> {
+    serde_json::from_str(text).map_err(|error| wrong(column, Type::Text, error))
 }
 
 fn run_id(column: usize, text: &str) -> Result<RunId> {
