@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -480,7 +481,9 @@ fn exhausted(cx: &mut Cx, node: &Node) -> Result<(), Failure> {
         return Ok(());
     }
     let attempts = node.common.attempts.or(node.activity.attempts_default()).unwrap_or_default();
+    let class = cx.vars().get("errorClass").and_then(|class| Class::deserialize(class).ok());
     let message = match cx.vars().get("errorMessage").and_then(serde_json::Value::as_str) {
+        Some(error) if class.is_some_and(Class::is_lasting) => format!("trying again does not cure this: {error}"),
         Some(error) => format!("the {attempts} attempts of this loop are used up; the last error was: {error}"),
         None => format!("the {attempts} attempts of this loop are used up"),
     };

@@ -42,6 +42,11 @@ pub enum Class {
 }
 
 impl Class {
+    /// Whether it stays as it is until somebody changes the login or the configuration: a loop does not try it again.
+    pub fn is_lasting(self) -> bool {
+        matches!(self, Self::Auth | Self::Config)
+    }
+
     /// Whether an activity's `retry` applies; login and configuration end at once, since a wrong secret stays wrong.
     pub fn is_retried(self) -> bool {
         matches!(self, Self::Transient | Self::Quota | Self::Conflict | Self::CursorLost | Self::Storage)

@@ -21,7 +21,8 @@
 //!    start one task together; what can no longer arrive is not waited for.
 //! 5. Tasks of one activity run one after the other, in the order of arrival; tasks of different activities at once.
 //! 6. An activity with `attempts` lets so many tasks of it pass on one line of descent; the next one is told that it is
-//!    exhausted. An operator's resume begins the count anew.
+//!    exhausted. An operator's resume begins the count anew. Where it would lead a failure that lasts (login,
+//!    configuration) from a port `error` back to the activity that failed, it is exhausted at once.
 //! 7. While a run is paused, or a failure waits for an operator, what runs goes on and nothing else begins.
 //! 8. The window of an import is settled when nothing that descends from it runs or waits. Its option moves if every
 //!    task that descends from it ended well; a failed one counts as well once a later task of the same activity that
@@ -401,7 +402,7 @@ impl Run {
         for parent in &parents {
             vars.extend(self.task(*parent).map(|task| task.vars.clone()).unwrap_or_default());
         }
-        let exhausted = self.is_exhausted(activity, &parents);
+        let exhausted = self.is_exhausted(activity, &parents) || self.is_in_vain(activity, &parents);
         self.tasks.push(Task {
             id,
             activity: activity.to_owned(),

@@ -18,6 +18,8 @@ pub(super) const COLUMNS: [&str; 11] =
     ["id", "activity", "key", "code", "symbol", "message", "field", "help", "attempts", "state", "reason"];
 /// What a column of the record begins with.
 const RECORD: &str = "record.";
+/// What a field that went out begins with.
+const SENT: &str = "sent.";
 
 impl World {
     /// Corrects and ignores what a step says; tells what is refused.
@@ -74,6 +76,9 @@ pub(super) fn cell(reject: &KeptReject, column: &str) -> Option<Value> {
             RejectState::Ignored { reason, .. } => json!(reason),
             _ => Value::Null,
         },
-        column => reject.record.get(column.strip_prefix(RECORD)?)?.clone(),
+        column => match column.strip_prefix(SENT) {
+            Some(field) => reject.sent.as_ref()?.get(field)?.clone(),
+            None => reject.record.get(column.strip_prefix(RECORD)?)?.clone(),
+        },
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::{Arrival, Run, Task};
+use super::{Arrival, Run, Task, TaskStatus};
 use crate::event::{ArrivalId, TaskId};
 use crate::graph::{Arrivals, Inbound, WhenMissing};
 
@@ -94,5 +94,17 @@ impl Run {
             line.extend(&task.parents);
         }
         passed >= attempts
+    }
+
+    /// Whether a task of this activity, with these parents, would only lead a failure that lasts back to where it failed.
+    pub(super) fn is_in_vain(&self, activity: &str, parents: &[TaskId]) -> bool {
+        let Some(vertex) = self.graph.get(activity).filter(|vertex| vertex.attempts.is_some()) else { return false };
+        let on = vertex.to.iter().filter(|(port, _)| *port != "exhausted").flat_map(|(_, targets)| targets);
+        let on: HashSet<&str> = on.map(String::as_str).collect();
+        let failed = parents.iter().filter_map(|parent| self.task(*parent)).filter(|parent| {
+            parent.status == TaskStatus::Failed
+                && parent.failure.as_ref().is_some_and(|failure| failure.class.is_lasting())
+        });
+        failed.into_iter().any(|failed| self.graph.can_reach(&on, &failed.activity, activity))
     }
 }

@@ -246,6 +246,54 @@ fn a_join_goes_on_once_what_is_missing_can_no_longer_arrive() {
 }
 
 #[test]
+fn a_loop_does_not_try_a_wrong_secret_again() {
+    let to = |port: &str, target: &str| (port.to_owned(), vec![target.to_owned()]);
+    let vertex = |to: &[(String, Vec<String>)], attempts| {
+        let to = to.iter().cloned().collect();
+        Vertex { to, attempts, ..Vertex::default() }
+    };
+    // The task that a failure of the import leads to: whether it is exhausted.
+    let exhausted = |error: &str, wait: &[(String, Vec<String>)], class: Class| {
+        let import = vertex(&[to("ok", "end"), to("error", error)], None);
+        let vertices = [
+            ("import", import),
+            ("cure", vertex(&[to("ok", "wait")], None)),
+            ("wait", vertex(wait, Some(5))),
+            ("end", vertex(&[], None)),
+        ];
+        let graph = Graph::new(vertices.map(|(name, vertex)| (name.to_owned(), vertex)).into_iter().collect());
+        let mut run = Run::new(Arc::new(graph));
+        let mut number = 0;
+        let mut apply = |run: &mut Run, event: Event| {
+            number += 1;
+            run.apply(&recorded(number, event)).unwrap();
+        };
+        let entry = Entry { activity: "import".to_owned(), population: Vec::new() };
+        apply(&mut run, started(Some(entry)));
+        while run.tasks.last().is_none_or(|task| task.activity != "wait") {
+            let Some(Ready::Begin { task, activity, takes }) = run.ready(Timestamp::MAX).pop() else {
+                panic!("{run:?}")
+            };
+            let end = match activity.as_str() {
+                "import" => Event::TaskFailed { task, failure: Failure::new(class, "no"), then: Then::ErrorPort },
+                _ => ended(task),
+            };
+            let is_wait = activity == "wait";
+            apply(&mut run, Event::TaskStarted { task, activity, attempt: 1, takes });
+            if !is_wait {
+                apply(&mut run, end);
+            }
+        }
+        run.tasks.last().unwrap().exhausted
+    };
+    let again = [to("ok", "import"), to("exhausted", "end")];
+    assert!(exhausted("wait", &again, Class::Auth) && exhausted("wait", &again, Class::Config));
+    assert!(!exhausted("wait", &again, Class::Transient) && !exhausted("wait", &again, Class::Quota));
+    assert!(!exhausted("wait", &[to("ok", "end"), to("exhausted", "import")], Class::Auth), "it leads elsewhere");
+    assert!(!exhausted("cure", &again, Class::Auth), "what is between may have cured it");
+}
+
+#[test]
 fn a_run_with_an_entry_begins_there_with_its_population_and_nothing_before_it_works() {
     let vertex = |ok: &[&str]| {
         let targets = ok.iter().map(|target| (*target).to_owned()).collect();
