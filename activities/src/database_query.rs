@@ -11,7 +11,7 @@ use engine::context::Cx;
 use engine::expr::{Bound, Source, Values};
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
-use engine::outside::database::{Scan, Table};
+use engine::outside::database::{Scan, Scanned, Table};
 use engine::problem::suggestion;
 use engine::types::{Type, meta};
 use schemars::JsonSchema;
@@ -19,12 +19,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::pinned::Pinned;
+use crate::rejects::{self, Kinds};
 use crate::rows;
 
 /// Rows that are read at once.
 const ROWS_AT_ONCE: usize = 10_000;
 
-/// Reads the records of a table of the database that a filter lets through.
+/// Reads the records of a table of the database that a filter lets through. A record with a value that is not what its
+/// column is declared as, or with text that is not Unicode, is a reject.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DatabaseQuery {
@@ -43,13 +45,13 @@ pub struct DatabaseQuery {
 pub static SPEC: Spec = Spec {
     kind: "database.query",
     effect: Effect::Reads,
-    ports: &[Port::always("ok")],
+    ports: &[Port::always("ok"), Port::with_records("reject")],
     example: r#"{
         "type": "database.query",
         "table": "recipient",
         "fields": ["email", "first_name", "last_name"],
         "filter": "is_empty(crm_id) && !is_empty(email)",
-        "to": "next"
+        "to": { "ok": "next", "reject": "next" }
     }"#,
     ..Spec::of::<DatabaseQuery>()
 };
@@ -64,6 +66,8 @@ struct Position {
     /// Where the next rows begin; `None` before the first.
     next: Option<Value>,
     read: u64,
+    #[serde(default)]
+    rejects: Kinds,
     done: bool,
 }
 
@@ -78,7 +82,7 @@ impl Activity for DatabaseQuery {
             if let Some(filter) = &self.filter {
                 cx.expression("/filter", filter, &Columns::Unknown, Some(&Type::Bool));
             }
-            return Flow::from([("ok".to_owned(), Columns::Unknown)]);
+            return flow(Columns::Unknown);
         };
         let mut sound = true;
         for (number, name) in self.fields.iter().enumerate() {
@@ -101,7 +105,7 @@ impl Activity for DatabaseQuery {
             true => Columns::Known(Arc::new(Schema::new(self.columns(&table)))),
             false => Columns::Unknown,
         };
-        Flow::from([("ok".to_owned(), columns)])
+        flow(columns)
     }
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
@@ -114,8 +118,9 @@ impl Activity for DatabaseQuery {
             let scanned = cx.database().read(&plan.scan, position.next.take()).await?;
             let rows = scanned.rows.num_rows() as u64;
             cx.tally().added += rows;
-            let kept = plan.keep(&scanned.rows)?;
-            cx.dropped("filter", rows - kept.num_rows() as u64);
+            let sound = plan.refuse(&scanned, &mut position.rejects, cx).await?;
+            let kept = plan.keep(&sound)?;
+            cx.dropped("filter", (sound.num_rows() - kept.num_rows()) as u64);
             cx.write("ok", kept).await;
             position.read += rows;
             position.done = scanned.next.is_none();
@@ -123,7 +128,7 @@ impl Activity for DatabaseQuery {
             cx.progress(position.read, None);
             cx.checkpoint(&position).await?;
         }
-        Ok(())
+        position.rejects.warn(cx).await
     }
 
     fn needs(&self) -> Vec<Need> {
@@ -186,7 +191,33 @@ impl DatabaseQuery {
     }
 }
 
+/// What cannot be read is refused, with what can be read of it.
+fn flow(columns: Columns) -> Flow {
+    let reject = columns.known().map_or(Columns::Unknown, |columns| Columns::Known(rejects::columns(columns)));
+    Flow::from([("ok".to_owned(), columns), ("reject".to_owned(), reject)])
+}
+
 impl Plan {
+    /// Refuses the rows that have a value which cannot be read, whether or not the filter would let them through; gives the
+    /// others.
+    async fn refuse(&self, scanned: &Scanned, kinds: &mut Kinds, cx: &mut Cx) -> Result<RecordBatch, Failure> {
+        let Scanned { rows, misfits, .. } = scanned;
+        if misfits.is_empty() {
+            return Ok(rows.clone());
+        }
+        let mut unread = vec![false; rows.num_rows()];
+        let mut rejects = Vec::with_capacity(misfits.len());
+        for (row, reject) in misfits {
+            unread[*row] = true;
+            kinds.count(reject);
+            rejects.push(reject.clone());
+        }
+        let records = self.shown(&rows::filter(rows, &unread)?)?;
+        cx.write("reject", rejects::batch(&records, &rejects)?).await;
+        let sound: Vec<bool> = unread.into_iter().map(|unread| !unread).collect();
+        rows::filter(rows, &sound)
+    }
+
     fn keep(&self, rows: &RecordBatch) -> Result<RecordBatch, Failure> {
         let kept = match &self.filter {
             None => rows.clone(),
@@ -198,8 +229,13 @@ impl Plan {
                 }
             }
         };
-        let columns = kept.columns()[..self.out.fields().len()].to_vec();
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));
+        self.shown(&kept)
+    }
+
+    /// Without the columns that only the filter needs.
+    fn shown(&self, rows: &RecordBatch) -> Result<RecordBatch, Failure> {
+        let columns = rows.columns()[..self.out.fields().len()].to_vec();
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         RecordBatch::try_new_with_options(Arc::clone(&self.out), columns, &options).map_err(rows::wrong)
     }
 }

@@ -28,6 +28,31 @@ async fn the_records_that_the_filter_lets_through_come_out_and_the_others_are_co
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_is_refused_and_the_others_come_out() {
+    let world = World::new(
+        "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, born DATE, tags INTEGER LIST);
+         INSERT INTO person VALUES (1, 'Ada', '1815-12-10', '[1, 2]'), (2, CAST(x'5a6feb' AS TEXT), 'soon', NULL),
+             (3, 'Grace', '1906-12-09 10:00', '[3]'), (4, 'Alan', NULL, '[4, \"x\"]'), (5, 'Edsger', NULL, '[5]');",
+    );
+    let ran = world
+        .run(&query("person", &json!({ "fields": ["id", "name"], "filter": "born != date(\"2000-01-01\")" })))
+        .await;
+    assert_eq!(ran.status, Status::Finished);
+    assert_eq!(ran.port("people", "ok").await, ["1|Ada", "4|Alan", "5|Edsger"]);
+    let rejects = ran.port("people", "reject").await;
+    assert!(
+        rejects[0]
+            .starts_with("2|∅|VALUE_TYPE|VALUE_TYPE|column name of table person holds text that is not valid UTF-8")
+    );
+    assert!(rejects[0].contains("(in the row with rowid 2)"), "{rejects:?}");
+    assert!(rejects[1].starts_with("3|Grace|VALUE_TYPE") && rejects[1].contains("|born|"), "{rejects:?}");
+    assert_eq!((rejects.len(), ran.tally("people").added), (2, 5));
+    let ran = world.run(&query("person", &json!({ "fields": ["id", "tags"] }))).await;
+    assert_eq!(ran.port("people", "ok").await, ["1|1,2", "2|∅", "3|3", "5|5"]);
+    assert_eq!(ran.port("people", "reject").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_table_is_read_to_its_end_whether_it_has_row_ids_or_not() {
     for without_rowid in ["", "WITHOUT ROWID"] {
         let world = World::new(&format!(

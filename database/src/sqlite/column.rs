@@ -76,7 +76,7 @@ impl Column {
         }
     }
 
-    /// `None` where the value is not of the declared type.
+    /// `None` where the value is not of the declared type; nothing is added then.
     pub(super) fn push(&mut self, value: ValueRef<'_>) -> Option<()> {
         if value == ValueRef::Null {
             self.push_null();
@@ -99,13 +99,14 @@ impl Column {
             Self::Instant(builder) => builder.append_value(instant(text?)?),
             Self::Local(builder) => builder.append_value(local(text?)?),
             Self::Time(builder) => builder.append_value(time(text?)?),
-            Self::List { items, lengths, valid, .. } => {
+            Self::List { item, items, lengths, valid } => {
                 let Json::Array(values) = serde_json::from_str(text?).ok()? else { return None };
+                let values: Vec<Value> = values.into_iter().map(sqlite_value).collect();
+                let mut tried = Self::new(item.data_type()).ok()?;
+                values.iter().try_for_each(|value| tried.push(ValueRef::from(value)))?;
                 lengths.push(values.len());
                 valid.push(true);
-                for value in values {
-                    items.push(ValueRef::from(&sqlite_value(value)))?;
-                }
+                values.iter().try_for_each(|value| items.push(ValueRef::from(value)))?;
             }
         }
         Some(())

@@ -6,6 +6,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, FieldRef, Schema};
 use engine::failure::{Class, Failure};
 use engine::outside::database::{Scan, Scanned};
+use engine::reject::Reject;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use serde_json::Value as Json;
@@ -35,15 +36,21 @@ pub(super) fn read(connection: &Connection, scan: &Scan, from: Option<&Json>) ->
     let mut statement = connection.prepare_cached(&query).map_err(failed)?;
     let mut rows = statement.query(params_from_iter(after.unwrap_or_default())).map_err(failed)?;
     let mut builders = columns.iter().map(|column| Column::new(&column.arrow)).collect::<Result<Vec<_>, _>>()?;
-    let (mut count, mut last) = (0, Vec::new());
+    let (mut count, mut last, mut misfits) = (0, Vec::new(), Vec::<(usize, Reject)>::new());
     while let Some(row) = rows.next().map_err(failed)? {
         for (place, builder) in builders.iter_mut().enumerate() {
             let value = row.get_ref(place).map_err(failed)?;
             let column = columns[place];
-            builder.push(value).ok_or_else(|| {
-                let row = named(row, columns.len(), &order);
-                unreadable(table, &column.name, &column.arrow, value, row.as_deref())
-            })?;
+            if builder.push(value).is_none() {
+                builder.push_null();
+                if misfits.last().is_none_or(|(row, _)| *row < count) {
+                    let row = named(row, columns.len(), &order);
+                    let Failure { message, help, .. } =
+                        unreadable(table, &column.name, &column.arrow, value, row.as_deref());
+                    let reject = Reject::new("VALUE_TYPE", message).field(&column.name);
+                    misfits.push((count, Reject { help, ..reject }));
+                }
+            }
         }
         count += 1;
         if count == scan.rows_max {
@@ -63,7 +70,7 @@ pub(super) fn read(connection: &Connection, scan: &Scan, from: Option<&Json>) ->
     let options = RecordBatchOptions::new().with_row_count(Some(count));
     let rows = RecordBatch::try_new_with_options(schema, arrays, &options);
     let next = (count == scan.rows_max).then_some(Json::Array(last));
-    Ok(Scanned { rows: rows.map_err(|e| Failure::internal(e.to_string()))?, next })
+    Ok(Scanned { rows: rows.map_err(|e| Failure::internal(e.to_string()))?, misfits, next })
 }
 
 /// The columns that order the rows, each row differing from every other.

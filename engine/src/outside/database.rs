@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::failure::{Class, Failure};
 use crate::outside::crm::{FieldKind, Object, ObjectField};
+use crate::reject::Reject;
 
 /// The marketing database.
 #[async_trait]
@@ -93,8 +94,10 @@ pub struct Scan {
 /// Rows that were read.
 #[derive(Debug, Clone)]
 pub struct Scanned {
-    /// The rows.
+    /// The rows; a value that is not what its column is declared as is null in them.
     pub rows: RecordBatch,
+    /// Which of them have such a value, by their place, in order, and why they cannot be taken as they are.
+    pub misfits: Vec<(usize, Reject)>,
     /// Where the next rows begin; none after the last. Only the database understands it.
     pub next: Option<Value>,
 }
