@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod accounts;
+mod alerts;
 mod backfill;
 pub(crate) mod check;
 mod demo;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Accounts(accounts::Args),
     #[command(subcommand)]
+    Alerts(alerts::Args),
+    #[command(subcommand)]
     Secrets(secrets::Args),
     Sandbox(sandbox::Args),
     Schema(schema::Args),
@@ -90,6 +93,7 @@ pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fau
             Command::Rejects(args) => Box::pin(rejects::perform(&args, global)).await,
             Command::Options(args) => options::perform(&args, global).await,
             Command::Accounts(args) => accounts::perform(&args, global).await,
+            Command::Alerts(args) => alerts::perform(&args, global).await,
             Command::Secrets(args) => secrets::perform(&args, global),
             Command::Sandbox(args) => sandbox::perform(&args, global).await,
             Command::Schema(args) => Ok(schema::perform(&args)),

@@ -151,7 +151,7 @@ impl Follower {
         Ok(self.door.client.get(&format!("/runs/{run}")).await?)
     }
 
-    /// Stays until the runs that others submitted are done, then lets the data folder go.
+    /// Stays until the runs that others submitted are done and alerts are told, then lets the data folder go.
     pub(crate) async fn end(mut self) {
         let driving = self.door.driving();
         if !driving.is_empty() {
@@ -167,6 +167,17 @@ impl Follower {
             if !idle {
                 self.door.leave().await;
             }
+        }
+        let told = tokio::select! {
+            // What is told already needs no wait, also after Ctrl-C.
+            biased;
+            told = self.door.until_told() => told,
+            _ = self.interrupted.wait_for(|interrupted| *interrupted) => false,
+        };
+        if !told {
+            report::warning(
+                "an alert is not told yet; the next `campanile run` or `resume` in this data folder tells it",
+            );
         }
         self.door.close().await;
     }

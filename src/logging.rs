@@ -3,6 +3,7 @@
 use std::env::{self, VarError};
 
 use crm::http::WAITS;
+use engine::alerting::UNTOLD;
 use engine::failure::{Class, Failure};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -44,7 +45,7 @@ fn filter(verbose: u8, tells_waits: bool) -> Result<EnvFilter, Fault> {
     }
     // What fails is told by the commands themselves, in a reader's words; not what is waited for.
     let level = match verbose {
-        0 if tells_waits => return Ok(EnvFilter::new(format!("off,{WAITS}=warn"))),
+        0 if tells_waits => return Ok(EnvFilter::new(format!("off,{WAITS}=warn,{UNTOLD}=warn"))),
         0 => return Ok(EnvFilter::new("off")),
         1 => "info",
         2 => "debug",

@@ -73,7 +73,7 @@ impl Progress {
                 };
                 terminal::note(&format!("{mark} {}: {message}", name(task)));
             }
-            Event::TaskFailed { task, failure, then } => {
+            Event::TaskFailed { task, failure, then, .. } => {
                 let follows = match then {
                     Then::Retry { at } => format!("tried again at {}", crate::table::instant(*at)),
                     Then::ErrorPort => "its port error leads on".to_owned(),
@@ -86,6 +86,7 @@ impl Progress {
             Event::OptionHeld { task, option, reason } => {
                 terminal::note(&format!("! {}: option {option} stays where it is: {reason}", name(task)));
             }
+            Event::Alerted { receiver, failure: None, .. } => terminal::note(&format!("· {receiver} was told")),
             _ => {}
         }
     }

@@ -7,6 +7,7 @@
 //! Each test has a world of its own: a stand-in for each CRM account, an SQLite file, a data folder and a store in
 //! memory. A process is a runtime of its own with an engine in it, so that ending it leaves what a kill would.
 
+mod alerts;
 mod compare;
 mod crm;
 mod deed;

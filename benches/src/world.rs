@@ -12,6 +12,7 @@ use engine::describe::Descriptions;
 use engine::engine::{Engine, NotStarted};
 use engine::environment::{Environment, Limits};
 use engine::event::Vars;
+use engine::outside::alerts::NoAlerts;
 use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Account, Crm};
 use engine::outside::desk::NoDesk;
@@ -61,6 +62,7 @@ impl World {
         Arc::new(Engine::new(Arc::new(Environment {
             store: self.store,
             desk: Arc::new(NoDesk),
+            alerts: Arc::new(NoAlerts),
             clock: Arc::new(SystemClock),
             database: self.database,
             accounts: self.accounts,

@@ -23,9 +23,9 @@ use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
 pub use limits::{Limits, QuotaPercent, Span};
-pub use retry::RETRY_AFTER_S_MAX;
+pub use retry::{RETRY_AFTER_S_MAX, Waits};
 
-pub(crate) use retry::{Waits, date, retry_after_s};
+pub(crate) use retry::{date, retry_after_s};
 
 use budget::Budget;
 use lanes::Lanes;
@@ -133,6 +133,7 @@ pub struct Http {
     lanes: Lanes,
     budget: Budget,
     sent: AtomicU64,
+    hides_paths: bool,
 }
 
 impl Http {
@@ -158,7 +159,21 @@ impl Http {
         let client = builder.build().map_err(config)?;
         let lanes = Lanes::new(limits.requests_at_once);
         let budget = Budget::new(limits.quota_percent.map(QuotaPercent::get), clock);
-        Ok(Self { account: account.to_owned(), client, limits, lanes, budget, sent: AtomicU64::new(0) })
+        Ok(Self {
+            account: account.to_owned(),
+            client,
+            limits,
+            lanes,
+            budget,
+            sent: AtomicU64::new(0),
+            hides_paths: false,
+        })
+    }
+
+    /// Keeps the paths of addresses out of the log, where whoever knows one may use it.
+    #[must_use]
+    pub fn hiding_paths(self) -> Self {
+        Self { hides_paths: true, ..self }
     }
 
     /// The account's name, for messages.
@@ -224,7 +239,7 @@ impl Http {
                 }
                 return Err(refusal);
             };
-            let (account, path) = (&self.account, request.url.path());
+            let (account, path) = (&self.account, self.path(request));
             tracing::warn!(account, path, failure = %refusal.failure, wait_ms = millis(wait), "trying again");
             if wait >= WAIT_TOLD_MIN {
                 tracing::warn!(target: WAITS, "{}; trying again in {} s", refusal.failure, wait.as_secs());
@@ -246,7 +261,7 @@ impl Http {
             Ok(outcome) => outcome,
             Err(_) => Err(doubtful(self.too_slow(request, "did not finish its answer", total))),
         };
-        let (account, method, path) = (&self.account, request.method.as_str(), request.url.path());
+        let (account, method, path) = (&self.account, request.method.as_str(), self.path(request));
         let ms = millis(begin.elapsed());
         let reply = match outcome {
             Ok(reply) => reply,
@@ -270,6 +285,11 @@ impl Http {
                 Err(refusal)
             }
         }
+    }
+
+    /// The path of a request, for the log.
+    fn path<'a>(&self, request: &'a Request) -> &'a str {
+        if self.hides_paths { "…" } else { request.url.path() }
     }
 
     /// Sends it once and reads the whole answer.

@@ -23,5 +23,5 @@ mod records;
 pub mod salesforce;
 pub mod secret;
 mod single_flight;
-mod steps;
+pub mod steps;
 mod values;

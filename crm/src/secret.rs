@@ -119,7 +119,7 @@ impl SecretSource {
                 let place = format!("the environment variable {env}");
                 let text = std::env::var(env).map_err(|_| {
                     Failure::new(Class::Config, format!("{place} is not set"))
-                        .help(format!("set {env} to the client secret where Campanile is started"))
+                        .help(format!("set {env} to the secret where Campanile is started"))
                 })?;
                 (place, text)
             }

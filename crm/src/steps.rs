@@ -21,10 +21,10 @@ pub(crate) fn clock(account: &str, reply: &Reply) -> Result<Timestamp, Failure> 
 }
 
 /// A step by its name; nothing happens before its turn.
-pub(crate) type Trial<'a> = (&'static str, BoxFuture<'a, Result<String, Failure>>);
+pub type Trial<'a> = (&'static str, BoxFuture<'a, Result<String, Failure>>);
 
 /// Takes the steps in turn, and stops at the first one that fails.
-pub(crate) async fn try_in_turn(trials: impl IntoIterator<Item = Trial<'_>>) -> Vec<Step> {
+pub async fn try_in_turn(trials: impl IntoIterator<Item = Trial<'_>>) -> Vec<Step> {
     let mut steps = Vec::new();
     for (name, trial) in trials {
         let result = trial.await;
@@ -51,6 +51,6 @@ pub(crate) async fn find_host(account: &str, root: &Url, url_help: &str) -> Resu
 }
 
 /// How what is sent to this address is kept from others.
-pub(crate) fn secrecy(root: &Url) -> &'static str {
+pub fn secrecy(root: &Url) -> &'static str {
     if root.scheme() == "https" { "encrypted" } else { "not encrypted, on this computer" }
 }

@@ -14,6 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::activity::When;
+use crate::alerting;
 use crate::check::{Node, Workflow};
 use crate::context::{Cx, Done};
 use crate::desk;
@@ -324,12 +325,25 @@ impl Driver {
         tracing::warn!(run = %self.journal.id, activity = %task.activity, %failure, "the task failed");
         let ports = if then == Then::ErrorPort { vec!["error".to_owned()] } else { Vec::new() };
         let ends = matches!(then, Then::ErrorPort | Then::Ignore | Then::Abort);
-        let failed = Event::TaskFailed { task: task.id, failure, then };
+        let alerts = self.to_be_told(&then);
+        let failed = Event::TaskFailed { task: task.id, failure, then, alerts };
         if ends {
             self.record(vec![failed], Ending { task: task.id, well: false, ports: &ports }).await
         } else {
             Ok(self.journal.append(vec![failed]).await?)
         }
+    }
+
+    /// Who is to be told that the run needs a person after this failure.
+    fn to_be_told(&self, then: &Then) -> Vec<String> {
+        if !self.journal.run().is_stopped_by(then) {
+            return Vec::new();
+        }
+        let receivers = self.environment.alerts.receivers();
+        if !receivers.is_empty() {
+            alerting::mark(&self.environment, &self.journal.id);
+        }
+        receivers
     }
 
     /// What follows a failure: its own retry, then its port `error`, then what it or the workflow says.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::alerting::Telling;
 use crate::check::{self, Findings, Workflow};
 use crate::describe::Ask;
 use crate::driver::{Board, Driver, Order, Ordered, first_vars};
@@ -32,8 +33,9 @@ pub struct Engine {
     pub environment: Arc<Environment>,
     schemas: Schemas,
     driven: Mutex<HashMap<RunId, Driven>>,
-    /// Held while a run gets its number or its driver, or is ended without one: no run has two.
-    turn: tokio::sync::Mutex<()>,
+    /// Held while a run gets its number or its driver, or has an event recorded without one: no run has two.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) telling: Telling,
 }
 
 /// A run that this process drives, or drove until now.
@@ -67,7 +69,7 @@ impl Driven {
         self.orders.send((order, done)).await.is_ok() && is_done.await.is_ok()
     }
 
-    fn is_driven(&self) -> bool {
+    pub(crate) fn is_driven(&self) -> bool {
         self.done.borrow().is_none()
     }
 }
@@ -90,7 +92,8 @@ impl<F: Into<Failure>> From<F> for NotStarted {
 impl Engine {
     /// An engine on this outside.
     pub fn new(environment: Arc<Environment>) -> Self {
-        Self { environment, schemas: Schemas::default(), driven: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        let (schemas, driven, turn) = (Schemas::default(), Mutex::default(), tokio::sync::Mutex::default());
+        Self { environment, schemas, driven, turn, telling: Telling::default() }
     }
 
     /// Reads a workflow and checks it against what is known of the outside.
@@ -363,7 +366,7 @@ impl Engine {
         self.environment.run_folder(id).join(WORKFLOW).display().to_string()
     }
 
-    fn journal(&self, id: &RunId, run: Run) -> Arc<Journal> {
+    pub(crate) fn journal(&self, id: &RunId, run: Run) -> Arc<Journal> {
         let environment = &self.environment;
         Arc::new(Journal::new(id.clone(), Arc::clone(&environment.store), Arc::clone(&environment.clock), run))
     }
@@ -385,7 +388,12 @@ impl Engine {
         drop(all);
         let engine = Arc::clone(self);
         tokio::spawn(async move {
-            let ended = driver.drive().await;
+            let ended = tokio::select! {
+                ended = driver.drive() => ended,
+                never = engine.tell_as_owed(&journal) => match never {},
+            };
+            // Its last event may be the one.
+            engine.tell_owed(&journal.id, &journal.run());
             if matches!(&ended, Ok(status) if status.is_over())
                 && let Err(failure) = retention::remove_old(&engine.environment, journal.id.workflow()).await
             {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::activity::{Palette, Spec};
 use crate::describe::Descriptions;
 use crate::failure::{Class, Failure};
+use crate::outside::alerts::Alerts;
 use crate::outside::clock::Clock;
 use crate::outside::crm::{Account, Crm};
 use crate::outside::database::Database;
@@ -27,6 +28,8 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Rejected records.
     pub desk: Arc<dyn Desk>,
+    /// Who is told when a run needs a person.
+    pub alerts: Arc<dyn Alerts>,
     /// The marketing database.
     pub database: Arc<dyn Database>,
     /// Accounts of CRMs, by name.

@@ -141,6 +141,19 @@ pub enum Event {
         failure: Failure,
         /// What follows.
         then: Then,
+        /// Who is to be told of it, by name, since with it the run needs a person; each until an `Alerted` names them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        alerts: Vec<String>,
+    },
+    /// Somebody was told that the run needs a person, or was given up.
+    Alerted {
+        /// The number of the `TaskFailed` that it was about, from 0.
+        of: u64,
+        /// Who.
+        receiver: String,
+        /// Why they were given up; none where they were told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
     },
     /// A note in the journal, from a script or about a reject.
     Logged {

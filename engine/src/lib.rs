@@ -3,6 +3,7 @@
 //! It knows no HTTP, no store, no DataFusion and no CRM: those stand behind the traits in [`outside`].
 
 pub mod activity;
+pub mod alerting;
 pub mod allow;
 pub mod check;
 pub mod context;

@@ -27,9 +27,13 @@
 //! 8. The window of an import is settled when nothing that descends from it runs or waits. Its option moves if every
 //!    task that descends from it ended well; a failed one counts as well once a later task of the same activity that
 //!    descends from it ended well; an import that failed itself moves no option, the one that made it good does.
+//! 9. Whom a `TaskFailed` names in `alerts` is to be told of it until an `Alerted` says that they were, whatever becomes
+//!    of the run meanwhile.
 
 mod join;
+mod owed;
 mod settle;
+mod status;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -43,7 +47,11 @@ use crate::event::{ArrivalId, Backfill, Entry, Event, IndexWindow, Recorded, Seg
 use crate::failure::Failure;
 use crate::graph::Graph;
 
+pub use owed::Stop;
 pub use settle::{Ending, Settled};
+pub use status::Status;
+
+use status::End;
 pub use task::{Task, TaskStatus};
 
 /// The most tasks of one run.
@@ -80,43 +88,11 @@ pub struct Run {
     put: BTreeSet<TaskId>,
     /// Options that moved or were held, by the import's task.
     pub settled: BTreeMap<TaskId, String>,
+    /// Stops of which somebody is still to be told, by the number of the event that made them.
+    pub owed: BTreeMap<u64, Stop>,
     arrived: u64,
     paused: bool,
     end: Option<End>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Finished,
-    Stopped,
-    Aborted,
-}
-
-/// What a run is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Status {
-    /// Something works, or can.
-    Running,
-    /// All that is left waits for a time to come.
-    Waiting,
-    /// An operator paused it.
-    Paused,
-    /// A failure waits for an operator.
-    Suspended,
-    /// Everything is done.
-    Finished,
-    /// A failure ended it.
-    Failed,
-    /// An operator stopped it.
-    Stopped,
-}
-
-impl Status {
-    /// Whether nothing can follow.
-    pub fn is_over(self) -> bool {
-        matches!(self, Self::Finished | Self::Failed | Self::Stopped)
-    }
 }
 
 /// An event that waits at an activity.
@@ -178,6 +154,7 @@ impl Run {
             windows: BTreeMap::new(),
             put: BTreeSet::new(),
             settled: BTreeMap::new(),
+            owed: BTreeMap::new(),
             arrived: 0,
             paused: false,
             end: None,
@@ -224,27 +201,6 @@ impl Run {
         &self.graph
     }
 
-    /// What the run is at.
-    pub fn status(&self) -> Status {
-        match self.end {
-            Some(End::Finished) => return Status::Finished,
-            Some(End::Stopped) => return Status::Stopped,
-            Some(End::Aborted) => return Status::Failed,
-            None => {}
-        }
-        if self.is_any(|status| status == TaskStatus::Running) {
-            Status::Running
-        } else if self.paused {
-            Status::Paused
-        } else if self.is_any(|status| status == TaskStatus::Suspended) {
-            Status::Suspended
-        } else if self.is_any(|status| matches!(status, TaskStatus::Retrying(_))) {
-            Status::Waiting
-        } else {
-            Status::Running
-        }
-    }
-
     /// Takes an event in.
     ///
     /// # Errors
@@ -265,7 +221,7 @@ impl Run {
         if begins != (self.events == 0) {
             return Err("a journal begins with `started`, once".to_owned());
         }
-        if self.end.is_some() && !matches!(event, Event::OptionHeld { .. }) {
+        if self.end.is_some() && !matches!(event, Event::OptionHeld { .. } | Event::Alerted { .. }) {
             return Err("the run is over".to_owned());
         }
         match event {
@@ -282,6 +238,9 @@ impl Run {
                 Some(TaskStatus::Stopped) => Err(format!("task {task} was stopped")),
                 _ => Err(format!("task {task} is not running")),
             },
+            Event::Alerted { of, receiver, .. } if !self.owes(*of, receiver) => {
+                Err(format!("{receiver} is not to be told of event {of}"))
+            }
             Event::Finished if !self.is_done() => Err("something is left to do".to_owned()),
             _ => Ok(()),
         }
@@ -347,7 +306,11 @@ impl Run {
                     self.stop_tasks(*at);
                 }
             }
-            Event::TaskFailed { task, failure, then } => self.fail_task(*at, *task, failure, then),
+            Event::TaskFailed { task, failure, then, alerts } => {
+                self.fail_task(*at, *task, failure, then);
+                self.owe(*at, *task, failure, then, alerts);
+            }
+            Event::Alerted { of, receiver, .. } => self.told(*of, receiver),
             Event::OptionSet { option, .. } => {
                 let open = self.windows.iter().filter(|(_, window)| window.option == *option);
                 self.put.extend(open.map(|(task, _)| *task));
@@ -530,11 +493,6 @@ impl Run {
             _ => None,
         });
         times.min()
-    }
-
-    /// Whether it goes on only with an operator's word.
-    pub fn needs_resume(&self) -> bool {
-        self.paused || self.is_any(|status| status == TaskStatus::Suspended)
     }
 
     /// What may begin now, the longest waiting first. Tasks that already work are in it, since after a crash they do not.

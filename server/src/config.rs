@@ -16,6 +16,8 @@ use engine::schema::{check, schema_of};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::alerts;
+
 /// The name of the file.
 pub const FILE_NAME: &str = "campanile.toml";
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub store: StoreKind,
     /// Limits.
     pub limits: Limits,
+    /// Who is told when a run needs a person.
+    pub alerts: alerts::Config,
     /// Accounts by name.
     #[schemars(with = "BTreeMap<String, serde_json::Map<String, serde_json::Value>>")]
     pub accounts: BTreeMap<String, Account>,
@@ -96,6 +100,7 @@ impl Config {
             problems.extend(check_account(&document, name));
         }
         problems.extend(check_database(&document));
+        problems.extend(check_webhook(&document));
         if problems.is_empty() {
             match ::toml::from_str::<Self>(text) {
                 Ok(config) => return Ok(config),
@@ -116,6 +121,18 @@ fn check_database(document: &Document) -> Option<Problem> {
     let help = "write sqlite: and the path of the file, such as sqlite:marketing.db".to_owned();
     let message = "this is not the address of a database that this version knows".to_owned();
     Some(document.problem("/database", "wrong-value", message, Some(help)))
+}
+
+/// An address that others may post to is no text for a file that is shared.
+fn check_webhook(document: &Document) -> Option<Problem> {
+    const POINTER: &str = "/alerts/webhook/url";
+    let text = document.value.pointer(POINTER)?.as_str()?;
+    if url::Url::parse(text).is_ok_and(|url| crm::http::is_loopback(&url)) {
+        return None;
+    }
+    let help = "write { env = \"NAME\" }, { file = \"path\" } or { stored = \"NAME\" }".to_owned();
+    let message = "the address of the webhook is a secret, and may stand here for this computer only".to_owned();
+    Some(document.problem(POINTER, "wrong-value", message, Some(help)))
 }
 
 fn check_account(document: &Document, name: &str) -> Vec<Problem> {
@@ -168,12 +185,18 @@ mod tests {
             clientId = "c"
             clientSecret = { env = "SECRET" }
             limits = { totalTimeout = "5s" }
+            [alerts]
+            webhook = { url = { env = "ALERTS" }, format = "teams" }
+            limits = { retries = 9 }
         "#;
         let config = Config::parse(Path::new("campanile.toml"), text).unwrap();
         assert_eq!(config.data.as_deref(), Some(Path::new("here")));
         assert_eq!((config.store, config.limits.tasks_at_once, config.limits.script.wall_ms), (StoreKind::Redb, 3, 50));
         assert!(matches!(&config.accounts["dynamics"], Account::Dynamics(account) if account.client_id == "c"));
+        assert_eq!(config.alerts.limits.retries, 9);
         assert!(Config::parse(Path::new("campanile.toml"), "").is_ok());
+        let here = "[alerts]\nwebhook = { url = \"http://127.0.0.1:9000/x\" }";
+        assert!(Config::parse(Path::new("campanile.toml"), here).is_ok());
     }
 
     #[test]
@@ -193,6 +216,9 @@ clientId = "c"
 clientSecret = { evn = "SECRET" }
 [accounts.none]
 url = "x"
+[alerts]
+webhook = { url = "https://hooks.slack.com/services/T0/B0/canary", formt = "slack" }
+mails = []
 "#;
         assert_eq!(
             problems(text),
@@ -206,6 +232,9 @@ url = "x"
                 "11:1 unknown-key /accounts/dynamics/tenantID: account \"dynamics\" has no key \"tenantID\" (did you mean \"tenantId\"?)",
                 "13:16 wrong-value /accounts/dynamics/clientSecret: this is not what \"clientSecret\" takes (Where a secret comes from: `{ \"env\": \"NAME\" }`, `{ \"file\": \"path\" }` or `{ \"stored\": \"NAME\" }`)",
                 "14:11 missing-key /accounts/none: account \"none\" needs \"kind\" (add kind = \"dynamics\" or \"salesforce\")",
+                "17:19 wrong-value /alerts/webhook/url: the address of the webhook is a secret, and may stand here for this computer only (write { env = \"NAME\" }, { file = \"path\" } or { stored = \"NAME\" })",
+                "17:68 unknown-key /alerts/webhook/formt: \"alerts/webhook\" of the configuration has no key \"formt\" (did you mean \"format\"?)",
+                "18:1 unknown-key /alerts/mails: \"alerts\" of the configuration has no key \"mails\" (there are: webhook, limits)",
             ]
         );
     }

@@ -28,6 +28,8 @@ use crate::service::Service;
 
 /// How long a process waits for another one that has the store open to listen, or to let it go.
 pub const OWNER_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a process that has nothing else to do waits for alerts to be taken.
+pub const ALERTS_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long it waits before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -67,7 +69,12 @@ impl Door {
                 return Ok(Self { client, here: None });
             }
             match opening::open(project, palette).await {
-                Ok(engine) => return Self::owner(engine, project, stay),
+                Ok(engine) => {
+                    if stay == Stay::Long {
+                        engine.tell_what_was_owed().await;
+                    }
+                    return Self::owner(engine, project, stay);
+                }
                 Err(OpenError::Failure(failure)) => return Err(failure),
                 Err(OpenError::InUse) if Instant::now() >= until => {
                     return Err(StoreError::InUse { folder: project.data.clone() }.into());
@@ -103,6 +110,15 @@ impl Door {
         while let Some((_, driven)) = here.engine.driving().into_iter().next() {
             // What keeps a run from being driven on is told to whoever follows it.
             driven.wait().await.ok();
+        }
+    }
+
+    /// Waits until those are told who are to be told that a run needs them, for [`ALERTS_WAIT_MAX`] at most; tells
+    /// whether they are. Else they are told by the next process that drives runs in this data folder.
+    pub async fn until_told(&self) -> bool {
+        match &self.here {
+            Some(here) => here.engine.until_told(ALERTS_WAIT_MAX).await,
+            None => true,
         }
     }
 

@@ -10,6 +10,7 @@
 //! the same on both.
 
 mod accounts;
+pub mod alerts;
 pub mod api;
 pub mod client;
 pub mod config;

@@ -11,11 +11,13 @@ use engine::describe::Descriptions;
 use engine::engine::Engine;
 use engine::environment::Environment;
 use engine::failure::Failure;
+use engine::outside::alerts::{Alerts, NoAlerts};
 use engine::outside::clock::{Clock, SystemClock};
 use engine::outside::store::{Store, StoreError};
 use store::{Memory, OnDisk, SqliteDesk};
 
 use crate::accounts;
+use crate::alerts::Receivers;
 use crate::database::{Lazy, Missing};
 use crate::project::Project;
 use crate::secrets::Secrets;
@@ -25,20 +27,30 @@ const FOLDER_MODE: u32 = 0o700;
 
 /// An engine that keeps nothing, for `check` and for asking accounts: it works without a data folder.
 pub fn bare(project: &Project, palette: Palette) -> Arc<Engine> {
-    let (store, clock) = (Arc::new(Memory::default()), Arc::new(SystemClock));
-    engine(environment(project, palette, store, clock, Missing::Leave))
+    engine(resting(project, palette))
 }
 
-/// An engine on a store and a clock of the caller's own, for tests of workflows.
-pub fn on(project: &Project, palette: Palette, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Engine> {
-    engine(environment(project, palette, store, clock, Missing::Make))
+/// An engine on a store, a clock and receivers of the caller's own, for tests of workflows.
+pub fn on(
+    project: &Project,
+    palette: Palette,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    alerts: Arc<dyn Alerts>,
+) -> Arc<Engine> {
+    engine(environment(project, palette, (store, clock, alerts), Missing::Make))
+}
+
+/// Who is told when a run needs a person.
+pub fn receivers(project: &Project) -> Receivers {
+    let vault = Arc::new(Secrets::of(&project.data));
+    Receivers::new(project.config.alerts.clone(), vault, Arc::new(SystemClock))
 }
 
 /// An engine that keeps nothing, not even what it asks, for looking at the CRMs as they are now.
 pub fn looking(project: &Project, palette: Palette) -> Arc<Engine> {
-    let (store, clock) = (Arc::new(Memory::default()), Arc::new(SystemClock));
-    let environment = environment(project, palette, store, clock, Missing::Leave);
-    engine(Environment { descriptions: Descriptions::unchanged(&project.data), ..environment })
+    let descriptions = Descriptions::unchanged(&project.data);
+    engine(Environment { descriptions, ..resting(project, palette) })
 }
 
 /// Opens the store of the data folder, which is made where it is missing.
@@ -52,7 +64,7 @@ pub(crate) async fn open(project: &Project, palette: Palette) -> Result<Arc<Engi
     let (folder, kind) = (project.store_folder(), project.store_kind());
     let opened = tokio::task::spawn_blocking(move || OnDisk::open(&folder, kind)).await;
     let opened = opened.map_err(|error| Failure::internal(error.to_string()))??;
-    Ok(on(project, palette, Arc::new(opened), Arc::new(SystemClock)))
+    Ok(on(project, palette, Arc::new(opened), Arc::new(SystemClock), Arc::new(receivers(project))))
 }
 
 /// Why the store was not opened.
@@ -83,17 +95,20 @@ fn engine(environment: Environment) -> Arc<Engine> {
     Arc::new(Engine::new(Arc::new(environment)))
 }
 
-fn environment(
-    project: &Project,
-    palette: Palette,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    missing: Missing,
-) -> Environment {
+/// The outside of an engine that runs nothing.
+fn resting(project: &Project, palette: Palette) -> Environment {
+    let outside: Outside = (Arc::new(Memory::default()), Arc::new(SystemClock), Arc::new(NoAlerts));
+    environment(project, palette, outside, Missing::Leave)
+}
+
+type Outside = (Arc<dyn Store>, Arc<dyn Clock>, Arc<dyn Alerts>);
+
+fn environment(project: &Project, palette: Palette, (store, clock, alerts): Outside, missing: Missing) -> Environment {
     let vault: Arc<dyn Vault> = Arc::new(Secrets::of(&project.data));
     Environment {
         store,
         desk: Arc::new(SqliteDesk::new(&project.data)),
+        alerts,
         database: Arc::new(Lazy::new(&project.database, missing)),
         accounts: accounts::open(&project.config.accounts, &vault, &clock),
         clock,

@@ -330,6 +330,11 @@ fn task_of(event: &Event) -> Option<TaskId> {
         | Event::TaskEnded { task, .. }
         | Event::TaskFailed { task, .. }
         | Event::Logged { task, .. } => Some(*task),
-        Event::Started { .. } | Event::Paused | Event::Resumed { .. } | Event::Stopped | Event::Finished => None,
+        Event::Started { .. }
+        | Event::Alerted { .. }
+        | Event::Paused
+        | Event::Resumed { .. }
+        | Event::Stopped
+        | Event::Finished => None,
     }
 }

@@ -124,8 +124,9 @@ pub(super) fn limits(allowances: &[Allowance]) -> Vec<String> {
     table.lines()
 }
 
-fn told(account: &str, steps: &[Step]) {
-    terminal::line(account);
+/// Prints how far a test came.
+pub(super) fn told(tested: &str, steps: &[Step]) {
+    terminal::line(tested);
     for step in steps {
         match &step.result {
             Ok(found) => terminal::line(&format!("  ✓ {}: {found}", step.name)),

@@ -14,6 +14,7 @@ use sandbox::Change;
 use serde_json::{Map, Value, json};
 use server::refusal::ProblemView;
 
+use super::alerts;
 use super::desk::{COLUMNS, cell};
 use super::file::{ChangeKind, Expect, ExpectActivity, ExpectChange, ExpectRequests, ExpectRows, Status};
 use super::outcome::Difference;
@@ -39,6 +40,8 @@ pub(super) struct Compare<'a> {
     pub(super) world: &'a World,
     /// The numbers of the next change and request of each CRM before the step.
     pub(super) before: &'a IndexMap<String, (u64, u64)>,
+    /// How many alerts there were before the step.
+    pub(super) told_before: usize,
     pub(super) after: &'a After,
     /// Of the expectations in the file.
     pub(super) pointer: String,
@@ -77,6 +80,9 @@ impl Compare<'_> {
         }
         if let Some(rejects) = &expect.rejects {
             self.rejects(rejects);
+        }
+        if let Some(alerts) = &expect.alerts {
+            self.alerts(alerts);
         }
         for (path, lines) in &expect.files {
             self.file(path, lines.as_deref());
@@ -307,6 +313,17 @@ impl Compare<'_> {
         }
         let row = |reject| columns.iter().map(|column| cell(reject, column).unwrap_or_default()).collect();
         self.rows("rejects".to_owned(), wanted, rejects.iter().map(row).collect());
+    }
+
+    fn alerts(&mut self, wanted: &ExpectRows) {
+        let columns = wanted.cells().columns;
+        if let Some(column) = columns.iter().find(|column| !alerts::COLUMNS.contains(&column.as_str())) {
+            let message = format!("no alert has a column \"{column}\"");
+            return self.refused("alerts", message, suggestion(column, alerts::COLUMNS));
+        }
+        let row = |alert| columns.iter().map(|column| alerts::cell(alert, column)).collect();
+        let told = self.world.told.after(self.told_before);
+        self.rows("alerts".to_owned(), wanted, told.iter().map(row).collect());
     }
 
     /// Compares rows: of those that are on both sides each counts once.

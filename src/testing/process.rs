@@ -24,6 +24,8 @@ use super::world::World;
 
 /// How often it is looked whether a process has come to where it ends, in milliseconds.
 const LOOK_MS: u64 = 2;
+/// How long a process waits until those are told who are to be told.
+const TELLING_MAX: Duration = Duration::from_secs(10);
 /// How long what an ended process still does on threads of its own is waited for.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
@@ -58,8 +60,14 @@ impl World {
         let fault_after = if faults { self.faults_fired() + u64::from(nth) } else { u64::MAX };
         let broken_off = || Told::lock(&told).broken_off();
         self.on_runtime(Arc::new(store), async |engine| {
+            let work = async {
+                engine.tell_what_was_owed().await;
+                let ended = work(engine).await;
+                engine.until_told(TELLING_MAX).await;
+                ended
+            };
             tokio::select! {
-                ended = work(engine) => ended,
+                ended = work => ended,
                 _ = dead.wait_for(|dead| *dead) => broken_off(),
                 () = self.fault_fires(fault_after) => broken_off(),
                 () = tokio::time::sleep(at_most) => {
@@ -75,6 +83,11 @@ impl World {
         self.on_runtime(Arc::new(self.store.reopened()), question)
     }
 
+    /// An engine on this store.
+    pub(super) fn engine(&self, store: Arc<dyn Store>) -> Arc<Engine> {
+        opening::on(&self.project, PALETTE, store, self.clock.clone(), self.told.clone())
+    }
+
     /// A process: a runtime of its own with an engine in it.
     fn on_runtime<T>(
         &self,
@@ -83,7 +96,7 @@ impl World {
     ) -> Result<T, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::io("cannot start a runtime for the test", &error))?;
-        let engine = opening::on(&self.project, PALETTE, store, self.clock.clone());
+        let engine = self.engine(store);
         let done = runtime.block_on(work(&engine));
         drop(engine);
         runtime.shutdown_timeout(SHUTDOWN_MAX);

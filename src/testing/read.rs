@@ -267,6 +267,9 @@ impl Check<'_> {
         if let Some(rejects) = &expect.rejects {
             problems.extend(rejects.check(&format!("{at}/rejects"), self.document));
         }
+        if let Some(alerts) = &expect.alerts {
+            problems.extend(alerts.check(&format!("{at}/alerts"), self.document));
+        }
         for (key, named) in
             [("changes", expect.changes.keys().collect::<Vec<_>>()), ("requests", expect.requests.keys().collect())]
         {

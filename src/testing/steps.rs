@@ -89,6 +89,7 @@ impl Steps<'_> {
             };
             return Ok((Vec::new(), refused.into_iter().map(wrong).collect()));
         }
+        let told_before = self.world.told.count();
         let (run_before, events_before) = (self.last.clone(), self.events()?.len());
         let ended = self.deed(step)?;
         let mut expect = step.expect.clone().unwrap_or_default();
@@ -118,6 +119,7 @@ impl Steps<'_> {
             loaded: self.loaded,
             world: &self.world,
             before: &before,
+            told_before,
             after: &after,
             pointer: format!("{}/expect", self.pointer),
             step: name.to_owned(),
@@ -172,8 +174,7 @@ impl Steps<'_> {
 
     /// The last run as its journal tells it.
     fn load(&self, id: &RunId) -> Result<run::Run, Failure> {
-        let store = std::sync::Arc::new(self.world.store.reopened());
-        let engine = server::opening::on(&self.world.project, activities::PALETTE, store, self.world.clock.clone());
+        let engine = self.world.engine(std::sync::Arc::new(self.world.store.reopened()));
         futures::executor::block_on(engine.load(id)).map(|(_, run)| run)
     }
 

@@ -16,6 +16,7 @@ use server::project::Project;
 use store::Memory;
 use tempfile::TempDir;
 
+use super::alerts::Told;
 use super::crm::{Crm, Refusal};
 use super::file::{Account, Before, DatabaseBefore};
 use super::process::Hands;
@@ -30,6 +31,7 @@ pub(super) struct World {
     pub(super) project: Project,
     pub(super) store: Memory,
     pub(super) clock: Arc<Hands>,
+    pub(super) told: Arc<Told>,
     pub(super) vars: Map<String, Value>,
     pub(super) database: PathBuf,
     /// Kept until the test is over.
@@ -110,7 +112,8 @@ impl World {
         let ahead = before.ahead.map_or(SignedDuration::ZERO, |ahead| ahead.0);
         let clock = Arc::new(Hands::new(crms.values().cloned().collect(), now, ahead));
         let vars = before.vars.unwrap_or_default();
-        let world = Self { crms, project, store: Memory::new(), clock, vars, database, _folder: folder };
+        let world =
+            Self { crms, project, store: Memory::new(), clock, told: Arc::default(), vars, database, _folder: folder };
         let options = before.options.unwrap_or_default();
         world.set_options(options.into_iter().map(|(name, value)| (name, Some(value))))?;
         Ok(world)

@@ -31,6 +31,8 @@ mod export;
 mod filters;
 mod ids;
 mod import;
+#[path = "../receiver/mod.rs"]
+mod receiver;
 mod retry;
 mod side;
 mod world;

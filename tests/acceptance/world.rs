@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use engine::engine::{Driven, Engine, NotStarted};
 use engine::environment::{Environment, Limits};
 use engine::event::{Event, Vars};
 use engine::failure::{Class, Failure};
+use engine::outside::alerts::Alerts;
 use engine::outside::clock::Clock;
 use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Account, Crm};
@@ -26,12 +28,16 @@ use engine::run::{Run, Status, Task};
 use jiff::{SignedDuration, Timestamp};
 use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
+use server::alerts::Receivers;
 use store::Memory;
 
 use crate::side::Side;
 
 /// How far our clock is ahead of the CRM's.
 pub(crate) const AHEAD: SignedDuration = SignedDuration::from_mins(7);
+
+/// The longest that a test waits for alerts to be taken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The example workflow.
 pub(crate) const DYNAMICS_IMPORT: &str = include_str!("dynamicsImport.json");
@@ -47,6 +53,8 @@ pub(crate) struct World {
     pub(crate) limits: Value,
     /// When Salesforce's bulk jobs are used.
     pub(crate) bulk: Value,
+    /// Where alerts are posted to.
+    pub(crate) webhook: Option<String>,
 }
 
 impl World {
@@ -70,7 +78,7 @@ impl World {
             side.add_field(&sandbox, "statecode", "number");
         }
         let (store, limits, bulk) = (Memory::new(), json!({ "retries": 0 }), json!({}));
-        Self { side, sandbox, folder, store, clock, database, limits, bulk }
+        Self { side, sandbox, folder, store, clock, database, limits, bulk, webhook: None }
     }
 
     /// The CRM's clock is set, and does not move by itself.
@@ -123,6 +131,7 @@ impl World {
         Arc::new(Engine::new(Arc::new(Environment {
             store: Arc::new(store),
             desk: Arc::new(NoDesk),
+            alerts: self.alerts(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             database: Arc::clone(&self.database) as Arc<dyn Database>,
             accounts,
@@ -135,6 +144,14 @@ impl World {
         })))
     }
 
+    /// Those who are told when a run needs a person, in the configuration's words.
+    fn alerts(&self) -> Arc<dyn Alerts> {
+        let webhook = self.webhook.as_ref().map(|url| json!({ "url": url }));
+        let limits = json!({ "retryWaitMin": "10ms" });
+        let config = serde_json::from_value(json!({ "webhook": webhook, "limits": limits })).unwrap();
+        Arc::new(Receivers::new(config, Arc::new(NoVault), Arc::new(SystemClock)))
+    }
+
     /// Runs a workflow named `dynamicsImport`, written in Dynamics' words, until nothing drives it any more.
     pub(crate) async fn run(&self, workflow: &str) -> Ended {
         let engine = self.engine();
@@ -143,13 +160,14 @@ impl World {
             Err(NotStarted::Problems(problems)) => panic!("{problems:#?}"),
             Err(NotStarted::Failure(failure)) => panic!("{failure:?}"),
         };
-        Ended::new(self, id, &driven).await
+        Ended::new(self, &engine, id, &driven).await
     }
 
     /// Goes on with a run, as a new process would.
     pub(crate) async fn resume(&self, id: &RunId) -> Ended {
-        let driven = self.engine().resume(id).await.unwrap();
-        Ended::new(self, id.clone(), &driven).await
+        let engine = self.engine();
+        let driven = engine.resume(id).await.unwrap();
+        Ended::new(self, &engine, id.clone(), &driven).await
     }
 
     /// Goes on with a run that was killed, unless it had ended just before.
@@ -225,8 +243,9 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    async fn new(world: &World, id: RunId, driven: &Driven) -> Self {
+    async fn new(world: &World, engine: &Engine, id: RunId, driven: &Driven) -> Self {
         driven.wait().await.unwrap();
+        assert!(engine.until_told(PATIENCE).await, "somebody is not told");
         tells_no_secret(world, &id).await;
         Self::of(world, id, driven.journal.run().clone())
     }

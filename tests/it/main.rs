@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "test code")]
 
+mod alerts;
 mod bad_input;
 mod beside;
 mod command_line;
 mod crm_commands;
 mod explain;
 mod kill;
+#[path = "../receiver/mod.rs"]
+mod receiver;
 mod rejects;
 mod restart;
 mod secrets;

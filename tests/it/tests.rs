@@ -98,6 +98,7 @@ fn what_is_not_as_expected_is_shown_with_what_was_found() {
         ),
         (json!({ "requests": { "dynamics": { "count": { "write": 1 } } } }), json!(1), json!(0)),
         (json!({ "warnings": ["slow"] }), json!([["slow"]]), json!([])),
+        (json!({ "alerts": [{ "activity": "import" }] }), json!([["import"]]), json!([])),
         (json!({ "files": { "rejects.csv": ["a"] } }), json!(["a"]), json!(null)),
         (json!({ "rejects": [{ "id": 1, "state": "open" }] }), json!([[1, "open"]]), json!([])),
     ];

@@ -1,12 +1,15 @@
 //! Pages that are made of the code. `UPDATE_DOCS=1` writes them anew.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Stdio};
 
 use activities::PALETTE;
-use engine::schema::workflow_schema;
+use engine::schema::{schema_of, workflow_schema};
+use serde_json::Value;
+use server::config::Config;
 
-use crate::files::root;
+use crate::files::{root, text};
 use crate::settings;
 
 #[test]
@@ -32,6 +35,33 @@ fn the_page_of_the_command_line_is_in_step() {
         "# The command line\n\nThis page is what `campanile help` prints; `make docs` writes it.\n".to_owned();
     describe(&mut Vec::new(), &mut page);
     in_step("docs/reference/cli.md", &page);
+}
+
+#[test]
+fn every_key_of_the_configuration_is_in_the_guide() {
+    let page = text("docs/guide/configuration.md");
+    let mut keys = BTreeSet::new();
+    collect_keys(&schema_of::<Config>(), &mut keys);
+    assert!(keys.contains("rejectsKept") && keys.contains("webhook"), "the keys are not found any more: {keys:?}");
+    let is_told = |key: &String| {
+        let forms = [format!("`{key}`"), format!("[{key}"), format!(".{key}]"), format!("{key} = ")];
+        forms.iter().any(|form| page.contains(form))
+    };
+    let untold: Vec<_> = keys.iter().filter(|key| !is_told(key)).collect();
+    assert!(untold.is_empty(), "docs/guide/configuration.md does not tell of {untold:?}");
+}
+
+/// The names of all properties within a schema.
+fn collect_keys(schema: &Value, keys: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(fields) => {
+            let properties = fields.get("properties").and_then(Value::as_object);
+            keys.extend(properties.into_iter().flat_map(serde_json::Map::keys).cloned());
+            fields.values().for_each(|inner| collect_keys(inner, keys));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| collect_keys(inner, keys)),
+        _ => {}
+    }
 }
 
 /// Compares a page with what the code makes of it.

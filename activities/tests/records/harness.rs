@@ -18,6 +18,7 @@ use engine::event::{Backfill, Event, Level, Tally, Vars};
 use engine::expr::Value as Cell;
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
+use engine::outside::alerts::NoAlerts;
 use engine::outside::clock::Clock;
 use engine::outside::crm::{Account, Crm};
 use engine::outside::database::Database;
@@ -155,6 +156,7 @@ impl World {
         Arc::new(Engine::new(Arc::new(Environment {
             store,
             desk: Arc::new(NoDesk),
+            alerts: Arc::new(NoAlerts),
             clock: Arc::<Hand>::clone(&self.clock),
             database: Arc::clone(&self.database),
             accounts: self.crm.iter().map(|crm| ("crm".to_owned(), Account::from(Arc::clone(crm)))).collect(),

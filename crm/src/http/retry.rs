@@ -17,7 +17,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// The waits of one request.
 #[derive(Debug)]
-pub(crate) struct Waits {
+pub struct Waits {
     retries_left: u32,
     attempts: u32,
     backoff: Duration,
@@ -25,7 +25,8 @@ pub(crate) struct Waits {
 }
 
 impl Waits {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// Those that these limits allow.
+    pub fn new(limits: &Limits) -> Self {
         Self {
             retries_left: limits.retries,
             attempts: 1,
@@ -62,7 +63,7 @@ impl Waits {
     ///
     /// # Errors
     /// The failure, where it is not.
-    pub(crate) async fn pause(&mut self, account: &str, failure: Failure) -> Result<(), Failure> {
+    pub async fn pause(&mut self, account: &str, failure: Failure) -> Result<(), Failure> {
         let Some(wait) = self.next(&failure) else { return Err(failure) };
         tracing::warn!(account, %failure, "asking again");
         tokio::time::sleep(wait).await;

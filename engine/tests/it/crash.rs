@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::engine::Engine;
 use engine::event::{Event, Vars};
 use engine::failure::Class;
+use engine::outside::alerts::NoAlerts;
 use engine::outside::store::{RunId, Store};
 use engine::run::Status;
 use store::Memory;
@@ -33,7 +34,7 @@ impl Bench {
     }
 
     pub(crate) fn engine(&self, store: Arc<dyn Store>) -> Arc<Engine> {
-        Arc::new(Engine::new(environment(store, self.folder.path())))
+        Arc::new(Engine::new(environment(store, self.folder.path(), Arc::new(NoAlerts))))
     }
 
     pub(crate) fn seen(&self) -> Seen {

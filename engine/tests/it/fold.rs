@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use engine::event::{ArrivalId, EVENT_VERSION, Entry, Event, Recorded, Segment, Tally, TaskId, Then, Vars};
+use engine::event::{ArrivalId, EVENT_VERSION, Entry, Event, Level, Recorded, Segment, Tally, TaskId, Then, Vars};
 use engine::failure::{Class, Failure};
 use engine::graph::{Arrivals, Graph, Vertex, WhenMissing};
 use engine::run::{Ready, Run, Status};
@@ -121,10 +121,15 @@ fn end(run: &Run, graph: &Graph, id: TaskId, choice: usize) -> Event {
     let leads_on = graph.targets(&task.activity, "error").next().is_some();
     if task.exhausted || (choice.is_multiple_of(4) && !leads_on) {
         let failure = Failure::new(Class::Data, "no");
-        return Event::TaskFailed { task: id, failure, then: Then::Ignore };
+        return Event::TaskFailed { task: id, failure, then: Then::Ignore, alerts: vec![] };
     }
     if choice.is_multiple_of(4) {
-        return Event::TaskFailed { task: id, failure: Failure::new(Class::Data, "no"), then: Then::ErrorPort };
+        return Event::TaskFailed {
+            task: id,
+            failure: Failure::new(Class::Data, "no"),
+            then: Then::ErrorPort,
+            alerts: vec![],
+        };
     }
     ended(id)
 }
@@ -241,7 +246,10 @@ fn a_join_goes_on_once_what_is_missing_can_no_longer_arrive() {
     let begins =
         |run: &Run| run.ready(Timestamp::MAX).into_iter().filter(|ready| matches!(ready, Ready::Begin { .. })).count();
     assert_eq!(begins(&run), 0, "right may still bring something");
-    apply(&mut run, Event::TaskFailed { task: 2, failure: Failure::new(Class::Data, "no"), then: Then::Ignore });
+    apply(
+        &mut run,
+        Event::TaskFailed { task: 2, failure: Failure::new(Class::Data, "no"), then: Then::Ignore, alerts: vec![] },
+    );
     assert_eq!(begins(&run), 1, "right can bring nothing any more");
 }
 
@@ -275,7 +283,12 @@ fn a_loop_does_not_try_a_wrong_secret_again() {
                 panic!("{run:?}")
             };
             let end = match activity.as_str() {
-                "import" => Event::TaskFailed { task, failure: Failure::new(class, "no"), then: Then::ErrorPort },
+                "import" => Event::TaskFailed {
+                    task,
+                    failure: Failure::new(class, "no"),
+                    then: Then::ErrorPort,
+                    alerts: vec![],
+                },
                 _ => ended(task),
             };
             let is_wait = activity == "wait";
@@ -332,9 +345,66 @@ fn the_time_that_a_task_stood_suspended_is_told_apart() {
     apply(0, started(None));
     let takes = vec![ArrivalId { from: 0, port: String::new(), to: "only".to_owned() }];
     apply(1, Event::TaskStarted { task: 1, activity: "only".into(), attempt: 1, takes });
-    apply(3, Event::TaskFailed { task: 1, failure: Failure::new(Class::Data, "no"), then: Then::Suspend });
+    apply(
+        3,
+        Event::TaskFailed { task: 1, failure: Failure::new(Class::Data, "no"), then: Then::Suspend, alerts: vec![] },
+    );
     apply(100, Event::Resumed { vars: Vars::new() });
     apply(100, Event::TaskStarted { task: 1, activity: "only".into(), attempt: 2, takes: Vec::new() });
     let task = run.task(1).unwrap();
     assert_eq!((task.stood, task.ended), (SignedDuration::from_secs(97), None));
+}
+
+/// Whom the run still owes, by the number of the event.
+fn owed(run: &Run) -> Vec<(u64, Vec<String>)> {
+    run.owed.iter().map(|(of, stop)| (*of, stop.receivers.clone())).collect()
+}
+
+#[test]
+fn a_stop_is_owed_to_each_whom_it_names_until_they_were_told() {
+    let vertices = IndexMap::from([("only".to_owned(), Vertex::default())]);
+    let mut run = Run::new(Arc::new(Graph::new(vertices)));
+    let apply = |run: &mut Run, event: Event| run.apply(&recorded(0, event));
+    let failed = |then, alerts: &[&str]| {
+        let alerts = alerts.iter().map(|name| (*name).to_owned()).collect();
+        Event::TaskFailed { task: 1, failure: Failure::new(Class::Data, "no"), then, alerts }
+    };
+    let told = |of, receiver: &str| Event::Alerted { of, receiver: receiver.to_owned(), failure: None };
+    let begins = |attempt, takes| Event::TaskStarted { task: 1, activity: "only".to_owned(), attempt, takes };
+    apply(&mut run, started(None)).unwrap();
+    let takes = vec![ArrivalId { from: 0, port: String::new(), to: "only".to_owned() }];
+    apply(&mut run, begins(1, takes)).unwrap();
+    assert!(run.is_stopped_by(&Then::Suspend));
+    apply(&mut run, failed(Then::Suspend, &["mail", "webhook"])).unwrap();
+    assert!(!run.is_stopped_by(&Then::Suspend), "somebody comes already");
+    assert!(run.is_stopped_by(&Then::Abort), "but this is the end of it");
+    apply(&mut run, told(2, "mail")).unwrap();
+    assert_eq!(owed(&run), [(2, vec!["webhook".to_owned()])]);
+    for wrong in [told(2, "mail"), told(1, "webhook"), told(2, "nobody")] {
+        assert!(run.legal(&wrong).is_err(), "{wrong:?}");
+    }
+    // It goes on before everybody was told, and comes to another stop, which ends it.
+    apply(&mut run, Event::Resumed { vars: Vars::new() }).unwrap();
+    apply(&mut run, begins(2, Vec::new())).unwrap();
+    apply(&mut run, failed(Then::Abort, &["webhook"])).unwrap();
+    assert_eq!((run.status(), run.owed[&2].is_end, run.owed[&6].is_end), (Status::Failed, false, true));
+    apply(&mut run, told(6, "webhook")).unwrap();
+    apply(&mut run, told(2, "webhook")).unwrap();
+    assert_eq!(owed(&run), []);
+    assert!(run.legal(&Event::Logged { task: 1, level: Level::Info, message: String::new() }).is_err());
+}
+
+#[test]
+fn a_journal_of_before_there_were_alerts_owes_nothing() {
+    let vertices = IndexMap::from([("only".to_owned(), Vertex::default())]);
+    let mut run = Run::new(Arc::new(Graph::new(vertices)));
+    let takes = r#"[{"from":0,"to":"only"}]"#;
+    for old in [
+        r#"{"event":"started","workflow":"w","file":""}"#.to_owned(),
+        format!(r#"{{"event":"taskStarted","task":1,"activity":"only","attempt":1,"takes":{takes}}}"#),
+        r#"{"event":"taskFailed","task":1,"failure":{"class":"data","message":"no"},"then":"suspend"}"#.to_owned(),
+    ] {
+        run.apply(&recorded(0, serde_json::from_str(&old).unwrap())).unwrap();
+    }
+    assert_eq!((run.status(), owed(&run)), (Status::Suspended, Vec::new()));
 }

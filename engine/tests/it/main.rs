@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "test code")]
 
+mod alerts;
 mod check;
 mod crash;
 mod fold;

@@ -16,6 +16,7 @@ use engine::environment::{Environment, Limits};
 use engine::event::IndexWindow;
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
+use engine::outside::alerts::Alerts;
 use engine::outside::clock::Clock;
 use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
 use engine::outside::store::Store;
@@ -367,10 +368,11 @@ impl Database for Nothing {
     }
 }
 
-pub(crate) fn environment(store: Arc<dyn Store>, folder: &Path) -> Arc<Environment> {
+pub(crate) fn environment(store: Arc<dyn Store>, folder: &Path, alerts: Arc<dyn Alerts>) -> Arc<Environment> {
     Arc::new(Environment {
         store,
         desk: Arc::new(SqliteDesk::new(folder)),
+        alerts,
         clock: Arc::new(Jump(AtomicI64::new(1_000_000))),
         database: Arc::new(Nothing { test: folder.display().to_string() }),
         accounts: BTreeMap::new(),

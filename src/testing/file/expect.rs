@@ -45,6 +45,10 @@ pub(crate) struct Expect {
     /// `record.` and a column's name.
     #[serde(default)]
     pub(crate) rejects: Option<ExpectRows>,
+    /// What people were told in this step, as `[alerts]` of the configuration would tell them: columns `run`, `task`,
+    /// `activity`, `status` (`suspended`, `failed`), `message`, `help` and `next`. In a test nobody else is told.
+    #[serde(default)]
+    pub(crate) alerts: Option<ExpectRows>,
     /// Files that activities wrote, by path: their lines. Null where there must be none.
     #[serde(default)]
     pub(crate) files: IndexMap<String, Option<Vec<String>>>,

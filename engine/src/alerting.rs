@@ -1,0 +1,184 @@
+//! Tells people that a run needs them: once for each stop, also where the process died in between.
+//!
+//! A stop is owed from the event on that made it, until an `Alerted` says that it was told. Whoever opens the data folder
+//! next tells what is still owed. A process that dies between the telling and its event tells again, with the same id.
+//!
+//! Telling never holds up a run: it goes on beside, and after its end.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::engine::{Driven, Engine};
+use crate::environment::Environment;
+use crate::event::Event;
+use crate::failure::Failure;
+use crate::journal::Journal;
+use crate::outside::alerts::{Alert, Need};
+use crate::outside::store::RunId;
+use crate::run::{Run, Stop};
+
+/// The target of what the log says of alerts that were not taken, which people should hear of who did not ask for a log.
+pub const UNTOLD: &str = "alerts";
+
+/// One telling: a run, the number of the event that stopped it, and who is told.
+type Key = (RunId, u64, String);
+
+/// Who is being told of what by this process now.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    now: Mutex<HashSet<Key>>,
+    left: watch::Sender<usize>,
+}
+
+impl Default for Telling {
+    fn default() -> Self {
+        Self { now: Mutex::default(), left: watch::Sender::new(0) }
+    }
+}
+
+/// Nobody else of this process tells the same, as long as it is there.
+struct Claim {
+    engine: Arc<Engine>,
+    key: Key,
+}
+
+impl Claim {
+    fn new(engine: &Arc<Engine>, key: Key) -> Option<Self> {
+        let telling = &engine.telling;
+        let is_new = telling.now.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+        is_new.then(|| {
+            telling.left.send_modify(|left| *left += 1);
+            Self { engine: Arc::clone(engine), key }
+        })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let telling = &self.engine.telling;
+        telling.now.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        telling.left.send_modify(|left| *left -= 1);
+    }
+}
+
+impl Engine {
+    /// Begins to tell what runs of this data folder still owe since the process died that drove them. It must be asked
+    /// before this process drives anything.
+    pub async fn tell_what_was_owed(self: &Arc<Self>) {
+        let marked = fs::read_dir(folder(&self.environment)).into_iter().flatten().flatten();
+        for entry in marked {
+            let Some(id) = entry.file_name().to_str().and_then(RunId::parse) else { continue };
+            match self.load(&id).await {
+                // A mark is removed here only: a run that goes on may be about to owe something more.
+                Ok((_, run)) if run.owed.is_empty() => drop(fs::remove_file(entry.path())),
+                Ok((_, run)) => self.tell_owed(&id, &run),
+                Err(failure) => tracing::warn!(target: UNTOLD, "whether run {id} needs you is not known: {failure}"),
+            }
+        }
+    }
+
+    /// Waits until everybody is told who is to be told now, or given up, but no longer than this; tells whether they are.
+    pub async fn until_told(&self, at_most: Duration) -> bool {
+        let mut left = self.telling.left.subscribe();
+        tokio::time::timeout(at_most, left.wait_for(|left| *left == 0)).await.is_ok()
+    }
+
+    /// Tells what a run that is driven comes to owe, as long as it is polled.
+    pub(crate) async fn tell_as_owed(self: &Arc<Self>, journal: &Journal) -> Infallible {
+        let mut changed = journal.watch();
+        loop {
+            self.tell_owed(&journal.id, &journal.run());
+            if changed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Begins to tell what this run owes, unless it is being told already.
+    pub(crate) fn tell_owed(self: &Arc<Self>, id: &RunId, run: &Run) {
+        for (of, stop) in &run.owed {
+            let alert = alert(id, *of, stop, run);
+            for receiver in &stop.receivers {
+                let Some(claim) = Claim::new(self, (id.clone(), *of, receiver.clone())) else { continue };
+                let (engine, alert) = (Arc::clone(self), alert.clone());
+                tokio::spawn(async move {
+                    if let Err(failure) = engine.tell(&claim, &alert).await {
+                        tracing::warn!(target: UNTOLD, "an alert about run {} is not recorded: {failure}", alert.run);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Tells one receiver, unless somebody else did since the run was read.
+    async fn tell(&self, claim: &Claim, alert: &Alert) -> Result<(), Failure> {
+        let (id, of, receiver) = &claim.key;
+        let owes = |run: &Run| run.owes(*of, receiver);
+        let is_owed = match self.driven(id).filter(Driven::is_driven) {
+            Some(driven) => owes(&driven.journal.run()),
+            None => owes(&self.load(id).await?.1),
+        };
+        if !is_owed {
+            return Ok(());
+        }
+        let failure = self.environment.alerts.tell(receiver, alert).await.err();
+        if let Some(failure) = &failure {
+            tracing::warn!(target: UNTOLD, "{receiver} was not told that run {id} needs somebody: {failure}");
+        }
+        self.record(id, Event::Alerted { of: *of, receiver: receiver.clone(), failure }).await
+    }
+
+    async fn record(&self, id: &RunId, alerted: Event) -> Result<(), Failure> {
+        // As long as it is held, a run that nothing drives gets no driver, whose journal would not know of this event.
+        let _turn = self.turn.lock().await;
+        let journal = match self.driven(id).filter(Driven::is_driven) {
+            Some(driven) => driven.journal,
+            None => self.journal(id, self.load(id).await?.1),
+        };
+        Ok(journal.append(vec![alerted]).await?)
+    }
+}
+
+fn alert(id: &RunId, of: u64, stop: &Stop, run: &Run) -> Alert {
+    let (status, next) = match stop.is_end {
+        true => (Need::Failed, "restart"),
+        false => (Need::Suspended, "resume"),
+    };
+    Alert {
+        // Another data folder may have a run of this name, and whoever drops what came before must not drop its alerts.
+        id: format!("{id}/{of}/{}", stop.at.as_millisecond()),
+        workflow: run.workflow.clone(),
+        run: id.clone(),
+        task: stop.task,
+        activity: run.task(stop.task).map(|task| task.activity.clone()).unwrap_or_default(),
+        status,
+        at: stop.at,
+        message: stop.failure.to_string(),
+        help: stop.failure.help.clone(),
+        next: format!("campanile {next} {id}"),
+    }
+}
+
+/// Where the names of runs lie that may owe something, so that not all journals must be read to find them.
+fn folder(environment: &Environment) -> PathBuf {
+    environment.folder.join("alerts")
+}
+
+/// Notes that a run is about to owe something. Where the disk does not take it, only a crash before the telling is missed.
+pub(crate) fn mark(environment: &Environment, id: &RunId) {
+    let folder = folder(environment);
+    let write = || {
+        fs::create_dir_all(&folder)?;
+        File::create(folder.join(id.as_str()))?;
+        File::open(&folder)?.sync_all()
+    };
+    if let Err(error) = write() {
+        tracing::warn!(target: UNTOLD, "{} cannot be written: {error}", folder.display());
+    }
+}

@@ -1,0 +1,157 @@
+//! Tells people that a run needs them, as `[alerts]` of the configuration says.
+//!
+//! Secrets are read for each alert anew: one that was wrong when the process began may be right by then.
+
+mod webhook;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use crm::http::{Limits as HttpLimits, Span};
+use crm::secret::Vault;
+use engine::failure::{Class, Failure};
+use engine::outside::alerts::{Alert, Alerts, Need};
+use engine::outside::clock::Clock;
+use engine::outside::crm::Step;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use webhook::{Format, Webhook};
+
+/// The webhook's name in journals.
+const WEBHOOK: &str = "webhook";
+/// The largest answer of a receiver, in bytes; nothing of it is needed but why it refused.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// `[alerts]`: who is told when a run needs a person.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// An address that alerts are posted to.
+    pub webhook: Option<Webhook>,
+    /// How often and how long it is tried.
+    pub limits: Limits,
+}
+
+/// What telling a receiver may take.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Limits {
+    /// How often an alert is sent again that was not taken. Default 3.
+    pub retries: u32,
+    /// The wait before the first of these, doubled each time up to 30 seconds, with a random part. Default 1s.
+    pub retry_wait_min: Span,
+    /// The longest time that one alert waits in all between its attempts. Default 1m.
+    pub retry_wait_max: Span,
+    /// One attempt as a whole. Default 10s.
+    pub timeout: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            retries: 3,
+            retry_wait_min: Span::seconds(1),
+            retry_wait_max: Span::seconds(60),
+            timeout: Span::seconds(10),
+        }
+    }
+}
+
+impl Limits {
+    fn http(&self) -> HttpLimits {
+        HttpLimits {
+            retries: self.retries,
+            retry_wait_min: self.retry_wait_min,
+            retry_wait_max: self.retry_wait_max,
+            connect_timeout: self.timeout,
+            first_byte_timeout: self.timeout,
+            idle_timeout: self.timeout,
+            total_timeout: self.timeout,
+            body_bytes_max: ANSWER_BYTES_MAX,
+            ..HttpLimits::default()
+        }
+    }
+}
+
+/// The receivers of the configuration.
+pub struct Receivers {
+    config: Config,
+    vault: Arc<dyn Vault>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Receivers {
+    /// Those that the configuration names.
+    pub fn new(config: Config, vault: Arc<dyn Vault>, clock: Arc<dyn Clock>) -> Self {
+        Self { config, vault, clock }
+    }
+
+    /// Tells a receiver of a run that does not exist, step by step, up to the first step that fails.
+    ///
+    /// # Errors
+    /// Where there is no such receiver.
+    pub async fn test(&self, receiver: &str) -> Result<Vec<Step>, Failure> {
+        let alert = self.trial()?;
+        let steps = match (receiver, &self.config.webhook) {
+            (WEBHOOK, Some(webhook)) => webhook.test(&alert, self).await,
+            _ => return Err(unknown(receiver)),
+        };
+        Ok(steps)
+    }
+
+    /// What is told to try it.
+    fn trial(&self) -> Result<Alert, Failure> {
+        let at = self.clock.now();
+        let run = engine::outside::store::RunId::parse("alertsTest-1").ok_or_else(|| Failure::internal("no run"))?;
+        Ok(Alert {
+            id: format!("{run}/0/{}", at.as_millisecond()),
+            workflow: run.workflow().to_owned(),
+            run,
+            task: 1,
+            activity: "test".to_owned(),
+            status: Need::Suspended,
+            at,
+            message: "this is a test of `campanile alerts test`; no run needs you".to_owned(),
+            help: None,
+            next: "campanile alerts test".to_owned(),
+        })
+    }
+}
+
+impl std::fmt::Debug for Receivers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receivers").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Alerts for Receivers {
+    fn receivers(&self) -> Vec<String> {
+        self.config.webhook.iter().map(|_| WEBHOOK.to_owned()).collect()
+    }
+
+    async fn tell(&self, receiver: &str, alert: &Alert) -> Result<(), Failure> {
+        match (receiver, &self.config.webhook) {
+            (WEBHOOK, Some(webhook)) => webhook.tell(alert, self).await.map(drop),
+            _ => Err(unknown(receiver)),
+        }
+    }
+}
+
+/// As of a stop before the configuration was changed.
+fn unknown(receiver: &str) -> Failure {
+    Failure::new(Class::Config, format!("[alerts] of the configuration has no {receiver}"))
+        .help("add it to campanile.toml, see docs/guide/configuration.md")
+}
+
+/// An alert in a sentence, and what to do.
+fn text(alert: &Alert) -> String {
+    let is = match alert.status {
+        Need::Suspended => "is suspended and waits for you",
+        Need::Failed => "has failed and is over",
+    };
+    let Alert { run, activity, task, message, help, next, .. } = alert;
+    let help = help.as_ref().map(|help| format!("\nHelp: {help}")).unwrap_or_default();
+    format!("Run {run} {is}.\n{activity} (task {task}): {message}{help}\nNext: {next}")
+}
