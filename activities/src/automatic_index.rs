@@ -19,7 +19,7 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use engine::context::Cx;
-use engine::event::Backfill;
+use engine::event::{Backfill, IndexWindow};
 use engine::failure::{Class, Failure};
 use engine::outside::store::SeenFile;
 use jiff::civil::DateTime;
@@ -111,6 +111,18 @@ impl Opened {
             return Err(Failure::new(Class::Config, message).help("let it end at a time that has passed"));
         }
         Ok(Self { option: option.to_owned(), before: None, start, to, overlap_s: 0, is_backfill: true })
+    }
+
+    /// The same, as it ends where the CRM says that it has told all. The option never goes back, whatever the CRM says.
+    #[must_use]
+    pub fn ending(&self, covered: Timestamp) -> Self {
+        Self { to: self.start.map_or(covered, |start| start.max(covered)), ..self.clone() }
+    }
+
+    /// As the journal keeps it.
+    pub fn recorded(&self) -> IndexWindow {
+        let (option, before) = (self.option.clone(), self.before.clone());
+        IndexWindow { option, before, after: to_text(self.to) }
     }
 
     /// Sets the variables that tell scripts of it.

@@ -127,12 +127,12 @@ impl Activity for CrmImport {
         let filter = filter.map(|filter| filter.expr().clone());
         let feed = self.automatic_index.follows_changes() && cx.backfill().is_none();
         let by_date = window.as_ref().zip(plan.index_field.clone()).filter(|_| !feed);
+        let followed = window.as_ref().filter(|_| feed).map(|window| Feed { since: since.clone(), to: window.to });
         let read = Read {
-            // A feed takes no filter: it is evaluated here alone.
-            filter: filter.filter(|_| !feed),
+            filter,
             order: self.order_by.iter().map(OrderChoice::order).collect(),
             window: by_date.map(|(window, field)| Window { field, from: window.from(), to: window.to }),
-            feed: feed.then(|| Feed { since: since.clone() }),
+            feed: followed,
             all: self.all,
             ..Read::new(object, plan.read.clone())
         };

@@ -125,9 +125,9 @@ impl Activity for CrmImportDeleted {
         {
             let message = format!("the CRM tells no deletions of {}", object.name);
             let compare = "compare the keys with \"ids\"";
-            let help = match cx.system(&self.account) {
-                Some(system) if !system.change_feed => compare.to_owned(),
-                _ => format!("switch change tracking on for {} in the CRM; or {compare}", object.internal_name),
+            let help = match cx.system(&self.account).map(|system| system.new_feed).filter(|how| !how.is_empty()) {
+                Some(how) => format!("{how} ({}) in the CRM; or {compare}", object.internal_name),
+                None => compare.to_owned(),
             };
             cx.problem("/automaticIndex", "no-change-feed", message, Some(help));
         }

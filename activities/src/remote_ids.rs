@@ -105,7 +105,7 @@ impl Found {
         let distinct: Vec<String> = ids.iter().filter(|id| seen.insert(id.as_str())).cloned().collect();
         let page = if distinct.is_empty() {
             let records = RecordBatch::new_empty(read.schema());
-            Page { records, versions: None, rejects: Vec::new(), deleted: Vec::new(), next: None, feed: None }
+            Page::new(records)
         } else {
             crm.fetch(read, &read.object.id, &distinct).await?
         };

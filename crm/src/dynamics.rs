@@ -60,6 +60,7 @@ pub static SYSTEM: System = System {
     client_ids: true,
     query_all: None,
     change_feed: true,
+    new_feed: "switch change tracking on for its table",
     new_key: "another is made in Power Apps: the table, Keys",
 };
 

@@ -4,7 +4,8 @@
 //!   account   what the configuration says      login    four flows, one token       session  one request
 //!   describe  objects, fields, paths           query    Read ─▶ SOQL; soql renders the filter
 //!   read      pages of REST or of a job        page     bytes ─▶ texts, which records makes Arrow
-//!   fetch     count, parts, records by keys    deleted  the log of deletions
+//!   changes   the feed: a span, then by ids    fetch    count, parts, records by keys
+//!   deleted   what the log of deletions has    replication  getUpdated and getDeleted, which both ask
 //!   write     collections, bulk jobs           job      what all jobs have in common
 //!   quota     the share of the day's requests  error    codes and what now
 //! ```
@@ -13,6 +14,7 @@
 //! several objects has a companion, `OwnerId_type`, which says to which.
 
 mod account;
+mod changes;
 mod deleted;
 mod describe;
 mod error;
@@ -25,6 +27,7 @@ mod page;
 mod query;
 mod quota;
 mod read;
+mod replication;
 mod session;
 mod soql;
 mod steps;
@@ -52,15 +55,13 @@ use session::Session;
 use crate::secret::Vault;
 
 /// What is known of every organisation.
-///
-/// `getUpdated` is no feed in the sense of [`System::change_feed`]: it tells ids by the minute and not from a place on, and
-/// each record must be read again. The automatic index does the same by one query; deletions come by `deleted`.
 pub static SYSTEM: System = System {
     name: "Salesforce",
     index_fields: &["LastModifiedDate", "SystemModstamp"],
     client_ids: false,
     query_all: Some("IsDeleted"),
-    change_feed: false,
+    change_feed: true,
+    new_feed: "",
     new_key: "another is made in Object Manager: a field with External ID and Unique ticked",
 };
 
@@ -112,11 +113,17 @@ impl Crm for Salesforce {
     }
 
     fn query(&self, read: &Read) -> Result<Query, Failure> {
-        query::Plan::new(&self.session, read).map(query::Plan::into_query)
+        match &read.feed {
+            None => query::Plan::new(&self.session, read).map(query::Plan::into_query),
+            Some(feed) => changes::query(&self.session, read, feed),
+        }
     }
 
     async fn count(&self, read: &Read) -> Result<Option<u64>, Failure> {
-        fetch::count(&self.session, read).await.map(Some)
+        match &read.feed {
+            None => fetch::count(&self.session, read).await.map(Some),
+            Some(feed) => changes::count(&self.session, read, feed).await,
+        }
     }
 
     fn read_way(&self, read: &Read, records: Option<u64>, parts: u64) -> Result<Way, Failure> {
@@ -128,7 +135,10 @@ impl Crm for Salesforce {
     }
 
     fn read(&self, read: Arc<Read>, from: Option<Cursor>) -> BoxStream<'static, Result<Page, Failure>> {
-        read::pages(self.session.clone(), read, from)
+        match read.feed.clone() {
+            None => read::pages(self.session.clone(), read, from),
+            Some(feed) => changes::pages(self.session.clone(), read, feed, from),
+        }
     }
 
     async fn fetch(&self, read: &Read, key: &str, values: &[String]) -> Result<Page, Failure> {

@@ -130,9 +130,10 @@ fn told(name: &str, made: &Extended, object: &Object) {
 /// How changes and deletions of an object can be imported, besides by a date that it has.
 fn changes(object: &Object, system: &System) -> String {
     match (system.change_feed, object.feed) {
-        (true, true) => "change tracking is on".to_owned(),
-        (true, false) => "change tracking is off".to_owned(),
-        (false, true) => format!("deletions can be imported for as long as {} keeps them (15 days)", system.name),
+        (true, true) => "keeps a feed of its changes and deletions".to_owned(),
+        (true, false) if system.new_feed.is_empty() => "keeps no feed of its changes and deletions".to_owned(),
+        (true, false) => format!("keeps no feed of its changes and deletions ({})", system.new_feed),
+        (false, true) => format!("deletions can be imported for as long as {} keeps them", system.name),
         (false, false) => format!("{} does not tell its deletions", system.name),
     }
 }

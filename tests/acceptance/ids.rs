@@ -5,7 +5,7 @@ use engine::run::Status;
 use serde_json::{Value, json};
 
 use crate::side::Side;
-use crate::world::{Ended, World, instant};
+use crate::world::{Ended, World};
 
 on_both!(
     records_are_found_by_the_ids_of_the_population_upstream,
@@ -113,46 +113,6 @@ async fn fields_of_related_records_are_imported_filtered_by_and_ordered_by() {
     let (_, findings) = world.engine().check("x.json", "x", &wrong, Ask::Refresh).await;
     let problem = findings.problems.iter().find(|problem| problem.pointer == "/activities/import/fields/1").unwrap();
     assert!(problem.help.as_ref().is_some_and(|help| help.contains("accountnumber")), "{problem:?}");
-}
-
-#[tokio::test]
-async fn the_feed_of_changes_brings_what_changed_and_tells_what_was_deleted() {
-    let world = World::new(Side::Dynamics, "2026-03-03 10:00:00");
-    for number in 1..=4 {
-        world.contact(number, json!({ "lastname": format!("N{number}") }));
-    }
-    let import = json!({
-        "type": "crm.import", "account": "dynamics", "object": "contacts", "fields": ["lastname"], "filter": "statecode == 0",
-        "automaticIndex": { "changes": true }, "to": { "ok": "end", "deleted": "forget" },
-    });
-    let forget = json!({
-        "type": "database.update", "table": "recipient", "operation": "delete", "key": ["crm_id"], "set": { "crm_id": "contactid" },
-    });
-    let activities = json!({ "import": import, "forget": forget, "end": { "type": "end" } });
-    let text = json!({ "version": 1, "activities": activities }).to_string();
-    let first = world.run(&text).await;
-    assert_eq!((first.status, first.out("import", "ok")), (Status::Finished, 4));
-    let database = rusqlite::Connection::open(world.folder.path().join("marketing.db")).unwrap();
-    database.execute("INSERT INTO recipient (crm_id) VALUES (?1), ('another')", [world.id(2)]).unwrap();
-    drop(database);
-
-    world.at("2026-03-03 11:00:00");
-    world.contact(1, json!({ "lastname": "New", "modifiedon": instant("2026-03-03 08:00:00").to_string() }));
-    world.contact(3, json!({ "lastname": "Gone from view", "statecode": 1 }));
-    world.sandbox.admin().delete("contacts", &world.id(2)).unwrap();
-    let second = world.run(&text).await;
-    assert_eq!(second.column("import", "ok", "lastname").await, ["New"], "whatever its date says");
-    assert_eq!(second.column("import", "deleted", "contactid").await, ["C02"]);
-    assert_eq!((second.count("forget", "deleted"), second.count("forget", "absent")), (1, 0));
-    assert_eq!(world.option("LASTIMPORT_dynamicsImport_import").await.as_deref(), Some("2026/03/03 11:00:00"));
-    let third = world.run(&text).await;
-    assert_eq!((third.out("import", "ok"), third.out("import", "deleted")), (0, 0));
-
-    world.at("2026-03-20 11:00:00");
-    let late = world.run(&text).await;
-    let failure = late.task("import").failure.clone().unwrap();
-    assert!(failure.help.as_ref().is_some_and(|help| help.contains("options remove")), "{failure:?}");
-    assert_eq!(world.option("LASTIMPORT_dynamicsImport_import").await.as_deref(), Some("2026/03/03 11:00:00"));
 }
 
 async fn a_comparison_of_keys_tells_what_the_crm_no_longer_has(side: Side) {

@@ -20,7 +20,7 @@ fn an_account_is_discovered_down_to_values_of_picklists_and_similar_names() {
     let contacts = world.ask(&["discover", "dynamics", "contacts", "--json"]).expect(0).json();
     assert_eq!((&contacts["id"], &contacts["fields"]["lastname"]["length"]), (&json!("contactid"), &json!(50)));
     let shown = world.ask(&["discover", "dynamics", "contacts"]).expect(0).out;
-    assert!(shown.contains("change tracking is on"), "{shown}");
+    assert!(shown.contains("keeps a feed of its changes"), "{shown}");
     for part in ["emailaddress1", "String", "100 characters", "text"] {
         assert!(shown.contains(part), "{part} is not in: {shown}");
     }

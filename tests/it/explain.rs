@@ -57,6 +57,53 @@ fn an_import_that_follows_changes_is_explained_with_the_token_that_the_last_one_
 }
 
 #[test]
+fn an_import_that_follows_changes_of_salesforce_is_explained_with_the_span_and_the_ids() {
+    let world = World::new(0);
+    world.add_salesforce("");
+    let admin = world.sandbox.admin();
+    let clock = |text: &str| admin.set_clock(text.parse().unwrap(), true).unwrap();
+    clock("2026-03-03T10:00:00Z");
+    let people: Vec<Value> = (0..7).map(|n| json!({ "LastName": format!("N{n}") })).collect();
+    let ids = admin.salesforce().create("Contact", &people).unwrap();
+    let import = |field: &str| {
+        json!({ "type": "crm.import", "account": "salesforce", "object": "Contact", "fields": ["LastName", field],
+            "filter": "LastName != \"N6\"", "automaticIndex": { "changes": true } })
+    };
+    for (name, field, hour) in [("a", "Email", 11), ("b", "Account.Name", 12)] {
+        clock(&format!("2026-03-03T{hour}:00:00Z"));
+        let file = world.workflow(name, &json!({ "import": import(field) }));
+        let run = || {
+            let told = explain(&world, &file, "import", "1");
+            let from = next_request(&world);
+            world.ask(&["run", &file]).expect(0);
+            let sent = sent(&world, from);
+            // A query by ids has them in its address.
+            let ids_shown = |line: &String| ids.iter().fold(line.clone(), |line, id| line.replace(id, "…"));
+            is_sent(&told, &sent.iter().map(ids_shown).collect::<Vec<_>>());
+            let calls = sent
+                .iter()
+                .filter(|line| ["updated", "deleted", "query", "composite"].iter().any(|part| line.contains(part)));
+            assert_eq!(told["calls"], calls.count() as u64, "{sent:#?}");
+            told
+        };
+        let first = run();
+        assert_eq!(
+            (&first["way"], &first["records"]),
+            (&json!("REST query, which begins the feed of changes"), &json!(7))
+        );
+        let two = json!({ "LastName": "Changed" });
+        ids[..2].iter().for_each(|id| admin.salesforce().put("Contact", id, &two).unwrap());
+        clock(&format!("2026-03-03T{hour}:02:00Z"));
+        let second = run();
+        assert!(
+            second["way"].as_str().unwrap().starts_with("feed of changes (getDeleted, getUpdated), then "),
+            "{second}"
+        );
+        assert_eq!((&second["records"], &second["calls"]), (&json!(2), &json!(3)));
+    }
+}
+
+#[test]
 fn an_import_of_many_records_of_salesforce_is_explained_as_the_job_that_it_is() {
     let world = World::new(0);
     let people: Vec<Value> = (0..700).map(|n| json!({ "LastName": format!("N{n}") })).collect();

@@ -41,25 +41,39 @@ pub fn is_place(file: &SeenFile) -> bool {
 /// # Errors
 /// Where the option is there and keeps no place, or the file is not the one that was written.
 pub fn of(data: &Path, name: &str, option: Option<&OptionValue>) -> Result<Option<String>, Failure> {
-    let Some(option) = option else { return Ok(None) };
-    let help =
-        format!("`campanile options remove {name}`: the next run then reads everything once, and goes on from there");
-    let Some(file) = option.seen.as_ref().filter(|file| is_place(file)) else {
-        let message = format!(
-            "option {name} is {}, but keeps no place in the feed of changes: it was set by hand, or by an import by date",
-            option.value
-        );
-        return Err(Failure::new(Class::Config, message).help(help));
-    };
+    let place = kept(data, name, option)?;
+    match option {
+        Some(option) if place.is_none() => {
+            let message = format!(
+                "option {name} is {}, but keeps no place in the feed of changes: it was set by hand, or by an import by date",
+                option.value
+            );
+            Err(Failure::new(Class::Config, message).help(anew(name)))
+        }
+        _ => Ok(place),
+    }
+}
+
+/// The place that is recorded with an option, where one is.
+///
+/// # Errors
+/// Where the file is not the one that was written.
+pub fn kept(data: &Path, name: &str, option: Option<&OptionValue>) -> Result<Option<String>, Failure> {
+    let file = option.and_then(|option| option.seen.as_ref()).filter(|file| is_place(file));
+    let Some(file) = file else { return Ok(None) };
     let path = data.join(&file.path);
     let bytes = fs::read(&path).map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))?;
     match (blake3::hash(&bytes).to_hex().as_str() == file.checksum, String::from_utf8(bytes)) {
         (true, Ok(place)) => Ok(Some(place)),
         _ => {
             let message = format!("{} is not the file that was written", path.display());
-            Err(Failure::new(Class::Storage, message).help(format!("put it back from a backup; or {help}")))
+            Err(Failure::new(Class::Storage, message).help(format!("put it back from a backup; or {}", anew(name))))
         }
     }
+}
+
+fn anew(name: &str) -> String {
+    format!("`campanile options remove {name}`: the next run then reads everything once, and goes on from there")
 }
 
 /// The failure of a reading whose place the system no longer knows, in words that say what now.

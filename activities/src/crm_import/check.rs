@@ -202,19 +202,19 @@ fn check_changes(import: &CrmImport, object: &Object, system: Option<&System>, c
         return true;
     }
     let help = "leave \"changes\" away: changes are then known by a date, and deletions by a reconciliation";
-    let of_feed_of_deleted = "leave \"changes\" away: changes are then known by a date; deletions are brought by a \
-                              crm.importDeleted with \"automaticIndex\"";
     let pointer = "/automaticIndex/changes";
     match system {
         Some(system) if !system.change_feed => {
             let message = format!("{} has no feed of changes", system.name);
-            let help = if object.feed { of_feed_of_deleted } else { help };
             cx.problem(pointer, "no-change-feed", message, Some(help.to_owned()));
             false
         }
         _ if !object.feed => {
-            let message = format!("no changes are tracked of {}", object.name);
-            let help = format!("switch change tracking on for {} in the CRM; or {help}", object.internal_name);
+            let message = format!("the CRM keeps no feed of the changes of {}", object.name);
+            let help = match system.map(|system| system.new_feed).filter(|how| !how.is_empty()) {
+                Some(how) => format!("{how} ({}) in the CRM; or {help}", object.internal_name),
+                None => help.to_owned(),
+            };
             cx.problem(pointer, "no-change-feed", message, Some(help));
             false
         }

@@ -25,7 +25,8 @@ pub(super) async fn plan(import: &CrmImport, cx: &PlanCx) -> Result<Asked, Failu
         let option = settings.option.clone().unwrap_or_else(|| index_option(&cx.workflow, &cx.activity));
         let current = cx.option(&option).await?;
         if settings.changes {
-            read.feed = Some(Feed { since: place::of(cx.data_folder(), &option, current.as_ref())? });
+            let since = place::of(cx.data_folder(), &option, current.as_ref())?;
+            read.feed = Some(Feed { since, to: crm.now().await? });
         } else if let Some(field) = plan.index_field.clone() {
             let before = current.map(|current| current.value);
             let opened = Opened::new(&option, before, crm.now().await?, settings.overlap())?;
@@ -33,8 +34,7 @@ pub(super) async fn plan(import: &CrmImport, cx: &PlanCx) -> Result<Asked, Failu
             rules.push("alreadyImported");
         }
     }
-    // A feed takes no filter.
-    if let Some(filter) = plan.filter.as_ref().filter(|_| read.feed.is_none()) {
+    if let Some(filter) = &plan.filter {
         read.filter = Some(filter.resolve(&cx.values([filter]).await?)?.expr().clone());
     }
     read.order = import.order_by.iter().map(OrderChoice::order).collect();

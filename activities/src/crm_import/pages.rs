@@ -55,7 +55,7 @@ impl<'a> Sieve<'a> {
         self.take_records(cx, page, tail.as_deref_mut()).await?;
         self.take_misfits(cx, &page.rejects, tail, kinds).await?;
         if !page.deleted.is_empty() {
-            let deleted = page.deleted.iter().map(|id| (id.as_str(), None));
+            let deleted = page.deleted.iter().map(|deleted| (deleted.id.as_str(), deleted.at));
             let batch = deleted_batch(self.object, &cx.time_zone, deleted)?;
             cx.write("deleted", batch).await;
         }

@@ -10,6 +10,7 @@ use engine::failure::{Class, Failure};
 use engine::outside::crm::{Crm, Cursor, Page, Range, Read};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::pages::Sieve;
@@ -33,6 +34,9 @@ pub(super) struct Position {
     /// The place in it that it came to, once it has read all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     feed: Option<String>,
+    /// Up to when that is all, where the CRM says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    covered: Option<Timestamp>,
     /// What is read, and how far.
     #[serde(default)]
     parts: Vec<Part>,
@@ -75,7 +79,19 @@ impl Position {
             parts.push(Part::default());
         }
         let (rejects, read, seen) = (Kinds::default(), 0, 0);
-        Self { window, pinned: None, since, feed: None, parts, next: None, done: false, read, seen, rejects }
+        Self {
+            window,
+            pinned: None,
+            since,
+            feed: None,
+            covered: None,
+            parts,
+            next: None,
+            done: false,
+            read,
+            seen,
+            rejects,
+        }
     }
 
     /// With parts, also where an older version kept it.
@@ -131,6 +147,7 @@ pub(super) async fn import(
             part.next = page.next;
         }
         position.feed = page.feed.or(position.feed);
+        position.covered = page.covered.or(position.covered);
         if let Some(tail) = &mut tail {
             position.seen = tail.sync()?;
         }
@@ -226,6 +243,11 @@ async fn finish(cx: &mut Cx, position: &Position, tail: Option<Tail>, follows: b
             return Err(Failure::internal("the feed of changes did not say where it goes on"));
         };
         cx.tally().seen = Some(place::keep(cx.data_folder(), window, &cx.task_key(), feed)?);
+        if let Some(covered) = position.covered {
+            let window = window.ending(covered);
+            window.set_vars(cx);
+            cx.open_window(window.recorded()).await?;
+        }
     }
     position.rejects.warn(cx).await
 }

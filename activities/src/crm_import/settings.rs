@@ -101,8 +101,8 @@ pub(super) struct IndexSettings {
     /// is said.
     #[serde(default)]
     pub(super) overlap: Option<Span>,
-    /// Follows the system's own feed of changes instead of a date, where it has one (Dynamics): nothing is committed late,
-    /// and the ids of deleted records leave by the port `deleted`.
+    /// Follows the system's own feed of changes instead of a date, of objects that have one: nothing is committed late, and
+    /// the ids of deleted records leave by the port `deleted`.
     #[serde(default)]
     pub(super) changes: bool,
 }

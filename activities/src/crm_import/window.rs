@@ -2,7 +2,7 @@
 
 use engine::check::index_option;
 use engine::context::Cx;
-use engine::event::{IndexWindow, Level};
+use engine::event::Level;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::Crm;
 
@@ -37,8 +37,7 @@ pub(super) async fn open(
     let since = if feed { place::of(cx.data_folder(), &option, current.as_ref())? } else { None };
     let opened = Opened::new(&option, before.clone(), crm.now().await?, settings.overlap())?;
     automatic_index::clean_up(cx.data_folder(), &opened, current.and_then(|current| current.seen).as_ref());
-    let window = IndexWindow { option, before, after: automatic_index::to_text(opened.to) };
-    cx.open_window(window).await?;
+    cx.open_window(opened.recorded()).await?;
     Ok((Some(opened), since))
 }
 

@@ -32,10 +32,7 @@ pub(super) async fn plan(import: &CrmImportDeleted, cx: &PlanCx) -> Result<Plan,
         None => {
             let option = import.option(&cx.workflow, &cx.activity);
             let current = cx.option(&option).await?;
-            let feed = match crm.system().change_feed {
-                true => place::of(cx.data_folder(), &option, current.as_ref())?,
-                false => None,
-            };
+            let feed = place::kept(cx.data_folder(), &option, current.as_ref())?;
             let before = current.map(|current| current.value);
             let opened = Opened::new(&option, before, crm.now().await?, SignedDuration::ZERO)?;
             (DeletedSpan::Since { from: opened.start, feed }, vec!["alreadyImported"])

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::context::Cx;
-use engine::event::{IndexWindow, Level};
+use engine::event::Level;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Crm, Cursor, Deleted, DeletedPage, DeletedSpan, Object, ReadDeleted};
 use futures::StreamExt;
@@ -154,10 +154,7 @@ async fn span(
     if let Some(before) = &before {
         automatic_index::to_instant(&option, before)?;
     }
-    let feed = match crm.system().change_feed {
-        true => place::of(cx.data_folder(), &option, current.as_ref())?,
-        false => None,
-    };
+    let feed = place::kept(cx.data_folder(), &option, current.as_ref())?;
     let window = Opened::new(&option, before, crm.now().await?, SignedDuration::ZERO)?;
     automatic_index::clean_up(cx.data_folder(), &window, current.and_then(|current| current.seen).as_ref());
     Ok(Span::Since { window, feed })
@@ -227,17 +224,14 @@ async fn finish(cx: &mut Cx, position: Position, tail: Option<Tail>) -> Result<(
         }
         Span::Since { window, .. } => window,
     };
-    // The option never goes back, whatever the CRM says of what it covers.
-    let covered = position.covered.unwrap_or(window.to);
-    let window = Opened { to: window.start.map_or(covered, |start| start.max(covered)), ..window };
+    let window = window.ending(position.covered.unwrap_or(window.to));
     window.set_vars(cx);
     let seen = match &position.feed {
         Some(feed) => Some(place::keep(cx.data_folder(), &window, &cx.task_key(), feed)?),
         None => tail.map(Tail::finish).transpose()?,
     };
     cx.tally().seen = seen;
-    let after = automatic_index::to_text(window.to);
-    cx.open_window(IndexWindow { option: window.option, before: window.before, after }).await
+    cx.open_window(window.recorded()).await
 }
 
 /// What lies before what the CRM keeps cannot be read, now or later.

@@ -31,6 +31,7 @@ static CHOOSING: System = System {
     client_ids: true,
     query_all: None,
     change_feed: false,
+    new_feed: "",
     new_key: "another is made in Keys",
 };
 static NUMBERING: System = System {
@@ -39,6 +40,7 @@ static NUMBERING: System = System {
     client_ids: false,
     query_all: None,
     change_feed: false,
+    new_feed: "",
     new_key: "",
 };
 
@@ -306,7 +308,7 @@ impl Crm for Double {
         let mut decoder = ReaderBuilder::new(read.schema()).build_decoder().unwrap();
         decoder.serialize(&found).unwrap();
         let records = decoder.flush().unwrap().unwrap_or_else(|| RecordBatch::new_empty(read.schema()));
-        Ok(Page { records, versions: None, rejects: Vec::new(), deleted: Vec::new(), next: None, feed: None })
+        Ok(Page::new(records))
     }
 
     fn key(&self, object: &Object, field: &str, value: &str) -> Result<String, String> {

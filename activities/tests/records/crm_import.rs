@@ -243,6 +243,21 @@ async fn the_feed_of_changes_brings_what_changed_and_the_ids_of_what_was_deleted
 }
 
 #[tokio::test]
+async fn an_option_of_a_feed_tells_up_to_when_the_crm_says_that_it_is_all_and_never_goes_back() {
+    let crm = Double::new(&SYSTEM);
+    crm.put("p1", "09:00", &json!({ "name": "p1" }));
+    let (world, store) = (world(&crm), Arc::new(Memory::new()));
+    let activities = import(&json!({ "automaticIndex": { "changes": true } }));
+    for (covered, expected) in [("09:40", "09:40"), ("09:50", "09:50"), ("09:45", "09:50")] {
+        crm.state().covered = Some(at(covered));
+        let ran = world.run_again(&store, &activities, None).await;
+        let expected = format!("2026/03/03 {expected}:00");
+        assert_eq!(option(&store).await.as_ref(), Some(&expected));
+        assert_eq!(ran.task("import").vars["crmEndDate"], expected);
+    }
+}
+
+#[tokio::test]
 async fn a_feed_that_is_interrupted_anywhere_tells_each_change_once() {
     for writes in 1..14 {
         let crm = Double::new(&SYSTEM);

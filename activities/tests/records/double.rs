@@ -24,6 +24,7 @@ pub(crate) static SYSTEM: System = System {
     client_ids: true,
     query_all: Some("isdeleted"),
     change_feed: true,
+    new_feed: "switch its feed on",
     new_key: "",
 };
 
@@ -34,6 +35,7 @@ pub(crate) static LOGGING: System = System {
     client_ids: true,
     query_all: None,
     change_feed: false,
+    new_feed: "",
     new_key: "",
 };
 
@@ -59,7 +61,7 @@ pub(crate) struct State {
     pub(crate) deleted: Vec<(String, Timestamp)>,
     /// The log goes back so far.
     pub(crate) log_from: Option<Timestamp>,
-    /// Up to when the log is complete.
+    /// Up to when the log and the feed are complete.
     pub(crate) covered: Option<Timestamp>,
     /// What was asked.
     pub(crate) asked: Vec<String>,
@@ -169,12 +171,9 @@ impl Double {
             Misfit { record: Self::batch(read, &[fits]), field: "number".to_owned(), message }
         };
         Page {
-            records: Self::batch(read, &good),
             versions: Some(good.iter().map(|record| Some(record["version"].to_string())).collect::<StringArray>()),
             rejects: bad.iter().map(misfit).collect(),
-            deleted: Vec::new(),
-            next: None,
-            feed: None,
+            ..Page::new(Self::batch(read, &good))
         }
     }
 
@@ -202,8 +201,10 @@ impl Double {
             page.next = Some(Cursor(json!({ "after": to, "x": "x".repeat(state.cursor_bytes) })));
         } else if read.feed.is_some() {
             let changes = state.changes.iter().skip(since.unwrap_or(state.changes.len()));
-            page.deleted = changes.filter(|(_, there)| !there).map(|(id, _)| id.clone()).collect();
+            page.deleted =
+                changes.filter(|(_, there)| !there).map(|(id, _)| Deleted { id: id.clone(), at: None }).collect();
             page.feed = Some(state.changes.len().to_string());
+            page.covered = state.covered;
         }
         Ok(page)
     }

@@ -151,7 +151,9 @@ async fn first(session: &Session, read: &ReadDeleted, asked: &mut Vec<String>) -
         DeletedSpan::Since { feed: Some(link), .. } => {
             Ok(Place { source: Source::Feed { first: false }, link: link.clone() })
         }
-        DeletedSpan::Since { .. } if object.feed => Ok(Place { source: Source::Feed { first: true }, link: begin() }),
+        DeletedSpan::Since { from: None, .. } if object.feed => {
+            Ok(Place { source: Source::Feed { first: true }, link: begin() })
+        }
         DeletedSpan::Since { from, .. } => {
             let now = super::steps::now(session).await?;
             of_period(session, read, (from.unwrap_or(now), now), asked).await

@@ -152,6 +152,6 @@ impl Pages<'_> {
         };
         let records = concat_batches(&read.schema(), records).map_err(internal)?;
         let rejects = parts.into_iter().flat_map(|part| part.misfits).collect();
-        Ok(Page { records, versions, rejects, deleted: Vec::new(), next: None, feed: None })
+        Ok(Page { versions, rejects, ..Page::new(records) })
     }
 }

@@ -20,7 +20,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use engine::failure::Failure;
-use engine::outside::crm::{Read, ReadField};
+use engine::outside::crm::{Deleted, Read, ReadField};
 use memchr::{memchr2_iter, memmem};
 
 use super::column;
@@ -64,8 +64,8 @@ pub struct Decoded {
     pub parts: Vec<Part>,
     /// Where the next page is.
     pub next_link: Option<String>,
-    /// Ids of records that a feed of changes reports as deleted.
-    pub deleted: Vec<String>,
+    /// Records that a feed of changes reports as deleted.
+    pub deleted: Vec<Deleted>,
     /// Of a feed of changes, on its last page: where the next reading begins.
     pub delta_link: Option<String>,
 }
@@ -170,8 +170,8 @@ impl PageDecoder {
         Some(Texts { columns: columns?, rows: records.len(), unfit: Vec::new() })
     }
 
-    /// Takes the entries out that say that a record was deleted, and gives their ids.
-    fn take_deleted(&self, texts: &mut Texts) -> Result<Vec<String>, ArrowError> {
+    /// Takes the entries out that say that a record was deleted; they have its id and no time.
+    fn take_deleted(&self, texts: &mut Texts) -> Result<Vec<Deleted>, ArrowError> {
         let Some((contexts, ids)) = self.feed.map(|(context, id)| (&texts.columns[context], &texts.columns[id])) else {
             return Ok(Vec::new());
         };
@@ -180,7 +180,7 @@ impl PageDecoder {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let deleted = rows.iter().map(|row| ids.value(*row).to_ascii_lowercase()).collect();
+        let deleted = rows.iter().map(|row| Deleted { id: ids.value(*row).to_ascii_lowercase(), at: None }).collect();
         let keep: BooleanArray = (0..texts.rows).map(|row| Some(!is_deleted(row))).collect();
         // Where a record now stands among those that are kept.
         let place = |row: usize| row - rows.partition_point(|deleted| *deleted < row);

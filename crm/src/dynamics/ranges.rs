@@ -51,7 +51,8 @@ pub(super) async fn count(session: &Session, read: &Read) -> Result<Option<u64>,
     if read.feed.as_ref().is_some_and(|feed| feed.since.is_some()) {
         return Ok(None);
     }
-    let filter = filter(session, read)?;
+    // Nor is it begun with a filter.
+    let filter = if read.feed.is_some() { String::new() } else { filter(session, read)? };
     if filter.is_empty() { total(session, read).await } else { counted(session, read, &filter).await }
 }
 

@@ -199,12 +199,12 @@ impl Reader {
             let mark = self.progress.mark();
             let next = after.map(|after| self.plan.cursor(&self.session, &after, mark)).transpose()?;
             self.ready.push_back(Page {
-                records: part.records,
                 versions: part.versions,
                 rejects: part.misfits,
                 deleted: if number == last { std::mem::take(&mut deleted) } else { Vec::new() },
                 feed: feed.take_if(|_| next.is_none()),
                 next,
+                ..Page::new(part.records)
             });
         }
         self.place = next;

@@ -112,7 +112,7 @@ pub(super) async fn fetch(session: &Session, read: &Read, key: &str, values: &[S
     if values.len() > FETCH_MAX {
         return Err(Failure::internal(format!("{} keys were asked for at once", values.len())));
     }
-    let bare = Read { filter: None, order: Vec::new(), window: None, range: None, ..read.clone() };
+    let bare = bare(read);
     let plan = Plan::new(session, &bare)?;
     let decoder = Arc::new(PageDecoder::new(&bare, &plan, u32::MAX));
     let found = if key == plan.id && is_listed(&plan) {
@@ -121,6 +121,11 @@ pub(super) async fn fetch(session: &Session, read: &Read, key: &str, values: &[S
         by_query(session, &decoder, addresses(session, &bare, &plan, key, values)?, &plan.object, key).await?
     };
     page(&bare, found)
+}
+
+/// Without what a fetch does not heed.
+pub(super) fn bare(read: &Read) -> Read {
+    Read { filter: None, order: Vec::new(), window: None, range: None, feed: None, ..read.clone() }
 }
 
 /// Whether records are found by one list of ids; it has no fields of related records, and none that were deleted.
@@ -238,7 +243,7 @@ fn page(read: &Read, found: Vec<Decoded>) -> Result<Page, Failure> {
         _ => None::<StringArray>,
     };
     let rejects = parts.into_iter().flat_map(|part| part.misfits).collect();
-    Ok(Page { records, versions, rejects, deleted: Vec::new(), next: None, feed: None })
+    Ok(Page { versions, rejects, ..Page::new(records) })
 }
 
 /// The ids of records that have these values of a key, for a write by a key that is not the id: value and id.

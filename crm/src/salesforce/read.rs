@@ -222,14 +222,8 @@ impl Reader {
                 Some(next) => Some(self.source.cursor(next, 0)?),
                 None => None,
             };
-            self.ready.push_back(Page {
-                records: part.records,
-                versions: part.versions,
-                rejects: part.misfits,
-                deleted: Vec::new(),
-                next: cursor,
-                feed: None,
-            });
+            let (versions, rejects) = (part.versions, part.misfits);
+            self.ready.push_back(Page { versions, rejects, next: cursor, ..Page::new(part.records) });
         }
         if let Some(place) = &next {
             let mut hasher = DefaultHasher::new();
@@ -273,8 +267,7 @@ impl Source {
 
     /// A page without records.
     fn nothing(&self, next: Option<Cursor>) -> Page {
-        let records = arrow::array::RecordBatch::new_empty(self.read.schema());
-        Page { records, versions: None, rejects: Vec::new(), deleted: Vec::new(), next, feed: None }
+        Page { next, ..Page::new(arrow::array::RecordBatch::new_empty(self.read.schema())) }
     }
 
     async fn fetch(&self, place: &Place) -> ahead::Fetched<Fetched, Place> {

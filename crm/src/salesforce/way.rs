@@ -1,15 +1,65 @@
 //! How readings and writes go, told without doing them.
 
 use engine::failure::Failure;
-use engine::outside::crm::{FETCH_MAX, Operation, Read, Way, Write, WritePlan};
+use engine::outside::crm::{FETCH_MAX, Feed, Operation, Read, Way, Write, WritePlan};
 
+use super::changes::{self, Begin};
 use super::query::Plan;
 use super::read::{is_many, page_size};
+use super::replication::{self, Span};
 use super::session::Session;
 use super::{fetch, job, write};
 
 /// How a reading of so many records, in so many parts, would go.
 pub(super) fn read(session: &Session, read: &Read, records: Option<u64>, parts: u64) -> Result<Way, Failure> {
+    match &read.feed {
+        None => ordinary(session, read, records, parts),
+        Some(feed) => of_feed(session, read, feed, records),
+    }
+}
+
+/// How a reading of the feed of changes would go.
+fn of_feed(session: &Session, read: &Read, feed: &Feed, records: Option<u64>) -> Result<Way, Failure> {
+    let object = &read.object.name;
+    let asked = |span: Span| -> Result<Vec<String>, Failure> {
+        let paths = [replication::deleted_path(object, span)?, replication::updated_path(object, span)?];
+        Ok(paths.into_iter().map(|path| format!("GET {}{path}", session.base())).collect())
+    };
+    let span = match changes::begin(session, read, feed)? {
+        Begin::Whole(whole) => {
+            let way = ordinary(session, &whole, records, 1)?;
+            let before = asked(replication::look(feed.to))?.into_iter().chain(way.before).collect();
+            let note = "where Salesforce covers less (getDeleted, getUpdated), it reads up to an earlier time; what changed \
+                        later comes by the feed, the next time";
+            return Ok(Way {
+                method: format!("{}, which begins the feed of changes", way.method),
+                before,
+                calls: way.calls.map(|calls| calls + 2),
+                notes: way.notes.into_iter().chain([note.to_owned()]).collect(),
+                ..way
+            });
+        }
+        Begin::Changes(span) => span,
+    };
+    let page = changes::page_size(session) as u64;
+    let calls = |records: u64| fetch(session, read, records).map(|way| way.calls.unwrap_or_default());
+    let calls = match records {
+        Some(records) => Some(2 + records / page * calls(page)? + calls(records % page)?),
+        None => None,
+    };
+    let way = fetch(session, read, records.unwrap_or(page).clamp(1, page))?;
+    let note = "where Salesforce does not tell so many ids at once, the span is halved, which is more calls";
+    Ok(Way {
+        method: format!("feed of changes (getDeleted, getUpdated), then {}", way.method),
+        before: asked(span)?,
+        per_call: way.per_call.map(|most| most.min(page)),
+        calls,
+        notes: way.notes.into_iter().chain([note.to_owned()]).collect(),
+        ..way
+    })
+}
+
+fn ordinary(session: &Session, read: &Read, records: Option<u64>, parts: u64) -> Result<Way, Failure> {
     let plan = Plan::new(session, read)?;
     let (page, parts) = (u64::from(page_size(session)), parts.max(1));
     let each = records.map(|records| records.div_ceil(parts));
@@ -38,6 +88,7 @@ pub(super) fn read(session: &Session, read: &Read, records: Option<u64>, parts: 
 
 /// How the records of so many ids would be fetched.
 pub(super) fn fetch(session: &Session, read: &Read, records: u64) -> Result<Way, Failure> {
+    let read = &fetch::bare(read);
     let plan = Plan::new(session, read)?;
     let most = FETCH_MAX as u64;
     if fetch::is_listed(&plan) {

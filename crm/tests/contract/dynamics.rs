@@ -46,6 +46,10 @@ pub(crate) fn start(contacts: u32) -> Dataverse {
 }
 
 impl Stand for Dataverse {
+    fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
     fn crm(&self) -> &dyn Crm {
         &self.crm
     }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "test code")]
 
 mod dynamics;
+mod feed;
 mod reading;
 mod salesforce;
 mod stand;
@@ -20,6 +21,11 @@ macro_rules! contract {
             reading::parts_read_side_by_side_are_the_whole(60_000),
             reading::a_window_has_its_first_instant_and_not_the_one_after_its_last(0),
             reading::deletions_of_a_period_are_told_once_with_both_its_ends(0),
+            feed::a_feed_brings_everything_once_then_each_change_and_deletion_once(0),
+            feed::a_feed_goes_on_after_any_of_its_pages(0),
+            feed::what_changes_while_a_feed_is_read_comes_in_that_reading_or_in_the_next(0),
+            feed::two_readings_of_a_feed_within_a_moment_bring_nothing_twice(0),
+            feed::a_place_that_the_system_has_forgotten_is_lost_and_never_a_full_reading(0),
             reading::incremental_deletions_go_on_where_the_last_ones_ended(0),
             reading::a_busy_system_and_a_token_that_ends_cost_time_only(0),
             reading::one_record_has_one_key(0),

@@ -47,6 +47,10 @@ pub(crate) fn start(contacts: u32) -> Org {
 }
 
 impl Stand for Org {
+    fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
     fn crm(&self) -> &dyn Crm {
         &self.crm
     }
@@ -97,7 +101,16 @@ impl Stand for Org {
             }),
             Trouble::TokenEnds => once(Fault { route: Route::Query, status: Some(401), ..Fault::default() }),
             // Salesforce gives no fewer than 200 records a page: the connector's own tests have a case with as many.
-            Trouble::Between { .. } => {}
+            Trouble::Between { changed, deleted } => {
+                let edit =
+                    |n: u32, fields: serde_json::Value| json!({ "set": "Contact", "id": self.id(n), "fields": fields });
+                let before = json!([edit(changed, json!({ "LastName": "Changed" })), edit(deleted, json!(null))]);
+                once(Fault {
+                    route: Route::Record,
+                    before: serde_json::from_value(before).unwrap(),
+                    ..Fault::default()
+                });
+            }
         }
     }
 

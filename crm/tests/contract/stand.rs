@@ -14,7 +14,7 @@ use engine::outside::crm::{
 use engine::reject::Reject;
 use futures::StreamExt;
 use jiff::Timestamp;
-use sandbox::{By, Change, ChangeKind};
+use sandbox::{By, Change, ChangeKind, Sandbox};
 use serde_json::Value;
 
 /// How a system calls what the definitions are about: people.
@@ -43,12 +43,13 @@ pub(crate) enum Trouble {
     Busy,
     /// All tokens end before the second page.
     TokenEnds,
-    /// Before the second page one person is changed now, and another deleted.
+    /// Before the second page, or before records are read by ids, one person is changed now and another deleted.
     Between { changed: u32, deleted: u32 },
 }
 
 /// A system's stand-in with an account that speaks to it, five records a page.
 pub(crate) trait Stand: Sync {
+    fn sandbox(&self) -> &Sandbox;
     fn crm(&self) -> &dyn Crm;
     fn names(&self) -> Names;
     /// The id of the n-th person.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Crm, DeletedPage, DeletedSpan, Feed, Object, Read, ReadDeleted};
+use engine::outside::crm::{Crm, Deleted, DeletedPage, DeletedSpan, Feed, Object, Read, ReadDeleted};
 use futures::StreamExt;
 use sandbox::Tracking;
 use serde_json::json;
@@ -30,7 +30,10 @@ async fn a_feed_brings_everything_once_then_what_changed_and_what_was_deleted() 
     (0..13).for_each(|n| world.admin().put("contacts", &id(n), &json!({ "lastname": format!("P{n}") })).unwrap());
     let object = world.contacts().await;
     assert!(object.feed);
-    let feed = |since| Read { feed: Some(Feed { since }), ..read(&object, &["contactid", "lastname"]) };
+    let feed = |since| Read {
+        feed: Some(Feed { since, to: world.admin().clock().now }),
+        ..read(&object, &["contactid", "lastname"])
+    };
     let first = world.all(&feed(None), None).await.unwrap();
     assert_eq!((first.len(), records(&first).len()), (3, 13));
     assert!(first[..2].iter().all(|page| page.feed.is_none() && page.next.is_some()));
@@ -41,10 +44,13 @@ async fn a_feed_brings_everything_once_then_what_changed_and_what_was_deleted() 
     world.admin().delete("contacts", &id(4)).unwrap();
     let second = world.all(&feed(Some(since.clone())), None).await.unwrap();
     assert_eq!(records(&second), [format!("{} | Changed", id(3))]);
-    assert_eq!(second.iter().flat_map(|page| page.deleted.clone()).collect::<Vec<_>>(), [id(4)]);
+    assert_eq!(
+        second.iter().flat_map(|page| page.deleted.clone()).collect::<Vec<_>>(),
+        [Deleted { id: id(4), at: None }]
+    );
     assert!(second.last().unwrap().feed.is_some());
     // Other fields are another feed.
-    let other = Read { feed: Some(Feed { since: Some(since.clone()) }), ..read(&object, &["contactid"]) };
+    let other = Read { fields: read(&object, &["contactid"]).fields, ..feed(Some(since.clone())) };
     assert_eq!(world.all(&other, None).await.unwrap_err().class, Class::CursorLost);
     world.admin().advance_clock(8 * 86_400).unwrap();
     let failure = world.all(&feed(Some(since)), None).await.unwrap_err();

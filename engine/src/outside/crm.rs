@@ -36,8 +36,10 @@ pub struct System {
     pub client_ids: bool,
     /// Whether deleted, archived and merged records can be read, and the field that tells them.
     pub query_all: Option<&'static str>,
-    /// Whether changes and deletions can be read from a feed of the system's own, in which each place is a token.
+    /// Whether changes and deletions can be read from a feed of the system's own, of the objects that have it.
     pub change_feed: bool,
+    /// How an administrator has another object keep such a feed, for messages; empty where there is no such way.
+    pub new_feed: &'static str,
     /// How an administrator makes a key besides the id, for messages; empty where there is no such way.
     pub new_key: &'static str,
 }

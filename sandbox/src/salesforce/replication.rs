@@ -6,6 +6,7 @@ use super::{
     Request, Settings,
     error::{Error, json_reply},
     schema::Source,
+    store::Store,
     table::{Record, RowState, Table},
     value::{instant_text, parse_instant},
 };
@@ -24,7 +25,7 @@ pub(super) fn updated(request: &Request<'_>, object: &str) -> Result<Reply, Erro
     let ids: Vec<String> =
         table.records(false).filter(changed).map(|record| table.id(record.number()).to_string()).collect();
     check_count(ids.len(), &settings)?;
-    let covered = covered(request, &settings, end);
+    let covered = covered(request, &settings, &store, end);
     Ok(json_reply(200, &json!({"ids": ids, "latestDateCovered": instant_text(covered)})))
 }
 
@@ -43,6 +44,8 @@ pub(super) fn deleted(request: &Request<'_>, object: &str) -> Result<Reply, Erro
         })
         .map(|(number, at)| (at, number))
         .collect();
+    let restored = table.restored().filter(|(_, at)| settings.log_restored && (start..=end).contains(at));
+    deletions.extend(restored.map(|(number, at)| (at, number)));
     check_count(deletions.len(), &settings)?;
     deletions.sort_unstable();
     let records: Vec<_> = deletions
@@ -52,7 +55,7 @@ pub(super) fn deleted(request: &Request<'_>, object: &str) -> Result<Reply, Erro
     let body = json!({
         "deletedRecords": records,
         "earliestDateAvailable": instant_text(earliest(request.call.now, settings.deleted_days)),
-        "latestDateCovered": instant_text(covered(request, &settings, end)),
+        "latestDateCovered": instant_text(covered(request, &settings, &store, end)),
     });
     Ok(json_reply(200, &body))
 }
@@ -91,9 +94,10 @@ fn earliest(now: i64, days: i64) -> i64 {
     now.saturating_sub(days.saturating_mul(DAY)).div_euclid(MINUTE).saturating_mul(MINUTE)
 }
 
-/// Up to when the answer is complete: it lags while a long transaction runs.
-fn covered(request: &Request<'_>, settings: &Settings, end: i64) -> i64 {
+/// Up to when the answer is complete: it lags while a long transaction runs, such as that of a change not yet visible.
+fn covered(request: &Request<'_>, settings: &Settings, store: &Store, end: i64) -> i64 {
     let now = request.call.now.saturating_sub(settings.coverage_lag_seconds);
+    let now = store.oldest_hidden().map_or(now, |hidden| now.min(hidden));
     end.min(now.div_euclid(MINUTE).saturating_mul(MINUTE))
 }
 

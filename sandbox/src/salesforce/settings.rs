@@ -35,6 +35,8 @@ pub struct SalesforceSettings {
     pub coverage_lag_seconds: i64,
     /// Ids that getUpdated and getDeleted answer at most.
     pub replication_ids_max: usize,
+    /// The delete log also has records that were restored since.
+    pub log_restored: bool,
     /// Days that the recycle bin keeps records.
     pub bin_days: i64,
     /// Polls of a bulk job that find it `InProgress` before its end: at least 1.
@@ -81,6 +83,7 @@ impl Default for SalesforceSettings {
             deleted_days: 15,
             coverage_lag_seconds: 0,
             replication_ids_max: 600_000,
+            log_restored: false,
             bin_days: 15,
             bulk_polls: 1,
             bulk_seconds: 0,

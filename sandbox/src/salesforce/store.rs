@@ -217,6 +217,11 @@ impl Store {
         self.late.len()
     }
 
+    /// The time of the oldest change that is still hidden.
+    pub(super) fn oldest_hidden(&self) -> Option<i64> {
+        self.late.iter().filter_map(|late| late.stamp.modified).min()
+    }
+
     /// Creates a record and returns its number.
     pub(super) fn create(&mut self, table: usize, values: Vec<(usize, Value)>, stamp: Stamp, author: Author) -> u32 {
         let hidden = self.late.iter().filter(|late| late.table == table && late.is_new);

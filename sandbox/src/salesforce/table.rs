@@ -32,6 +32,8 @@ pub(crate) struct Table {
     indexes: HashMap<usize, HashMap<String, Vec<u32>>>,
     /// When each record that is not live was deleted.
     deleted: BTreeMap<u32, i64>,
+    /// When each record that was restored was deleted before.
+    restored: BTreeMap<u32, i64>,
 }
 
 /// A written record.
@@ -119,6 +121,7 @@ impl Table {
             live_rows: 0,
             indexes: HashMap::new(),
             deleted: BTreeMap::new(),
+            restored: BTreeMap::new(),
         }
     }
 
@@ -277,7 +280,7 @@ impl Table {
             }
             Some(RowState::Gone) => {}
             Some(RowState::Live) | None => {
-                self.deleted.remove(&number);
+                self.restored.extend(self.deleted.remove_entry(&number));
             }
         }
         match &new {
@@ -310,6 +313,11 @@ impl Table {
         self.deleted.iter().map(|(number, at)| (*number, *at))
     }
 
+    /// The earlier deletions of records that were restored.
+    pub(super) fn restored(&self) -> impl Iterator<Item = (u32, i64)> {
+        self.restored.iter().map(|(number, at)| (*number, *at))
+    }
+
     /// Records in the bin.
     pub(super) fn bin(&self) -> Vec<(u32, i64)> {
         let in_bin = |(number, at): (u32, i64)| self.get(number).map(|_| (number, at));
@@ -321,6 +329,7 @@ impl Table {
         self.generator.clear();
         self.rows.clear();
         self.deleted.clear();
+        self.restored.clear();
         (self.overlaid, self.live_rows) = (0, 0);
         self.indexes.values_mut().for_each(HashMap::clear);
     }

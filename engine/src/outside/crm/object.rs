@@ -35,8 +35,7 @@ pub struct Object {
     /// Fields that together find one record, besides the id: alternate keys, external ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<ObjectKey>,
-    /// Whether the system tells its deletions: by a feed of changes where the system has one (change tracking switched on),
-    /// else for a period (a replicable object).
+    /// Whether the system keeps a feed of its changes and deletions.
     #[serde(default)]
     pub feed: bool,
 }

@@ -29,7 +29,7 @@ pub struct Read {
     pub window: Option<Window>,
     /// The part of the whole that this reading is for, where several read side by side.
     pub range: Option<Range>,
-    /// Reads the system's feed of changes instead of asking by `window`; a filter is then evaluated here alone.
+    /// Reads the system's feed of changes instead of asking by `window`; the filter may then be evaluated here alone.
     pub feed: Option<Feed>,
     /// Also what people who use the CRM no longer see: deleted, archived and merged records.
     pub all: bool,
@@ -102,6 +102,8 @@ pub struct Range {
 pub struct Feed {
     /// What the last page of the last reading gave as [`Page::feed`]; none for a first, full reading.
     pub since: Option<String>,
+    /// The CRM's clock when the reading began; what happens later is for the next one.
+    pub to: Timestamp,
 }
 
 /// A request for the ids of records that were deleted.
@@ -179,12 +181,22 @@ pub struct Page {
     pub versions: Option<StringArray>,
     /// Those that do not.
     pub rejects: Vec<Misfit>,
-    /// Ids of records that a feed of changes reports as deleted, among these.
-    pub deleted: Vec<String>,
+    /// Records that a feed of changes reports as deleted, among these.
+    pub deleted: Vec<Deleted>,
     /// How to read on after this page; `None` after the last one.
     pub next: Option<Cursor>,
     /// On the last page of a feed of changes: where the next import begins.
     pub feed: Option<String>,
+    /// On the last page of a feed of changes, where the system says it: up to when this is all.
+    pub covered: Option<Timestamp>,
+}
+
+impl Page {
+    /// These records, without versions, and nothing after them.
+    pub fn new(records: RecordBatch) -> Self {
+        let (rejects, deleted) = (Vec::new(), Vec::new());
+        Self { records, versions: None, rejects, deleted, next: None, feed: None, covered: None }
+    }
 }
 
 /// A record that does not fit the types that the CRM itself described.
