@@ -238,7 +238,7 @@ fn injected_reply(state: &State, call: &Call, route: Route, fault: &Fault) -> Re
             dataverse::refuse_token(status, error, &[], text, call.now, mix(0, call.now.unsigned_abs()))
         }
         (None, _, 401) if fault.code.is_none() => dataverse::unauthorized_by_fault(state, call),
-        _ => return dataverse::Error::of_fault(fault).reply(),
+        _ => return dataverse::Error::of_fault(fault).reply_to(call),
     };
     match &fault.retry_after {
         Some(RetryAfter::Seconds(seconds)) => reply.header("Retry-After", seconds.to_string()),

@@ -18,7 +18,9 @@ pub struct Attribute {
     /// Logical name, such as `new_number`: small letters, digits and `_`.
     pub name: String,
     /// `String`, `Memo`, `Uniqueidentifier`, `DateTime`, `Integer`, `BigInt`, `Money`, `Decimal`, `Double`, `Boolean`,
-    /// `Picklist`, `MultiSelectPicklist` or `Lookup`.
+    /// `Picklist`, `MultiSelectPicklist`, `Lookup`, `Customer`, `Owner`, `EntityName` (of a lookup, where it is called like one
+    /// with `type` behind), `PartyList`, `CalendarRules`, `ManagedProperty`, `Virtual`, `File` and `Image` (both with their
+    /// own columns, such as `new_scan_name` and `new_photo_url`), or `Newest`, which no client knows yet.
     #[serde(rename = "type")]
     pub kind: String,
     /// Name shown to people; without it, the logical name.
@@ -62,7 +64,7 @@ impl Admin {
                 .map(|table| table.shape.name)
                 .ok_or_else(|| Refused(format!("there is no table \"{target}\" to point to")))
         });
-        let kind = kind(attribute, targets.collect::<Result<_, _>>()?)?;
+        let kind = kind(attribute, targets.collect::<Result<_, _>>()?, &store.tables[index])?;
         let table = &mut store.tables[index];
         let is_name = attribute.name.starts_with(|first: char| first.is_ascii_lowercase())
             && attribute.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
@@ -82,14 +84,17 @@ impl Admin {
             name: attribute.name.clone(),
             schema_name: attribute.name.clone(),
             label: attribute.label.clone().unwrap_or_else(|| attribute.name.clone()),
-            can_create: !matches!(kind, FieldKind::BigInt),
-            can_update: !matches!(kind, FieldKind::BigInt),
+            can_create: kind.is_writable(),
+            can_update: kind.is_writable(),
             kind,
             required: Required::None,
             custom: true,
             fact: None,
             default: Value::Null,
         });
+        for part in parts(&attribute.name, &attribute.kind) {
+            table.add_field(part);
+        }
         Ok(())
     }
 
@@ -144,7 +149,30 @@ fn fields(table: &Table, attributes: &[String]) -> Result<Vec<usize>, Refused> {
         .ok_or_else(|| Refused("a key or a rule is made of columns that the table has".into()))
 }
 
-fn kind(attribute: &Attribute, targets: Vec<&'static str>) -> Result<FieldKind, Refused> {
+/// What the system keeps beside a file or an image, for clients to read.
+fn parts(name: &str, kind: &str) -> Vec<Field> {
+    let text = || FieldKind::Text { length_max: 200, format: "Text" };
+    let ends = match kind {
+        "File" => vec![("_name", text())],
+        "Image" => vec![("id", FieldKind::Guid), ("_url", text()), ("_timestamp", FieldKind::BigInt)],
+        _ => return Vec::new(),
+    };
+    let part = |(end, kind)| Field {
+        name: format!("{name}{end}"),
+        schema_name: format!("{name}{end}"),
+        label: String::new(),
+        kind,
+        can_create: false,
+        can_update: false,
+        required: Required::None,
+        custom: true,
+        fact: None,
+        default: Value::Null,
+    };
+    ends.into_iter().map(part).collect()
+}
+
+fn kind(attribute: &Attribute, targets: Vec<&'static str>, table: &Table) -> Result<FieldKind, Refused> {
     let precision = attribute.precision.unwrap_or(2);
     if precision > 10 {
         return Err(Refused("precision must be from 0 to 10".into()));
@@ -191,6 +219,19 @@ fn kind(attribute: &Attribute, targets: Vec<&'static str>) -> Result<FieldKind, 
             return Err(Refused("a Lookup needs \"targets\": [\"account\"]".into()));
         }
         "Lookup" => FieldKind::Lookup { targets, role: LookupRole::Plain },
+        "Customer" => FieldKind::Lookup { targets: vec!["account", "contact"], role: LookupRole::Customer },
+        "Owner" => FieldKind::Lookup { targets: vec!["systemuser", "team"], role: LookupRole::Owner },
+        "EntityName" => {
+            let lookup = attribute.name.strip_suffix("type").and_then(|name| table.field(name));
+            FieldKind::EntityName { is_shadow: lookup.is_some() }
+        }
+        "PartyList" => FieldKind::PartyList,
+        "CalendarRules" => FieldKind::CalendarRules,
+        "ManagedProperty" => FieldKind::ManagedProperty,
+        "Virtual" => FieldKind::Virtual,
+        "File" => FieldKind::File,
+        "Image" => FieldKind::Image,
+        "Newest" => FieldKind::Newest,
         other => {
             return Err(Refused(format!("type \"{other}\" is not one of {}", TYPE_NAMES.join(", "))));
         }

@@ -245,11 +245,12 @@ fn value(table: &Table, name: &str, json: &Json) -> Result<(usize, data::Value<'
 
 fn wrong_value(field: &data::Field, json: &Json) -> String {
     let right = match &field.kind {
-        FieldKind::Text { .. } | FieldKind::Memo { .. } => "a text".to_owned(),
-        FieldKind::Guid => "an id".to_owned(),
+        kind if kind.is_text() => "a text".to_owned(),
+        FieldKind::Image => "an image in base 64".to_owned(),
+        FieldKind::Guid | FieldKind::File => "an id".to_owned(),
         FieldKind::DateTime(data::DateBehavior::DateOnly) => "a date such as \"2026-03-03\"".to_owned(),
         FieldKind::DateTime(_) => "a time such as \"2026-03-03T10:00:00Z\"".to_owned(),
-        FieldKind::Boolean { .. } => "true or false".to_owned(),
+        FieldKind::Boolean { .. } | FieldKind::ManagedProperty => "true or false".to_owned(),
         FieldKind::MultiPicklist(_) => "choices such as \"1,3\"".to_owned(),
         FieldKind::Lookup { targets, .. } => {
             format!("an id, or {{\"table\": …, \"id\": …}} with table one of {}", targets.join(", "))

@@ -128,10 +128,25 @@ pub(crate) enum FieldKind {
         /// Which of the product's three kinds of reference it is.
         role: LookupRole,
     },
-    /// Type name beside a polymorphic reference; not readable by itself.
-    EntityName,
+    /// Name of a table; beside a reference the type of what it leads to, and then not readable by itself.
+    EntityName {
+        /// Whether it belongs to a reference.
+        is_shadow: bool,
+    },
     /// A computed shadow of another field; no client can read it.
     Virtual,
+    /// People of an activity, such as those that a mail went to: no value, but records of their own.
+    PartyList,
+    /// Rules of a calendar: records of their own as well.
+    CalendarRules,
+    /// A setting that says whether it may be changed.
+    ManagedProperty,
+    /// A file; only its id stands in the record.
+    File,
+    /// An image, in base 64.
+    Image,
+    /// A type of the future, which no client knows yet; text on the wire.
+    Newest,
 }
 
 /// Whether a date and time depends on the reader's time zone.
@@ -218,9 +233,19 @@ impl FieldKind {
         }
     }
 
+    /// True for what is text on the wire and compared as text.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, Self::Text { .. } | Self::Memo { .. } | Self::EntityName { .. } | Self::Newest)
+    }
+
     /// False for what no query can name.
     pub(crate) fn is_readable(&self) -> bool {
-        !matches!(self, Self::Virtual | Self::EntityName)
+        !matches!(self, Self::Virtual | Self::EntityName { is_shadow: true } | Self::PartyList | Self::CalendarRules)
+    }
+
+    /// Whether clients write it together with other values of a record.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.is_readable() && !matches!(self, Self::BigInt | Self::File | Self::ManagedProperty)
     }
 }
 

@@ -4,7 +4,11 @@ use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
-use crate::{dataverse::render::Annotations, faults::Route, reply::Reply};
+use crate::{
+    dataverse::render::{Annotations, is_included},
+    faults::Route,
+    reply::Reply,
+};
 
 /// Where the Web API lies on the organisation's host; the version follows.
 pub(super) const API: &str = "/api/data/v";
@@ -53,12 +57,22 @@ impl Preferences {
         self.annotations.as_ref().map_or_else(Annotations::default, |(annotations, _)| *annotations)
     }
 
-    /// Tells in the answer which annotations it has.
-    pub(crate) fn with_annotations(&self, reply: Reply) -> Reply {
-        match &self.annotations {
-            Some((_, list)) => reply.header("Preference-Applied", format!("odata.include-annotations=\"{list}\"")),
-            None => reply,
-        }
+    /// Whether this annotation is asked for.
+    pub(super) fn wants(&self, annotation: &str) -> bool {
+        self.annotations.as_ref().is_some_and(|(_, list)| is_included(list, annotation))
+    }
+
+    /// Those that a query honours besides annotations.
+    pub(crate) fn of_query(&self) -> Vec<String> {
+        let tracks = self.track_changes.then(|| "odata.track-changes".to_owned());
+        let size = self.page_size_max.map(|size| format!("odata.maxpagesize={size}"));
+        tracks.into_iter().chain(size).collect()
+    }
+
+    /// Tells in the answer, in one header, which preferences it honours: these, and the annotations that it has.
+    pub(crate) fn applied(&self, reply: Reply, mut honoured: Vec<String>) -> Reply {
+        honoured.extend(self.annotations.iter().map(|(_, list)| format!("odata.include-annotations=\"{list}\"")));
+        if honoured.is_empty() { reply } else { reply.header("Preference-Applied", honoured.join(",")) }
     }
 }
 
@@ -88,6 +102,11 @@ impl Call {
     /// The service root without the host.
     pub(crate) fn root_path(&self) -> String {
         format!("{API}{}/", self.version())
+    }
+
+    /// Bytes of path and query.
+    pub(super) fn address_bytes(&self) -> usize {
+        self.path.len() + self.query.len()
     }
 
     /// The host, with port, that the client asked for.

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use serde_json::Map;
+
+use super::call::{Call, Preferences};
 use crate::reply::Reply;
 
 /// An error of the Web API: status, code and message.
@@ -57,6 +60,10 @@ pub(crate) mod code {
     pub(crate) const PAYLOAD: &str = "0x80048d19";
     /// A number of requests over the limit.
     pub(crate) const REQUESTS: &str = "0x80072322";
+    /// A time of execution over the limit.
+    pub(crate) const EXECUTION: &str = "0x80072321";
+    /// A number of requests at once over the limit.
+    pub(crate) const CONCURRENCY: &str = "0x80072326";
     /// A privilege is missing.
     pub(crate) const PRIVILEGE: &str = "0x80040220";
     /// Something went wrong inside.
@@ -92,11 +99,7 @@ impl Error {
     /// The usual error of a status, for faults that name no other.
     pub(crate) fn usual(status: u16) -> Self {
         match status {
-            429 => Self::new(
-                status,
-                code::REQUESTS,
-                "Number of requests exceeded the limit of 6000 over time window of 300 seconds.",
-            ),
+            429 => Self::busy(code::REQUESTS),
             403 => Self::new(status, code::PRIVILEGE, "Principal user is missing prvReadContact privilege."),
             404 => Self::new(status, code::MISSING, "The resource could not be found."),
             413 => Self::new(status, code::QUERY, "The request body is too large."),
@@ -105,9 +108,54 @@ impl Error {
         }
     }
 
+    /// The usual error of a limit that was exceeded.
+    pub(super) fn busy(code: &str) -> Self {
+        let message = match code {
+            code::EXECUTION => {
+                "Combined execution time of incoming requests exceeded limit of 1,200,000 milliseconds over time window of 300 seconds. Decrease number of concurrent requests or reduce the duration of requests and try again later."
+            }
+            code::CONCURRENCY => "Number of concurrent requests exceeded the limit of 52.",
+            _ => "Number of requests exceeded the limit of 6000 over time window of 300 seconds.",
+        };
+        Self::new(429, code, message)
+    }
+
+    /// A method that an address does not have: 405.
+    pub(super) fn method(method: &hyper::Method) -> Self {
+        Self::new(405, code::QUERY, format!("The requested resource does not support http method '{method}'."))
+    }
+
+    /// The error on the wire, with the annotations that the request asks for.
+    pub(crate) fn reply_to(&self, call: &Call) -> Reply {
+        self.reply_with(&call.preferences())
+    }
+
     /// The error on the wire.
     pub(crate) fn reply(&self) -> Reply {
-        let body = serde_json::json!({"error": {"code": self.code, "message": self.message}});
+        self.reply_with(&Preferences::default())
+    }
+
+    /// The error on the wire, with the annotations that are asked for.
+    pub(super) fn reply_with(&self, preferences: &Preferences) -> Reply {
+        let mut error = Map::from_iter([
+            ("code".to_owned(), self.code.as_str().into()),
+            ("message".to_owned(), self.message.as_str().into()),
+        ]);
+        let help =
+            format!("http://go.microsoft.com/fwlink/?LinkID=398563&error=Microsoft.Crm.CrmException%3a{}", self.code);
+        for (name, text) in [
+            ("ErrorDetails.OperationStatus", "0"),
+            ("ErrorDetails.SubErrorCode", "2146233088"),
+            ("HelpLink", help.as_str()),
+            ("TraceText", ""),
+            ("InnerError.Message", self.message.as_str()),
+        ] {
+            let annotation = format!("Microsoft.PowerApps.CDS.{name}");
+            if preferences.wants(&annotation) {
+                error.insert(format!("@{annotation}"), text.into());
+            }
+        }
+        let body = serde_json::json!({"error": error});
         let reply = Reply { delay: self.delay, ..Reply::json(self.status, &body) }.header("OData-Version", "4.0");
         match &self.retry_after {
             Some(after) => reply.header("Retry-After", after),

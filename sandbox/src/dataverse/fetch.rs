@@ -66,7 +66,7 @@ pub(super) fn answer(scope: Scope<'_>, call: &Call, text: &str) -> Result<Reply,
     out.push(b'}');
     let reply = Reply { body: out, ..Reply::empty(200) };
     let reply = reply.header("Content-Type", "application/json; odata.metadata=minimal").header("OData-Version", "4.0");
-    Ok(preferences.with_annotations(reply))
+    Ok(preferences.applied(reply, Vec::new()))
 }
 
 impl Fetch {

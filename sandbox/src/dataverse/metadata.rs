@@ -30,7 +30,20 @@ pub(crate) const TYPE_NAMES: &[&str] = &[
     "Picklist",
     "MultiSelectPicklist",
     "Lookup",
+    "Customer",
+    "Owner",
+    "EntityName",
+    "PartyList",
+    "CalendarRules",
+    "ManagedProperty",
+    "Virtual",
+    "File",
+    "Image",
+    "Newest",
 ];
+
+/// Tables whose records can be people of an activity.
+const PARTIES: [&str; 4] = ["account", "contact", "lead", "systemuser"];
 
 const NAMESPACE: &str = "Microsoft.Dynamics.CRM.";
 
@@ -60,6 +73,29 @@ pub(super) fn answer(store: &Store, call: &Call, path: &Path) -> Result<Reply, E
         }
         [unknown, ..] => Err(Error::segment(&unknown.name)),
     }
+}
+
+/// Answers `PUT /EntityDefinitions(LogicalName='contact')`: what can be switched about a table. All else that a definition
+/// says stays as it is.
+pub(super) fn update(store: &mut Store, call: &Call, path: &Path) -> Result<Reply, Error> {
+    let [Segment { key: Some(key), .. }] = path.segments.as_slice() else {
+        return Err(Error::method(&call.method));
+    };
+    let name = find_table(store, key)?.shape.name;
+    let definition: Json = serde_json::from_slice(&call.body).map_err(|error| Error::payload(error.to_string()))?;
+    let index = store.table_index(name).ok_or_else(|| Error::segment(name))?;
+    let table = &mut store.tables[index];
+    match definition["ChangeTrackingEnabled"].as_bool() {
+        Some(false) if table.tracks_changes => {
+            return Err(Error::payload("Change tracking cannot be disabled once it is enabled."));
+        }
+        Some(tracks) => table.tracks_changes = tracks,
+        None => {}
+    }
+    if let Some(is_audited) = definition["IsAuditEnabled"]["Value"].as_bool() {
+        table.is_audited = is_audited;
+    }
+    Ok(Reply::empty(204).header("OData-Version", "4.0"))
 }
 
 fn find_table<'a>(store: &'a Store, key: &str) -> Result<&'a Table, Error> {
@@ -164,7 +200,7 @@ fn attribute(table: &Table, field: &Field, call: &Call) -> Json {
         "IsPrimaryId": field.fact == Some(Fact::Id),
         "IsPrimaryName": field.name == table.shape.name_field,
         "IsCustomAttribute": field.custom,
-        "IsLogical": matches!(field.kind, FieldKind::Virtual),
+        "IsLogical": attribute_of(table, field).is_some(),
         "IsValidForCreate": field.can_create,
         "IsValidForUpdate": field.can_update,
         "IsValidForRead": !matches!(field.kind, FieldKind::Virtual),
@@ -214,6 +250,12 @@ fn details(kind: &FieldKind) -> Map<String, Json> {
         FieldKind::Lookup { targets, .. } => json!({"Targets": targets, "Format": "None"}),
         FieldKind::Picklist(_) | FieldKind::MultiPicklist(_) => json!({"DefaultFormValue": -1}),
         FieldKind::Boolean { .. } => json!({"DefaultValue": false}),
+        FieldKind::PartyList => json!({"Targets": PARTIES, "Format": "None"}),
+        FieldKind::File => json!({"MaxSizeInKB": 32_768}),
+        FieldKind::Image => {
+            json!({"MaxSizeInKB": 10_240, "MaxHeight": 144, "MaxWidth": 144, "CanStoreFullImage": true})
+        }
+        FieldKind::ManagedProperty => json!({"ValueAttributeTypeCode": "Boolean"}),
         _ => Json::Null,
     };
     match details {
@@ -293,16 +335,21 @@ fn alternate_key(table: &Table, key: &Key) -> Json {
     })
 }
 
-/// The column that a computed shadow (`gendercodename`) or a reference's type column belongs to.
+/// The column that a computed shadow (`gendercodename`), a reference's type column or a part of a file or image belongs to.
 fn attribute_of(table: &Table, field: &Field) -> Option<String> {
-    if field.kind.is_readable() {
-        return None;
+    let is_there = |name: &&str| table.field(name).is_some();
+    if !field.kind.is_readable() {
+        let shadowed = ["name", "type"].iter().find_map(|end| field.name.strip_suffix(end));
+        return shadowed.filter(is_there).map(str::to_owned);
     }
-    ["name", "type"]
-        .iter()
-        .find_map(|end| field.name.strip_suffix(end))
-        .filter(|name| table.field(name).is_some())
-        .map(str::to_owned)
+    let is_medium = |name: &&str| {
+        let kind = table.field(name).map(|index| &table.fields[index].kind);
+        matches!(kind, Some(FieldKind::File | FieldKind::Image))
+    };
+    let medium = ["_name", "_url", "_timestamp"].iter().find_map(|end| field.name.strip_suffix(end));
+    let medium = medium.filter(is_medium)?;
+    let id = format!("{medium}id");
+    Some(if table.field(&id).is_some() { id } else { medium.to_owned() })
 }
 
 fn label(text: &str) -> Json {

@@ -67,10 +67,10 @@ pub(crate) fn answer(state: &Arc<State>, call: &Call) -> (Reply, Option<Running>
     };
     let admission = state.protection().admit(&user, call.now);
     if let Err(error) = admission {
-        return (error.reply(), None);
+        return (error.reply_to(call), None);
     }
     let running = Running { state: state.clone(), user, since: Instant::now() };
-    let reply = route(state, call, &resource).unwrap_or_else(|error| error.reply());
+    let reply = route(state, call, &resource).unwrap_or_else(|error| error.reply_to(call));
     (reply, Some(running))
 }
 
@@ -124,6 +124,8 @@ fn route(state: &State, call: &Call, resource: &str) -> Result<Reply, Error> {
         ("WhoAmI" | "WhoAmI()", &Method::GET) => Ok(who_am_i(state, call)),
         ("organizations", &Method::GET) => Ok(organisations(state, call)),
         ("EntityDefinitions", &Method::GET) => metadata::answer(&state.store(), call, &path),
+        ("EntityDefinitions", &Method::PUT) => metadata::update(&mut state.store_mut(), call, &path),
+        ("EntityDefinitions", method) => Err(Error::method(method)),
         ("$metadata", &Method::GET) => Ok(csdl::answer(&state.store(), call)),
         ("RetrieveTotalRecordCount", &Method::GET) => total_counts(&state.store(), call, &path),
         ("audits", &Method::GET) => {
@@ -173,11 +175,7 @@ fn write(store: &mut Store, state: &State, call: &Call, path: &key::Path) -> Res
             single::reference(store, index, key, &navigation.name, call)
         }
         (_, [unknown, ..], _) => Err(Error::segment(&unknown.name)),
-        (_, [], method) => Err(Error::new(
-            405,
-            error::code::QUERY,
-            format!("The requested resource does not support http method '{method}'."),
-        )),
+        (_, [], method) => Err(Error::method(method)),
     }
 }
 

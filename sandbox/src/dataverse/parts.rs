@@ -54,7 +54,11 @@ pub(super) fn injected(faults: &[Fault]) -> Option<Error> {
 impl Error {
     /// The error that a fault asks for.
     pub(crate) fn of_fault(fault: &Fault) -> Self {
-        let usual = Self::usual(fault.status.unwrap_or(500));
+        let usual = match (fault.status.unwrap_or(500), fault.code.as_deref()) {
+            // What a client is to do follows the code, and so does the text.
+            (429, Some(code)) => Self::busy(code),
+            (status, _) => Self::usual(status),
+        };
         let retry_after = fault.retry_after.as_ref().map(|after| match after {
             RetryAfter::Seconds(seconds) => seconds.to_string(),
             RetryAfter::Text(text) => text.clone(),

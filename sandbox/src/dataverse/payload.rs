@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value as Json};
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
 use crate::{
     data::{DateBehavior, Decimal, Fact, Field, FieldKind, Link, Store, Table, Value},
     guid::Guid,
+    random::mix,
     time,
 };
 
@@ -71,10 +73,30 @@ pub(super) fn read_object(
         // The platform ignores read-only columns in a payload; the id in an update's body as well.
         if may || is_key && creates {
             check(table, column, &value)?;
+            if matches!(column.kind, FieldKind::Image) {
+                patch.extend(image_parts(table, column, &value));
+            }
             patch.insert(field, value);
         }
     }
     Ok(patch)
+}
+
+/// What the platform makes of an image: its id, the address from which it comes in full, and its version.
+fn image_parts(table: &Table, image: &Field, value: &Value<'_>) -> Vec<(usize, Value<'static>)> {
+    let chance = |text: &str| text.bytes().fold(11, |chance, byte| mix(chance, u64::from(byte)));
+    let made = match value {
+        Value::Text(text) => {
+            let id = Guid::from_u128(u128::from(chance(text)) << 64 | u128::from(mix(chance(text), 1)));
+            let (table, name) = (table.shape.name, &image.name);
+            let address = format!("/Image/download.aspx?Entity={table}&Attribute={name}&Id={id}");
+            let version = i64::try_from(chance(text) >> 1).unwrap_or_default();
+            [("id", Value::Guid(id)), ("_url", Value::text(address)), ("_timestamp", Value::Integer(version))]
+        }
+        _ => ["id", "_url", "_timestamp"].map(|end| (end, Value::Null)),
+    };
+    let place = |(end, value)| Some((table.field(&format!("{}{end}", image.name))?, value));
+    made.into_iter().filter_map(place).collect()
 }
 
 /// A plain property and its value.
@@ -86,6 +108,9 @@ fn named(table: &Table, name: &str, json: Json) -> Result<(usize, Value<'static>
         None => return Err(unknown(table, name)),
     };
     let column = &table.fields[field];
+    if !column.kind.is_readable() {
+        return Err(unknown(table, name));
+    }
     if matches!(column.kind, FieldKind::Lookup { .. }) && !json.is_null() {
         return Err(Error::payload(format!(
             "A node of type 'PrimitiveValue' was read from the JSON reader for the navigation property '{name}': use '{name}@odata.bind'."
@@ -93,9 +118,7 @@ fn named(table: &Table, name: &str, json: Json) -> Result<(usize, Value<'static>
     }
     // A text moves on without being copied: there are many of them.
     match (&column.kind, json) {
-        (FieldKind::Text { .. } | FieldKind::Memo { .. }, Json::String(text)) if !text.is_empty() => {
-            Ok((field, Value::text(text)))
-        }
+        (kind, Json::String(text)) if kind.is_text() && !text.is_empty() => Ok((field, Value::text(text))),
         (_, json) => Ok((field, field_value(table, column, &json, Leniency::Wire)?)),
     }
 }
@@ -177,10 +200,22 @@ pub(crate) fn field_value(
     };
     Ok(match (&field.kind, json) {
         (_, Json::Null) => Value::Null,
-        (FieldKind::Text { .. } | FieldKind::Memo { .. }, Json::String(text)) => {
-            if text.is_empty() && leniency == Leniency::Wire { Value::Null } else { Value::text(text) }
+        (kind, Json::String(text)) if kind.is_text() => {
+            if text.is_empty() && leniency == Leniency::Wire {
+                Value::Null
+            } else {
+                Value::text(text)
+            }
         }
-        (FieldKind::Guid, Json::String(text)) => Value::Guid(Guid::parse(text).ok_or_else(wrong)?),
+        (FieldKind::Image, Json::String(text)) => {
+            STANDARD.decode(text).map_err(|_| wrong())?;
+            Value::text(text)
+        }
+        (FieldKind::ManagedProperty, Json::Bool(flag)) => Value::Boolean(*flag),
+        (FieldKind::ManagedProperty, Json::Object(parts)) => {
+            Value::Boolean(parts.get("Value").and_then(Json::as_bool).ok_or_else(wrong)?)
+        }
+        (FieldKind::Guid | FieldKind::File, Json::String(text)) => Value::Guid(Guid::parse(text).ok_or_else(wrong)?),
         (FieldKind::DateTime(behavior), Json::String(text)) => {
             let value = date(*behavior, text).ok_or_else(wrong)?;
             if leniency == Leniency::Wire && is_too_early(&value) {
@@ -251,12 +286,10 @@ fn choices(text: &str) -> Option<Value<'static>> {
 pub(super) fn key_value(table: &Table, field: usize, text: &str) -> Option<Value<'static>> {
     let column = &table.fields[field];
     let json = match &column.kind {
-        FieldKind::Text { .. }
-        | FieldKind::Memo { .. }
-        | FieldKind::Guid
-        | FieldKind::DateTime(_)
-        | FieldKind::Lookup { .. }
-        | FieldKind::MultiPicklist(_) => Json::from(text),
+        kind if kind.is_text() => Json::from(text),
+        FieldKind::Guid | FieldKind::DateTime(_) | FieldKind::Lookup { .. } | FieldKind::MultiPicklist(_) => {
+            Json::from(text)
+        }
         _ => serde_json::from_str(text).ok()?,
     };
     field_value(table, column, &json, Leniency::Admin).ok()

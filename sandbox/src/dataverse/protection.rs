@@ -7,7 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::error::Error;
+use super::error::{
+    Error,
+    code::{CONCURRENCY, EXECUTION, REQUESTS},
+};
 
 /// Length of the window in seconds, as documented.
 const WINDOW_SECONDS: u64 = 300;
@@ -139,10 +142,6 @@ impl Protection {
         if self.limits.real_time { i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX) } else { now }
     }
 }
-
-const REQUESTS: &str = "0x80072322";
-const EXECUTION: &str = "0x80072321";
-const CONCURRENCY: &str = "0x80072326";
 
 impl Usage {
     fn count(&self) -> u64 {

@@ -14,13 +14,19 @@ use super::{
     render::{Annotations, Columns, write_text, write_total},
 };
 use crate::{
-    data::{DateIndex, Fact, Record, Table, Walk},
+    data::{DateIndex, Fact, FieldKind, Record, Table, Walk},
     guid::Guid,
     reply::Reply,
 };
 
 /// Records on a page, and the highest number that `$count` tells.
 pub(crate) const PAGE_MAX: usize = 5_000;
+
+/// The column with the currency of a record's money.
+const CURRENCY: &str = "transactioncurrencyid";
+
+/// Options of the platform's own that are not part of this stand-in: what they ask for must not be passed over.
+const NOT_THERE: &[&str] = &["savedQuery", "userQuery"];
 
 /// Options that a query of a set can have.
 const OPTIONS: &[&str] = &["$select", "$expand", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$deltatoken"];
@@ -57,16 +63,10 @@ pub(crate) fn answer(scope: Scope<'_>, call: &Call) -> Result<Reply, Error> {
         (Some(since), Some(token)) => query.news(scope, call, since, token, annotations),
         _ => query.records(scope, call, token, annotations),
     };
-    let mut reply = Reply { body, ..Reply::empty(200) }
+    let reply = Reply { body, ..Reply::empty(200) }
         .header("Content-Type", "application/json; odata.metadata=minimal")
         .header("OData-Version", "4.0");
-    if preferences.track_changes {
-        reply = reply.header("Preference-Applied", "odata.track-changes");
-    }
-    if let Some(size) = preferences.page_size_max {
-        reply = reply.header("Preference-Applied", format!("odata.maxpagesize={size}"));
-    }
-    Ok(preferences.with_annotations(reply))
+    Ok(preferences.applied(reply, preferences.of_query()))
 }
 
 /// Answers `GET /contacts/$count`: a bare number.
@@ -202,6 +202,11 @@ pub(crate) fn select(table: &Table, text: Option<&str>) -> Result<Vec<usize>, Er
                     fields.push(field);
                 }
             }
+            // Money is nothing without its currency.
+            let has_money = fields.iter().any(|field| matches!(table.fields[*field].kind, FieldKind::Money { .. }));
+            if let Some(currency) = table.field(CURRENCY).filter(|currency| has_money && !fields.contains(currency)) {
+                fields.push(currency);
+            }
             Ok(fields)
         }
         None => Ok((0..table.fields.len()).filter(|field| table.fields[*field].kind.is_readable()).collect()),
@@ -213,7 +218,7 @@ fn read(scope: Scope<'_>, call: &Call, page_size_max: Option<usize>) -> Result<Q
         if name == "$skip" {
             return Err(Error::query("Skip Clause is not supported in CRM"));
         }
-        if name.starts_with('$') && !OPTIONS.contains(&name.as_str()) {
+        if name.starts_with('$') && !OPTIONS.contains(&name.as_str()) || NOT_THERE.contains(&name.as_str()) {
             return Err(Error::new(
                 501,
                 "0x80060888",

@@ -29,19 +29,9 @@ pub(crate) struct Annotations {
 }
 
 impl Annotations {
-    /// Reads the value of `odata.include-annotations`: a list of names, `*` for any rest, `-` in front to exclude.
+    /// Reads the value of `odata.include-annotations`.
     pub(crate) fn parse(list: &str) -> Self {
-        let wanted = |name: &str| {
-            let mut included = false;
-            for pattern in list.split(',').map(str::trim) {
-                let (pattern, include) = pattern.strip_prefix('-').map_or((pattern, true), |rest| (rest, false));
-                let matches = pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start));
-                if matches {
-                    included = include;
-                }
-            }
-            included
-        };
+        let wanted = |name: &str| is_included(list, name);
         Self {
             formatted: wanted(FORMATTED),
             navigation: wanted(NAVIGATION),
@@ -49,6 +39,19 @@ impl Annotations {
             total: wanted("Microsoft.Dynamics.CRM.totalrecordcount"),
         }
     }
+}
+
+/// Whether an annotation is in the value of `odata.include-annotations`: a list of names, `*` for any rest, `-` in front to
+/// exclude.
+pub(super) fn is_included(list: &str, name: &str) -> bool {
+    let mut included = false;
+    for pattern in list.split(',').map(str::trim) {
+        let (pattern, include) = pattern.strip_prefix('-').map_or((pattern, true), |rest| (rest, false));
+        if pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start)) {
+            included = include;
+        }
+    }
+    included
 }
 
 /// The columns of an answer, prepared once for all its records.
@@ -182,6 +185,9 @@ pub(super) fn write_value(value: &Value<'_>, kind: &FieldKind, out: &mut Vec<u8>
         Value::Integer(number) => write_integer(i128::from(*number), out),
         Value::Decimal(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::Double(number) => out.extend_from_slice(serde_json::Value::from(*number).to_string().as_bytes()),
+        Value::Boolean(flag) if matches!(kind, FieldKind::ManagedProperty) => {
+            out.extend_from_slice(format!("{{\"Value\":{flag},\"CanBeChanged\":true}}").as_bytes());
+        }
         Value::Boolean(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
         Value::Guid(id) => quoted(out, &|out| id.write(out)),
         Value::Link(link) => quoted(out, &|out| link.id.write(out)),

@@ -85,7 +85,7 @@ pub(super) fn read(store: &Store, index: usize, key: &str, call: &Call) -> Resul
     if is_same && preferences.annotations.is_none() && call.option("$expand").is_none() {
         return Ok(Reply::empty(304).header("ETag", etag(table.version(record))));
     }
-    representation(store, table, id, call, 200)
+    representation(store, table, id, call, (200, Vec::new()))
 }
 
 /// Answers `POST /contacts`.
@@ -182,7 +182,7 @@ pub(super) fn part(scope: Scope<'_>, key: &str, name: &str, last: Option<&str>, 
             return Ok(Reply::empty(204).header("OData-Version", "4.0"));
         };
         if last.is_none() {
-            return representation(scope.store, other, related, call, 200);
+            return representation(scope.store, other, related, call, (200, Vec::new()));
         }
         let address = format!("{}{}({related})", call.root(), other.shape.set);
         let body = json!({"@odata.context": format!("{}$metadata#$ref", call.root()), "@odata.id": address});
@@ -264,14 +264,20 @@ pub(super) fn change(store: &mut Store, index: usize, id: Guid, mut patch: Patch
 fn written(store: &Store, index: usize, id: Guid, call: &Call, created: bool) -> Result<Reply, Error> {
     let table = &store.tables[index];
     if call.preferences().representation {
-        let reply = representation(store, table, id, call, if created { 201 } else { 200 })?;
-        return Ok(reply.header("Preference-Applied", "return=representation"));
+        let honoured = vec!["return=representation".to_owned()];
+        return representation(store, table, id, call, (if created { 201 } else { 200 }, honoured));
     }
     let address = format!("{}{}({id})", call.root(), table.shape.set);
     Ok(Reply::empty(204).header("OData-Version", "4.0").header("OData-EntityId", address))
 }
 
-fn representation(store: &Store, table: &Table, id: Guid, call: &Call, status: u16) -> Result<Reply, Error> {
+fn representation(
+    store: &Store,
+    table: &Table,
+    id: Guid,
+    call: &Call,
+    (status, honoured): (u16, Vec<String>),
+) -> Result<Reply, Error> {
     let record = table.get(id).ok_or_else(|| Error::missing(table.shape.name, id))?;
     let select_text = call.option("$select");
     let fields = query::select(table, select_text.as_deref())?;
@@ -288,7 +294,7 @@ fn representation(store: &Store, table: &Table, id: Guid, call: &Call, status: u
         .header("Content-Type", "application/json; odata.metadata=minimal")
         .header("OData-Version", "4.0")
         .header("ETag", etag(table.version(record)));
-    Ok(preferences.with_annotations(reply))
+    Ok(preferences.applied(reply, honoured))
 }
 
 fn etag(version: u64) -> String {

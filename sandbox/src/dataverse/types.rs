@@ -42,7 +42,16 @@ pub(crate) fn type_name(kind: &FieldKind) -> TypeName {
             named("Customer", "CustomerType", "LookupAttributeMetadata")
         }
         FieldKind::Lookup { role: LookupRole::Owner, .. } => named("Owner", "OwnerType", "LookupAttributeMetadata"),
-        FieldKind::EntityName => named("EntityName", "EntityNameType", "EntityNameAttributeMetadata"),
+        FieldKind::EntityName { .. } => named("EntityName", "EntityNameType", "EntityNameAttributeMetadata"),
         FieldKind::Virtual => named("Virtual", "VirtualType", "AttributeMetadata"),
+        FieldKind::PartyList => named("PartyList", "PartyListType", "LookupAttributeMetadata"),
+        FieldKind::CalendarRules => named("CalendarRules", "CalendarRulesType", "AttributeMetadata"),
+        FieldKind::ManagedProperty => {
+            named("ManagedProperty", "ManagedPropertyType", "ManagedPropertyAttributeMetadata")
+        }
+        // As with lists of several choices, only the type's name tells these apart.
+        FieldKind::File => named("Virtual", "FileType", "FileAttributeMetadata"),
+        FieldKind::Image => named("Virtual", "ImageType", "ImageAttributeMetadata"),
+        FieldKind::Newest => named("Virtual", "NewestType", "NewestAttributeMetadata"),
     }
 }

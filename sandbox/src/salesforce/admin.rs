@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{
     Id, SalesforceSettings,
-    admin_fields::{SalesforceField, change, new_field},
+    admin_fields::{SalesforceField, change, new_field, parts},
     error::Error,
     rules::{Duplicates, Validation},
     schema::{Field, Source},
@@ -15,6 +15,7 @@ use super::{
     table::{Record, Table},
     validate::{Input, value},
     value::{Value, parse_instant},
+    write,
 };
 use crate::{
     admin::Refused,
@@ -207,11 +208,13 @@ impl<'a> SalesforceAdmin<'a> {
         }
     }
 
-    /// Takes a record out of the bin. False if it is not there.
+    /// Takes a record out of the bin. False if it is not there. Refused where a live record has the value of a unique field.
     pub fn undelete(&self, object: &str, id: &str) -> Result<bool, Refused> {
         let mut store = self.store_mut();
         let table = index(&store, object)?;
         let number = number(&store, table, id)?;
+        write::check_undelete(&store.tables[table], number)
+            .map_err(|error| Refused(format!("{}: {}", error.code, error.message)))?;
         Ok(store.restore(table, number, self.author()))
     }
 
@@ -290,7 +293,10 @@ impl<'a> SalesforceAdmin<'a> {
         };
         change(&mut new, field);
         store.described_at = self.state.clock.now();
-        store.tables[table].add_field(new);
+        let parts = if known.is_none() { parts(&new, field) } else { Vec::new() };
+        for field in parts.into_iter().chain([new]) {
+            store.tables[table].add_field(field);
+        }
         Ok(())
     }
 
@@ -372,7 +378,7 @@ impl<'a> SalesforceAdmin<'a> {
 
 /// A record with all its fields that are not null.
 fn shown(table: &Table, record: Record<'_>) -> Json {
-    let fields = table.object.fields.iter().enumerate().filter(|(_, field)| !field.is_compound());
+    let fields = table.object.fields.iter().enumerate().filter(|(_, field)| !field.kind.is_compound());
     let values = fields.map(|(index, field)| (field.name.clone(), table.value(record, index).to_json()));
     Json::Object(values.filter(|(_, value)| !value.is_null()).collect())
 }

@@ -22,6 +22,9 @@ pub(super) const ROWS_MAX: usize = 200;
 /// Runs of records of one type in one request.
 const CHUNKS_MAX: usize = 10;
 
+/// The version that brought upserts.
+const UPSERT_FROM: u32 = 46;
+
 /// What became of a row.
 struct Outcome {
     id: Option<Id>,
@@ -55,6 +58,8 @@ pub(super) fn dispatch(request: &Request<'_>, path: &[&str]) -> Result<Reply, Er
             };
             retrieve(request, object, &list("ids"), &list("fields"))
         }
+        // Not there before version 46.
+        ([_, _], "PATCH") if request.version_number() < UPSERT_FROM => Err(Error::not_found()),
         ([object, field], "PATCH") => write_all(request, Operation::Upsert(object, field)),
         _ => Err(Error::usual(405)),
     }

@@ -114,24 +114,23 @@ fn children(store: &Store, name: &str) -> Json {
 
 fn described(field: &Field, object: &Object) -> Json {
     let kind = &field.kind;
-    let is_text = field.length().is_some();
     let (digits, precision, scale) = match kind {
         Kind::Int(digits) => (*digits, 0, 0),
+        Kind::Long => (18, 0, 0),
         Kind::Double { digits, places } | Kind::Currency { digits, places } | Kind::Percent { digits, places } => {
             (0, digits + places, *places)
         }
         _ => (0, 0, 0),
     };
-    let length = field.length().unwrap_or(0);
+    let length = kind.length().unwrap_or(0);
     let default = match &field.source {
         Source::Stored(value) if !value.is_null() => value.to_json(),
         _ if *kind == Kind::Boolean => false.into(),
         _ => Json::Null,
     };
     let is_long = matches!(kind, Kind::TextArea(256..));
-    let is_plain = !is_long && !field.is_compound();
     let mut described = json!({
-        "aggregatable": is_plain && *kind != Kind::Boolean,
+        "aggregatable": kind.is_sortable() && *kind != Kind::Boolean,
         "aiPredictionField": false,
         "autoNumber": false,
         "byteLength": length * 3,
@@ -154,13 +153,13 @@ fn described(field: &Field, object: &Object) -> Json {
         "deprecatedAndHidden": false,
         "digits": digits,
         "displayLocationInDecimal": false,
-        "encrypted": false,
+        "encrypted": matches!(kind, Kind::Encrypted(_)),
         "externalId": field.external_id,
         "extraTypeInfo": if is_long { json!("plaintextarea") } else { Json::Null },
-        "filterable": is_plain,
+        "filterable": kind.is_filterable(),
         "filteredLookupInfo": null,
         "formulaTreatNullNumberAsZero": false,
-        "groupable": is_plain && is_text,
+        "groupable": kind.is_groupable(),
         "highScaleNumber": false,
         "htmlFormatted": false,
     });
@@ -173,14 +172,14 @@ fn described(field: &Field, object: &Object) -> Json {
 /// The second half of a field's description.
 fn traits(field: &Field, object: &Object) -> Json {
     let kind = &field.kind;
-    let is_plain = !matches!(kind, Kind::TextArea(256..)) && !field.is_compound();
+    let is_secret = matches!(kind, Kind::Encrypted(_));
     let leads_to_several = matches!(kind, Kind::Reference { to, .. } if to.len() > 1);
     json!({
         "idLookup": *kind == Kind::Id || *kind == Kind::Email || field.external_id,
         "inlineHelpText": null,
         "label": field.label,
-        "mask": null,
-        "maskType": null,
+        "mask": is_secret.then_some("asterisk"),
+        "maskType": is_secret.then_some("all"),
         "name": field.name,
         "nameField": field.name == "Name",
         "namePointing": leads_to_several,
@@ -188,7 +187,7 @@ fn traits(field: &Field, object: &Object) -> Json {
         "permissionable": !field.required && field.createable,
         "picklistValues": words(kind),
         "polymorphicForeignKey": leads_to_several,
-        "queryByDistance": false,
+        "queryByDistance": kind.is_compound(),
         "referenceTargetField": null,
         "referenceTo": if let Kind::Reference { to, .. } = kind { json!(to) } else { json!([]) },
         "relationshipName": field.relationship(),
@@ -196,9 +195,9 @@ fn traits(field: &Field, object: &Object) -> Json {
         "restrictedDelete": false,
         "restrictedPicklist": matches!(kind, Kind::Picklist { restricted: true, .. } | Kind::MultiPicklist { restricted: true, .. }),
         "searchPrefilterable": matches!(kind, Kind::Reference { .. }),
-        "soapType": soap_type(kind),
-        "sortable": is_plain && !matches!(kind, Kind::MultiPicklist { .. }),
-        "type": field.type_name(),
+        "soapType": kind.soap_type(),
+        "sortable": kind.is_sortable(),
+        "type": kind.name(),
         "unique": field.unique,
         "updateable": field.updateable && object.writable,
         "writeRequiresMasterRead": false,
@@ -212,25 +211,7 @@ fn is_given(field: &Field) -> bool {
 }
 
 fn words(kind: &Kind) -> Json {
-    let (Kind::Picklist { words, .. } | Kind::MultiPicklist { words, .. }) = kind else {
-        return json!([]);
-    };
-    words
-        .iter()
-        .map(|word| json!({"active": true, "defaultValue": false, "label": word, "validFor": null, "value": word}))
-        .collect()
-}
-
-fn soap_type(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Id | Kind::Reference { .. } => "tns:ID",
-        Kind::Boolean => "xsd:boolean",
-        Kind::Int(_) => "xsd:int",
-        Kind::Double { .. } | Kind::Currency { .. } | Kind::Percent { .. } => "xsd:double",
-        Kind::Date => "xsd:date",
-        Kind::DateTime => "xsd:dateTime",
-        Kind::Time => "xsd:time",
-        Kind::Address(_) => "urn:address",
-        _ => "xsd:string",
-    }
+    let word =
+        |word: &String| json!({"active": true, "defaultValue": false, "label": word, "validFor": null, "value": word});
+    kind.words().iter().map(word).collect()
 }

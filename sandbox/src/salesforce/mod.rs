@@ -11,6 +11,7 @@ mod describe;
 mod error;
 mod generate;
 mod id;
+mod kind;
 mod limits;
 mod login;
 mod objects;

@@ -101,7 +101,7 @@ fn activity() -> [Field; 3] {
 }
 
 /// The fields of an address below a prefix, and the compound one.
-fn address(prefix: &'static str, compound: &'static str, is_known: bool) -> Vec<Field> {
+fn address(prefix: &str, compound: &str, is_known: bool) -> Vec<Field> {
     let place = Kind::Double { digits: 3, places: 15 };
     let parts = [
         ("Street", Kind::TextArea(255), Some(Fact::Street)),
@@ -120,7 +120,7 @@ fn address(prefix: &'static str, compound: &'static str, is_known: bool) -> Vec<
             None => field,
         });
     }
-    fields.push(Field::new(compound, compound, Kind::Address(prefix)).system(Source::Compound));
+    fields.push(Field::new(compound, compound, Kind::Address).system(Source::Compound));
     fields
 }
 

@@ -1,7 +1,7 @@
 //! Records as the REST API writes them.
 
 use super::{
-    schema::{Kind, Source},
+    schema::{Field, Kind, Source},
     soql::Node,
     store::Store,
     table::{Record, Table},
@@ -29,7 +29,7 @@ pub(super) fn write_record(
             Node::Field(field) => {
                 write_json_text(out, &table.object.fields[*field].name);
                 out.push(b':');
-                write_field(out, table, record, *field);
+                write_field(out, table, record, *field, root);
             }
             Node::Parent { name, reference, table: parent, nodes } => {
                 write_json_text(out, name);
@@ -57,7 +57,7 @@ pub(super) fn write_record(
 }
 
 /// Appends what a record holds in a field.
-pub(super) fn write_field(out: &mut Vec<u8>, table: &Table, record: Record<'_>, field: usize) {
+fn write_field(out: &mut Vec<u8>, table: &Table, record: Record<'_>, field: usize, root: &str) {
     let shape = &table.object.fields[field];
     match (&shape.source, &shape.kind) {
         (Source::Id, _) => {
@@ -65,40 +65,45 @@ pub(super) fn write_field(out: &mut Vec<u8>, table: &Table, record: Record<'_>, 
             out.extend_from_slice(table.id(record.number()).as_str().as_bytes());
             out.push(b'"');
         }
-        (_, Kind::Address(prefix)) => write_address(out, table, record, prefix),
-        _ => table.value(record, field).write_json(out),
+        (_, Kind::Address | Kind::Location) => write_compound(out, table, record, shape),
+        // A file is not in the record, only where it is.
+        (_, Kind::Base64) if !table.value(record, field).is_null() => {
+            let (object, id) = (table.object.name, table.id(record.number()));
+            write_json_text(out, &format!("{root}/sobjects/{object}/{id}/{}", shape.name));
+        }
+        _ => table.shown(record, field).write_json(out),
     }
 }
 
-/// An address as one object, null if nothing of it is known.
-fn write_address(out: &mut Vec<u8>, table: &Table, record: Record<'_>, prefix: &str) {
-    const PARTS: &[(&str, &str)] = &[
-        ("city", "City"),
-        ("country", "Country"),
-        ("latitude", "Latitude"),
-        ("longitude", "Longitude"),
-        ("postalCode", "PostalCode"),
-        ("state", "State"),
-        ("street", "Street"),
-    ];
-    let value = |name: &str| {
-        let field = table.object.field(&format!("{prefix}{name}"))?;
-        Some(table.value(record, field))
-    };
-    let values: Vec<_> = PARTS.iter().map(|(key, name)| (*key, value(name))).collect();
-    if values.iter().all(|(_, value)| value.as_ref().is_none_or(|value| value.is_null())) {
+/// Appends the parts of a compound field as one object, null if nothing of it is known.
+fn write_compound(out: &mut Vec<u8>, table: &Table, record: Record<'_>, compound: &Field) {
+    let fields = table.object.fields.iter().enumerate();
+    let parts = fields.filter(|(_, part)| part.compound.as_deref() == Some(compound.name.as_str()));
+    let mut parts: Vec<_> =
+        parts.map(|(index, part)| (part_key(&part.name, &compound.name), table.value(record, index))).collect();
+    if parts.iter().all(|(_, value)| value.is_null()) {
         out.extend_from_slice(b"null");
         return;
     }
+    parts.sort_by(|left, right| left.0.cmp(&right.0));
     out.push(b'{');
-    for (key, value) in values {
+    for (place, (key, value)) in parts.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
         write_json_text(out, key);
         out.push(b':');
-        match value {
-            Some(value) => value.write_json(out),
-            None => out.extend_from_slice(b"null"),
-        }
-        out.push(b',');
+        value.write_json(out);
     }
-    out.extend_from_slice(b"\"geocodeAccuracy\":null}");
+    out.extend_from_slice(if compound.kind == Kind::Address { b",\"geocodeAccuracy\":null}" } else { b"}" });
+}
+
+/// `postalCode` for `MailingPostalCode` of `MailingAddress`, `latitude` for `Base__Latitude__s` of `Base__c`.
+fn part_key(part: &str, compound: &str) -> String {
+    let own = match compound.strip_suffix("__c") {
+        Some(stem) => part.strip_prefix(stem).and_then(|rest| rest.strip_prefix("__")?.strip_suffix("__s")),
+        None => part.strip_prefix(compound.strip_suffix("Address").unwrap_or_default()),
+    };
+    let mut chars = own.unwrap_or(part).chars();
+    chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
 }

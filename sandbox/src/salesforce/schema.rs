@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+pub(super) use super::kind::{Kind, Rare};
 use super::value::Value;
 use crate::data::Fact;
 
@@ -49,50 +50,9 @@ pub(crate) struct Field {
     /// Records can be addressed by it.
     pub(super) external_id: bool,
     /// The compound field that it is a part of.
-    pub(super) compound: Option<&'static str>,
+    pub(super) compound: Option<String>,
     /// Added by the admin API, not part of the product.
     pub(super) custom: bool,
-}
-
-/// Type and limits of a field.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Kind {
-    /// The record's id.
-    Id,
-    /// A reference to a record of one of these objects, and the name under which queries follow it.
-    Reference { to: Vec<&'static str>, relationship: Option<String> },
-    /// One line of text of so many characters.
-    Text(usize),
-    /// Many lines of text.
-    TextArea(usize),
-    /// A mail address.
-    Email,
-    /// A telephone number.
-    Phone,
-    /// A link.
-    Url,
-    /// One of several words; any other word too, unless restricted.
-    Picklist { words: Vec<String>, restricted: bool },
-    /// Any of several words, joined by `;`.
-    MultiPicklist { words: Vec<String>, restricted: bool },
-    /// Yes or no; never null.
-    Boolean,
-    /// A whole number of so many digits.
-    Int(u8),
-    /// A number with so many digits before the point and places after it.
-    Double { digits: u8, places: u8 },
-    /// Money.
-    Currency { digits: u8, places: u8 },
-    /// A share of a hundred.
-    Percent { digits: u8, places: u8 },
-    /// A day.
-    Date,
-    /// An instant.
-    DateTime,
-    /// A time of day.
-    Time,
-    /// Several fields as one: street, city and so on below a prefix such as `Mailing`.
-    Address(&'static str),
 }
 
 /// Where a field's value comes from.
@@ -207,8 +167,8 @@ impl Field {
     }
 
     /// The same as part of a compound field.
-    pub(super) fn part_of(mut self, compound: &'static str) -> Self {
-        self.compound = Some(compound);
+    pub(super) fn part_of(mut self, compound: &str) -> Self {
+        self.compound = Some(compound.to_owned());
         self
     }
 
@@ -218,47 +178,5 @@ impl Field {
             Kind::Reference { relationship, .. } => relationship.as_deref(),
             _ => None,
         }
-    }
-
-    /// Characters that a text can have.
-    pub(super) fn length(&self) -> Option<usize> {
-        Some(match &self.kind {
-            Kind::Id | Kind::Reference { .. } => 18,
-            Kind::Text(length) | Kind::TextArea(length) => *length,
-            Kind::Email => 80,
-            Kind::Phone => 40,
-            Kind::Url | Kind::Picklist { .. } => 255,
-            Kind::MultiPicklist { .. } => 4_099,
-            _ => return None,
-        })
-    }
-
-    /// The type as describe names it.
-    pub(super) fn type_name(&self) -> &'static str {
-        match &self.kind {
-            Kind::Id => "id",
-            Kind::Reference { .. } => "reference",
-            Kind::Text(_) => "string",
-            Kind::TextArea(_) => "textarea",
-            Kind::Email => "email",
-            Kind::Phone => "phone",
-            Kind::Url => "url",
-            Kind::Picklist { .. } => "picklist",
-            Kind::MultiPicklist { .. } => "multipicklist",
-            Kind::Boolean => "boolean",
-            Kind::Int(_) => "int",
-            Kind::Double { .. } => "double",
-            Kind::Currency { .. } => "currency",
-            Kind::Percent { .. } => "percent",
-            Kind::Date => "date",
-            Kind::DateTime => "datetime",
-            Kind::Time => "time",
-            Kind::Address(_) => "address",
-        }
-    }
-
-    /// True for what is made of other fields and has no column of its own.
-    pub(super) fn is_compound(&self) -> bool {
-        matches!(self.kind, Kind::Address(_))
     }
 }

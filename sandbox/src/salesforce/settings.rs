@@ -14,9 +14,9 @@ pub struct SalesforceSettings {
     pub rotate_refresh_tokens: bool,
     /// A password is refused without the security token behind it.
     pub require_security_token: bool,
-    /// Calls a day.
+    /// Calls within 24 hours.
     pub daily_requests: u64,
-    /// Calls used of them today, set when this is given; counted on from there.
+    /// Calls used of them just now, set when this is given; counted on from there, and free again 24 hours later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_requests: Option<u64>,
     /// A call counts as long after so many real seconds.
@@ -52,6 +52,9 @@ pub struct SalesforceSettings {
     /// Bulk jobs that fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_jobs: Option<JobFailure>,
+    /// Objects that the Bulk API does not know, such as many of the product's own for setup.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_in_bulk: Vec<String>,
 }
 
 /// Bulk jobs that fail.
@@ -91,11 +94,17 @@ impl Default for SalesforceSettings {
             bulk_batch_rows: 10_000,
             job_days: 7,
             fail_jobs: None,
+            not_in_bulk: Vec::new(),
         }
     }
 }
 
 impl SalesforceSettings {
+    /// Whether the Bulk API knows an object.
+    pub(super) fn is_in_bulk(&self, object: &str) -> bool {
+        !self.not_in_bulk.iter().any(|other| other.eq_ignore_ascii_case(object))
+    }
+
     /// How long the bin keeps records.
     pub(super) fn bin_seconds(&self) -> i64 {
         self.bin_days.saturating_mul(DAY)

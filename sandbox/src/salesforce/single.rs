@@ -1,5 +1,6 @@
 //! `/sobjects`: one record at a time.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value as Json, json};
 
 use super::{
@@ -7,6 +8,7 @@ use super::{
     error::{Error, bytes_reply, json_reply},
     render::write_record,
     replication,
+    schema::Kind,
     soql::Node,
     store::Store,
     table::{Record, RowState},
@@ -47,6 +49,11 @@ fn by_key(request: &Request<'_>, object: &str, field: &str, key: &str, method: &
     if method == "PATCH" {
         return upsert(request, object, field, key);
     }
+    if method == "GET"
+        && let Some(reply) = file(request, object, field, key)?
+    {
+        return Ok(reply);
+    }
     let (table, found) = {
         let store = request.store();
         let table = request.table(&store, object)?;
@@ -63,6 +70,18 @@ fn by_key(request: &Request<'_>, object: &str, field: &str, key: &str, method: &
         ([_], _) => Err(Error::usual(405)),
         _ => Ok(choices(request, &request.store(), table, &found)),
     }
+}
+
+/// Answers `/sobjects/{object}/{id}/{field}` where the field is a file; none where the path is that of a key.
+fn file(request: &Request<'_>, object: &str, id: &str, field: &str) -> Result<Option<Reply>, Error> {
+    let store = request.store();
+    let table = &store.tables[request.table(&store, object)?];
+    let field = table.object.field(field).filter(|field| table.object.fields[*field].kind == Kind::Base64);
+    let (Some(field), Some(id)) = (field, Id::parse(id)) else { return Ok(None) };
+    let record = table.number(id).and_then(|number| table.live(number)).ok_or_else(Error::not_found)?;
+    let value = table.value(record, field);
+    let bytes = value.as_text().and_then(|text| STANDARD.decode(text).ok()).ok_or_else(Error::not_found)?;
+    Ok(Some(Reply { body: bytes, ..Reply::empty(200) }.header("Content-Type", "application/octet-stream")))
 }
 
 /// A field by which records can be addressed.

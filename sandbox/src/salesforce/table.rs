@@ -10,7 +10,7 @@ use super::{
     generate::Generator,
     id::Id,
     rules::Rules,
-    schema::{Field, Object, Source},
+    schema::{Field, Kind, Object, Source},
     value::Value,
 };
 use crate::data::Fact;
@@ -219,6 +219,15 @@ impl Table {
         }
     }
 
+    /// What a client is shown of it: of an encrypted text no more than its length.
+    pub(super) fn shown<'a>(&'a self, record: Record<'a>, index: usize) -> Cow<'a, Value> {
+        let value = self.value(record, index);
+        match (&self.object.fields[index].kind, value.as_text()) {
+            (Kind::Encrypted(_), Some(text)) => Cow::Owned(Value::text("*".repeat(text.chars().count()))),
+            _ => value,
+        }
+    }
+
     /// A record's last change.
     pub(super) fn modified(&self, record: Record<'_>) -> i64 {
         match record {
@@ -394,7 +403,7 @@ fn default(field: &Field) -> Cow<'_, Value> {
         // Who creates a record owns it, unless told otherwise.
         Source::Fact(Fact::Owner) => Cow::Owned(Value::text(Id::new("005", 0).as_str())),
         // Boolean fields are never null.
-        _ if field.kind == super::schema::Kind::Boolean => Cow::Owned(Value::Boolean(false)),
+        _ if field.kind == Kind::Boolean => Cow::Owned(Value::Boolean(false)),
         _ => Cow::Owned(Value::Null),
     }
 }

@@ -1,11 +1,12 @@
 //! Values of a request: of the right type, or an error with the product's code.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value as Json;
 
 use super::{
     error::Error,
     id::Id,
-    schema::{Field, Kind},
+    schema::{Field, Kind, Rare},
     store::Store,
     table::RowState,
     value::{Value, parse_instant},
@@ -32,7 +33,7 @@ impl Input<'_> {
     }
 
     fn wrong_type(&self, field: &Field) -> Error {
-        let kind = field.type_name();
+        let kind = field.kind.name();
         let json = match self {
             Self::Json(json) => json,
             Self::Cell(text) => {
@@ -68,7 +69,8 @@ pub(super) fn value(store: &Store, field: &Field, input: Input<'_>) -> Result<Va
     }
     let value = match &field.kind {
         Kind::Boolean => boolean(field, input)?,
-        Kind::Int(_) | Kind::Double { .. } | Kind::Currency { .. } | Kind::Percent { .. } => number(field, input)?,
+        Kind::Long => Value::Integer(long(input).ok_or_else(|| input.wrong_type(field))?),
+        kind if kind.is_number() => number(field, input)?,
         Kind::Date => {
             let days = input
                 .text()
@@ -80,7 +82,8 @@ pub(super) fn value(store: &Store, field: &Field, input: Input<'_>) -> Result<Va
                 input.text().and_then(|text| parse_instant(text).or_else(|| Some(time::parse_date(text)? * DAY)));
             Value::Instant(seconds.ok_or_else(|| input.wrong_type(field))?)
         }
-        Kind::Address(_) => return Err(input.wrong_type(field)),
+        Kind::Address | Kind::Location => return Err(input.wrong_type(field)),
+        Kind::Rare(rare) => of_rare(*rare, field, input)?,
         _ => {
             // The product trims texts, and an empty one is none.
             let text = input.text().ok_or_else(|| input.wrong_type(field))?;
@@ -115,6 +118,31 @@ fn boolean(field: &Field, input: Input<'_>) -> Result<Value, Error> {
         Input::Cell(text) if text.eq_ignore_ascii_case("false") || text == "0" => Ok(Value::Boolean(false)),
         other => Err(other.wrong_type(field)),
     }
+}
+
+fn long(input: Input<'_>) -> Option<i64> {
+    match input {
+        Input::Json(Json::Number(number)) | Input::Admin(Json::Number(number)) => number.as_i64(),
+        other => other.text()?.trim().parse().ok(),
+    }
+}
+
+/// Clients write none of these: their values come from the admin API alone, or stand in a condition.
+fn of_rare(rare: Rare, field: &Field, input: Input<'_>) -> Result<Value, Error> {
+    let (Input::Json(json) | Input::Admin(json)) = input else {
+        return Ok(Value::text(input.text().unwrap_or_default()));
+    };
+    Ok(match (rare, json) {
+        (Rare::ComplexValue, Json::Object(_)) | (Rare::FloatArray, Json::Array(_)) => Value::Tree(json.to_string()),
+        (Rare::ComplexValue | Rare::FloatArray, _) => return Err(input.wrong_type(field)),
+        (_, Json::String(text)) => Value::text(text),
+        (Rare::AnyType, Json::Bool(flag)) => Value::Boolean(*flag),
+        (Rare::AnyType, Json::Number(number)) => match number.as_i64() {
+            Some(whole) => Value::Integer(whole),
+            None => Value::Double(number.as_f64().ok_or_else(|| input.wrong_type(field))?),
+        },
+        _ => return Err(input.wrong_type(field)),
+    })
 }
 
 fn number(field: &Field, input: Input<'_>) -> Result<Value, Error> {
@@ -167,7 +195,7 @@ fn reference(store: &Store, field: &Field, text: &str, to: &[&str], is_admin: bo
 }
 
 fn check_text(field: &Field, text: &str) -> Result<(), Error> {
-    if let Some(length) = field.length()
+    if let Some(length) = field.kind.length()
         && text.len() > length
         && text.encode_utf16().count() > length
     {
@@ -187,6 +215,10 @@ fn check_text(field: &Field, text: &str) -> Result<(), Error> {
                 Some(part) => Err(bad_word(field, part)),
                 None => Ok(()),
             }
+        }
+        Kind::Base64 if STANDARD.decode(text).is_err() => {
+            let text = format!("{}: value not of required type: the text is not written in base 64", field.label);
+            Err(Error::field("INVALID_TYPE_ON_FIELD_IN_RECORD", text, &field.name))
         }
         Kind::Time if !is_time(text) => {
             let text = format!("{}: value not of required type: {text}", field.label);

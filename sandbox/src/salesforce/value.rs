@@ -21,6 +21,8 @@ pub(crate) enum Value {
     Instant(i64),
     /// A day, in days since 1970.
     Date(i64),
+    /// A value of several parts, as its JSON.
+    Tree(String),
 }
 
 impl Value {
@@ -52,6 +54,7 @@ impl Value {
         match self {
             Self::Null => out.extend_from_slice(b"null"),
             Self::Text(text) => write_json_text(out, text),
+            Self::Tree(json) => out.extend_from_slice(json.as_bytes()),
             Self::Integer(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Self::Double(number) => out.extend_from_slice(double_text(*number).as_bytes()),
             Self::Boolean(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
@@ -88,6 +91,7 @@ impl Value {
         match self {
             Self::Null => serde_json::Value::Null,
             Self::Text(text) => text.as_ref().into(),
+            Self::Tree(json) => serde_json::from_str(json).unwrap_or_default(),
             Self::Integer(number) => (*number).into(),
             Self::Double(number) => (*number).into(),
             Self::Boolean(flag) => (*flag).into(),

@@ -7,7 +7,7 @@ use super::{
     error::Error,
     schema::{Field, Kind},
     store::{Author, Stamp, Store},
-    table::{Row, RowState},
+    table::{Row, RowState, Table},
     validate::{Input, value},
     value::Value,
 };
@@ -238,7 +238,15 @@ fn check_required(fields: &[Field], target: Target, values: &[(usize, Value)]) -
     Err(error)
 }
 
-fn check_unique(table: &super::table::Table, number: u32, values: &[(usize, Value)]) -> Result<(), Error> {
+/// Refuses to restore a record whose unique values another one has by now.
+pub(super) fn check_undelete(table: &Table, number: u32) -> Result<(), Error> {
+    let Some(record) = table.get(number).filter(|record| record.state() != RowState::Live) else { return Ok(()) };
+    let unique = table.object.fields.iter().enumerate().filter(|(_, field)| field.unique);
+    let values: Vec<_> = unique.map(|(index, _)| (index, table.value(record, index).into_owned())).collect();
+    check_unique(table, number, &values)
+}
+
+fn check_unique(table: &Table, number: u32, values: &[(usize, Value)]) -> Result<(), Error> {
     for (index, value) in values {
         let field = &table.object.fields[*index];
         if !field.unique || value.is_null() {

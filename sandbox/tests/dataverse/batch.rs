@@ -43,6 +43,19 @@ fn count(sandbox: &Sandbox) -> usize {
 }
 
 #[tokio::test]
+async fn an_address_of_64_kilobytes_is_the_longest_in_a_batch() {
+    let sandbox = start(1);
+    let client = Client::new(&sandbox).await;
+    let ask = async |length: usize| {
+        let head = "contacts?$select=lastname&$filter=lastname eq '";
+        let address = format!("{head}{}'", "x".repeat(length));
+        let body = format!("{}--b--", part(&format!("GET {address}"), ""));
+        send(&client, "multipart/mixed;boundary=b", "", body).await.status
+    };
+    assert_eq!((ask(60_000).await, ask(66_000).await), (200, 414));
+}
+
+#[tokio::test]
 async fn operations_stand_alone_and_a_failure_ends_the_batch_unless_it_may_go_on() {
     let sandbox = start(0);
     let client = Client::new(&sandbox).await;

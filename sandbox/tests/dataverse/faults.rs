@@ -37,6 +37,47 @@ async fn an_error_comes_after_the_skipped_and_as_often_as_asked() {
     assert_eq!(error_of(response).await, (429, "0x80072326".into(), "Too many.".into()));
     let report = &sandbox.admin().faults()[0];
     assert_eq!((report.matched, report.fired), (1, 1));
+    for (code, said) in
+        [("0x80072321", "Combined execution time"), ("0x80072322", "Number of requests"), ("0x80072326", "concurrent")]
+    {
+        fault(&sandbox, json!({"route": "query", "status": 429, "code": code}));
+        let (_, told, message) = client.error("contacts").await;
+        assert!(told == code && message.contains(said), "{code}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn errors_have_the_annotations_that_are_asked_for_and_no_others() {
+    let sandbox = start(0);
+    let client = Client::new(&sandbox).await;
+    let asked = async |prefer: &str| {
+        let request = client.request(Method::GET, "contacts?$select=nothing").header("Prefer", prefer);
+        let body: Json = request.send().await.unwrap().json().await.unwrap();
+        body["error"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(asked("return=representation").await, ["code", "message"]);
+    let help = "@Microsoft.PowerApps.CDS.HelpLink";
+    let one = asked("odata.include-annotations=\"Microsoft.PowerApps.CDS.HelpLink\"").await;
+    assert!(one.len() == 3 && one.iter().any(|key| key == help), "{one:?}");
+    let all = asked("odata.include-annotations=\"*\"").await;
+    assert!(
+        all.len() == 7 && all.iter().any(|key| key == "@Microsoft.PowerApps.CDS.ErrorDetails.SubErrorCode"),
+        "{all:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_the_stand_in_does_not_do_is_refused_and_not_passed_over() {
+    let sandbox = start(3);
+    let client = Client::new(&sandbox).await;
+    for query in ["savedQuery=c0000000-0000-4000-8000-000000000001", "userQuery=c0000000-0000-4000-8000-000000000001"] {
+        assert_eq!(client.error(&format!("contacts?{query}")).await.0, 501, "{query}");
+    }
+    for filter in ["contains(lastname,'%25a')", "startswith(lastname,'_a')", "endswith(lastname,'%25')"] {
+        let (status, _, message) = client.error(&format!("contacts?$filter={filter}")).await;
+        assert!(status == 400 && message.contains("leading wildcard"), "{filter}: {message}");
+    }
+    client.json("contacts?$filter=contains(lastname,'a%25') or startswith(lastname,'[%25]a')").await;
 }
 
 #[tokio::test]

@@ -14,4 +14,5 @@ mod related;
 mod tls;
 mod tokens;
 mod tracking;
+mod types;
 mod values;

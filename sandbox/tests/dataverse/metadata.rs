@@ -1,5 +1,6 @@
 //! Descriptions of tables and columns.
 
+use reqwest::Method;
 use sandbox::Attribute;
 use serde_json::json;
 
@@ -95,4 +96,21 @@ async fn typed_casts_tell_lengths_choices_targets_and_keys() {
         (404, "0x8006088a".into(), "Resource not found for the segment 'nosuchs'.".into())
     );
     assert!(client.json("").await["value"].as_array().unwrap().iter().any(|set| set["url"] == "contacts"));
+}
+
+#[tokio::test]
+async fn a_definition_is_changed_by_put_and_tracked_changes_stay_tracked() {
+    let sandbox = start(0);
+    let client = Client::new(&sandbox).await;
+    let table = "EntityDefinitions(LogicalName='systemuser')";
+    let put = async |method: Method, body: serde_json::Value| {
+        client.request(method, table).json(&body).send().await.unwrap().status().as_u16()
+    };
+    let is_tracked =
+        async || client.json(&format!("{table}?$select=ChangeTrackingEnabled")).await["ChangeTrackingEnabled"].clone();
+    assert_eq!(is_tracked().await, false);
+    assert_eq!(put(Method::PATCH, json!({"ChangeTrackingEnabled": true})).await, 405);
+    assert_eq!(put(Method::PUT, json!({"ChangeTrackingEnabled": true, "IsAuditEnabled": {"Value": true}})).await, 204);
+    assert_eq!(is_tracked().await, true);
+    assert_eq!(put(Method::PUT, json!({"ChangeTrackingEnabled": false})).await, 400);
 }

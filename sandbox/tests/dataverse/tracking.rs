@@ -9,8 +9,12 @@ use serde_json::{Value as Json, json};
 /// A page with change tracking: its body.
 async fn tracked(client: &Client, path: &str, size: usize) -> Json {
     let prefer = format!("odata.track-changes,odata.maxpagesize={size}");
-    let response = client.request(Method::GET, path).header("Prefer", prefer).send().await.unwrap();
+    let response = client.request(Method::GET, path).header("Prefer", &prefer).send().await.unwrap();
     let status = response.status();
+    if status == 200 {
+        let applied: Vec<_> = response.headers().get_all("preference-applied").iter().collect();
+        assert_eq!(applied, [&prefer], "all preferences in one header");
+    }
     let body: Json = response.json().await.unwrap();
     assert_eq!(status, 200, "{path}: {body}");
     body

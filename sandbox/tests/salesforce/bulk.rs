@@ -299,3 +299,16 @@ async fn a_query_job_pages_by_locators_that_stay_as_they_were() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_object_that_the_bulk_api_does_not_know_is_refused_and_read_otherwise() {
+    let sandbox = start(1);
+    let client = Client::new(&sandbox).await;
+    let admin = sandbox.admin().salesforce();
+    admin.set_settings(SalesforceSettings { not_in_bulk: vec!["Contact".into()], ..admin.settings() });
+    let query = json!({"operation": "query", "query": "SELECT Id FROM Contact"});
+    assert_eq!(client.post("/jobs/query", &query).await.error(), (400, "INVALIDENTITY".into()));
+    let ingest = json!({"object": "Contact", "operation": "insert"});
+    assert_eq!(client.post("/jobs/ingest", &ingest).await.error(), (400, "INVALIDENTITY".into()));
+    assert_eq!(client.query("SELECT Id FROM Contact").await.ok()["totalSize"], 1);
+}

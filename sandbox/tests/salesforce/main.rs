@@ -8,4 +8,5 @@ mod faults;
 mod login;
 mod query;
 mod replication;
+mod types;
 mod write;

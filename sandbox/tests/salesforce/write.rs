@@ -238,3 +238,27 @@ async fn composite_requests_refer_to_earlier_ones_and_a_tree_is_all_or_none() {
     assert_eq!((tree.status, &tree.json()["results"][0]["referenceId"]), (400, &json!("2")));
     assert_eq!(client.query("SELECT COUNT() FROM Contact").await.ok()["totalSize"], 1);
 }
+
+#[tokio::test]
+async fn collections_know_upserts_only_from_the_version_that_brought_them() {
+    let sandbox = start(0);
+    let client = Client::new(&sandbox).await;
+    let body = json!({"records": [{"attributes": {"type": "Contact"}, "LastName": "A", "ExtId__c": "1"}]});
+    let path = |version: &str| format!("/services/data/v{version}.0/composite/sobjects/Contact/ExtId__c");
+    assert_eq!(client.patch(&path("45"), &body).await.error(), (404, "NOT_FOUND".into()));
+    assert_eq!(client.patch(&path("46"), &body).await.ok()[0]["created"], true);
+}
+
+#[tokio::test]
+async fn a_record_does_not_come_back_beside_one_that_has_its_external_id_by_now() {
+    let sandbox = start(0);
+    let client = Client::new(&sandbox).await;
+    let admin = sandbox.admin().salesforce();
+    let old = client.create("Contact", json!({"LastName": "Old", "ExtId__c": "1"})).await;
+    client.delete(&format!("/sobjects/Contact/{old}")).await;
+    let new = client.create("Contact", json!({"LastName": "New", "ExtId__c": "1"})).await;
+    let refused = admin.undelete("Contact", &old).unwrap_err().to_string();
+    assert!(refused.contains("DUPLICATE_VALUE") && refused.contains(&new), "{refused}");
+    client.delete(&format!("/sobjects/Contact/{new}")).await;
+    assert!(admin.undelete("Contact", &old).unwrap());
+}

@@ -17,6 +17,9 @@ use multipart::{Item, Operation};
 /// Operations that a batch can have at most.
 const OPERATIONS_MAX: usize = 1_000;
 
+/// Bytes of an operation's address at most.
+const ADDRESS_BYTES_MAX: usize = 64 * 1_024;
+
 /// Operations of a change set that are done, by the names that they can be referred to by.
 type Done = Vec<(Option<String>, Reply)>;
 
@@ -69,6 +72,13 @@ fn check(items: &[Item]) -> Result<(), Error> {
             }
         };
         count += operations.len();
+        if operations.iter().any(|operation| operation.call.address_bytes() > ADDRESS_BYTES_MAX) {
+            return Err(Error::new(
+                414,
+                super::error::code::QUERY,
+                "The URL of an operation of the batch is too long.",
+            ));
+        }
         if operations.iter().any(|operation| operation.call.path.ends_with("/$batch")) {
             return Err(Error::query("A batch request cannot contain another batch request."));
         }
@@ -88,7 +98,7 @@ fn perform(state: &State, parts: &Parts<'_>, operation: &Operation, outer: &mut 
         let (_, resource) = call.resource().ok_or_else(|| Error::segment(call.path.trim_start_matches('/')))?;
         super::route(state, call, &resource)
     });
-    let reply = done.unwrap_or_else(|error| error.reply());
+    let reply = done.unwrap_or_else(|error| error.reply_to(call));
     outer.delay = outer.delay.saturating_add(reply.delay);
     reply
 }
@@ -99,6 +109,7 @@ fn perform_together(state: &State, parts: &Parts<'_>, operations: Vec<Operation>
     store.begin();
     let mut replies = Done::with_capacity(operations.len());
     for Operation { content_id, call } in operations {
+        let asked = call.preferences();
         match strike(parts, &call, outer).and_then(|()| write(&mut store, state, call, &replies)) {
             Ok(reply) => {
                 outer.delay = outer.delay.saturating_add(reply.delay);
@@ -107,7 +118,7 @@ fn perform_together(state: &State, parts: &Parts<'_>, operations: Vec<Operation>
             Err(error) => {
                 store.roll_back();
                 outer.delay = outer.delay.saturating_add(error.delay);
-                return vec![(content_id, error.reply())];
+                return vec![(content_id, error.reply_with(&asked))];
             }
         }
     }

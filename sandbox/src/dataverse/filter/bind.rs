@@ -105,7 +105,10 @@ pub(crate) fn bind(filter: &Filter, scope: Scope<'_>) -> Result<Test, Error> {
         Filter::Compare { property, operator, operand } => compare(property, *operator, operand, scope)?,
         Filter::Text { function, property, text } => {
             let field = scope.reach(property)?;
-            if !matches!(scope.field(field).kind, FieldKind::Text { .. } | FieldKind::Memo { .. }) {
+            if text.starts_with(['%', '_']) {
+                return Err(Error::query(format!("A leading wildcard is not supported in the value '{text}'.")));
+            }
+            if !scope.field(field).kind.is_text() {
                 return Err(Error::query(format!(
                     "No function signature for the function with name '{}' matches the specified arguments.",
                     function.word()
@@ -167,9 +170,10 @@ fn compare(property: &str, operator: Operator, operand: &Operand, scope: Scope<'
         Literal::Instant(seconds) => (Known::Instant(*seconds), "Edm.DateTimeOffset"),
     };
     let fits = match (kind, &known) {
-        (FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_), Known::Text(_)) => true,
+        (FieldKind::MultiPicklist(_), Known::Text(_)) => true,
+        (kind, Known::Text(_)) => kind.is_text(),
         (FieldKind::Boolean { .. }, Known::Boolean(_)) => true,
-        (FieldKind::Guid | FieldKind::Lookup { .. }, Known::Guid(_)) => true,
+        (FieldKind::Guid | FieldKind::File | FieldKind::Lookup { .. }, Known::Guid(_)) => true,
         (FieldKind::DateTime(_), Known::Instant(_)) => true,
         (_, Known::Number(_)) => is_numeric(kind),
         _ => false,
@@ -195,8 +199,11 @@ fn is_numeric(kind: &FieldKind) -> bool {
 /// The type of a column in OData's entity data model.
 pub(crate) fn edm(kind: &FieldKind) -> &'static str {
     match kind {
-        FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_) => "Edm.String",
-        FieldKind::Guid | FieldKind::Lookup { .. } => "Edm.Guid",
+        kind if kind.is_text() => "Edm.String",
+        FieldKind::MultiPicklist(_) => "Edm.String",
+        FieldKind::Guid | FieldKind::File | FieldKind::Lookup { .. } => "Edm.Guid",
+        FieldKind::Image => "Edm.Binary",
+        FieldKind::ManagedProperty => "mscrm.BooleanManagedProperty",
         FieldKind::DateTime(crate::data::DateBehavior::DateOnly) => "Edm.Date",
         FieldKind::DateTime(_) => "Edm.DateTimeOffset",
         FieldKind::BigInt => "Edm.Int64",
@@ -210,8 +217,9 @@ pub(crate) fn edm(kind: &FieldKind) -> &'static str {
 /// The value that a text stands for in comparisons with a column of this type.
 pub(crate) fn known_of_text(text: &str, kind: &FieldKind) -> Option<Known> {
     Some(match kind {
-        FieldKind::Text { .. } | FieldKind::Memo { .. } | FieldKind::MultiPicklist(_) => Known::Text(folded(text)),
-        FieldKind::Guid | FieldKind::Lookup { .. } => Known::Guid(Guid::parse(text)?),
+        kind if kind.is_text() => Known::Text(folded(text)),
+        FieldKind::MultiPicklist(_) => Known::Text(folded(text)),
+        FieldKind::Guid | FieldKind::File | FieldKind::Lookup { .. } => Known::Guid(Guid::parse(text)?),
         FieldKind::Boolean { .. } => Known::Boolean(matches!(text, "1" | "true")),
         FieldKind::DateTime(_) => {
             Known::Instant(time::parse_instant(text).or_else(|| Some(time::parse_date(text)? * time::DAY))?)

@@ -31,10 +31,11 @@ pub(super) enum Spec {
     Owner,
     EntityName,
     Virtual,
+    Image,
 }
 
 use Spec::{
-    BigInt, Customer, Day, Decimal, Double, EntityName, Flag, Format, Guid, Id, Instant, Integer, LeadState,
+    BigInt, Customer, Day, Decimal, Double, EntityName, Flag, Format, Guid, Id, Image, Instant, Integer, LeadState,
     LeadStatus, List, Lookup, Memo, Money, Owner, State, Status, Text, Virtual,
 };
 
@@ -92,8 +93,10 @@ pub(super) const SHARED: &[Column] = &[
         List(&["Any", "Email", "Phone", "Fax", "Mail"]),
         None,
     ),
-    ("EntityImage", "Entity Image", Virtual, None),
+    ("EntityImage", "Entity Image", Image, None),
     ("EntityImageId", "Entity Image Id", Guid, None),
+    ("EntityImage_URL", "", Text(200), None),
+    ("EntityImage_Timestamp", "", BigInt, None),
 ];
 
 pub(super) const CONTACT: &[Column] = &[
@@ -257,4 +260,6 @@ pub(super) const READ_ONLY: &[&str] = &[
     "owninguser",
     "exchangerate",
     "entityimageid",
+    "entityimage_url",
+    "entityimage_timestamp",
 ];

@@ -10,7 +10,7 @@ use crate::data::{
     generate::{Others, seed_of},
 };
 use Spec::{
-    BigInt, Customer, Day, Decimal, Double, EntityName, Flag, Format, Guid, Id, Instant, Integer, LeadState,
+    BigInt, Customer, Day, Decimal, Double, EntityName, Flag, Format, Guid, Id, Image, Instant, Integer, LeadState,
     LeadStatus, List, Lookup, Memo, Money, Owner, State, Status, Text, Virtual,
 };
 use columns::{ACCOUNT, AUDIT, CONTACT, Column, LEAD, MESSAGE, MESSAGE_FILTER, READ_ONLY, SHARED, SYSTEM, Spec, USER};
@@ -178,7 +178,8 @@ fn kind(spec: Spec) -> FieldKind {
         Lookup(targets) => FieldKind::Lookup { targets: targets.to_vec(), role: LookupRole::Plain },
         Customer => FieldKind::Lookup { targets: vec!["account", "contact"], role: LookupRole::Customer },
         Owner => FieldKind::Lookup { targets: vec!["systemuser", "team"], role: LookupRole::Owner },
-        EntityName => FieldKind::EntityName,
+        EntityName => FieldKind::EntityName { is_shadow: true },
         Virtual => FieldKind::Virtual,
+        Image => FieldKind::Image,
     }
 }

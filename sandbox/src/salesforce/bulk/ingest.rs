@@ -136,6 +136,9 @@ fn columns(store: &Store, table: usize, header: &Row<'_>) -> Result<Vec<Column>,
     let unknown = |name: &str| format!("InvalidBatch : Field name not found : {name}");
     let column = |name: &str| match (object.field(name), name.split_once('.')) {
         (Some(index), _) if object.fields[index].kind == Kind::Id => Ok(Column::Id),
+        (Some(index), _) if object.fields[index].kind == Kind::Base64 => {
+            Err(format!("InvalidBatch : Binary field {name} is not supported for content type CSV"))
+        }
         (Some(index), _) => Ok(Column::Field(index)),
         (None, Some((relationship, field))) => match object.relationship(relationship) {
             // `Account.ExtId__c`, or `Account:Account.ExtId__c` where a reference has several targets.

@@ -56,6 +56,10 @@ fn user(request: &Request<'_>) -> String {
     request.org().sessions().credentials.user.clone()
 }
 
+fn not_in_bulk(object: &str) -> Error {
+    Error::new("INVALIDENTITY", format!("InvalidEntity : Entity '{object}' is not supported by the Bulk API."))
+}
+
 fn invalid_state(text: impl Into<String>) -> Error {
     Error::new("INVALIDJOBSTATE", text)
 }
@@ -80,6 +84,9 @@ fn create_query(request: &Request<'_>) -> Result<Reply, Error> {
         let store = request.store();
         let plan = select::plan(&store, query, request.call.now)?;
         let object = plan.table(&store).object.name;
+        if !request.org().settings().is_in_bulk(object) {
+            return Err(not_in_bulk(object));
+        }
         (plan, object)
     };
     let mut job = Job::new(object, operation, format, request.version, Work::Query, request.call.now);
@@ -118,9 +125,11 @@ fn create_ingest(request: &Request<'_>) -> Result<Reply, Error> {
     let object = body["object"].as_str().unwrap_or("");
     let external_id = {
         let store = request.store();
-        let table = store.index(object).filter(|table| store.tables[*table].object.writable).ok_or_else(|| {
-            Error::new("INVALIDENTITY", format!("InvalidEntity : Entity '{object}' is not supported by the Bulk API."))
-        })?;
+        let is_known = |table: &usize| {
+            let object = &store.tables[*table].object;
+            object.writable && request.org().settings().is_in_bulk(object.name)
+        };
+        let table = store.index(object).filter(is_known).ok_or_else(|| not_in_bulk(object))?;
         external_id(&store, table, operation, body["externalIdFieldName"].as_str())?
     };
     let mut job = Job::new(

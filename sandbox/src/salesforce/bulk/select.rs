@@ -72,8 +72,11 @@ pub(super) fn plan(store: &Store, query: &str, now: i64) -> Result<Plan, Error> 
     if plan.has_offset() {
         return Err(refused("OFFSET not supported in Bulk Query"));
     }
-    if has_compound(store, plan.table, nodes) {
+    if selects(store, plan.table, nodes, Kind::is_compound) {
         return Err(refused("Selecting compound data not supported in Bulk Query"));
+    }
+    if selects(store, plan.table, nodes, |kind| *kind == Kind::Base64) {
+        return Err(refused("FeatureNotEnabled : Binary field not supported"));
     }
     Ok(plan)
 }
@@ -82,10 +85,11 @@ fn refused(text: &str) -> Error {
     Error::new("FUNCTIONALITY_NOT_ENABLED", text)
 }
 
-fn has_compound(store: &Store, table: usize, nodes: &[Node]) -> bool {
+/// Whether a field of such a type is among those asked for.
+fn selects(store: &Store, table: usize, nodes: &[Node], is_such: fn(&Kind) -> bool) -> bool {
     nodes.iter().any(|node| match node {
-        Node::Field(field) => matches!(store.tables[table].object.fields[*field].kind, Kind::Address(_)),
-        Node::Parent { table, nodes, .. } => has_compound(store, *table, nodes),
+        Node::Field(field) => is_such(&store.tables[table].object.fields[*field].kind),
+        Node::Parent { table, nodes, .. } => selects(store, *table, nodes, is_such),
         Node::Leads { .. } => false,
     })
 }

@@ -171,7 +171,7 @@ pub(super) fn test(scope: &Scope<'_>, condition: &Condition) -> Result<Test, Err
 fn filterable<'a>(scope: &'a Scope<'_>, name: &Name) -> Result<&'a Field, Error> {
     let path = scope.path(name)?;
     let field = scope.field(&path);
-    if field.is_compound() || matches!(field.kind, Kind::TextArea(256..)) {
+    if !field.kind.is_filterable() || field.kind.is_compound() {
         return Err(Error::new("INVALID_FIELD", format!("field '{}' can not be filtered in a query call", field.name)));
     }
     Ok(field)
@@ -185,14 +185,16 @@ fn compare(scope: &Scope<'_>, name: &Name, operator: Operator, literal: &Literal
     }
     if operator == Operator::Like {
         return match literal {
-            Literal::Text(text) if field.length().is_some() && field.kind != Kind::Id => Ok(Check::Like(pattern(text))),
-            _ => Err(Error::new("INVALID_FIELD", format!("invalid operator on {} field", field.type_name()))),
+            Literal::Text(text) if field.kind.length().is_some() && field.kind != Kind::Id => {
+                Ok(Check::Like(pattern(text)))
+            }
+            _ => Err(Error::new("INVALID_FIELD", format!("invalid operator on {} field", field.kind.name()))),
         };
     }
     let value = value(field, literal)?;
     let is_ordered = !matches!(operator, Operator::Equal | Operator::NotEqual);
     if is_ordered && (value.is_null() || matches!(field.kind, Kind::Boolean | Kind::MultiPicklist { .. })) {
-        return Err(Error::new("INVALID_FIELD", format!("invalid operator on {} field", field.type_name())));
+        return Err(Error::new("INVALID_FIELD", format!("invalid operator on {} field", field.kind.name())));
     }
     let order = |value: Value, orders: &'static [Ordering]| match (&field.kind, value.as_text()) {
         (Kind::Id | Kind::Reference { .. }, Some(id)) => Check::IdOrder(id.to_owned(), orders),
@@ -243,10 +245,11 @@ fn value(field: &Field, literal: &Literal) -> Result<Value, Error> {
         },
         (Kind::Date, Literal::Date(days)) => Value::Date(*days),
         (Kind::DateTime, Literal::Instant(seconds)) => Value::Instant(*seconds),
-        (Kind::Int(_) | Kind::Double { .. } | Kind::Currency { .. } | Kind::Percent { .. }, Literal::Number(text)) => {
+        (Kind::Long, Literal::Number(text)) => text.parse().map(Value::Integer).map_err(|_| wrong_type(field))?,
+        (kind, Literal::Number(text)) if kind.is_number() => {
             text.parse().map(Value::Double).map_err(|_| wrong_type(field))?
         }
-        (_, Literal::Text(text)) if field.length().is_some() || field.kind == Kind::Time => {
+        (_, Literal::Text(text)) if field.kind.length().is_some() || field.kind == Kind::Time => {
             // An empty text is the same as none.
             if text.is_empty() { Value::Null } else { Value::text(text.replace("\\%", "%").replace("\\_", "_")) }
         }
@@ -255,14 +258,11 @@ fn value(field: &Field, literal: &Literal) -> Result<Value, Error> {
 }
 
 fn wrong_type(field: &Field) -> Error {
-    let (kind, quotes) = match field.kind {
+    let (kind, quotes) = match &field.kind {
         Kind::DateTime => ("dateTime", "should not be enclosed in quotes"),
-        Kind::Boolean
-        | Kind::Date
-        | Kind::Int(_)
-        | Kind::Double { .. }
-        | Kind::Currency { .. }
-        | Kind::Percent { .. } => (field.type_name(), "should not be enclosed in quotes"),
+        kind if kind.is_number() || matches!(kind, Kind::Boolean | Kind::Date) => {
+            (kind.name(), "should not be enclosed in quotes")
+        }
         _ => ("string", "should be enclosed in quotes"),
     };
     Error::new(

@@ -138,7 +138,7 @@ pub(in crate::salesforce) fn plan(store: &Store, query: &str, now: i64) -> Resul
     for item in &select.order {
         let path = scope.path(&item.path)?;
         let field = scope.field(&path);
-        if field.is_compound() || matches!(field.kind, Kind::TextArea(256..) | Kind::MultiPicklist { .. }) {
+        if !field.kind.is_sortable() {
             return Err(Error::new(
                 "MALFORMED_QUERY",
                 located(query, item.path.at, &format!("field '{}' can not be sorted in a query call", field.name)),

@@ -28,7 +28,7 @@ pub(in crate::salesforce) fn resolve<'a>(
         let name = store.leads_to(table, record, path.field);
         return Cow::Owned(name.map_or(Value::Null, |name| Value::Text(name.into())));
     }
-    table.value(record, path.field)
+    table.shown(record, path.field)
 }
 
 /// The numbers of the records that a query asks for, in its order. With those in the bin if asked for.
