@@ -5,7 +5,8 @@ use engine::problem::suggestion;
 
 /// The field that was probably meant, or where its fields are listed.
 pub(crate) fn field(name: &str, object: &Object, account: &str) -> String {
-    suggestion(name, object.fields.keys().map(String::as_str))
+    let usable = object.fields.values().filter(|field| field.is_usable());
+    suggestion(name, usable.map(|field| field.name.as_str()))
         .unwrap_or_else(|| format!("`campanile discover {account} {}` lists its fields", object.name))
 }
 

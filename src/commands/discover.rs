@@ -147,7 +147,8 @@ fn tables(object: &Object, system: &System) {
     terminal::line(&format!("{} ({}{internal}), id {}; {changes}\n", object.name, object.label, object.id));
     let mut table = Table::new(&["FIELD", "LABEL", "TYPE", "SYSTEM'S TYPE", "LIMITS", "MAY", "VALUES, REFERENCES"])
         .with_whole_end();
-    for field in object.fields.values() {
+    let (usable, others): (Vec<_>, Vec<_>) = object.fields.values().partition(|field| field.is_usable());
+    for field in usable {
         table.row(vec![
             field.name.clone(),
             field.label.clone(),
@@ -159,6 +160,14 @@ fn tables(object: &Object, system: &System) {
         ]);
     }
     table.lines().iter().for_each(|line| terminal::line(line));
+    if !others.is_empty() {
+        terminal::line("");
+        let mut table = Table::new(&["NEITHER READ NOR WRITTEN", "SYSTEM'S TYPE", "INSTEAD"]).with_whole_end();
+        for field in others {
+            table.row(vec![field.name.clone(), field.system_type.clone(), field.instead.clone().unwrap_or_default()]);
+        }
+        table.lines().iter().for_each(|line| terminal::line(line));
+    }
     if !object.keys.is_empty() {
         terminal::line("");
         let mut keys = Table::new(&["KEY", "FIELDS", "USABLE"]).with_whole_end();

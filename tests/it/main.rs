@@ -8,6 +8,7 @@ mod beside;
 mod command_line;
 mod crm_commands;
 mod explain;
+mod field_types;
 mod kill;
 #[path = "../receiver/mod.rs"]
 mod receiver;

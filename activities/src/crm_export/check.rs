@@ -171,9 +171,12 @@ impl CrmExport {
             }
             _ => return,
         };
-        let help = match name.contains('.') {
-            true => "set the lookup itself; in Salesforce an external id of the record that it leads to does as well",
-            false => "leave it out",
+        let help = match &field.instead {
+            Some(instead) => instead,
+            None if name.contains('.') => {
+                "set the lookup itself; in Salesforce an external id of the record that it leads to does as well"
+            }
+            None => "leave it out",
         };
         cx.problem(pointer, "read-only-field", message, Some(help.to_owned()));
     }

@@ -235,7 +235,10 @@ fn check_all(import: &CrmImport, object: &Object, system: Option<&System>, cx: &
 fn check_field(import: &CrmImport, object: &Object, name: &str, pointer: &str, cx: &mut FlowCx<'_>) -> bool {
     match object.fields.get(name) {
         Some(field) if field.readable => return true,
-        Some(_) => cx.problem(pointer, "unreadable-field", format!("{name} cannot be read"), None),
+        Some(field) => {
+            let message = format!("{name} cannot be read: it is a field of the type {}", field.system_type);
+            cx.problem(pointer, "unreadable-field", message, field.instead.clone());
+        }
         None => {
             let help = near::field(name, object, &import.account);
             cx.problem(pointer, "unknown-field", format!("{} has no field \"{name}\"", object.name), Some(help));

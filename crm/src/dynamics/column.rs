@@ -79,7 +79,8 @@ impl Wire {
 
 /// A field with the name by which the CRM can compare and order; `None` where it cannot.
 pub(super) fn comparable<'a>(read: &'a Read, name: &str) -> Option<(&'a ObjectField, String)> {
-    let field = names::find(read, name).filter(|field| field.readable && !is_lookup_type(field))?;
+    let is_comparable = |field: &&ObjectField| field.readable && !field.incomparable && !is_lookup_type(field);
+    let field = names::find(read, name).filter(is_comparable)?;
     let wire = wire(&read.object, field).ok().filter(Wire::is_safe)?;
     Some((field, wire.in_query()))
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Object, ObjectKey, ObjectName, Target};
+use engine::outside::crm::{FieldKind, Object, ObjectKey, ObjectName, Target};
 use futures::future::try_join_all;
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -225,14 +225,15 @@ pub(super) async fn describe(session: &Session, object: &str) -> Result<Object, 
     let mut fields = IndexMap::new();
     entity.attributes.sort_by(|a, b| a.logical_name.cmp(&b.logical_name));
     for attribute in &entity.attributes {
-        if let Some(mut field) = kind::field(attribute, &id) {
+        let mut field = kind::field(attribute, &id);
+        if field.kind == FieldKind::Lookup {
             field.targets = targets(attribute, &entity.many_to_one_relationships, &names);
-            fields.insert(field.name.clone(), field);
         }
+        fields.insert(field.name.clone(), field);
     }
     for attribute in &entity.attributes {
         if let Some(companion) = kind::lookup_type(attribute, |target| names.label(target))
-            && fields.contains_key(&attribute.logical_name)
+            && fields.get(&attribute.logical_name).is_some_and(|field| field.kind == FieldKind::Lookup)
         {
             // A real column of that name is what an author means.
             fields.entry(companion.name.clone()).or_insert(companion);

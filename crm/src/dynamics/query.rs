@@ -322,7 +322,9 @@ fn readable(object: &Object, wanted: &ObjectField, account: &str) -> Result<Wire
     let field = if column::is_path(&wanted.name) { wanted } else { column::field(object, &wanted.name, account)? };
     if !field.readable {
         return Err(Failure::new(Class::Config, format!("{account}: {}.{} may not be read", object.name, field.name))
-            .help("choose another field, or have it opened for reading in the CRM"));
+            .help(
+                field.instead.as_deref().unwrap_or("choose another field, or have it opened for reading in the CRM"),
+            ));
     }
     let wire = column::wire(object, field)?;
     if !wire.is_safe() {

@@ -62,6 +62,7 @@ struct DescribedField {
     external_id: bool,
     id_lookup: bool,
     filterable: Option<bool>,
+    compound_field_name: Option<String>,
     picklist_values: Vec<Choice>,
     reference_to: Vec<String>,
     relationship_name: Option<String>,
@@ -115,7 +116,9 @@ pub(super) async fn describe(session: &Session, object: &str) -> Result<Object, 
 fn object_of(described: Described) -> Object {
     let mut fields = IndexMap::new();
     for field in described.fields.iter().filter(|field| names::is_identifier(&field.name)) {
-        fields.insert(field.name.clone(), kind::field(field));
+        let parts = described.fields.iter().filter(|part| part.compound_field_name.as_ref() == Some(&field.name));
+        let parts: Vec<&str> = parts.map(|part| part.name.as_str()).filter(|part| *part != field.name).collect();
+        fields.insert(field.name.clone(), kind::field(field, &parts));
     }
     for field in &described.fields {
         if let Some(companion) = kind::lookup_type(field) {

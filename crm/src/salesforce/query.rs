@@ -141,11 +141,7 @@ fn select(read: &Read, account: &str) -> Result<Vec<String>, Failure> {
     for wanted in &read.fields {
         let field = names::found(read, &wanted.field.name, account)?;
         if !field.readable {
-            let help = match field.system_type.as_str() {
-                "address" | "location" => "read its parts, such as MailingCity: they are fields of their own",
-                "base64" => "files cannot be read by a query",
-                _ => "choose another field",
-            };
+            let help = field.instead.as_deref().unwrap_or("choose another field");
             return Err(config(format!("{account}: {}.{} may not be read", object.name, field.name)).help(help));
         }
         let Some(path) = field::path(field) else {

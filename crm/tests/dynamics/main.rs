@@ -159,7 +159,12 @@ async fn an_object_is_described_by_either_name_and_a_wrong_one_offers_the_right_
     let targets: BTreeSet<&String> = field("parentcustomerid_type").options.keys().collect();
     assert_eq!(targets, BTreeSet::from([&"account".to_owned(), &"contact".to_owned()]));
     assert!(!field("modifiedon").updatable && !field("contactid").required);
-    assert!(!object.fields.contains_key("parentcustomeridname"));
+    for (shadow, instead) in
+        [("parentcustomeridname", "use parentcustomerid"), ("parentcustomeridtype", "parentcustomerid_type")]
+    {
+        let field = field(shadow);
+        assert!(!field.is_usable() && field.instead.as_ref().unwrap().contains(instead), "{field:?}");
+    }
     // Names once, then the table and one request for each kind of column that has option sets; twice.
     assert!(world.count("metadata") <= 1 + 2 * 5, "{}", world.count("metadata"));
 

@@ -155,6 +155,15 @@ async fn a_large_reading_is_a_bulk_job_which_goes_on_from_any_page_and_gives_the
 }
 
 #[tokio::test]
+async fn many_records_of_an_object_that_the_bulk_api_does_not_know_come_by_rest() {
+    let world = world(2_300, json!({}));
+    world.settings(|settings| settings.not_in_bulk = vec!["Contact".to_owned()]);
+    let pages = world.pages(&read(&world.contacts().await, &["Id"]), None).await.unwrap();
+    assert_eq!(ids(&pages).len(), 2_300);
+    assert_eq!((world.requests("/jobs/query").len(), world.requests("/query").len() > 1), (1, true));
+}
+
+#[tokio::test]
 async fn a_job_that_is_forgotten_in_the_midst_of_its_first_page_is_not_gone_on_with_by_another() {
     let more = json!({ "bulk": { "from": 300, "pollMin": "1ms", "recordsPerPage": 500 }, "limits": { "recordsPerPage": 200 } });
     let world = world(600, more);

@@ -3,40 +3,39 @@
 use engine::outside::crm::{FieldKind, ObjectField};
 use indexmap::IndexMap;
 
-use super::super::column::{LOOKUP_TYPE, LOOKUP_TYPE_SUFFIX};
+use super::super::column::{GUID, LOOKUP_TYPE, LOOKUP_TYPE_SUFFIX};
 use super::{Attribute, label};
 
 /// The most digits after the point that Dataverse keeps.
 const SCALE_MAX: i64 = 10;
+/// Types that are text, or an id.
+const TEXTS: &[&str] = &["String", "Memo", GUID, "EntityName"];
+/// Types that hide behind `Virtual`. A file's column holds its id, but not as one to compare.
+const FILE: &str = "File";
+const IMAGE: &str = "Image";
 
-/// The column's type as Dataverse names it; a multi-select picklist hides behind `Virtual`.
+/// The column's type as Dataverse names it; multi-select picklists, files and images hide behind `Virtual`.
 pub(super) fn system_type(attribute: &Attribute) -> &str {
     let name = attribute.attribute_type_name.as_ref().and_then(|name| name.value.as_deref());
     let kind = attribute.attribute_type.as_deref();
     name.map(|name| name.strip_suffix("Type").unwrap_or(name)).or(kind).unwrap_or_default()
 }
 
-/// The field; `None` for what the Web API does not carry as a single value.
-pub(super) fn field(attribute: &Attribute, id: &str) -> Option<ObjectField> {
-    // Such as `parentcustomeridname`, the text of a lookup: described, but no property of a record.
-    if attribute.is_valid_odata_attribute == Some(false)
-        || attribute.attribute_of.as_ref().is_some_and(|of| !of.is_empty())
-    {
-        return None;
+/// The field. A type that we do not know is text: a new kind of column must stop nobody.
+pub(super) fn field(attribute: &Attribute, id: &str) -> ObjectField {
+    let (name, system_type) = (&attribute.logical_name, system_type(attribute));
+    if let Some(instead) = no_value(attribute, system_type) {
+        let label = label(attribute.display_name.as_ref(), name);
+        return ObjectField { label, ..ObjectField::no_value(name, system_type, instead) };
     }
-    let system_type = system_type(attribute);
     let kind = match system_type {
-        "String" | "Memo" | "Uniqueidentifier" => FieldKind::Text,
         "Lookup" | "Customer" | "Owner" => FieldKind::Lookup,
         "Boolean" => FieldKind::Bool,
         "Integer" => FieldKind::Int,
         "BigInt" => FieldKind::BigInt,
         "Double" => FieldKind::Double,
         "Money" => FieldKind::Money,
-        "Decimal" => {
-            let scale = attribute.precision.unwrap_or(SCALE_MAX).clamp(0, SCALE_MAX);
-            FieldKind::Decimal { scale: i8::try_from(scale).ok()? }
-        }
+        "Decimal" => FieldKind::Decimal { scale: scale(attribute) },
         "DateTime" => match attribute.date_time_behavior.as_ref().and_then(|behavior| behavior.value.as_deref()) {
             Some("DateOnly") => FieldKind::Date,
             Some("TimeZoneIndependent") => FieldKind::LocalDateTime,
@@ -44,14 +43,14 @@ pub(super) fn field(attribute: &Attribute, id: &str) -> Option<ObjectField> {
         },
         "Picklist" | "State" | "Status" => FieldKind::Picklist,
         "MultiSelectPicklist" => FieldKind::MultiPicklist,
-        // EntityName, PartyList, ManagedProperty, CalendarRules, Image, File and other virtual columns.
-        _ => return None,
+        _ => FieldKind::Text,
     };
+    let is_known = kind != FieldKind::Text || TEXTS.contains(&system_type);
     let required = attribute.required_level.as_ref().and_then(|level| level.value.as_deref());
     // Dataverse itself fills in id, owner and state where a new record has none, and what has a value by default.
     let is_filled_in =
         attribute.logical_name == id || matches!(system_type, "Owner" | "State" | "Status" | "Boolean" | "Picklist");
-    Some(ObjectField {
+    ObjectField {
         name: attribute.logical_name.clone(),
         label: label(attribute.display_name.as_ref(), &attribute.logical_name),
         system_type: system_type.to_owned(),
@@ -65,9 +64,40 @@ pub(super) fn field(attribute: &Attribute, id: &str) -> Option<ObjectField> {
         targets: Vec::new(),
         min: attribute.min_value.filter(|_| is_number(kind)),
         max: attribute.max_value.filter(|_| is_number(kind)),
-        incomparable: false,
+        incomparable: !is_known,
         case_sensitive: false,
+        instead: (system_type == FILE).then(|| "a file is uploaded in the app, not written with a record".to_owned()),
+    }
+}
+
+/// What to turn to in place of a column that is no value of a record.
+fn no_value(attribute: &Attribute, system_type: &str) -> Option<String> {
+    let of = attribute.attribute_of.as_deref().filter(|of| !of.is_empty());
+    // Columns such as `parentcustomeridname` and `gendercodename` are described, but are no property of a record. Parts of
+    // images and files belong to another column too, and are one.
+    let is_property = attribute.is_valid_odata_attribute.unwrap_or(of.is_none());
+    Some(match (system_type, of) {
+        ("EntityName", Some(of)) if !is_property => {
+            format!("use {of}{LOOKUP_TYPE_SUFFIX}, the type of what {of} leads to")
+        }
+        (_, Some(of)) if !is_property => format!("it only shows {of} in words: use {of}"),
+        ("PartyList", _) => "people of an activity are records of their own: import activityparties".to_owned(),
+        ("CalendarRules", _) => "rules of a calendar are records of their own".to_owned(),
+        ("ManagedProperty", _) => "it says what may be customized, and is set in solutions".to_owned(),
+        (IMAGE, _) => {
+            let name = &attribute.logical_name;
+            format!("images are not carried: {name}_url has the address, and {name}id the id")
+        }
+        ("Virtual", _) => "the Web API does not bring it".to_owned(),
+        _ if !is_property => "the Web API does not bring it".to_owned(),
+        _ => return None,
     })
+}
+
+/// The digits after the point of an exact number.
+fn scale(attribute: &Attribute) -> i8 {
+    let scale = attribute.precision.unwrap_or(SCALE_MAX).clamp(0, SCALE_MAX);
+    i8::try_from(scale).unwrap_or_default()
 }
 
 fn is_number(kind: FieldKind) -> bool {

@@ -6,9 +6,14 @@ use indexmap::IndexMap;
 use super::super::field::{LOOKUP_TYPE, LOOKUP_TYPE_SUFFIX};
 use super::DescribedField;
 
-/// The field. A type that we do not know is text: a new kind of field must stop nobody.
-pub(super) fn field(field: &DescribedField) -> ObjectField {
+/// The field, and of a compound one the names of its parts. A type that we do not know is text: a new kind of field must
+/// stop nobody.
+pub(super) fn field(field: &DescribedField, parts: &[&str]) -> ObjectField {
     let system_type = field.system_type.as_str();
+    if let Some(instead) = no_value(system_type, parts) {
+        let no_value = ObjectField::no_value(&field.name, system_type, instead);
+        return ObjectField { label: label(field), required: is_required(field), ..no_value };
+    }
     let kind = match system_type {
         "reference" => FieldKind::Lookup,
         "boolean" => FieldKind::Bool,
@@ -24,21 +29,35 @@ pub(super) fn field(field: &DescribedField) -> ObjectField {
         _ => FieldKind::Text,
     };
     let is_text = matches!(kind, FieldKind::Text | FieldKind::TextPicklist | FieldKind::TextMultiPicklist);
+    let is_tree = system_type == "complexvalue";
     ObjectField {
         label: label(field),
         system_type: system_type.to_owned(),
         length: Some(field.length).filter(|length| *length > 0 && is_text && system_type != "id"),
         options: options(field),
-        // Their parts are fields of their own; files come by other means.
-        readable: !matches!(system_type, "address" | "location" | "base64"),
-        creatable: field.createable,
-        updatable: field.updateable,
-        required: field.createable && !field.nillable && !field.defaulted_on_create,
+        creatable: field.createable && !is_tree,
+        updatable: field.updateable && !is_tree,
+        required: is_required(field),
+        instead: is_tree.then(|| "it is set in Salesforce itself: it holds an object, not one value".to_owned()),
         targets: targets(field),
         incomparable: field.filterable == Some(false),
         case_sensitive: field.case_sensitive,
         ..ObjectField::new(&field.name, kind)
     }
+}
+
+fn is_required(field: &DescribedField) -> bool {
+    field.createable && !field.nillable && !field.defaulted_on_create
+}
+
+/// What to turn to in place of a field that is no value of a record.
+fn no_value(system_type: &str, parts: &[&str]) -> Option<String> {
+    Some(match system_type {
+        "address" | "location" if parts.is_empty() => "its parts are fields of their own".to_owned(),
+        "address" | "location" => format!("its parts are fields of their own: {}", parts.join(", ")),
+        "base64" => "files are carried by other tools, such as Data Loader: leave it out".to_owned(),
+        _ => return None,
+    })
 }
 
 /// The companion of a lookup that may lead to several objects: which one it is.

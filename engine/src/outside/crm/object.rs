@@ -102,6 +102,9 @@ pub struct ObjectField {
     /// Whether the system tells capitals from small letters when it compares it.
     #[serde(default)]
     pub case_sensitive: bool,
+    /// Of a field that holds no value, or none that can be written: what an administrator turns to in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<String>,
 }
 
 /// An object that a reference may point to.
@@ -159,7 +162,25 @@ impl ObjectField {
             max: None,
             incomparable: false,
             case_sensitive: false,
+            instead: None,
         }
+    }
+
+    /// A field of the system that is no value of a record, such as an address that is made of other fields.
+    pub fn no_value(name: &str, system_type: &str, instead: String) -> Self {
+        Self {
+            system_type: system_type.to_owned(),
+            readable: false,
+            creatable: false,
+            updatable: false,
+            instead: Some(instead),
+            ..Self::new(name, FieldKind::Text)
+        }
+    }
+
+    /// Whether anything can be done with it.
+    pub fn is_usable(&self) -> bool {
+        self.readable || self.creatable || self.updatable
     }
 
     /// The column it becomes, with label, length, key and the system's type in its metadata.
