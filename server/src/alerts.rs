@@ -2,6 +2,7 @@
 //!
 //! Secrets are read for each alert anew: one that was wrong when the process began may be right by then.
 
+mod mail;
 mod webhook;
 
 use std::sync::Arc;
@@ -9,17 +10,24 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use crm::http::{Limits as HttpLimits, Span};
 use crm::secret::Vault;
+use engine::document::Document;
 use engine::failure::{Class, Failure};
 use engine::outside::alerts::{Alert, Alerts, Need};
 use engine::outside::clock::Clock;
 use engine::outside::crm::Step;
+use engine::problem::Problem;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
+pub use mail::Mail;
 pub use webhook::{Format, Webhook};
 
-/// The webhook's name in journals.
+/// What receivers are called in journals.
 const WEBHOOK: &str = "webhook";
+const MAIL: &str = "mail";
+/// How a secret is written.
+const SECRET_HELP: &str = "write { env = \"NAME\" }, { file = \"path\" } or { stored = \"NAME\" }";
 /// The largest answer of a receiver, in bytes; nothing of it is needed but why it refused.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -29,6 +37,8 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 pub struct Config {
     /// An address that alerts are posted to.
     pub webhook: Option<Webhook>,
+    /// A mail server, and who gets mail.
+    pub mail: Option<Mail>,
     /// How often and how long it is tried.
     pub limits: Limits,
 }
@@ -74,6 +84,18 @@ impl Limits {
     }
 }
 
+/// What is wrong with `[alerts]` beyond the form of its keys.
+pub(crate) fn check(document: &Document) -> Vec<Problem> {
+    let webhook = document.value.pointer("/alerts/webhook/url").and_then(Value::as_str).and_then(webhook::wrong);
+    let webhook = webhook.map(|(why, help)| ("/alerts/webhook/url".to_owned(), why, help));
+    let mail = document.value.pointer("/alerts/mail").and_then(|mail| Mail::deserialize(mail).ok());
+    let mail = mail.iter().flat_map(Mail::wrong).map(|(key, why, help)| (format!("/alerts/mail{key}"), why, help));
+    let problem = |(pointer, why, help): (String, String, &str)| {
+        document.problem(&pointer, "wrong-value", why, Some(help.to_owned()))
+    };
+    webhook.into_iter().chain(mail).map(problem).collect()
+}
+
 /// The receivers of the configuration.
 pub struct Receivers {
     config: Config,
@@ -93,11 +115,11 @@ impl Receivers {
     /// Where there is no such receiver.
     pub async fn test(&self, receiver: &str) -> Result<Vec<Step>, Failure> {
         let alert = self.trial()?;
-        let steps = match (receiver, &self.config.webhook) {
-            (WEBHOOK, Some(webhook)) => webhook.test(&alert, self).await,
-            _ => return Err(unknown(receiver)),
-        };
-        Ok(steps)
+        match (receiver, &self.config) {
+            (WEBHOOK, Config { webhook: Some(webhook), .. }) => Ok(webhook.test(&alert, self).await),
+            (MAIL, Config { mail: Some(mail), .. }) => Ok(mail.test(&alert, self).await),
+            _ => Err(unknown(receiver)),
+        }
     }
 
     /// What is told to try it.
@@ -128,12 +150,15 @@ impl std::fmt::Debug for Receivers {
 #[async_trait]
 impl Alerts for Receivers {
     fn receivers(&self) -> Vec<String> {
-        self.config.webhook.iter().map(|_| WEBHOOK.to_owned()).collect()
+        let Config { webhook, mail, .. } = &self.config;
+        let names = [webhook.as_ref().map(|_| WEBHOOK), mail.as_ref().map(|_| MAIL)];
+        names.into_iter().flatten().map(str::to_owned).collect()
     }
 
     async fn tell(&self, receiver: &str, alert: &Alert) -> Result<(), Failure> {
-        match (receiver, &self.config.webhook) {
-            (WEBHOOK, Some(webhook)) => webhook.tell(alert, self).await.map(drop),
+        match (receiver, &self.config) {
+            (WEBHOOK, Config { webhook: Some(webhook), .. }) => webhook.tell(alert, self).await.map(drop),
+            (MAIL, Config { mail: Some(mail), .. }) => mail.tell(alert, self).await.map(drop),
             _ => Err(unknown(receiver)),
         }
     }

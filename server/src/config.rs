@@ -100,7 +100,7 @@ impl Config {
             problems.extend(check_account(&document, name));
         }
         problems.extend(check_database(&document));
-        problems.extend(check_webhook(&document));
+        problems.extend(alerts::check(&document));
         if problems.is_empty() {
             match ::toml::from_str::<Self>(text) {
                 Ok(config) => return Ok(config),
@@ -121,18 +121,6 @@ fn check_database(document: &Document) -> Option<Problem> {
     let help = "write sqlite: and the path of the file, such as sqlite:marketing.db".to_owned();
     let message = "this is not the address of a database that this version knows".to_owned();
     Some(document.problem("/database", "wrong-value", message, Some(help)))
-}
-
-/// An address that others may post to is no text for a file that is shared.
-fn check_webhook(document: &Document) -> Option<Problem> {
-    const POINTER: &str = "/alerts/webhook/url";
-    let text = document.value.pointer(POINTER)?.as_str()?;
-    if url::Url::parse(text).is_ok_and(|url| crm::http::is_loopback(&url)) {
-        return None;
-    }
-    let help = "write { env = \"NAME\" }, { file = \"path\" } or { stored = \"NAME\" }".to_owned();
-    let message = "the address of the webhook is a secret, and may stand here for this computer only".to_owned();
-    Some(document.problem(POINTER, "wrong-value", message, Some(help)))
 }
 
 fn check_account(document: &Document, name: &str) -> Vec<Problem> {
@@ -219,6 +207,11 @@ url = "x"
 [alerts]
 webhook = { url = "https://hooks.slack.com/services/T0/B0/canary", formt = "slack" }
 mails = []
+[alerts.mail]
+smtp = "imap://mail.example.com"
+from = "nobody"
+to = []
+user = "u"
 "#;
         assert_eq!(
             problems(text),
@@ -234,7 +227,11 @@ mails = []
                 "14:11 missing-key /accounts/none: account \"none\" needs \"kind\" (add kind = \"dynamics\" or \"salesforce\")",
                 "17:19 wrong-value /alerts/webhook/url: the address of the webhook is a secret, and may stand here for this computer only (write { env = \"NAME\" }, { file = \"path\" } or { stored = \"NAME\" })",
                 "17:68 unknown-key /alerts/webhook/formt: \"alerts/webhook\" of the configuration has no key \"formt\" (did you mean \"format\"?)",
-                "18:1 unknown-key /alerts/mails: \"alerts\" of the configuration has no key \"mails\" (there are: webhook, limits)",
+                "18:1 unknown-key /alerts/mails: \"alerts\" of the configuration has no key \"mails\" (did you mean \"mail\"?)",
+                "19:1 wrong-value /alerts/mail: `user` and `password` go together (give both, or neither where the server asks for none)",
+                "20:8 wrong-value /alerts/mail/smtp: this is not the address of a mail server (write smtps://host or smtp://host, with :port where it is another one)",
+                "21:8 wrong-value /alerts/mail/from: this is not a mail address: Invalid input (write ann@example.com or Ann <ann@example.com>)",
+                "22:6 wrong-value /alerts/mail/to: nobody gets the mail (write [\"ann@example.com\"])",
             ]
         );
     }

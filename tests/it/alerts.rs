@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
+use crate::mail_server::MailServer;
 use crate::receiver::{Receiver, SECRET};
 use crate::world::{World, wait_for};
 
@@ -106,6 +107,45 @@ fn alerts_are_tried_step_by_step() {
     assert!(answer.out.contains("× message") && !answer.err.contains(SECRET), "{} {}", answer.out, answer.err);
     world.ask(&["alerts", "test", "mail"]).expect(1).says(&["has no mail"]);
     assert!(!world.path(".campanile").exists(), "it needs no data folder");
+}
+
+#[test]
+fn mail_is_sent_to_each_and_the_same_again_until_it_is_taken() {
+    let server = MailServer::new();
+    let mail = format!(
+        "mail = {{ smtp = \"smtp://127.0.0.1:{}\", from = \"Campanile <campanile@example.com>\", \
+         to = [\"ann@example.com\", \"Bob <bob@example.org>\"], user = \"u\", password = \"{SECRET}\" }}",
+        server.port
+    );
+    let (world, file) = world(&mail);
+    server.answer(["451 later"]);
+    world.ask(&["run", &file]).expect(1);
+    let came = server.came();
+    assert!(came.len() == 2 && came[0] == came[1], "{came:#?}");
+    for part in [
+        "MAIL FROM:<campanile@example.com>\n",
+        "RCPT TO:<ann@example.com>\n",
+        "RCPT TO:<bob@example.org>\n",
+        "Subject: Run fails-1 is suspended at only\n",
+        "Message-ID: <fails-1.",
+        "campanile resume fails-1",
+    ] {
+        assert!(came[0].contains(part), "{part:?} is not in {}", came[0]);
+    }
+    // What is refused for good is not sent again.
+    server.answer(["554 no"]);
+    let answer = world.ask(&["-vv", "resume", "fails-1"]).expect(1).says(&["mail was not told", "554"]);
+    assert_eq!(server.came().len(), 3);
+    let journal = world.ask(&["show", "fails-1", "--journal"]).expect(0);
+    assert!(!format!("{}{}{}", answer.err, answer.out, journal.out).contains(SECRET));
+
+    let answer = world.ask(&["alerts", "test"]).expect(0);
+    assert!(
+        answer.out.contains("✓ connection: 127.0.0.1, not encrypted, on this computer; logged in as u"),
+        "{}",
+        answer.out
+    );
+    assert!(answer.out.contains("✓ message: taken (250) for ann@example.com"), "{}", answer.out);
 }
 
 #[test]

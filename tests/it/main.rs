@@ -10,6 +10,7 @@ mod crm_commands;
 mod explain;
 mod field_types;
 mod kill;
+mod mail_server;
 #[path = "../receiver/mod.rs"]
 mod receiver;
 mod rejects;

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Receivers, text};
+use super::{Receivers, SECRET_HELP, text};
 
 /// How it is called in messages.
 const NAME: &str = "the webhook of [alerts]";
@@ -75,7 +75,7 @@ impl Webhook {
         require_https(NAME, &url)?;
         if self.url.is_literal() && !is_loopback(&url) {
             return Err(Failure::new(Class::Config, format!("the `url` of {NAME} stands in the configuration itself"))
-                .help("write { env = \"NAME\" }, { file = \"path\" } or { stored = \"NAME\" }"));
+                .help(SECRET_HELP));
         }
         Ok(url)
     }
@@ -96,6 +96,15 @@ impl Webhook {
             }
         }
     }
+}
+
+/// What is wrong with an address that stands in the configuration itself, and what would be right.
+pub(super) fn wrong(url: &str) -> Option<(String, &'static str)> {
+    if Url::parse(url).is_ok_and(|url| is_loopback(&url)) {
+        return None;
+    }
+    let why = "the address of the webhook is a secret, and may stand here for this computer only".to_owned();
+    Some((why, SECRET_HELP))
 }
 
 /// Whether the alert was taken; nothing of the address but its host is told.
