@@ -230,7 +230,7 @@ async fn whoever_does_not_take_it_is_given_up_in_the_journal_and_fails_nothing()
 async fn whoever_does_not_answer_holds_no_run_back() {
     let bench = Bench::new(Memory::new(), Told { is_silent: true, ..Told::default() });
     let text = SUSPENDS.replace(r#""fails": 2"#, r#""fails": 1"#);
-    let (engine, status) = bench.run(&text).await;
+    let (engine, status) = tokio::time::timeout(PATIENCE, bench.run(&text)).await.unwrap();
     assert_eq!(status, Some(Status::Suspended));
     assert_eq!(engine.resume(&run()).await.unwrap().wait().await.unwrap(), Status::Finished);
     assert!(!engine.until_told(Duration::from_millis(50)).await, "it is still being tried");
