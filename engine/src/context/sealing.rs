@@ -22,7 +22,8 @@ use crate::population::Writer;
 
 /// How many files one event names at most, so that it stays below what the store takes.
 const SEGMENTS_PER_EVENT_MAX: usize = 40;
-/// How many it names at most that has the place to go on from too, which may have [`POSITION_BYTES_MAX`](super::POSITION_BYTES_MAX).
+/// How many it names at most that has the place to go on from too, which may have
+/// [`POSITION_BYTES_MAX`](super::POSITION_BYTES_MAX).
 const SEGMENTS_WITH_POSITION_MAX: usize = 4;
 
 /// Files that are on their way to the disk, with the position and counts that belong to them.
