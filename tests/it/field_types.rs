@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::world::World;
 
-/// What is to be known of a type: its name, the kind of value that it becomes, what the CRM holds, what an import brings of it,
+/// What is to be known of a type: its name (with a behavior behind a colon), the kind of value that it becomes, what the CRM holds, what an import brings of it,
 /// and whether an export writes it. Without a kind it is neither read nor written, and a word of what is told instead.
 struct Case {
     system_type: &'static str,
@@ -15,6 +15,13 @@ struct Case {
     held: &'static str,
     brought: &'static str,
     written: bool,
+}
+
+impl Case {
+    /// The type's name without a behavior.
+    fn name(&self) -> &'static str {
+        self.system_type.split(':').next().unwrap()
+    }
 }
 
 const fn value(
@@ -68,6 +75,14 @@ const DYNAMICS: &[Case] = &[
     value("Memo", "text", r#""a b""#, r#""a b""#, true),
     value("Uniqueidentifier", "text", ID, ID, true),
     value("DateTime", "dateTime", r#""2026-03-03T10:00:00Z""#, r#""2026-03-03T10:00:00Z""#, true),
+    value("DateTime:DateOnly", "date", r#""2026-03-03""#, r#""2026-03-03""#, true),
+    value(
+        "DateTime:TimeZoneIndependent",
+        "localDateTime",
+        r#""2026-03-03T10:00:00Z""#,
+        r#""2026-03-03T10:00:00""#,
+        true,
+    ),
     value("Integer", "int", "7", "7", true),
     value("BigInt", "bigInt", "9007199254740993", "9007199254740993", false),
     value("Money", "money", "1.5", "1.5", true),
@@ -75,6 +90,8 @@ const DYNAMICS: &[Case] = &[
     value("Double", "double", "1.5", "1.5", true),
     value("Boolean", "bool", "true", "true", true),
     value("Picklist", "picklist", "1", "1", true),
+    value("State", "picklist", "1", "1", true),
+    value("Status", "picklist", "2", "2", true),
     value("MultiSelectPicklist", "multiPicklist", r#""1,2""#, "[1,2]", true),
     value("Lookup", "lookup", ACCOUNT, ID, true),
     value("Customer", "lookup", ACCOUNT, ID, true),
@@ -87,7 +104,7 @@ const DYNAMICS: &[Case] = &[
     value("File", "text", ID, ID, false),
     no_value("Image", "new_image_url"),
     // A type that we do not know.
-    value("Newest", "text", r#""a""#, r#""a""#, true),
+    value("Newest", "text", r#"{"a":1}"#, r#""{\"a\":1}""#, true),
 ];
 
 const ID: &str = r#""acc00000-0000-4000-8000-000000000001""#;
@@ -136,19 +153,21 @@ impl Side {
         let records = [1, 2].map(|number| format!("c0000000-0000-4000-8000-{number:012}"));
         let (account, object, id, name) = ("dynamics", "contacts", "contactid", "lastname");
         let side = Self { cases: DYNAMICS, account, object, id, name, records, prefix: "new_", suffix: "" };
-        let attribute = |name: String, kind: &str| Attribute {
+        let attribute = |name: String, kind: &str, behavior: Option<&str>| Attribute {
             name,
             kind: kind.to_owned(),
+            date_behavior: behavior.map(str::to_owned),
             options: [(1, "One"), (2, "Two")]
                 .map(|(value, label)| AttributeOption { value, label: label.into() })
                 .into(),
             targets: vec!["account".to_owned()],
             ..Attribute::default()
         };
-        for case in DYNAMICS {
-            admin.add_attribute("contact", &attribute(side.field(case), case.system_type)).unwrap();
+        for case in DYNAMICS.iter().filter(|case| !matches!(case.system_type, "State" | "Status")) {
+            let behavior = case.system_type.split_once(':').map(|(_, behavior)| behavior);
+            admin.add_attribute("contact", &attribute(side.field(case), case.name(), behavior)).unwrap();
         }
-        let unknown = admin.add_attribute("contact", &attribute("new_x".to_owned(), "?"));
+        let unknown = admin.add_attribute("contact", &attribute("new_x".to_owned(), "?", None));
         side.names_all(&unknown.unwrap_err().to_string());
         admin.put("accounts", "acc00000-0000-4000-8000-000000000001", &json!({ "name": "A" })).unwrap();
         side.fill(world);
@@ -158,14 +177,19 @@ impl Side {
     /// Every type that the stand-in can make has a case.
     fn names_all(&self, refusal: &str) {
         let (_, names) = refusal.split_once("is not one of ").unwrap();
-        let cases: Vec<_> = self.cases.iter().map(|case| case.system_type).collect();
-        let mut made: Vec<_> = names.split(", ").collect();
-        made.retain(|name| !cases.contains(name));
-        assert!(made.is_empty(), "no case for {made:?}");
+        names.split(", ").for_each(|name| self.has(name));
+    }
+
+    /// A case for this type.
+    fn has(&self, system_type: &str) {
+        assert!(self.cases.iter().any(|case| case.name() == system_type), "no case for {system_type}");
     }
 
     fn field(&self, case: &Case) -> String {
-        format!("{}{}{}", self.prefix, case.system_type.to_lowercase(), self.suffix)
+        match case.system_type {
+            "State" | "Status" => format!("{}code", case.system_type.to_lowercase()),
+            _ => format!("{}{}{}", self.prefix, case.system_type.to_lowercase().replace(':', "_"), self.suffix),
+        }
     }
 
     fn fill(&self, world: &World) {
@@ -201,7 +225,7 @@ impl Side {
         let shown = world.ask(&["discover", self.account, self.object]).expect(0).out;
         for case in self.cases {
             let field = &told["fields"][self.field(case)];
-            assert_eq!(field["systemType"], case.system_type);
+            assert_eq!(field["systemType"], case.name());
             let kind = field["kind"].as_object().and_then(|kind| kind.keys().next().cloned());
             let kind = kind.unwrap_or_else(|| field["kind"].as_str().unwrap().to_owned());
             let may = ["readable", "creatable", "updatable"].map(|may| field[may].as_bool().unwrap());
@@ -217,6 +241,9 @@ impl Side {
             }
             assert!(shown.contains(&self.field(case)), "{context}");
         }
+        // Those of the product's own fields too, but for a record's id and our own companions of lookups.
+        let all = told["fields"].as_object().unwrap().values().map(|field| field["systemType"].as_str().unwrap());
+        all.filter(|name| !matches!(*name, "id" | "LookupType")).for_each(|name| self.has(name));
     }
 
     /// An import brings each value as what it is, and an export writes it to another record as it was.

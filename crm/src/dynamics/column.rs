@@ -21,6 +21,11 @@ pub(super) fn is_lookup_type(field: &ObjectField) -> bool {
     field.system_type == LOOKUP_TYPE
 }
 
+/// Whether the field is of a type that we do not know: a text, or JSON of any form.
+pub(super) fn is_unknown(field: &ObjectField) -> bool {
+    field.kind == FieldKind::Text && field.incomparable
+}
+
 /// Where a record carries a field, and how a query names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wire {

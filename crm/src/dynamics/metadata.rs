@@ -224,6 +224,7 @@ pub(super) async fn describe(session: &Session, object: &str) -> Result<Object, 
     let id = entity.primary_id_attribute.filter(|id| !id.is_empty()).ok_or_else(no_name)?;
     let mut fields = IndexMap::new();
     entity.attributes.sort_by(|a, b| a.logical_name.cmp(&b.logical_name));
+    kind::tell_shadows(&mut entity.attributes);
     for attribute in &entity.attributes {
         let mut field = kind::field(attribute, &id);
         if field.kind == FieldKind::Lookup {

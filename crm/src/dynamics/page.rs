@@ -55,6 +55,8 @@ pub struct PageDecoder {
 struct Place {
     way: Option<String>,
     key: String,
+    /// Whether a value that is no single one is kept as JSON: types that we do not know.
+    is_json: bool,
 }
 
 /// What a page held.
@@ -80,7 +82,11 @@ struct Links {
 impl PageDecoder {
     /// For these columns of records of their own.
     pub fn new(fields: &[ReadField]) -> Self {
-        let place = |field: &ReadField| Place { way: None, key: column::own_key(&field.field) };
+        let place = |field: &ReadField| Place {
+            way: None,
+            key: column::own_key(&field.field),
+            is_json: column::is_unknown(&field.field),
+        };
         Self::with(fields, fields.iter().map(place).collect(), false)
     }
 
@@ -90,7 +96,8 @@ impl PageDecoder {
     /// `Class::Config` where the way to a related record is not known.
     pub fn of(read: &Read) -> Result<Self, Failure> {
         let place = |field: &ReadField| {
-            column::wire(&read.object, &field.field).map(|wire| Place { way: wire.way, key: wire.key })
+            let is_json = column::is_unknown(&field.field);
+            column::wire(&read.object, &field.field).map(|wire| Place { way: wire.way, key: wire.key, is_json })
         };
         let places = read.fields.iter().map(place).collect::<Result<_, _>>()?;
         Ok(Self::with(&read.fields, places, read.feed.is_some()))
@@ -105,7 +112,7 @@ impl PageDecoder {
             })
         };
         let columns = fields.iter().zip(wanted).map(|(field, place)| (at(place), field.column())).collect();
-        let own = |key: &str| Place { way: None, key: key.to_owned() };
+        let own = |key: &str| Place { way: None, key: key.to_owned(), is_json: false };
         let feed = is_feed.then(|| (at(own(CONTEXT)), at(own(DELETED_ID))));
         places.push(own(ETAG));
         let record = Field::new_list_field(DataType::Struct(record(&places)), false);

@@ -145,7 +145,7 @@ pub(crate) enum FieldKind {
     File,
     /// An image, in base 64.
     Image,
-    /// A type of the future, which no client knows yet; text on the wire.
+    /// A type of the future, which no client knows yet: text, or JSON of any form.
     Newest,
 }
 

@@ -211,6 +211,7 @@ pub(crate) fn field_value(
             STANDARD.decode(text).map_err(|_| wrong())?;
             Value::text(text)
         }
+        (FieldKind::Newest, Json::Object(_) | Json::Array(_)) => Value::text(json.to_string()),
         (FieldKind::ManagedProperty, Json::Bool(flag)) => Value::Boolean(*flag),
         (FieldKind::ManagedProperty, Json::Object(parts)) => {
             Value::Boolean(parts.get("Value").and_then(Json::as_bool).ok_or_else(wrong)?)

@@ -181,6 +181,9 @@ pub(super) fn write_value(value: &Value<'_>, kind: &FieldKind, out: &mut Vec<u8>
     };
     match value {
         Value::Null => out.extend_from_slice(b"null"),
+        Value::Text(text) if matches!(kind, FieldKind::Newest) && text.starts_with(['{', '[']) => {
+            out.extend_from_slice(text.as_bytes());
+        }
         Value::Text(text) => write_text(text, out),
         Value::Integer(number) => write_integer(i128::from(*number), out),
         Value::Decimal(number) => out.extend_from_slice(number.to_string().as_bytes()),

@@ -1,11 +1,15 @@
 //! From a column of Dataverse to a field.
 
+use std::collections::HashSet;
+
 use engine::outside::crm::{FieldKind, ObjectField};
 use indexmap::IndexMap;
 
 use super::super::column::{GUID, LOOKUP_TYPE, LOOKUP_TYPE_SUFFIX};
 use super::{Attribute, label};
 
+/// How the columns end that a file or an image has beside it.
+const PART_ENDS: &[&str] = &["_name", "_url", "_timestamp"];
 /// The most digits after the point that Dataverse keeps.
 const SCALE_MAX: i64 = 10;
 /// Types that are text, or an id.
@@ -19,6 +23,17 @@ pub(super) fn system_type(attribute: &Attribute) -> &str {
     let name = attribute.attribute_type_name.as_ref().and_then(|name| name.value.as_deref());
     let kind = attribute.attribute_type.as_deref();
     name.map(|name| name.strip_suffix("Type").unwrap_or(name)).or(kind).unwrap_or_default()
+}
+
+/// Says of each type of a lookup's target, such as `parentcustomeridtype`, to which lookup it belongs, where the CRM does not.
+pub(super) fn tell_shadows(attributes: &mut [Attribute]) {
+    let lookups: HashSet<String> = attributes.iter().map(|attribute| attribute.logical_name.clone()).collect();
+    for shadow in attributes.iter_mut().filter(|shadow| system_type(shadow) == "EntityName") {
+        let lookup = shadow.logical_name.strip_suffix("type").filter(|lookup| lookups.contains(*lookup));
+        if let Some(lookup) = lookup.map(str::to_owned) {
+            shadow.attribute_of = Some(lookup);
+        }
+    }
 }
 
 /// The field. A type that we do not know is text: a new kind of column must stop nobody.
@@ -75,7 +90,8 @@ fn no_value(attribute: &Attribute, system_type: &str) -> Option<String> {
     let of = attribute.attribute_of.as_deref().filter(|of| !of.is_empty());
     // Columns such as `parentcustomeridname` and `gendercodename` are described, but are no property of a record. Parts of
     // images and files belong to another column too, and are one.
-    let is_property = attribute.is_valid_odata_attribute.unwrap_or(of.is_none());
+    let is_part = PART_ENDS.iter().any(|end| attribute.logical_name.ends_with(end));
+    let is_property = (of.is_none() || is_part) && attribute.is_valid_odata_attribute.unwrap_or(true);
     Some(match (system_type, of) {
         ("EntityName", Some(of)) if !is_property => {
             format!("use {of}{LOOKUP_TYPE_SUFFIX}, the type of what {of} leads to")
@@ -134,4 +150,28 @@ fn options(attribute: &Attribute) -> IndexMap<String, String> {
             Some((value, label))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_shadow_of_another_column_is_no_value_even_where_the_crm_takes_it_for_a_property() {
+        let described = json!([
+            { "LogicalName": "ownerid", "AttributeType": "Owner" },
+            { "LogicalName": "owneridname", "AttributeType": "String", "AttributeOf": "ownerid", "IsValidODataAttribute": true },
+            { "LogicalName": "owneridtype", "AttributeType": "EntityName", "IsValidODataAttribute": true },
+            { "LogicalName": "objecttypecode", "AttributeType": "EntityName" },
+            { "LogicalName": "photo_url", "AttributeType": "String", "AttributeOf": "photoid", "IsValidODataAttribute": true },
+            { "LogicalName": "new_x", "AttributeType": "String", "IsValidODataAttribute": false },
+        ]);
+        let mut attributes: Vec<Attribute> = serde_json::from_value(described).unwrap();
+        tell_shadows(&mut attributes);
+        let usable: Vec<_> = attributes.iter().filter(|one| field(one, "id").is_usable()).collect();
+        let usable: Vec<_> = usable.into_iter().map(|one| one.logical_name.as_str()).collect();
+        assert_eq!(usable, ["ownerid", "objecttypecode", "photo_url"]);
+    }
 }

@@ -48,11 +48,15 @@ pub(super) fn read(places: &[Place], body: &[u8]) -> Result<(Texts, Links), Stri
 
 /// The text at a place; none also where there is no related record.
 fn at(values: &Values<'_>, place: &Place) -> Result<Option<String>, String> {
+    let text = |raw: &&RawValue| match place.is_json && raw.get().starts_with(['{', '[']) {
+        true => Ok(Some(raw.get().to_owned())),
+        false => scalar(raw),
+    };
     let Some(way) = &place.way else {
-        return values.get(&place.key).map_or(Ok(None), |raw| scalar(raw));
+        return values.get(&place.key).map_or(Ok(None), text);
     };
     let Some(related) = values.get(way).filter(|raw| raw.get() != "null") else { return Ok(None) };
     let related: Values<'_> = serde_json::from_str(related.get())
         .map_err(|_| "a single value stands where a related record should be".to_owned())?;
-    related.get(&place.key).map_or(Ok(None), |raw| scalar(raw))
+    related.get(&place.key).map_or(Ok(None), text)
 }
