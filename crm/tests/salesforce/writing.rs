@@ -242,6 +242,31 @@ async fn a_batch_whose_job_failed_as_a_whole_is_written_when_the_cause_is_cured(
 }
 
 #[tokio::test]
+async fn jobs_whose_results_somebody_withholds_come_to_an_end_and_the_batch_goes_on_when_that_is_cured() {
+    let world = world(0, json!({ "bulk": { "from": 1, "pollMin": "1ms" } }));
+    let object = world.contacts().await;
+    let upsert = write(&object, Operation::Upsert, &["Ext__c"], &["Ext__c", "LastName"]);
+    let plan = world.crm.write_plan(&upsert, 2).unwrap();
+    let records = rows(&upsert, &[&[Some("A"), Some("One")], &[Some("B"), Some("Two")]]);
+    world.fault(Fault {
+        containing: Some("/successfulResults".to_owned()),
+        status: Some(404),
+        code: Some("NOT_FOUND".to_owned()),
+        ..Fault::default()
+    });
+    let steps = Kept::default();
+    let failure = send(&world.crm, &upsert, &plan, &records, &steps, false).await.unwrap_err();
+    assert!(failure.class == Class::Config && failure.message.contains("are not to be had"), "{failure}");
+    assert!(failure.help.unwrap().contains("gateway"));
+    let jobs = || world.requests("POST /services/data/v67.0/jobs/ingest").len();
+    assert_eq!(jobs(), 4);
+
+    world.sandbox.admin().clear_faults();
+    let outcomes = send(&world.crm, &upsert, &plan, &records, &steps, true).await.unwrap();
+    assert_eq!((words(&outcomes), jobs()), (vec!["updated".to_owned(); 2], 5));
+}
+
+#[tokio::test]
 async fn an_insert_whose_earlier_job_is_forgotten_is_in_doubt_and_not_made_again() {
     let world = world(0, json!({ "bulk": { "from": 1, "pollMin": "1ms" } }));
     let object = world.contacts().await;

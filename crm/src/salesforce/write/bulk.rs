@@ -26,7 +26,7 @@ use super::collections::{is_gone, is_race};
 use super::{is_by_id, is_repeatable, key_of, payload};
 use crate::http::{Repeat, clip};
 
-/// Jobs that one batch may need: the first, and those of what is left.
+/// Jobs that one batch may need: the first, and those of what is left or whose results are not to be had.
 const JOBS_MAX: usize = 4;
 /// Uploads that may be cut off before it is given up for now.
 const UPLOADS_MAX: usize = 3;
@@ -37,10 +37,13 @@ const UNPROCESSED: &str = "UNPROCESSED";
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Progress {
-    /// The jobs of this batch; all but the last are over.
+    /// The jobs of this batch that Salesforce still knows; all but the last are over.
     jobs: Vec<String>,
     /// Whether the last one may have been closed.
     closing: bool,
+    /// Jobs that were closed, those included whose results are gone.
+    #[serde(default)]
+    closed: usize,
 }
 
 /// Sends a batch, or goes on with one.
@@ -52,13 +55,13 @@ pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outc
     };
     let mut sender = Sender::new(session, batch, progress)?;
     sender.catch_up().await?;
-    while !sender.open().is_empty() {
-        if sender.progress.jobs.len() >= JOBS_MAX {
-            break;
-        }
+    while !sender.open().is_empty() && sender.progress.closed < JOBS_MAX {
         sender.run_job().await?;
     }
-    Ok(sender.finish())
+    match sender.without_results.take() {
+        Some(id) if !sender.open().is_empty() => Err(sender.results_withheld(&id).await?),
+        _ => Ok(sender.finish()),
+    }
 }
 
 /// What a job is told to do.
@@ -91,6 +94,8 @@ struct Sender<'a> {
     outcomes: Vec<Option<Outcome>>,
     /// Why records that are still open were not written by the last job.
     refused: HashMap<usize, Reject>,
+    /// The last job, where it was closed and its results were not to be had.
+    without_results: Option<String>,
 }
 
 impl<'a> Sender<'a> {
@@ -100,7 +105,7 @@ impl<'a> Sender<'a> {
             marks.push(mark(&batch, &payload::values(line)?));
         }
         let outcomes = vec![None; batch.payloads.len()];
-        Ok(Self { session, batch, progress, marks, outcomes, refused: HashMap::new() })
+        Ok(Self { session, batch, progress, marks, outcomes, refused: HashMap::new(), without_results: None })
     }
 
     /// Records without an outcome.
@@ -141,6 +146,22 @@ impl<'a> Sender<'a> {
             }
         }
         self.progress.jobs.retain(|job| job != id);
+        self.without_results = was_closed.then(|| id.to_owned());
+    }
+
+    /// Each job does its work and none tells of it: others would only do the same again.
+    async fn results_withheld(&mut self, id: &str) -> Result<Failure, Failure> {
+        // When the cause is cured, the batch may be tried as often again.
+        self.progress.closed = 0;
+        self.record().await?;
+        let (account, what) = (self.session.account(), self.what());
+        let message = format!(
+            "{account}: {what}: {JOBS_MAX} jobs were closed, and the results of {id}, the last, are not to be had"
+        );
+        Ok(Failure::new(Class::Config, message).help(format!(
+            "see Setup, Bulk Data Load Jobs, for what they did; a gateway or proxy may block \
+             jobs/ingest/{id}/successfulResults and its like: let them pass, then resume the run"
+        )))
     }
 
     /// A new job for the records that are open.
@@ -173,6 +194,7 @@ impl<'a> Sender<'a> {
             }
         };
         self.progress.closing = true;
+        self.progress.closed += 1;
         self.record().await?;
         self.close(&id).await
     }
@@ -216,6 +238,7 @@ impl<'a> Sender<'a> {
 
     /// Closes a job, waits until it is over, and takes its results.
     async fn close(&mut self, id: &str) -> Result<(), Failure> {
+        self.without_results = None;
         let ask = Ask::json(Method::PATCH, format!("jobs/ingest/{id}"), r#"{"state":"UploadComplete"}"#);
         match self.session.send(&ask, &self.what(), &any).await {
             // It was closed before; the job itself says how far it is.
@@ -230,6 +253,7 @@ impl<'a> Sender<'a> {
         if let Some(failure) = self.not_understood(&over) {
             // Nothing of it took hold: when the cause is cured, another job takes its place. Those before it are over.
             self.progress.jobs.retain(|job| job != id);
+            self.progress.closed = self.progress.closed.saturating_sub(1);
             self.record().await?;
             return Err(failure);
         }
