@@ -6,6 +6,7 @@
 //!   Limits ──────────┘
 //!   ahead                                         pages that are fetched before they are taken
 //!   records, values, names                        from texts to Arrow
+//!   tally                                         what became of each record of a batch
 //!   pushdown                                      which part of a filter the CRM is asked
 //!   dynamics/  account, metadata, odata, read     one system
 //!   salesforce/                                   another
@@ -24,4 +25,5 @@ pub mod salesforce;
 pub mod secret;
 mod single_flight;
 pub mod steps;
+mod tally;
 mod values;

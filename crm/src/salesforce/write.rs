@@ -134,11 +134,6 @@ pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outc
     }
 }
 
-/// Nobody knows, and asking again would make it twice.
-fn in_doubt(records: usize, reason: &str) -> Vec<Outcome> {
-    vec![Outcome::InDoubt { reason: reason.to_owned() }; records]
-}
-
 /// Why a record without this key is refused: it is not there.
 fn not_found(write: &Write) -> Reject {
     let message = format!("no {} has this {}", write.object.name, write.key.join(", "));

@@ -225,6 +225,111 @@ async fn a_locked_record_is_sent_again_by_itself_and_its_batch_is_not() {
 }
 
 #[tokio::test]
+async fn locked_records_are_sent_again_all_together() {
+    let world = world(200, json!({}));
+    let object = world.contacts().await;
+    let update = write(&object, Operation::Update, &["Id"], &["Id", "LastName"]);
+    let ids: Vec<String> = (0..200).map(|number| world.id(number)).collect();
+    let all: Vec<Vec<Option<&str>>> = ids.iter().map(|id| vec![Some(id.as_str()), Some("New")]).collect();
+    let all: Vec<&[Option<&str>]> = all.iter().map(Vec::as_slice).collect();
+    // Each of them twice.
+    world.fault(Fault {
+        route: Route::Part,
+        times: Some(400),
+        status: Some(400),
+        code: Some("UNABLE_TO_LOCK_ROW".to_owned()),
+        ..Fault::default()
+    });
+    let plan = world.crm.write_plan(&update, 200).unwrap();
+    let outcomes = send(&world.crm, &update, &plan, &rows(&update, &all), &Kept::default(), false).await.unwrap();
+    assert_eq!(words(&outcomes), vec!["updated"; 200]);
+    assert_eq!((world.changes().len(), world.requests("PATCH").len()), (200, 3));
+}
+
+/// The next request with this in it, after so many, is refused as one too many.
+fn spent(skip: u64, containing: &str) -> Fault {
+    Fault {
+        route: Route::Write,
+        containing: Some(containing.to_owned()),
+        status: Some(403),
+        code: Some("REQUEST_LIMIT_EXCEEDED".to_owned()),
+        skip,
+        times: Some(1),
+        ..Fault::default()
+    }
+}
+
+#[tokio::test]
+async fn what_was_never_sent_of_an_insert_or_surely_refused_is_sent_when_the_export_goes_on() {
+    let world = world(0, json!({ "limits": { "retryWaitMax": "10ms", "retries": 1 } }));
+    let object = world.contacts().await;
+    let insert = write(&object, Operation::Insert, &[], &["LastName"]);
+    let plan = world.crm.write_plan(&insert, 4).unwrap();
+    let records = rows(&insert, &[&[Some("One")], &[Some("Two")], &[Some("Malformed")], &[Some("Four")]]);
+    // The first half is made, and nothing is left of the day for the second.
+    [spent(1, "Four"), spent(1, "Four")].into_iter().for_each(|fault| world.fault(fault));
+    world.fault(Fault {
+        route: Route::Write,
+        containing: Some("Malformed".to_owned()),
+        status: Some(400),
+        code: Some("JSON_PARSER_ERROR".to_owned()),
+        ..Fault::default()
+    });
+    let steps = Kept::default();
+    let failure = send(&world.crm, &insert, &plan, &records, &steps, false).await.unwrap_err();
+    assert_eq!((failure.class, world.changes().len()), (Class::Quota, 2));
+    let outcomes = send(&world.crm, &insert, &plan, &records, &steps, true).await.unwrap();
+    assert_eq!(words(&outcomes), ["created", "created", "JSON_PARSER_ERROR", "created"]);
+    assert_eq!(world.changes().len(), 3);
+
+    // A record that was locked is not there, whatever the next request for it meets.
+    world.sandbox.admin().clear_faults();
+    world.fault(Fault {
+        route: Route::Part,
+        skip: 1,
+        times: Some(1),
+        status: Some(400),
+        code: Some("UNABLE_TO_LOCK_ROW".to_owned()),
+        ..Fault::default()
+    });
+    [spent(1, "Beta"), spent(1, "Beta")].into_iter().for_each(|fault| world.fault(fault));
+    let records = rows(&insert, &[&[Some("Alpha")], &[Some("Beta")]]);
+    let steps = Kept::default();
+    let failure = send(&world.crm, &insert, &plan, &records, &steps, false).await.unwrap_err();
+    assert_eq!((failure.class, world.changes().len()), (Class::Quota, 4));
+    let outcomes = send(&world.crm, &insert, &plan, &records, &steps, true).await.unwrap();
+    assert_eq!((words(&outcomes), world.changes().len()), (vec!["created".to_owned(); 2], 5));
+}
+
+#[tokio::test]
+async fn of_an_insert_in_parts_only_the_one_without_an_answer_is_in_doubt_also_after_a_crash() {
+    let world = world(0, json!({ "limits": { "retryWaitMin": "1ms", "retries": 0 } }));
+    let object = world.contacts().await;
+    let insert = write(&object, Operation::Insert, &[], &["LastName"]);
+    let plan = world.crm.write_plan(&insert, 4).unwrap();
+    let records = rows(&insert, &[&[Some("One")], &[Some("Two")], &[Some("Three")], &[Some("Four")]]);
+    let too_large = || Fault {
+        route: Route::Write,
+        times: Some(1),
+        status: Some(413),
+        code: Some("413".to_owned()),
+        ..Fault::default()
+    };
+    world.fault(too_large());
+    world.fault(Fault { route: Route::Write, times: Some(1), cut_after_commit: true, ..Fault::default() });
+    let steps = Kept::default();
+    let outcomes = send(&world.crm, &insert, &plan, &records, &steps, false).await.unwrap();
+    assert_eq!(words(&outcomes), ["in doubt", "in doubt", "created", "created"]);
+    assert_eq!(world.changes().len(), 4);
+
+    // The process ended while the first half was under way.
+    let kept = Kept(vec![steps.0.lock().unwrap()[0].clone()].into());
+    let outcomes = send(&world.crm, &insert, &plan, &records, &kept, true).await.unwrap();
+    assert_eq!(words(&outcomes), ["in doubt", "in doubt", "created", "created"]);
+    assert_eq!(world.changes().len(), 6);
+}
+
+#[tokio::test]
 async fn a_batch_whose_job_failed_as_a_whole_is_written_when_the_cause_is_cured() {
     let world = world(0, json!({ "bulk": { "from": 1, "pollMin": "1ms" } }));
     let message = Some("InvalidBatch : Field name not found : Title".to_owned());

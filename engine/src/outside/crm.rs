@@ -254,7 +254,7 @@ pub trait Crm: Send + Sync {
     ///
     /// # Errors
     /// `Class::InDoubt` where it is not known what took hold; the batch may be sent again, with [`Batch::again`]. Any other
-    /// class: the batch as a whole was not accepted; it too may be sent again so.
+    /// class: what is still open of it was not accepted; it too may be sent again so, and goes on from its [`Batch::steps`].
     async fn send(&self, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
         Err(Failure::internal(format!("no way to write {}", batch.write.object.name)))
     }

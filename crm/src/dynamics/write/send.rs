@@ -5,7 +5,7 @@ use engine::failure::{Class, Failure};
 use engine::outside::crm::{Batch, Operation, Outcome, Write};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::outcome::{self, Answer};
 use super::{BATCH_USUAL, MULTIPLE, SINGLE};
@@ -13,6 +13,7 @@ use crate::dynamics::error;
 use crate::dynamics::multipart::Part;
 use crate::dynamics::session::{Session, headers};
 use crate::http::{Refusal, Repeat, Reply, Request, Waits};
+use crate::tally::Tally;
 
 mod known;
 
@@ -21,16 +22,6 @@ pub(super) use known::can_tell;
 /// Why nothing is sent a second time.
 const NO_RULE: &str =
     "it was sent, and no answer came; without an id of our own, sending it again could make a second record";
-
-/// How far a batch has come that is sent record by record after it was refused as a whole.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Step {
-    /// What became of the first records; kept only where they must not be sent twice.
-    done: Vec<Outcome>,
-    /// Whether the records after these were about to be sent.
-    sending: bool,
-}
 
 /// Sends a batch and tells what became of each record.
 pub(in crate::dynamics) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
@@ -52,23 +43,10 @@ pub(in crate::dynamics) async fn send(session: &Session, batch: Batch<'_>) -> Re
     };
     let what = format!("{verb} {}", batch.write.object.name);
     let is_keyed = batch.write.operation != Operation::Insert || records.iter().all(|record| !record.place.is_empty());
-    let step: Option<Step> = batch.steps.last().and_then(|step| serde_json::from_value(step).ok());
-    let mut sender = Sender { session, batch, records, what, is_keyed, again: batch.again };
-    if batch.again && !is_keyed && step.is_none() {
-        return Ok(sender.in_doubt(sender.records.len()));
-    }
-    if batch.plan.method != MULTIPLE {
-        return sender.chunk(0..sender.records.len()).await;
-    }
-    if step.is_none() {
-        if !session.is_without_multiple(&sender.message())
-            && let Some(outcomes) = sender.multiple().await?
-        {
-            return Ok(outcomes);
-        }
-        sender.note(&Step::default()).await?;
-    }
-    sender.in_pieces(step.unwrap_or_default()).await
+    let tally = Tally::resume(&batch, (!is_keyed).then_some(NO_RULE));
+    let mut sender = Sender { session, batch, records, what, is_keyed, again: batch.again, tally };
+    sender.deliver().await?;
+    sender.tally.finish()
 }
 
 /// The message that writes many records at once.
@@ -109,148 +87,118 @@ struct Sender<'a> {
     is_keyed: bool,
     /// Whether it may have been sent before.
     again: bool,
+    tally: Tally<'a>,
 }
 
 impl Sender<'_> {
-    fn in_doubt(&self, records: usize) -> Vec<Outcome> {
-        vec![Outcome::InDoubt { reason: NO_RULE.to_owned() }; records]
-    }
-
-    async fn note(&self, step: &Step) -> Result<(), Failure> {
-        let step = serde_json::to_value(step).map_err(|error| Failure::internal(error.to_string()))?;
-        self.batch.steps.record(step).await
-    }
-
-    /// After the whole was refused: in batches in which every record stands by itself.
-    async fn in_pieces(&mut self, step: Step) -> Result<Vec<Outcome>, Failure> {
-        let Step { mut done, mut sending } = step;
-        while done.len() < self.records.len() {
-            let piece = done.len()..(done.len() + BATCH_USUAL).min(self.records.len());
-            if self.is_keyed {
-                done.extend(self.chunk(piece).await?);
-                continue;
+    async fn deliver(&mut self) -> Result<(), Failure> {
+        let is_multiple = self.batch.plan.method == MULTIPLE;
+        // A step says that the whole was refused, or must not be sent as such.
+        if is_multiple && self.batch.steps.last().is_none() && !self.tally.open().is_empty() {
+            if !self.session.is_without_multiple(&self.message()) && self.multiple().await? {
+                return Ok(());
             }
-            // The process ended while these were being sent.
-            if std::mem::take(&mut sending) {
-                done.extend(self.in_doubt(piece.len()));
-                continue;
-            }
-            self.note(&Step { done: done.clone(), sending: true }).await?;
-            match self.chunk(piece.clone()).await {
-                Ok(outcomes) => done.extend(outcomes),
-                Err(failure) if failure.class == Class::InDoubt => done.extend(self.in_doubt(piece.len())),
-                Err(failure) => {
-                    self.note(&Step { done, sending: false }).await?;
-                    return Err(failure);
-                }
-            }
+            self.tally.note(&[]).await?;
         }
-        Ok(done)
+        let most = if is_multiple { BATCH_USUAL } else { self.records.len() };
+        for piece in self.tally.open().chunks(most) {
+            self.chunk(piece).await?;
+        }
+        Ok(())
     }
 
     /// Sends some records, each by itself, until the end of each is known.
-    async fn chunk(&mut self, piece: std::ops::Range<usize>) -> Result<Vec<Outcome>, Failure> {
-        let mut known: Vec<Option<Outcome>> = vec![None; piece.len()];
-        let mut left: Vec<usize> = piece.clone().collect();
+    async fn chunk(&mut self, piece: &[usize]) -> Result<(), Failure> {
+        let mut left = piece.to_vec();
         let mut waits = Waits::new(self.session.http.limits());
         let mut most = self.batch.plan.records_max.max(1);
         while !left.is_empty() {
             let asked = left.len().min(most);
+            self.tally.sending(&left[..asked]).await?;
             let replies = match self.request(&left[..asked]).await {
                 Ok(replies) => replies,
                 Err(refusal) => {
-                    let is_part = known.iter().any(Option::is_some);
-                    let (records, outcome) = match self.after(refusal, &mut waits, asked, is_part).await? {
-                        After::Again => continue,
-                        After::Halve => {
-                            most = asked / 2;
-                            continue;
+                    match self.after(refusal, &mut waits, asked).await {
+                        After::Again => {}
+                        After::Halve => most = asked / 2,
+                        After::TooLarge(outcome) => {
+                            left.drain(..asked).for_each(|row| self.tally.set(row, outcome.clone()));
                         }
-                        After::TooLarge(outcome) => (asked, outcome),
-                        After::End(outcome) => (left.len(), outcome),
-                    };
-                    left.drain(..records).for_each(|index| known[index - piece.start] = Some(outcome.clone()));
+                        After::Failed(failure) => {
+                            let rows: Vec<usize> = left.drain(..asked).collect();
+                            self.tally.failed(&rows, failure).await?;
+                        }
+                    }
                     continue;
                 }
             };
             let answered: Vec<usize> = left.drain(..replies.len()).collect();
-            let later = self.sort(&piece, &answered, &replies, &mut known)?;
+            let later = match self.sort(piece, &answered, &replies) {
+                Ok(later) => later,
+                Err(failure) => {
+                    self.tally.failed(&answered, failure).await?;
+                    continue;
+                }
+            };
             let Some((_, failure)) = later.first() else { continue };
             match waits.next(failure) {
                 Some(wait) => {
                     tracing::warn!(account = self.session.account(), records = later.len(), %failure, "sending some again");
+                    self.tally.rest().await?;
                     tokio::time::sleep(wait).await;
-                    left.extend(later.iter().map(|(index, _)| *index));
+                    left.extend(later.iter().map(|(row, _)| *row));
                 }
                 None => {
-                    for (index, failure) in later {
-                        known[index - piece.start] = Some(Outcome::Refused(outcome::reject_of(&failure)));
+                    for (row, failure) in later {
+                        self.tally.set(row, Outcome::Refused(outcome::reject_of(&failure)));
                     }
                 }
             }
         }
-        let lost = || Failure::internal("a record without an outcome");
-        known.into_iter().map(|outcome| outcome.ok_or_else(lost)).collect()
+        Ok(())
     }
 
     /// Keeps what is known of these records, and gives those that are to be sent again.
-    fn sort(
-        &self,
-        piece: &std::ops::Range<usize>,
-        indexes: &[usize],
-        replies: &[Reply],
-        known: &mut [Option<Outcome>],
-    ) -> Result<Vec<(usize, Failure)>, Failure> {
+    fn sort(&mut self, piece: &[usize], rows: &[usize], replies: &[Reply]) -> Result<Vec<(usize, Failure)>, Failure> {
         let (account, write) = (self.session.account(), self.batch.write);
         let (mut later, mut never) = (Vec::new(), Vec::new());
-        for (index, reply) in indexes.iter().zip(replies) {
-            match outcome::of(account, &self.what, write, self.records[*index].place, self.again, reply) {
-                Answer::Known(outcome) => known[index - piece.start] = Some(outcome),
-                Answer::Later(failure) => later.push((*index, failure)),
-                Answer::Never(failure) => never.push((*index, failure)),
+        for (row, reply) in rows.iter().zip(replies) {
+            match outcome::of(account, &self.what, write, self.records[*row].place, self.again, reply) {
+                Answer::Known(outcome) => self.tally.set(*row, outcome),
+                Answer::Later(failure) => later.push((*row, failure)),
+                Answer::Never(failure) => never.push((*row, failure)),
             }
         }
         // What holds for all records is no reject of one.
-        if never.len() == indexes.len()
-            && known.iter().all(Option::is_none)
+        if never.len() == rows.len()
+            && piece.iter().all(|row| self.tally.outcome(*row).is_none())
             && let Some((_, failure)) = never.pop()
         {
             return Err(failure);
         }
-        for (index, failure) in never {
-            known[index - piece.start] = Some(Outcome::Refused(outcome::reject_of(&failure)));
+        for (row, failure) in never {
+            self.tally.set(row, Outcome::Refused(outcome::reject_of(&failure)));
         }
         Ok(later)
     }
 
     /// What now, where no answer about the records that were asked for came.
-    async fn after(
-        &mut self,
-        refusal: Refusal,
-        waits: &mut Waits,
-        asked: usize,
-        is_part: bool,
-    ) -> Result<After, Failure> {
+    async fn after(&mut self, refusal: Refusal, waits: &mut Waits, asked: usize) -> After {
         let is_too_large = refusal.status == Some(StatusCode::PAYLOAD_TOO_LARGE);
         let failure = refusal.failure;
         match failure.class {
-            _ if is_too_large && asked > 1 => Ok(After::Halve),
-            _ if is_too_large => Ok(After::TooLarge(Outcome::Refused(outcome::reject_of(&failure)))),
+            _ if is_too_large && asked > 1 => After::Halve,
+            _ if is_too_large => After::TooLarge(Outcome::Refused(outcome::reject_of(&failure))),
             Class::InDoubt if self.is_keyed => {
                 self.again = true;
-                match waits.next(&Failure { class: Class::Transient, ..failure.clone() }) {
-                    Some(wait) => {
-                        tracing::warn!(account = self.session.account(), %failure, "sending the same once more");
-                        tokio::time::sleep(wait).await;
-                        Ok(After::Again)
-                    }
-                    None => Err(failure),
-                }
+                let Some(wait) = waits.next(&Failure { class: Class::Transient, ..failure.clone() }) else {
+                    return After::Failed(failure);
+                };
+                tracing::warn!(account = self.session.account(), %failure, "sending the same once more");
+                tokio::time::sleep(wait).await;
+                After::Again
             }
-            // What is known of others of this batch must not be forgotten.
-            Class::InDoubt if is_part => Ok(After::End(Outcome::InDoubt { reason: NO_RULE.to_owned() })),
-            _ if is_part && !self.is_keyed => Ok(After::End(Outcome::Refused(outcome::reject_of(&failure)))),
-            _ => Err(failure),
+            _ => After::Failed(failure),
         }
     }
 
@@ -357,8 +305,8 @@ impl Sender<'_> {
         address(self.batch.write)
     }
 
-    /// All records in one transaction; `None` where the whole was refused, and each must be looked at.
-    async fn multiple(&mut self) -> Result<Option<Vec<Outcome>>, Failure> {
+    /// All records in one transaction; false where the whole was refused, and each must be looked at.
+    async fn multiple(&mut self) -> Result<bool, Failure> {
         let before = self.known_before().await?;
         let mut headers = headers(None);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
@@ -374,9 +322,13 @@ impl Sender<'_> {
             let judge = |reply: &Reply| self.judge_multiple(reply);
             match self.session.send(request.clone(), &judge).await {
                 Ok(reply) => break reply,
-                Err(refusal) => match self.after(refusal, &mut waits, self.records.len(), false).await? {
+                Err(refusal) => match self.after(refusal, &mut waits, self.records.len()).await {
                     After::Again => {}
-                    After::Halve | After::TooLarge(_) | After::End(_) => return Ok(None),
+                    After::Halve | After::TooLarge(_) => return Ok(false),
+                    After::Failed(failure) => {
+                        let rows = self.tally.open();
+                        return self.tally.failed(&rows, failure).await.map(|()| false);
+                    }
                 },
             }
         };
@@ -390,9 +342,11 @@ impl Sender<'_> {
                 status = reply.status.as_u16(),
                 "the batch is refused as a whole, going on record by record"
             );
-            return Ok(None);
+            return Ok(false);
         }
-        self.outcomes(&reply, before).await.map(Some)
+        let outcomes = self.outcomes(&reply, before).await?;
+        outcomes.into_iter().enumerate().for_each(|(row, outcome)| self.tally.set(row, outcome));
+        Ok(true)
     }
 
     fn judge_multiple(&self, reply: &Reply) -> Result<(), Refusal> {
@@ -449,8 +403,8 @@ enum After {
     Halve,
     /// The record is too large by itself.
     TooLarge(Outcome),
-    /// Of all records that are left.
-    End(Outcome),
+    /// It was refused, or no answer came.
+    Failed(Failure),
 }
 
 /// The rules of the CRM against duplicates apply.

@@ -9,7 +9,6 @@ use engine::reject::Reject;
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::to_raw_value;
 
 use super::super::error::{self, Said};
@@ -17,9 +16,10 @@ use super::super::fetch;
 use super::super::session::{Ask, Session};
 use super::landed::landed;
 use super::payload::Object;
-use super::{in_doubt, is_by_id, is_repeatable, is_update_by_key, key_of, not_found};
+use super::{is_by_id, is_repeatable, is_update_by_key, key_of, not_found};
 use crate::http::{Refusal, Repeat, Reply, Waits};
 use crate::records::scalar;
+use crate::tally::Tally;
 
 /// Another record has the value; of an upsert, one that was made at the same moment.
 const DUPLICATE_VALUE: &str = "DUPLICATE_VALUE";
@@ -27,10 +27,9 @@ const DUPLICATE_VALUE: &str = "DUPLICATE_VALUE";
 const DELETED: &str = "ENTITY_IS_DELETED";
 /// Why it is not known which record it was.
 const NO_ID: &str = "Salesforce took the record, but did not say its id";
-/// The step of an insert that is about to be sent once more.
-const SENDING: &str = "sending";
-/// The step of one that Salesforce surely did not take.
-const REFUSED: &str = "refused";
+/// Why an insert is not sent a second time.
+const NO_ANSWER: &str = "the connection ended before Salesforce answered, and an insert without an external id must not \
+                         be sent twice: look the record up";
 
 /// What became of one record, in the order of the request.
 #[derive(Debug, Deserialize)]
@@ -43,61 +42,36 @@ struct Answer {
     errors: Vec<Said>,
 }
 
-/// Sends a batch; a record that another transaction holds is sent again by itself. An insert is sent again only where it is
-/// known that Salesforce did not take it the last time.
+/// Sends a batch; records that other transactions hold are sent again together. An insert is sent again only where it is known
+/// that Salesforce did not take it the last time.
 pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
-    if is_repeatable(batch.write) {
-        return deliver(session, batch).await;
-    }
-    if batch.again {
-        if batch.steps.last() != Some(json!(REFUSED)) {
-            return Ok(in_doubt(
-                batch.payloads.len(),
-                "the connection ended before Salesforce answered, and an insert without an external id must not be sent \
-                 twice: look the record up",
-            ));
+    let write = batch.write;
+    let mut tally = Tally::resume(&batch, (!is_repeatable(write)).then_some(NO_ANSWER));
+    let mut payloads = batch.payloads.to_vec();
+    if is_update_by_key(write) {
+        with_ids(session, &batch, &mut payloads, &mut tally).await?;
+    } else if write.operation == Operation::Upsert && batch.again && !is_by_id(write) {
+        for (row, outcome) in landed(session, write, batch.payloads).await?.into_iter().enumerate() {
+            if let Some(outcome) = outcome {
+                tally.set(row, outcome);
+            }
         }
-        batch.steps.record(json!(SENDING)).await?;
     }
-    let end = deliver(session, batch).await;
-    if end.as_ref().is_err_and(|failure| failure.class != Class::InDoubt) {
-        batch.steps.record(json!(REFUSED)).await?;
-    }
-    end
+    let mut sender = Sender { session, write, again: batch.again, payloads, tally };
+    sender.deliver().await?;
+    sender.tally.finish()
 }
 
-async fn deliver(session: &Session, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
-    let rows = batch.payloads.len();
-    let (rows_of, mut outcomes) = match batch.write.operation {
-        _ if is_update_by_key(batch.write) => with_ids(session, &batch).await?,
-        Operation::Upsert if batch.again && !is_by_id(batch.write) => {
-            let outcomes = landed(session, batch.write, batch.payloads).await?;
-            let open = outcomes.iter().zip(batch.payloads).map(|(known, row)| known.is_none().then(|| row.clone()));
-            (open.collect(), outcomes)
-        }
-        _ => (batch.payloads.iter().cloned().map(Some).collect(), vec![None; rows]),
-    };
-    let sender = Sender { session, write: batch.write, again: batch.again };
-    let open: Vec<usize> = (0..rows).filter(|row| rows_of[*row].is_some()).collect();
-    let payloads: Vec<Bytes> = rows_of.iter().flatten().cloned().collect();
-    if !payloads.is_empty() {
-        for (row, outcome) in open.into_iter().zip(sender.bisect(&payloads).await?) {
-            outcomes[row] = Some(outcome);
-        }
-    }
-    let mut all = Vec::with_capacity(rows);
-    for (payload, outcome) in rows_of.into_iter().zip(outcomes) {
-        let outcome = outcome.ok_or_else(|| Failure::internal("a record was not sent"))?;
-        all.push(sender.settle(payload.unwrap_or_default(), outcome).await?);
-    }
-    Ok(all)
-}
-
-/// Records of an update by an external id, with the ids that they have in Salesforce; those that are not there are refused.
-async fn with_ids(session: &Session, batch: &Batch<'_>) -> Result<(Vec<Option<Bytes>>, Vec<Option<Outcome>>), Failure> {
+/// Gives the records of an update by an external id the ids that they have in Salesforce; those that are not there are refused.
+async fn with_ids(
+    session: &Session,
+    batch: &Batch<'_>,
+    payloads: &mut [Bytes],
+    tally: &mut Tally<'_>,
+) -> Result<(), Failure> {
     let name = batch.write.key.first().cloned().unwrap_or_default();
     let internal = |error: serde_json::Error| Failure::internal(error.to_string());
-    let mut records = Vec::with_capacity(batch.payloads.len());
+    let mut records = Vec::with_capacity(payloads.len());
     for payload in batch.payloads {
         let record: Object = serde_json::from_slice(payload).map_err(internal)?;
         let key = record.get(&name).and_then(|raw| scalar(raw).ok()?);
@@ -109,26 +83,22 @@ async fn with_ids(session: &Session, batch: &Batch<'_>) -> Result<(Vec<Option<By
     for (key, id) in fetch::ids(session, &batch.write.object, &name, &keys).await? {
         found.entry(key).or_default().push(id);
     }
-    let mut payloads = Vec::with_capacity(records.len());
-    let mut outcomes = Vec::with_capacity(records.len());
-    for (key, mut record) in records {
-        let (payload, outcome) = match found.get(&key).map(Vec::as_slice) {
+    for (row, (key, mut record)) in records.into_iter().enumerate() {
+        match found.get(&key).map(Vec::as_slice) {
             Some([id]) => {
                 record.shift_remove(&name);
                 record.insert("id".to_owned(), to_raw_value(id).map_err(internal)?);
-                (Some(Bytes::from(serde_json::to_vec(&record).map_err(internal)?)), None)
+                payloads[row] = Bytes::from(serde_json::to_vec(&record).map_err(internal)?);
             }
             Some(several) => {
                 let message = format!("{} records have this {name}", several.len());
                 let said = Said { error_code: "DUPLICATE_EXTERNAL_ID".to_owned(), message, fields: vec![name.clone()] };
-                (None, Some(Outcome::Refused(error::reject(&said))))
+                tally.set(row, Outcome::Refused(error::reject(&said)));
             }
-            None => (None, Some(Outcome::Refused(not_found(batch.write)))),
-        };
-        payloads.push(payload);
-        outcomes.push(outcome);
+            None => tally.set(row, Outcome::Refused(not_found(batch.write))),
+        }
     }
-    Ok((payloads, outcomes))
+    Ok(())
 }
 
 struct Sender<'a> {
@@ -136,59 +106,65 @@ struct Sender<'a> {
     write: &'a Write,
     /// Whether the batch may have been sent before.
     again: bool,
+    payloads: Vec<Bytes>,
+    tally: Tally<'a>,
 }
 
 impl Sender<'_> {
-    /// One request; where it is refused as a whole because of what is in it, each half by itself.
-    async fn bisect(&self, payloads: &[Bytes]) -> Result<Vec<Outcome>, Failure> {
-        let mut outcomes = Vec::with_capacity(payloads.len());
-        let mut open = vec![payloads];
-        while let Some(part) = open.pop() {
-            match self.request(part).await {
-                Ok(found) => outcomes.extend(found),
-                Err(failure) if is_of_content(&failure) && part.len() > 1 => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    open.extend([second, first]);
-                }
-                Err(failure) if is_of_content(&failure) => {
-                    let code = failure.code.clone().unwrap_or_default();
-                    let said = Said { error_code: code, message: failure.message, fields: Vec::new() };
-                    outcomes.push(Outcome::Refused(error::reject(&said)));
-                }
-                // Of an insert, the parts before this one have taken hold: nobody may send them again.
-                Err(failure) if !outcomes.is_empty() && !is_repeatable(self.write) => {
-                    let rest = payloads.len() - outcomes.len();
-                    outcomes.extend(in_doubt(rest, &failure.message));
-                    return Ok(outcomes);
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-        Ok(outcomes)
-    }
-
-    /// A record that was refused for a reason that may pass is sent again, by itself, as often as the account allows.
-    async fn settle(&self, payload: Bytes, mut outcome: Outcome) -> Result<Outcome, Failure> {
+    /// Sends what is open, and what is refused for a reason that may pass once more, as often as the account allows.
+    async fn deliver(&mut self) -> Result<(), Failure> {
         let mut waits = Waits::new(self.session.http.limits());
-        while let Outcome::Refused(reject) = &outcome {
-            let is_race =
-                self.write.operation == Operation::Upsert && is_race(self.write, reject) && waits.attempts() == 1;
-            let held = Failure::new(Class::Transient, reject.message.clone());
-            let may_pass = is_race || error::is_transient(&reject.code);
-            if !may_pass || waits.pause(self.session.account(), held).await.is_err() {
-                return Ok(outcome);
-            }
-            let again = match self.bisect(std::slice::from_ref(&payload)).await {
-                // The others of its batch have their outcome, which must not be lost for this one.
-                Err(failure) if !is_repeatable(self.write) => in_doubt(1, &failure.message),
-                other => other?,
-            };
-            outcome = again.into_iter().next().ok_or_else(|| Failure::internal("a record has no outcome"))?;
+        let mut open = self.tally.open();
+        while !open.is_empty() {
+            self.bisect(open.clone()).await?;
+            let is_first = waits.attempts() == 1;
+            open.retain(|row| self.held(*row, is_first).is_some());
+            let held = open.first().and_then(|row| self.held(*row, is_first));
+            let Some(wait) = held.and_then(|held| waits.next(&held)) else { break };
+            tracing::warn!(account = self.session.account(), records = open.len(), "sending some again");
+            open.iter().for_each(|row| self.tally.reopen(*row));
+            self.tally.rest().await?;
+            tokio::time::sleep(wait).await;
         }
-        Ok(outcome)
+        Ok(())
     }
 
-    async fn request(&self, payloads: &[Bytes]) -> Result<Vec<Outcome>, Failure> {
+    /// Why a record was refused, where that may pass.
+    fn held(&self, row: usize, is_first: bool) -> Option<Failure> {
+        let Some(Outcome::Refused(reject)) = self.tally.outcome(row) else { return None };
+        let is_race = is_first && self.write.operation == Operation::Upsert && is_race(self.write, reject);
+        let may_pass = is_race || error::is_transient(&reject.code);
+        may_pass.then(|| Failure::new(Class::Transient, reject.message.clone()))
+    }
+
+    /// One request; where it is refused as a whole because of what is in it, each half by itself.
+    async fn bisect(&mut self, rows: Vec<usize>) -> Result<(), Failure> {
+        let mut parts = vec![rows];
+        while let Some(part) = parts.pop() {
+            self.tally.sending(&part).await?;
+            match self.request(&part).await {
+                Ok(outcomes) => {
+                    part.into_iter().zip(outcomes).for_each(|(row, outcome)| self.tally.set(row, outcome));
+                }
+                Err(failure) if is_of_content(&failure) => match part.as_slice() {
+                    [row] => {
+                        let code = failure.code.clone().unwrap_or_default();
+                        let said = Said { error_code: code, message: failure.message, fields: Vec::new() };
+                        self.tally.set(*row, Outcome::Refused(error::reject(&said)));
+                    }
+                    several => {
+                        let (first, second) = several.split_at(several.len() / 2);
+                        parts.extend([second.to_vec(), first.to_vec()]);
+                    }
+                },
+                Err(failure) => self.tally.failed(&part, failure).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn request(&self, rows: &[usize]) -> Result<Vec<Outcome>, Failure> {
+        let payloads: Vec<&Bytes> = rows.iter().map(|row| &self.payloads[*row]).collect();
         let (write, object) = (self.write, &self.write.object.name);
         let (what, ask) = match write.operation {
             Operation::Delete => {
@@ -200,14 +176,14 @@ impl Sender<'_> {
             }
             Operation::Insert => (
                 format!("inserting {object}"),
-                Ask::json(Method::POST, "composite/sobjects", body(payloads)).repeat(Repeat::IfRefused),
+                Ask::json(Method::POST, "composite/sobjects", body(&payloads)).repeat(Repeat::IfRefused),
             ),
             Operation::Upsert if !is_by_id(write) => {
                 let path = format!("composite/sobjects/{object}/{}", write.key.join(""));
-                (format!("upserting {object}"), Ask::json(Method::PATCH, path, body(payloads)))
+                (format!("upserting {object}"), Ask::json(Method::PATCH, path, body(&payloads)))
             }
             Operation::Update | Operation::Upsert => {
-                (format!("updating {object}"), Ask::json(Method::PATCH, "composite/sobjects", body(payloads)))
+                (format!("updating {object}"), Ask::json(Method::PATCH, "composite/sobjects", body(&payloads)))
             }
         };
         let is_json = |reply: &Reply| -> Result<(), Refusal> { self.session.require_json(&what, reply) };
@@ -281,7 +257,7 @@ fn is_of_content(failure: &Failure) -> bool {
     matches!(code, "JSON_PARSER_ERROR" | "REQUEST_TOO_LARGE" | "413" | "INVALID_ID_FIELD" | "MALFORMED_ID")
 }
 
-fn body(payloads: &[Bytes]) -> Bytes {
+fn body(payloads: &[&Bytes]) -> Bytes {
     let room = payloads.iter().map(|payload| payload.len() + 1).sum::<usize>() + 40;
     let mut body = BytesMut::with_capacity(room);
     body.put_slice(br#"{"allOrNone":false,"records":["#);

@@ -1,0 +1,117 @@
+//! What became of each record of a batch, and how far it has come where no record may be sent twice.
+//!
+//! ```text
+//!   open ─▶ about to be sent ─┬─ answered ────────────▶ known
+//!           (a durable step)  ├─ refused as a whole ──▶ open (a durable step); the batch fails and is gone on with later
+//!                             └─ no answer ───────────▶ in doubt; the others go on
+//! ```
+
+use engine::failure::{Class, Failure};
+use engine::outside::crm::{Batch, Outcome, Steps};
+use serde::{Deserialize, Serialize};
+
+/// What must be known when the batch is sent again.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    /// What became of each record. One without an outcome was surely not taken, unless it is one of `asked`.
+    known: Vec<Option<Outcome>>,
+    /// The places of records that were about to be sent.
+    asked: Vec<usize>,
+}
+
+/// The records of a batch by their places, from 0.
+pub(crate) struct Tally<'a> {
+    steps: &'a dyn Steps,
+    /// Why a record without an answer is not sent again; none where sending it twice is the same as sending it once.
+    doubt: Option<&'static str>,
+    known: Vec<Option<Outcome>>,
+}
+
+impl<'a> Tally<'a> {
+    /// Begins a batch, or goes on with one.
+    pub(crate) fn resume(batch: &Batch<'a>, doubt: Option<&'static str>) -> Self {
+        let records = batch.payloads.len();
+        let step = batch.steps.last().and_then(|step| serde_json::from_value::<Step>(step).ok());
+        let step = step.filter(|step| step.known.len() == records);
+        let unknown = || Step { known: vec![None; records], asked: (0..records).filter(|_| batch.again).collect() };
+        let Step { known, asked } = step.unwrap_or_else(unknown);
+        let mut tally = Self { steps: batch.steps, doubt, known };
+        tally.give_up(&asked);
+        tally
+    }
+
+    /// Records without an outcome.
+    pub(crate) fn open(&self) -> Vec<usize> {
+        (0..self.known.len()).filter(|row| self.known[*row].is_none()).collect()
+    }
+
+    pub(crate) fn outcome(&self, row: usize) -> Option<&Outcome> {
+        self.known[row].as_ref()
+    }
+
+    pub(crate) fn set(&mut self, row: usize, outcome: Outcome) {
+        self.known[row] = Some(outcome);
+    }
+
+    /// Forgets a refusal that may pass: the record is to be sent once more.
+    pub(crate) fn reopen(&mut self, row: usize) {
+        self.known[row] = None;
+    }
+
+    /// Keeps that these are about to be sent. Of the first request of a batch, if it holds all of it, this is known already.
+    pub(crate) async fn sending(&self, rows: &[usize]) -> Result<(), Failure> {
+        let is_known = rows.len() == self.known.len() && self.steps.last().is_none();
+        if self.doubt.is_none() || is_known { Ok(()) } else { self.note(rows).await }
+    }
+
+    /// Keeps that nothing is under way, before a wait or a failure.
+    pub(crate) async fn rest(&self) -> Result<(), Failure> {
+        if self.doubt.is_none() { Ok(()) } else { self.note(&[]).await }
+    }
+
+    /// Keeps what is known, and that these were about to be sent.
+    pub(crate) async fn note(&self, asked: &[usize]) -> Result<(), Failure> {
+        let step = Step { known: self.known.clone(), asked: asked.to_vec() };
+        let step = serde_json::to_value(step).map_err(|error| Failure::internal(error.to_string()))?;
+        self.steps.record(step).await
+    }
+
+    /// A request for these brought no outcome. `Ok` where they are in doubt now, and the others may go on.
+    ///
+    /// # Errors
+    /// The failure, where the batch is to be sent again. What is known is not lost by that.
+    pub(crate) async fn failed(&mut self, rows: &[usize], failure: Failure) -> Result<(), Failure> {
+        let Some(doubt) = self.doubt else { return Err(failure) };
+        match failure.class {
+            Class::InDoubt if rows.len() == self.known.len() => Err(failure),
+            Class::InDoubt => {
+                tracing::warn!(records = rows.len(), %failure, doubt, "they are in doubt");
+                self.give_up(rows);
+                Ok(())
+            }
+            _ => {
+                self.rest().await?;
+                Err(failure)
+            }
+        }
+    }
+
+    fn give_up(&mut self, rows: &[usize]) {
+        let Some(doubt) = self.doubt else { return };
+        for row in rows {
+            if let Some(open) = self.known.get_mut(*row).filter(|known| known.is_none()) {
+                *open = Some(Outcome::InDoubt { reason: doubt.to_owned() });
+            }
+        }
+    }
+
+    /// The outcomes of all records.
+    ///
+    /// # Errors
+    /// Only a fault of ours.
+    pub(crate) fn finish(self) -> Result<Vec<Outcome>, Failure> {
+        let lost = || Failure::internal("a record without an outcome");
+        self.known.into_iter().map(|outcome| outcome.ok_or_else(lost)).collect()
+    }
+}
