@@ -222,9 +222,6 @@ impl Http {
                 Ok(reply) => return Ok(reply),
                 Err(refusal) => refusal,
             };
-            if refusal.crowded {
-                self.lanes.narrow();
-            }
             if refusal.doubtful && request.repeat == Repeat::IfRefused {
                 refusal.failure.class = Class::InDoubt;
                 return Err(refusal);
@@ -253,7 +250,7 @@ impl Http {
         if request.repeat != Repeat::UnlessSpent {
             self.budget.wait(&self.account).await;
         }
-        let _lane = self.lanes.enter().await;
+        let lane = self.lanes.enter().await;
         self.sent.fetch_add(1, Ordering::Relaxed);
         let begin = Instant::now();
         let total = self.limits.total_timeout.0;
@@ -277,6 +274,9 @@ impl Http {
                 Ok(reply)
             }
             Err(mut refusal) => {
+                if refusal.crowded {
+                    lane.complained();
+                }
                 refusal.status = Some(reply.status);
                 refusal.doubtful |= reply.status.is_server_error() && refusal.failure.class == Class::Transient;
                 if refusal.failure.retry_after_s.is_none() {

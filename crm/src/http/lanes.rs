@@ -4,7 +4,8 @@
 //! time of an answer) is compared with the rate before the last growth. Where more lanes only made every answer slower the
 //! system is queueing, and the growth is taken back; after some rounds one more lane is tried again. This is the gradient
 //! of the rate and not a bound on the time of one answer, since a batch of a thousand records takes long with any number
-//! of lanes. A complaint of too many at once halves the lanes, as TCP does; a hint of the system is a ceiling.
+//! of lanes. A complaint of too many at once halves the lanes, once for all requests that were under way together, as TCP
+//! does once a round trip; a hint of the system is a ceiling.
 //!
 //! The lanes are one queue for all runs of an account, first come, first served: each of them waits a round at most.
 
@@ -41,6 +42,8 @@ struct State {
 pub(super) struct Lane<'a> {
     lanes: &'a Lanes,
     permit: Option<SemaphorePermit<'a>>,
+    /// Complaints that had been heeded when it was entered.
+    heeded: u64,
 }
 
 impl Lanes {
@@ -52,13 +55,9 @@ impl Lanes {
 
     /// Waits for a lane. The semaphore is never closed.
     pub(super) async fn enter(&self) -> Lane<'_> {
-        Lane { permit: self.semaphore.acquire().await.ok(), lanes: self }
-    }
-
-    /// The system complains of too many requests at the same time.
-    pub(super) fn narrow(&self) {
-        let open = self.change(Control::complained);
-        tracing::warn!(requests_at_once = open, "the system asks for fewer requests at once");
+        let permit = self.semaphore.acquire().await.ok();
+        let heeded = self.state.lock().unwrap_or_else(PoisonError::into_inner).control.heeded;
+        Lane { permit, lanes: self, heeded }
     }
 
     /// A good answer came after so long.
@@ -96,6 +95,14 @@ impl Lanes {
     }
 }
 
+impl Lane<'_> {
+    /// The system complains, in answer to the request in this lane, of too many at the same time.
+    pub(super) fn complained(&self) {
+        let open = self.lanes.change(|control| control.complained(self.heeded));
+        tracing::warn!(requests_at_once = open, "the system asks for fewer requests at once");
+    }
+}
+
 impl Drop for Lane<'_> {
     fn drop(&mut self) {
         let mut state = self.lanes.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,6 +130,8 @@ struct Control {
     /// Whether a growth has not paid yet, or been complained of.
     doubles: bool,
     hold: u32,
+    /// Complaints that halved the lanes.
+    heeded: u64,
 }
 
 impl Control {
@@ -137,6 +146,7 @@ impl Control {
             before: None,
             doubles: true,
             hold: 0,
+            heeded: 0,
         }
     }
 
@@ -149,7 +159,12 @@ impl Control {
         (self.answers, self.time) = (0, Duration::ZERO);
     }
 
-    fn complained(&mut self) {
+    /// Of a request that entered when so many complaints had been heeded: an earlier one has said the same.
+    fn complained(&mut self, heeded: u64) {
+        if heeded < self.heeded {
+            return;
+        }
+        self.heeded += 1;
         self.doubles = false;
         self.before = None;
         self.hold = HOLD_ROUNDS;
@@ -248,7 +263,7 @@ mod tests {
         let mut control = Control::new(8);
         after(&mut control, 64, 100);
         for expected in [4, 2, 1, 1] {
-            control.complained();
+            control.complained(control.heeded);
             assert_eq!(control.open, expected);
         }
         assert!(after(&mut control, 64, 8 * (HOLD_ROUNDS + 1)) == 2);
@@ -282,13 +297,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn requests_that_were_under_way_together_halve_the_lanes_once() {
+        let lanes = Lanes::new(8);
+        let burst = futures::future::join_all((0..8).map(|_| lanes.enter())).await;
+        burst.iter().for_each(Lane::complained);
+        assert_eq!(lanes.open(), 4);
+        drop(burst);
+        lanes.enter().await.complained();
+        assert_eq!(lanes.open(), 2);
+    }
+
+    #[tokio::test]
     async fn lanes_in_use_close_as_they_end() {
         let lanes = Lanes::new(4);
         let mut used = Vec::new();
         for _ in 0..4 {
             used.push(lanes.enter().await);
         }
-        lanes.narrow();
+        used[0].complained();
         used.truncate(2);
         assert_eq!((lanes.open(), lanes.semaphore.available_permits()), (2, 0));
         used.clear();
