@@ -8,7 +8,7 @@ use crm::dynamics::{Dynamics, DynamicsAccount};
 use crm::secret::NoVault;
 use engine::failure::{Class, Failure};
 use engine::outside::clock::SystemClock;
-use engine::outside::crm::Crm;
+use engine::outside::crm::{Account, Crm};
 use sandbox::Limits;
 use serde_json::json;
 
@@ -73,4 +73,24 @@ async fn what_is_left_of_the_allowance_is_shown() {
     let limits = world.crm.limits().await.unwrap();
     let requests = limits.iter().find(|allowance| allowance.name == "Requests").unwrap();
     assert!(requests.max == 6_000 && (5_000..6_000).contains(&requests.left), "{limits:?}");
+}
+
+#[tokio::test]
+async fn a_secret_that_was_missing_is_taken_when_it_is_there() {
+    let world = world(1, quick());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let configured: DynamicsAccount = serde_json::from_value(json!({
+        "url": world.sandbox.url(), "tokenUrl": world.sandbox.token_url(), "tenantId": world.sandbox.tenant_id(),
+        "clientId": world.sandbox.client_id(), "clientSecret": { "file": &file }, "limits": quick(),
+    }))
+    .unwrap();
+    let account = Account::new(world.crm.system(), move || {
+        let crm = Dynamics::new("dynamics", configured.clone(), &NoVault, Arc::new(SystemClock))?;
+        Ok(Arc::new(crm))
+    });
+    let failure = account.crm().err().unwrap();
+    assert!(failure.class == Class::Config && failure.message.contains("secret file"), "{failure}");
+    std::fs::write(&file, world.sandbox.client_secret()).unwrap();
+    account.crm().unwrap().now().await.unwrap();
 }

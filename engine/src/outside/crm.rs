@@ -50,7 +50,7 @@ pub struct Account {
     /// What kind of CRM it is.
     pub system: &'static System,
     make: Box<dyn Fn() -> Result<Arc<dyn Crm>, Failure> + Send + Sync>,
-    made: OnceLock<Result<Arc<dyn Crm>, Failure>>,
+    made: OnceLock<Arc<dyn Crm>>,
 }
 
 impl Account {
@@ -62,12 +62,16 @@ impl Account {
         Self { system, make: Box::new(make), made: OnceLock::new() }
     }
 
-    /// Its connector.
+    /// Its connector. Where it cannot be made, the next call tries again: somebody may have set the secret that is missing.
     ///
     /// # Errors
     /// `Class::Config` where the configuration is wrong or a secret is missing.
     pub fn crm(&self) -> Result<Arc<dyn Crm>, Failure> {
-        self.made.get_or_init(&self.make).clone()
+        if let Some(made) = self.made.get() {
+            return Ok(Arc::clone(made));
+        }
+        let crm = (self.make)()?;
+        Ok(Arc::clone(self.made.get_or_init(|| crm)))
     }
 
     /// Checks it step by step.
