@@ -9,6 +9,7 @@ mod lanes;
 mod limits;
 mod retry;
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -40,8 +41,8 @@ const EXCERPT_CHARS_MAX: usize = 120;
 /// The longest part of a system's own message that is kept, in characters.
 const MESSAGE_CHARS_MAX: usize = 600;
 
-/// A request.
-#[derive(Debug, Clone)]
+/// A request. Its `Debug` shows no more of it than may be logged.
+#[derive(Clone)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -74,8 +75,19 @@ impl Request {
     }
 }
 
-/// A whole answer.
-#[derive(Debug, Clone)]
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.url.host_str().unwrap_or_default();
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("host", &host)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A whole answer. Its `Debug` shows nothing of the body: it may hold a token or personal data.
+#[derive(Clone)]
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
@@ -83,6 +95,16 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body, decompressed.
     pub body: Bytes,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("media_type", &self.media_type())
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Reply {

@@ -5,10 +5,13 @@ use engine::failure::{Class, Failure};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use crate::http::{Reply, Request};
 use crate::secret::Secret;
+
+/// The fields of a request that nobody else may know.
+const SECRETS: [&str; 5] = ["client_secret", "client_assertion", "assertion", "password", "refresh_token"];
 
 /// Where tokens of one account are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -69,11 +72,13 @@ impl Endpoint<'_> {
         Ok(header)
     }
 
-    /// What an answer that does not agree says; `Err` where it is to be asked again, or comes from something else.
-    pub(crate) fn refused(&self, reply: &Reply) -> Result<Refused, Failure> {
+    /// What an answer that does not agree says, without the secrets of the request should it repeat them; `Err` where it is
+    /// to be asked again, or comes from something else.
+    pub(crate) fn refused(&self, request: &Request, reply: &Reply) -> Result<Refused, Failure> {
         let Self { account, help, .. } = self;
         let (status, host) = (reply.status, self.host());
-        let refused = serde_json::from_slice::<Refused>(&reply.body).ok().filter(|refused| !refused.error.is_empty());
+        let body = Bytes::from(without_secrets(&request.body, &String::from_utf8_lossy(&reply.body)));
+        let refused = serde_json::from_slice::<Refused>(&body).ok().filter(|refused| !refused.error.is_empty());
         let is_later =
             refused.as_ref().is_some_and(|said| matches!(&*said.error, "temporarily_unavailable" | "server_error"));
         if is_later || status.is_server_error() || matches!(status.as_u16(), 408 | 420 | 429) {
@@ -81,7 +86,8 @@ impl Endpoint<'_> {
             return Err(Failure::new(class, format!("{account}: the login at {host} answered {status}")));
         }
         refused.ok_or_else(|| {
-            let message = format!("{account}: the login at {host} answered {status}: {}", reply.excerpt());
+            let excerpt = Reply { body, ..reply.clone() }.excerpt();
+            let message = format!("{account}: the login at {host} answered {status}: {excerpt}");
             Failure::new(Class::Auth, message).help(*help)
         })
     }
@@ -96,5 +102,41 @@ impl Endpoint<'_> {
         let (bytes, kind) = (reply.body.len(), reply.media_type());
         Failure::new(Class::Transient, format!("{account}: {host} answered without a token ({bytes} bytes of {kind})"))
             .help(self.help)
+    }
+}
+
+/// A text without what a form says in secret, as it is and as the form writes it.
+fn without_secrets(form: &[u8], text: &str) -> String {
+    let secrets =
+        form_urlencoded::parse(form).filter(|(name, secret)| SECRETS.contains(&&**name) && !secret.is_empty());
+    secrets.fold(text.to_owned(), |text, (_, secret)| {
+        let written: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        text.replace(&*secret, "…").replace(&written, "…")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_shown_neither_of_a_request_nor_of_an_answer_that_repeats_it() {
+        let url = Url::parse("https://login.example.com/token").unwrap();
+        let endpoint = Endpoint { account: "sf", url: &url, help: "" };
+        let form = "grant_type=password&username=u&password=h1d%26den&client_id=c&client_secret=s3cret";
+        let request = endpoint.ask(form.to_owned());
+        let reply =
+            |body: String| Reply { status: StatusCode::BAD_REQUEST, headers: HeaderMap::new(), body: body.into() };
+        let as_it_is = "h1d&den does not go with s3cret";
+
+        let repeated = reply(format!("<p>{}</p>{form}", "x".repeat(40)));
+        assert!(!format!("{request:?}{repeated:?}").contains("s3cret"), "{request:?} {repeated:?}");
+        let failure = endpoint.refused(&request, &repeated).unwrap_err();
+        assert!(failure.message.contains("password=…&client_id=c&client_secret=…"), "{failure}");
+        let refused = reply(format!(r#"{{"error":"invalid_grant","error_description":"{as_it_is}"}}"#));
+        let refused = endpoint.refused(&request, &refused).unwrap();
+        assert_eq!(refused.error_description, "… does not go with …");
     }
 }

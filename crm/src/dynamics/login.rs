@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::certificate::Certificate;
-use crate::http::{Http, Refusal, Reply, date};
+use crate::http::{Http, Refusal, Reply, Request, date};
 use crate::oauth::{Endpoint, Granted, Refused};
 use crate::secret::Secret;
 use crate::single_flight::SingleFlight;
@@ -84,16 +84,22 @@ impl Login {
     ///
     /// # Errors
     /// `Class::Auth` where the login is refused, with the cure; else why no answer came.
-    pub(super) async fn token(&self, http: &Http) -> Result<Arc<Token>, Failure> {
-        self.flight.get(|token| Instant::now() < token.renew_at, self.request(http)).await
+    pub(super) async fn token(self: &Arc<Self>, http: &Arc<Http>) -> Result<Arc<Token>, Failure> {
+        self.flight.get(|token| Instant::now() < token.renew_at, self.asking(http)).await
     }
 
     /// A token other than `used`, which the CRM has refused; fetched only if nobody has done so since.
     ///
     /// # Errors
     /// As [`Login::token`].
-    pub(super) async fn renew(&self, http: &Http, used: &Arc<Token>) -> Result<Arc<Token>, Failure> {
-        self.flight.renew(used, self.request(http)).await
+    pub(super) async fn renew(self: &Arc<Self>, http: &Arc<Http>, used: &Arc<Token>) -> Result<Arc<Token>, Failure> {
+        self.flight.renew(used, self.asking(http)).await
+    }
+
+    /// A request that goes on by itself.
+    fn asking(self: &Arc<Self>, http: &Arc<Http>) -> impl Future<Output = Result<Token, Failure>> + Send + use<> {
+        let (login, http) = (Arc::clone(self), Arc::clone(http));
+        async move { login.request(&http).await }
     }
 
     async fn request(&self, http: &Http) -> Result<Token, Failure> {
@@ -107,8 +113,9 @@ impl Login {
     async fn ask(&self, http: &Http) -> Result<Token, Failure> {
         let endpoint = self.endpoint(http);
         let sent = Instant::now();
-        let judge = |reply: &Reply| self.judge(endpoint, reply);
-        let reply = http.send(&endpoint.ask(self.form()?), &judge).await.map_err(|refusal| refusal.failure)?;
+        let request = endpoint.ask(self.form()?);
+        let judge = |reply: &Reply| self.judge(endpoint, &request, reply);
+        let reply = http.send(&request, &judge).await.map_err(|refusal| refusal.failure)?;
         let granted = endpoint.granted(&reply)?;
         let life = Duration::from_secs(life_s(&granted));
         let renew_after = life.saturating_sub(RENEW_BEFORE).max(life.mul_f64(RENEW_AFTER_SHARE));
@@ -139,7 +146,7 @@ impl Login {
         Ok(body.append_pair("grant_type", "client_credentials").finish())
     }
 
-    fn judge(&self, endpoint: Endpoint<'_>, reply: &Reply) -> Result<(), Refusal> {
+    fn judge(&self, endpoint: Endpoint<'_>, request: &Request, reply: &Reply) -> Result<(), Refusal> {
         if reply.status.is_success() {
             return Ok(endpoint.granted(reply).map(|_| ())?);
         }
@@ -147,7 +154,7 @@ impl Login {
             let ahead = theirs.as_second() - SystemClock.now().as_second();
             self.ahead_s.store(ahead, Ordering::Relaxed);
         }
-        Err(failure(&endpoint.refused(reply)?, endpoint.account, &self.credentials).into())
+        Err(failure(&endpoint.refused(request, reply)?, endpoint.account, &self.credentials).into())
     }
 }
 
@@ -197,11 +204,7 @@ fn failure(refused: &Refused, account: &str, credentials: &Credentials) -> Failu
              https://contoso.crm4.dynamics.com, in this tenant",
         ),
         _ => (
-            format!(
-                "the login at {} was refused: {}",
-                token_url.host_str().unwrap_or_default(),
-                first_line(refused, credentials)
-            ),
+            format!("the login at {} was refused: {}", token_url.host_str().unwrap_or_default(), first_line(refused)),
             "check `tenantId`, `clientId` and `clientSecret` or `certificate` of the account",
         ),
     };
@@ -216,13 +219,8 @@ fn code(refused: &Refused) -> Option<u64> {
     })
 }
 
-/// Without the trace ids and the timestamp that follow on lines of their own, and without the secret, should an
-/// identity provider repeat what it was sent.
-fn first_line(refused: &Refused, credentials: &Credentials) -> String {
+/// Without the trace ids and the timestamp that follow on lines of their own.
+fn first_line(refused: &Refused) -> &str {
     let line = refused.error_description.lines().next().unwrap_or_default().trim();
-    let line = if line.is_empty() { &refused.error } else { line };
-    match &credentials.proof {
-        Proof::Secret(secret) => line.replace(secret.reveal(), "…"),
-        Proof::Certificate(_) => line.to_owned(),
-    }
+    if line.is_empty() { &refused.error } else { line }
 }

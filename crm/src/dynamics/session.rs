@@ -42,8 +42,8 @@ pub(super) const GET_HEADERS: &[&str] = &["Accept: application/json", "OData-Max
 /// A login that works, or that will be tried with the first request.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) http: Http,
-    pub(super) login: Login,
+    pub(super) http: Arc<Http>,
+    pub(super) login: Arc<Login>,
     /// Ends with a slash; the token goes nowhere else.
     pub(super) root: Url,
     /// The names of objects, asked for once.
@@ -62,8 +62,8 @@ impl Session {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
         let root = account.root(name)?;
-        let login = Login::new(account.credentials(name, &root, resolve)?);
-        let http = Http::new(name, account.limits, account.proxy.as_deref(), clock)?;
+        let login = Arc::new(Login::new(account.credentials(name, &root, resolve)?));
+        let http = Arc::new(Http::new(name, account.limits, account.proxy.as_deref(), clock)?);
         let (names, related) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
         Ok(Self { http, login, root, names, related, without_multiple: Mutex::default() })
     }

@@ -27,8 +27,8 @@ pub(super) const CSV: HeaderValue = HeaderValue::from_static("text/csv");
 /// A login that works, or that will be tried with the first request.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) http: Http,
-    pub(super) login: Login,
+    pub(super) http: Arc<Http>,
+    pub(super) login: Arc<Login>,
     /// The account's address.
     pub(super) root: Url,
     /// Such as `v67.0`.
@@ -39,7 +39,7 @@ pub(super) struct Session {
 }
 
 /// A request, before it has a token.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Ask {
     method: Method,
     /// Beneath the version, such as `sobjects`; or from `/services/data/` on.
@@ -89,8 +89,8 @@ impl Session {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
         let (root, version) = (account.root(name)?, account.version(name)?);
-        let login = Login::new(account.credentials(name, &root, vault)?, root.clone());
-        let http = Http::new(name, account.limits, account.proxy.as_deref(), clock)?;
+        let login = Arc::new(Login::new(account.credentials(name, &root, vault)?, root.clone()));
+        let http = Arc::new(Http::new(name, account.limits, account.proxy.as_deref(), clock)?);
         Ok(Self { http, login, root, version, bulk: account.bulk, related: tokio::sync::Mutex::default() })
     }
 

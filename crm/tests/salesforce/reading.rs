@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::expr::Expr;
 use engine::failure::Class;
 use engine::outside::crm::{Crm, Deleted, DeletedSpan, OrderBy, Page, Read, ReadField, Window};
 use futures::StreamExt;
 use jiff::Timestamp;
+use sandbox::{Fault, Route};
 use serde_json::json;
 
 use crate::world::{NOW, connect, ids, read, texts, world};
@@ -67,6 +69,30 @@ async fn a_refresh_token_that_is_replaced_is_kept_in_its_file() {
         crm.now().await.unwrap();
         assert_ne!(std::fs::read_to_string(&file).unwrap(), before);
     }
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_is_replaced_is_kept_also_where_nobody_waits_for_it_any_more() {
+    let world = world(0, json!({}));
+    world.settings(|settings| settings.rotate_refresh_tokens = true);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), world.sandbox.salesforce()["refreshToken"].as_str().unwrap()).unwrap();
+    let login = json!({ "login": "refreshToken", "refreshToken": { "file": file.path() } });
+    let crm = Arc::new(connect(&world.sandbox, login.clone()));
+    world.fault(Fault { route: Route::Token, delay_ms: Some(1_000), times: Some(1), ..Fault::default() });
+    let asking = tokio::spawn({
+        let crm = Arc::clone(&crm);
+        async move { crm.now().await }
+    });
+    // Salesforce has taken the old token back, and its answer is on the way.
+    while world.requests("/token").is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    crm.now().await.unwrap();
+    // And so does another process.
+    connect(&world.sandbox, login).now().await.unwrap();
 }
 
 #[tokio::test]
