@@ -19,7 +19,7 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use engine::context::Cx;
-use engine::event::{Backfill, IndexWindow};
+use engine::event::{Backfill, IndexWindow, Level};
 use engine::failure::{Class, Failure};
 use engine::outside::store::SeenFile;
 use jiff::civil::DateTime;
@@ -248,6 +248,23 @@ impl Tail {
             synced.map_err(|error| wrong(&self.path, &error))?;
         }
         Ok(self.records)
+    }
+
+    /// Tells in the journal of those that it did not take.
+    ///
+    /// # Errors
+    /// Where the store does not take it.
+    pub async fn warn_of_rest(&self, cx: &Cx) -> Result<(), Failure> {
+        if self.left_out == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "{} records of the last minutes were too many to remember (limit overlapRecords = {}); the next import brings \
+             them once more",
+            self.left_out,
+            cx.limits().overlap_records
+        );
+        cx.log(Level::Warning, message).await
     }
 
     /// Ends it.

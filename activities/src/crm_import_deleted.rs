@@ -119,17 +119,8 @@ impl Activity for CrmImportDeleted {
         self.check_ways(cx);
         self.check_period(cx);
         let object = cx.object(&self.account, &self.object);
-        if let Some(object) = &object
-            && self.automatic_index.option().is_some()
-            && !object.feed
-        {
-            let message = format!("the CRM tells no deletions of {}", object.name);
-            let compare = "compare the keys with \"ids\"";
-            let help = match cx.system(&self.account).map(|system| system.new_feed).filter(|how| !how.is_empty()) {
-                Some(how) => format!("{how} ({}) in the CRM; or {compare}", object.internal_name),
-                None => compare.to_owned(),
-            };
-            cx.problem("/automaticIndex", "no-change-feed", message, Some(help));
+        if let Some(object) = &object {
+            self.check_told(object, cx);
         }
         let reject = match &self.ids {
             Some(ids) => {
@@ -177,6 +168,19 @@ impl CrmImportDeleted {
             Some(option) if !option.is_empty() => option.to_owned(),
             _ => index_option(workflow, activity),
         }
+    }
+
+    /// Somebody tells what is newly deleted, as far as the description says it.
+    fn check_told(&self, object: &Object, cx: &mut FlowCx<'_>) {
+        if self.automatic_index.option().is_none() || object.feed || object.deletion_log != Some(false) {
+            return;
+        }
+        let message = format!("the CRM tells no deletions of {}", object.name);
+        let ways = cx.system(&self.account).map_or([""; 2], |system| [system.new_feed, system.new_log]);
+        let ways = ways.into_iter().filter(|how| !how.is_empty());
+        let ways = ways.map(|how| format!("{how} ({}) in the CRM", object.internal_name));
+        let help = ways.chain(["compare the keys with \"ids\"".to_owned()]).collect::<Vec<_>>().join("; or ");
+        cx.problem("/automaticIndex", "no-change-feed", message, Some(help));
     }
 
     /// Exactly one way to find what was deleted.

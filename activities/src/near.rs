@@ -28,6 +28,7 @@ mod tests {
             fields: names.map(|name| (name.clone(), ObjectField::new(&name, FieldKind::Text))).collect(),
             keys: Vec::new(),
             feed: false,
+            deletion_log: None,
         };
         assert_eq!(field("lastnam", &object, "crm"), "did you mean \"lastname\"?");
         assert_eq!(field("shoeSize", &object, "crm"), "`campanile discover crm contacts` lists its fields");

@@ -61,6 +61,8 @@ pub static SYSTEM: System = System {
     query_all: None,
     change_feed: true,
     new_feed: "switch change tracking on for its table",
+    new_log: "switch auditing on for the environment and its table",
+    untimed_deletions: "it tells all that its recycle bin has, also what was deleted before or after the period",
     new_key: "another is made in Power Apps: the table, Keys",
 };
 
@@ -175,8 +177,8 @@ impl Crm for Dynamics {
         deleted::way(&self.session, read).await
     }
 
-    async fn tells_deleted(&self, object: &Object) -> Result<bool, Failure> {
-        deleted::is_timed(&self.session, object).await
+    async fn tells_deleted(&self, object: &Object, is_incremental: bool) -> Result<bool, Failure> {
+        deleted::is_timed(&self.session, object, is_incremental).await
     }
 
     async fn limits(&self) -> Result<Vec<Allowance>, Failure> {

@@ -62,6 +62,8 @@ pub static SYSTEM: System = System {
     query_all: Some("IsDeleted"),
     change_feed: true,
     new_feed: "",
+    new_log: "",
+    untimed_deletions: "",
     new_key: "another is made in Object Manager: a field with External ID and Unique ticked",
 };
 

@@ -78,44 +78,51 @@ impl Drift<'_> {
         its.map(|(name, settings)| (format!("/activities/{}", engine::document::escape(&name)), settings)).collect()
     }
 
-    /// Whether the system keeps what was deleted, where a period of it is imported; `Err` where it could not be asked.
+    /// Whether the system tells what was deleted, where that is imported: of a period, or since the last time. `Err` where it
+    /// could not be asked.
     async fn deletions(&self, environment: &Environment, found: &mut Findings) -> Result<(), String> {
-        let of_period = |settings: &Value| settings["type"] == "crm.importDeleted" && !settings["start"].is_null();
         let mut asking = self.activities();
-        asking.retain(|(_, settings)| of_period(settings));
-        if asking.is_empty() {
-            return Ok(());
+        asking.retain(|(_, settings)| settings["type"] == "crm.importDeleted");
+        for (setting, is_incremental) in [("start", false), ("automaticIndex", true)] {
+            let is_said = |settings: &Value| !matches!(settings[setting], Value::Null | Value::Bool(false));
+            let asking = asking.iter().filter(|(_, settings)| is_said(settings));
+            let places: Vec<String> = asking.map(|(pointer, _)| format!("{pointer}/{setting}")).collect();
+            if !places.is_empty() {
+                self.deletions_told(environment, found, &places, is_incremental).await?;
+            }
         }
-        let told = match environment.crm(self.account) {
-            Ok(crm) => crm.tells_deleted(self.now).await,
-            Err(failure) => Err(failure),
+        Ok(())
+    }
+
+    async fn deletions_told(
+        &self,
+        environment: &Environment,
+        found: &mut Findings,
+        places: &[String],
+        is_incremental: bool,
+    ) -> Result<(), String> {
+        let (account, object) = (self.account, &self.now.name);
+        let crm = environment.crm(account);
+        let told = match &crm {
+            Ok(crm) => crm.tells_deleted(self.now, is_incremental).await.map(|is_timed| (is_timed, crm.system())),
+            Err(failure) => Err(failure.clone()),
         };
         match told {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                let message = format!(
-                    "{} does not say when a record of {} was deleted: a period brings all that its recycle bin has",
-                    self.account, self.now.name
-                );
-                let help =
-                    "switch on auditing for the environment and this table, or take ids that come again as known";
-                found.warnings.extend(asking.iter().map(|(pointer, _)| {
-                    let (message, help) = (message.clone(), Some(help.to_owned()));
-                    self.workflow.problem(&format!("{pointer}/start"), "deletions-without-time", message, help)
+            Ok((true, _)) => {}
+            Ok((false, system)) => {
+                let what = system.untimed_deletions;
+                let message = format!("{account} does not say when a record of {object} was deleted: {what}");
+                let help = format!("{}, or take ids that come again as known", system.new_log);
+                found.warnings.extend(places.iter().map(|place| {
+                    self.workflow.problem(place, "deletions-without-time", message.clone(), Some(help.clone()))
                 }));
-                Ok(())
             }
-            Err(failure) if failure.class == Class::Config => {
-                found.problems.extend(asking.iter().map(|(pointer, _)| {
-                    let (message, help) = (failure.message.clone(), failure.help.clone());
-                    self.workflow.problem(&format!("{pointer}/start"), "deletions-not-kept", message, help)
-                }));
-                Ok(())
-            }
-            Err(failure) => {
-                Err(format!("whether {} keeps what is deleted of {}: {failure}", self.account, self.now.name))
-            }
+            Err(failure) if failure.class == Class::Config => found.problems.extend(places.iter().map(|place| {
+                self.workflow.problem(place, "deletions-not-kept", failure.message.clone(), failure.help.clone())
+            })),
+            Err(failure) => return Err(format!("whether {account} tells what is deleted of {object}: {failure}")),
         }
+        Ok(())
     }
 
     fn fields(&self, pointer: &str, uses: &Uses, problems: &mut Vec<Problem>, notes: &mut Vec<String>) {

@@ -125,6 +125,45 @@ async fn deletions_come_once_from_where_the_crm_said_that_it_covered_all() {
 }
 
 #[tokio::test]
+async fn without_change_tracking_each_new_deletion_comes_once_by_the_audit_log_late_entries_too() {
+    let world = World::new(Side::Dynamics, "2026-03-03 10:00:00");
+    let track = |tracking: Tracking| world.sandbox.admin().set_tracking(&tracking).unwrap();
+    let contact = |on: bool| [("contact".to_owned(), on)].into();
+    track(Tracking { tables: contact(false), audit: Some(true), ..Tracking::default() });
+    for n in 1..=6 {
+        world.contact(n, json!({ "lastname": "Deleted" }));
+    }
+    let text = workflow(&json!({ "automaticIndex": true }));
+    assert_eq!(world.run(&text).await.out("import", "ok"), 0);
+    world.at("2026-03-03 10:10:00");
+    Side::Dynamics.delete(&world.sandbox, &world.id(1));
+    let late = json!({
+        "operation": 3, "objecttypecode": "contact", "objectid": { "table": "contact", "id": world.id(2) },
+        "createdon": "2026-03-03T10:09:00Z", "@visibleFrom": "2026-03-03T10:11:00Z",
+    });
+    world.sandbox.admin().put("audits", "a0000000-0000-4000-8000-000000000002", &late).unwrap();
+    assert_eq!(found(&world.run(&text).await).await, ["C01"]);
+    world.at("2026-03-03 10:12:00");
+    Side::Dynamics.delete(&world.sandbox, &world.id(3));
+    let third = world.run(&text).await;
+    assert_eq!(
+        (found(&third).await, third.dropped("import", "alreadyImported")),
+        (vec!["C02".into(), "C03".into()], 1)
+    );
+    assert_eq!(third.column("import", "ok", "deletedon").await, ["2026-03-03T10:09:00Z", "2026-03-03T10:12:00Z"]);
+    // Each minute the last five are read again, and what was told in any of them is known.
+    for minute in 13..20 {
+        world.at(&format!("2026-03-03 10:{minute}:00"));
+        assert_eq!(world.run(&text).await.out("import", "ok"), 0, "10:{minute}");
+    }
+    track(Tracking { tables: contact(true), ..Tracking::default() });
+    Side::Dynamics.delete(&world.sandbox, &world.id(4));
+    world.at("2026-03-03 10:20:00");
+    assert_eq!(found(&world.run(&text).await).await, ["C04"], "tracking that begins now does not know of it");
+    assert_eq!(world.run(&text).await.out("import", "ok"), 0);
+}
+
+#[tokio::test]
 async fn without_auditing_or_a_recycle_bin_dynamics_is_asked_to_keep_what_was_deleted() {
     let world = World::new(Side::Dynamics, "2026-03-01 09:00:00");
     world.contact(1, json!({ "lastname": "Deleted" }));

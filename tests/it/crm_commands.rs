@@ -140,6 +140,18 @@ fn check_online_tells_that_the_crm_does_not_keep_what_a_workflow_wants_to_know_o
         .says(&["deletions-without-time", "all that its recycle bin has"]);
     track(Tracking { audit: Some(true), ..Tracking::default() });
     assert!(!world.ask(&["check", "--online", &file]).expect(0).out.contains("recycle bin"));
+
+    let news = json!({ "type": "crm.importDeleted", "account": "dynamics", "object": "contacts",
+        "automaticIndex": true, "to": "end" });
+    let file = world.workflow("news", &json!({ "news": news, "end": { "type": "end" } }));
+    world.ask(&["check", "--online", &file]).expect(0);
+    let tables = [("contact".to_owned(), false)].into();
+    track(Tracking { tables, audit: Some(false), ..Tracking::default() });
+    let problem = &world.ask(&["check", "--online", &file, "--json"]).expect(2).json()[0];
+    let (code, pointer) = (json!("deletions-not-kept"), json!("/activities/news/automaticIndex"));
+    assert_eq!((&problem["code"], &problem["pointer"]), (&code, &pointer), "auditing of the environment is off");
+    track(Tracking { audit: Some(true), ..Tracking::default() });
+    world.ask(&["check", "--online", &file]).expect(0);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pages::Sieve;
 use super::plan::Plan;
-use super::window::{open_tail, seen_before, warn_of_rest};
+use super::window::{open_tail, seen_before};
 use crate::automatic_index::{Opened, Seen, Tail, hash, place};
 use crate::pinned::Pinned;
 use crate::rejects::Kinds;
@@ -235,7 +235,7 @@ async fn delivered(cx: &Cx, plan: &Plan) -> Result<HashSet<u128>, Failure> {
 /// Leaves for the next import what it must know.
 async fn finish(cx: &mut Cx, position: &Position, tail: Option<Tail>, follows: bool) -> Result<(), Failure> {
     if let Some(tail) = tail {
-        warn_of_rest(cx, &tail).await?;
+        tail.warn_of_rest(cx).await?;
         cx.tally().seen = Some(tail.finish()?);
     }
     if let Some(window) = position.window.as_ref().filter(|_| follows) {

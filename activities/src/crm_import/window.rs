@@ -2,7 +2,6 @@
 
 use engine::check::index_option;
 use engine::context::Cx;
-use engine::event::Level;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::Crm;
 
@@ -55,16 +54,4 @@ pub(super) fn open_tail(cx: &Cx, position: &Position, feed: bool) -> Result<Opti
     let Some(window) = position.window.as_ref().filter(|window| !window.is_backfill && !feed) else { return Ok(None) };
     let max = cx.limits().overlap_records;
     Tail::open(cx.data_folder(), window, &cx.task_key(), position.seen, max).map(Some)
-}
-
-pub(super) async fn warn_of_rest(cx: &Cx, tail: &Tail) -> Result<(), Failure> {
-    if tail.left_out == 0 {
-        return Ok(());
-    }
-    let message = format!(
-        "{} records of the last minutes were too many to remember (limit overlapRecords = {}); the next import brings them once more",
-        tail.left_out,
-        cx.limits().overlap_records
-    );
-    cx.log(Level::Warning, message).await
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::context::Cx;
 use engine::event::Level;
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{Crm, Cursor, Deleted, DeletedPage, DeletedSpan, Object, ReadDeleted};
+use engine::outside::crm::{Crm, Cursor, Deleted, DeletedPage, DeletedSpan, Object, ReadDeleted, System};
 use futures::StreamExt;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -104,7 +104,7 @@ pub(super) async fn run(import: &CrmImportDeleted, cx: &mut Cx) -> Result<(), Fa
         cx.progress(position.read, None);
         cx.checkpoint(&position).await?;
     }
-    finish(cx, position, tail).await
+    finish(cx, crm.system(), position, tail).await
 }
 
 /// The period that is asked for; an end that is not said is the CRM's clock.
@@ -205,15 +205,12 @@ async fn take(
     Ok(())
 }
 
-async fn finish(cx: &mut Cx, position: Position, tail: Option<Tail>) -> Result<(), Failure> {
+async fn finish(cx: &mut Cx, system: &System, position: Position, tail: Option<Tail>) -> Result<(), Failure> {
     let window = match position.span {
         Span::Period { from, to } => {
             if position.untimed > 0 {
-                let message = format!(
-                    "the CRM does not say when {} of these records were deleted: it tells all that its recycle bin has, also \
-                     what was deleted before or after the period",
-                    position.untimed
-                );
+                let (untimed, what) = (position.untimed, system.untimed_deletions);
+                let message = format!("the CRM does not say when {untimed} of these records were deleted: {what}");
                 cx.log(Level::Warning, message).await?;
             }
             let start = automatic_index::to_text(from);
@@ -226,6 +223,9 @@ async fn finish(cx: &mut Cx, position: Position, tail: Option<Tail>) -> Result<(
     };
     let window = window.ending(position.covered.unwrap_or(window.to));
     window.set_vars(cx);
+    if let Some(tail) = tail.as_ref().filter(|_| position.feed.is_none()) {
+        tail.warn_of_rest(cx).await?;
+    }
     let seen = match &position.feed {
         Some(feed) => Some(place::keep(cx.data_folder(), &window, &cx.task_key(), feed)?),
         None => tail.map(Tail::finish).transpose()?,

@@ -32,6 +32,8 @@ static CHOOSING: System = System {
     query_all: None,
     change_feed: false,
     new_feed: "",
+    new_log: "",
+    untimed_deletions: "",
     new_key: "another is made in Keys",
 };
 static NUMBERING: System = System {
@@ -41,6 +43,8 @@ static NUMBERING: System = System {
     query_all: None,
     change_feed: false,
     new_feed: "",
+    new_log: "",
+    untimed_deletions: "",
     new_key: "",
 };
 
@@ -279,6 +283,7 @@ impl Crm for Double {
                 key("new_number", Some("its index is being built: wait until it is")),
             ],
             feed: false,
+            deletion_log: None,
         })
     }
 

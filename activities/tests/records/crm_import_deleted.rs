@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::Memory;
 
-use crate::double::{Double, LOGGING, at};
+use crate::double::{Double, LOGGING, SYSTEM, at};
 use crate::harness::World;
 
 fn world(crm: &Double, sql: &str) -> World {
@@ -126,6 +126,20 @@ async fn each_deletion_is_told_once_from_where_the_crm_said_that_it_covered_all(
         let ran = world.run_dying(&activities, writes).await;
         assert_eq!(ran.port("import", "ok").await.len(), 6, "{writes}");
     }
+}
+
+#[tokio::test]
+async fn where_nobody_tells_what_is_newly_deleted_it_is_said_before_the_run_how_to_have_it_told() {
+    let crm = Double::new(&SYSTEM);
+    let (world, activities) = (world(&crm, ""), import(&json!({ "automaticIndex": true })));
+    crm.state().deletion_log = Some(true);
+    assert_eq!(world.problems(&activities).await, Vec::<String>::new(), "whether the log can be read is asked later");
+    crm.state().deletion_log = Some(false);
+    let problems = world.problems(&activities).await;
+    let help = "switch its feed on (person) in the CRM; or switch its log on (person) in the CRM; or compare the keys";
+    assert!(problems.len() == 1 && problems[0].contains("tells no deletions of people"), "{problems:#?}");
+    assert!(problems[0].contains(help), "{problems:#?}");
+    assert_eq!(world.problems(&import(&json!({ "start": "2026/03/01" }))).await, Vec::<String>::new());
 }
 
 #[tokio::test]

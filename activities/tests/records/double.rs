@@ -25,6 +25,8 @@ pub(crate) static SYSTEM: System = System {
     query_all: Some("isdeleted"),
     change_feed: true,
     new_feed: "switch its feed on",
+    new_log: "switch its log on",
+    untimed_deletions: "",
     new_key: "",
 };
 
@@ -36,6 +38,8 @@ pub(crate) static LOGGING: System = System {
     query_all: None,
     change_feed: false,
     new_feed: "",
+    new_log: "",
+    untimed_deletions: "",
     new_key: "",
 };
 
@@ -59,6 +63,8 @@ pub(crate) struct State {
     pub(crate) oldest: usize,
     /// Deletions and their times.
     pub(crate) deleted: Vec<(String, Timestamp)>,
+    /// Whether deletions are logged, where no feed is kept.
+    pub(crate) deletion_log: Option<bool>,
     /// The log goes back so far.
     pub(crate) log_from: Option<Timestamp>,
     /// Up to when the log and the feed are complete.
@@ -122,6 +128,7 @@ impl Double {
             fields: IndexMap::from(fields),
             keys: Vec::new(),
             feed: true,
+            deletion_log: None,
         }
     }
 
@@ -225,8 +232,10 @@ impl Crm for Double {
     }
 
     async fn describe(&self, _: &str) -> Result<Object, Failure> {
-        self.state().asked.push("describe".to_owned());
-        Ok(Self::object())
+        let mut state = self.state();
+        state.asked.push("describe".to_owned());
+        let deletion_log = state.deletion_log;
+        Ok(Object { feed: deletion_log.is_none(), deletion_log, ..Self::object() })
     }
 
     async fn describe_path(&self, _: &Object, path: &str) -> Result<ObjectField, Failure> {

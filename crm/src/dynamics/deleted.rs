@@ -1,4 +1,15 @@
 //! Ids of deleted records: from the feed of changes, from the audit log, or from the recycle bin.
+//!
+//! ```text
+//!   of a period ───────────▶ audit log, else recycle bin, which has no times
+//!   since the last time ─┬─ a place in the feed, or none and change tracking ─▶ the feed
+//!                        └─ else ─▶ audit log, from a little before where the last reading ended
+//! ```
+//!
+//! Who begins with the audit log goes on with it, also where change tracking is switched on later: a feed that begins then
+//! knows nothing of entries that the log gets late.
+
+mod keeper;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -11,6 +22,7 @@ use reqwest::header::{DATE, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use self::keeper::{Keeper, Search};
 use super::session::Session;
 use super::{column, key, ranges};
 use crate::http::{Refusal, Reply, date, in_query};
@@ -23,6 +35,9 @@ const DELETED: &str = "/$deletedEntity";
 const BIN_DAYS: i64 = 30;
 /// To how many days the keeping of an audit log can be set.
 const AUDIT_DAYS: RangeInclusive<i64> = 1..=365_000;
+/// How far an incremental reading of the audit log goes back: its entries are written a little after the deletion. Who asks
+/// leaves out what it was told before.
+const AUDIT_LATE: SignedDuration = SignedDuration::from_mins(5);
 /// The most records of the recycle bin in one answer.
 const BIN_PAGE: usize = 5_000;
 
@@ -86,7 +101,7 @@ pub(super) fn pages(
             let state = state?;
             let place = match (state.place, state.is_first) {
                 (Some(place), _) => Ok(place),
-                (None, true) => first(&session, &read, &mut Vec::new()).await,
+                (None, true) => first(&session, &read).await.map(|(place, _)| place),
                 (None, false) => return None,
             };
             let page = match place {
@@ -104,8 +119,7 @@ pub(super) fn pages(
 
 /// How the ids would be asked for; the CRM is asked who keeps them.
 pub(super) async fn way(session: &Session, read: &ReadDeleted) -> Result<Way, Failure> {
-    let mut asked = Vec::new();
-    let place = first(session, read, &mut asked).await?;
+    let (place, asked) = first(session, read).await?;
     let get = |link: &String| format!("GET {}{link}", session.root.path());
     let page = match place.source {
         Source::Bin { .. } => BIN_PAGE as u64,
@@ -127,6 +141,9 @@ pub(super) async fn way(session: &Session, read: &ReadDeleted) -> Result<Way, Fa
             "feed of changes, from the `$deltatoken` that was kept",
             Some("records that were made or changed come too, and are dropped here"),
         ),
+        Source::Audit { .. } if matches!(read.span, DeletedSpan::Since { .. }) => {
+            ("audit log", Some("its last five minutes are read again, for entries that it got late"))
+        }
         Source::Audit { .. } => ("audit log", None),
         Source::Bin { .. } => {
             ("recycle bin, by FetchXML", Some("the bin tells no times: all that is in it comes, whatever the period"))
@@ -142,24 +159,38 @@ pub(super) async fn way(session: &Session, read: &ReadDeleted) -> Result<Way, Fa
     })
 }
 
-/// Where the reading begins: the first source that the environment has. What is asked to find it is added to `asked`.
-async fn first(session: &Session, read: &ReadDeleted, asked: &mut Vec<String>) -> Result<Place, Failure> {
+/// Where the reading begins: at the first source that the environment has; and what was asked to find it.
+async fn first(session: &Session, read: &ReadDeleted) -> Result<(Place, Vec<String>), Failure> {
     let object = &read.object;
     require_name(session, object)?;
     let begin = || format!("{}?$select={}", object.name, object.id);
-    match &read.span {
+    let mut search = Search::new(session, object);
+    let place = match &read.span {
         DeletedSpan::Since { feed: Some(link), .. } => {
-            Ok(Place { source: Source::Feed { first: false }, link: link.clone() })
+            Place { source: Source::Feed { first: false }, link: link.clone() }
         }
         DeletedSpan::Since { from: None, .. } if object.feed => {
-            Ok(Place { source: Source::Feed { first: true }, link: begin() })
+            Place { source: Source::Feed { first: true }, link: begin() }
         }
         DeletedSpan::Since { from, .. } => {
+            let keeper = search.of_news().await?;
             let now = super::steps::now(session).await?;
-            of_period(session, read, (from.unwrap_or(now), now), asked).await
+            let from = from.unwrap_or(now);
+            require_within(session, read, (from, now), keeper)?;
+            audited(object, from.saturating_sub(AUDIT_LATE).unwrap_or(from), now)
         }
-        DeletedSpan::Period { from, to } => of_period(session, read, (*from, *to), asked).await,
-    }
+        DeletedSpan::Period { from, to } => {
+            let keeper = search.of_period().await?;
+            if keeper.days().is_some() {
+                require_within(session, read, (*from, super::steps::now(session).await?), keeper)?;
+            }
+            match keeper {
+                Keeper::Audit { .. } => audited(object, *from, *to),
+                Keeper::Bin => bin(object, 1, None),
+            }
+        }
+    };
+    Ok((place, search.asked))
 }
 
 fn require_name(session: &Session, object: &Object) -> Result<(), Failure> {
@@ -170,30 +201,11 @@ fn require_name(session: &Session, object: &Object) -> Result<(), Failure> {
     Err(Failure::new(Class::Config, message))
 }
 
-async fn of_period(
-    session: &Session,
-    read: &ReadDeleted,
-    (from, to): (Timestamp, Timestamp),
-    asked: &mut Vec<String>,
-) -> Result<Place, Failure> {
-    let object = &read.object;
-    let keeper = keeper(session, object, asked).await?;
-    if let Some(days) = keeper.days() {
-        let now = match read.span {
-            DeletedSpan::Since { .. } => to,
-            DeletedSpan::Period { .. } => super::steps::now(session).await?,
-        };
-        require_within(session, read, (from, now), keeper.name(), days)?;
-    }
-    Ok(match keeper {
-        Keeper::Audit { .. } => {
-            let filter = format!("{} and createdon ge {from} and createdon le {to}", deletions(object));
-            let filter = in_query(&filter);
-            let link = format!("audits?$select=_objectid_value,createdon&$filter={filter}&$orderby=createdon,auditid");
-            Place { source: Source::Audit { to }, link }
-        }
-        Keeper::Bin => bin(object, 1, None),
-    })
+/// The entries of the audit log from one time to another.
+fn audited(object: &Object, from: Timestamp, to: Timestamp) -> Place {
+    let filter = in_query(&format!("{} and createdon ge {from} and createdon le {to}", deletions(object)));
+    let link = format!("audits?$select=_objectid_value,createdon&$filter={filter}&$orderby=createdon,auditid");
+    Place { source: Source::Audit { to }, link }
 }
 
 /// What was deleted longer ago would be missing without a word.
@@ -201,17 +213,18 @@ fn require_within(
     session: &Session,
     read: &ReadDeleted,
     (from, now): (Timestamp, Timestamp),
-    keeper: &str,
-    days: i64,
+    keeper: Keeper,
 ) -> Result<(), Failure> {
+    let Some(days) = keeper.days() else { return Ok(()) };
     let since = now.checked_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN);
     if from >= since {
         return Ok(());
     }
     let (account, object) = (session.account(), &read.object.name);
     let message = format!(
-        "{account}: the {keeper} keeps deleted {object} for {days} days at most, so what was deleted before {since:.0} may \
-         be gone, and the period begins at {from}"
+        "{account}: the {} keeps deleted {object} for {days} days at most, so what was deleted before {since:.0} may \
+         be gone, and the period begins at {from}",
+        keeper.name()
     );
     // A period can be corrected; what an incremental reading has missed may not be there any more.
     let (class, help) = match read.span {
@@ -227,137 +240,24 @@ fn require_within(
     Err(Failure::new(class, message).help(help))
 }
 
-/// Whether deletions of this object are kept with their times; the recycle bin has none.
+/// Whether deletions of this object are kept with their times; the recycle bin has none. Where only what is new is asked for,
+/// no times are needed.
 ///
 /// # Errors
-/// `Class::Config` where they are not: what must be switched on.
-pub(super) async fn is_timed(session: &Session, object: &Object) -> Result<bool, Failure> {
+/// `Class::Config` where they are not kept: what must be switched on.
+pub(super) async fn is_timed(session: &Session, object: &Object, is_incremental: bool) -> Result<bool, Failure> {
     require_name(session, object)?;
-    Ok(matches!(keeper(session, object, &mut Vec::new()).await?, Keeper::Audit { .. }))
-}
-
-/// Who keeps what was deleted by time.
-enum Keeper {
-    Audit {
-        /// For so many days, where the environment says so and has an end for it.
-        days: Option<i64>,
-    },
-    Bin,
-}
-
-impl Keeper {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Audit { .. } => "audit log",
-            Self::Bin => "recycle bin",
-        }
-    }
-
-    fn days(&self) -> Option<i64> {
-        match self {
-            Self::Audit { days } => *days,
-            // The most that it can be set to; it does not say to what it is.
-            Self::Bin => Some(BIN_DAYS),
-        }
-    }
-}
-
-/// The audit log, where it is written and may be read, else the recycle bin, where there is one.
-async fn keeper(session: &Session, object: &Object, asked: &mut Vec<String>) -> Result<Keeper, Failure> {
-    let what = what(object);
-    let why_no_log = match auditing(session, object, asked).await? {
-        Auditing::Off(why) => why.to_owned(),
-        Auditing::On { days } => {
-            let any = format!("audits?$select=auditid&$filter={}&$top=1", in_query(&deletions(object)));
-            asked.push(any.clone());
-            match ask(session, &any, None, &what).await {
-                Ok(_) => return Ok(Keeper::Audit { days }),
-                // No right to read it, which is as good as none.
-                Err(failure) if failure.class == Class::Config => failure.message,
-                Err(failure) => return Err(failure),
-            }
-        }
-    };
-    let any = bin(object, 1, None).link;
-    asked.push(any.clone());
-    match ask(session, &any, None, &what).await {
-        Ok(_) => Ok(Keeper::Bin),
-        Err(failure) if failure.class == Class::Config => Err(Failure::new(
-            Class::Config,
-            format!(
-                "{}: Dynamics does not tell what was deleted of {} in a time: it keeps neither an audit log of it \
-                 ({why_no_log}) nor a recycle bin ({})",
-                session.account(),
-                object.name,
-                failure.message
-            ),
-        )
-        .help(
-            "switch on auditing for the environment and this table, or the recycle bin (Power Platform admin center, \
-             Settings, Features, Deleted records), or import incrementally by change tracking",
-        )),
-        Err(failure) => Err(failure),
-    }
+    let mut search = Search::new(session, object);
+    Ok(match is_incremental {
+        true if object.feed => true,
+        true => search.of_news().await.map(|_| true)?,
+        false => matches!(search.of_period().await?, Keeper::Audit { .. }),
+    })
 }
 
 /// Deletions of this table in the audit log.
 fn deletions(object: &Object) -> String {
     format!("objecttypecode eq '{}' and operation eq {DELETE}", object.internal_name)
-}
-
-/// Whether deletions of a table go to the audit log.
-enum Auditing {
-    /// They do not, and why.
-    Off(&'static str),
-    On {
-        /// For how many days new entries are kept, where that has an end.
-        days: Option<i64>,
-    },
-}
-
-/// Whether deletions of this table go to the audit log now: an old entry of it would be no sign that newer ones do.
-///
-/// Each entry keeps the days that were set when it was made; the environment tells only those of now. See
-/// <https://learn.microsoft.com/power-apps/developer/data-platform/auditing/configure>: -1 is for ever.
-async fn auditing(session: &Session, object: &Object, asked: &mut Vec<String>) -> Result<Auditing, Failure> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Table {
-        is_audit_enabled: Option<Managed>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Managed {
-        value: bool,
-    }
-    #[derive(Deserialize)]
-    struct Organisations {
-        value: Vec<Organisation>,
-    }
-    #[derive(Default, Deserialize)]
-    struct Organisation {
-        isauditenabled: Option<bool>,
-        auditretentionperiodv2: Option<i64>,
-    }
-    const WHAT: &str = "asking for auditing";
-    let table = format!("EntityDefinitions(LogicalName='{}')?$select=IsAuditEnabled", object.internal_name);
-    asked.push(table.clone());
-    let table: Table = session.get_json(&table, WHAT).await?;
-    if !table.is_audit_enabled.is_some_and(|managed| managed.value) {
-        return Ok(Auditing::Off("auditing of the table is off"));
-    }
-    let settings = "organizations?$select=isauditenabled,auditretentionperiodv2";
-    asked.push(settings.to_owned());
-    let settings = match session.get_json::<Organisations>(settings, WHAT).await {
-        Ok(all) => all.value.into_iter().next().unwrap_or_default(),
-        // No right to read the environment's settings: the log itself may be readable all the same.
-        Err(failure) if failure.class == Class::Config => Organisation::default(),
-        Err(failure) => return Err(failure),
-    };
-    if settings.isauditenabled == Some(false) {
-        return Ok(Auditing::Off("auditing of the environment is off"));
-    }
-    Ok(Auditing::On { days: settings.auditretentionperiodv2.filter(|days| AUDIT_DAYS.contains(days)) })
 }
 
 /// A page of the recycle bin, which can be asked by FetchXML only.

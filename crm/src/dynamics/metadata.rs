@@ -29,7 +29,7 @@ const KEY_ACTIVE: &str = "Active";
 const RELATED_KEPT: Duration = Duration::from_secs(60);
 
 /// What is asked of a table.
-const TABLE: &str = "$select=LogicalName,EntitySetName,PrimaryIdAttribute,DisplayName,ChangeTrackingEnabled\
+const TABLE: &str = "$select=LogicalName,EntitySetName,PrimaryIdAttribute,DisplayName,ChangeTrackingEnabled,IsAuditEnabled\
     &$expand=Attributes,Keys($select=LogicalName,KeyAttributes,EntityKeyIndexStatus),\
     ManyToOneRelationships($select=ReferencingAttribute,ReferencedEntity,ReferencingEntityNavigationPropertyName)";
 
@@ -114,9 +114,18 @@ struct Entity {
     #[serde(default)]
     change_tracking_enabled: Option<bool>,
     #[serde(default)]
+    is_audit_enabled: Option<Managed>,
+    #[serde(default)]
     keys: Vec<Key>,
     #[serde(default)]
     many_to_one_relationships: Vec<Relationship>,
+}
+
+/// A property that a solution may fix.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Managed {
+    pub(super) value: bool,
 }
 
 /// An alternate key.
@@ -248,6 +257,7 @@ pub(super) async fn describe(session: &Session, object: &str) -> Result<Object, 
         fields,
         keys: entity.keys.into_iter().filter_map(key).collect(),
         feed: entity.change_tracking_enabled.unwrap_or(false),
+        deletion_log: entity.is_audit_enabled.map(|managed| managed.value),
     })
 }
 

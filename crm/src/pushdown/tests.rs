@@ -77,6 +77,7 @@ impl Simulated {
             fields: self.fields.iter().map(field).collect(),
             keys: Vec::new(),
             feed: false,
+            deletion_log: None,
         }
     }
 

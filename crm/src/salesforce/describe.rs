@@ -141,6 +141,7 @@ fn object_of(described: Described) -> Object {
         fields,
         keys,
         feed: described.replicateable,
+        deletion_log: Some(described.replicateable),
     }
 }
 

@@ -108,7 +108,7 @@ async fn a_log_that_is_no_longer_written_is_none_and_who_asks_beforehand_is_told
     };
     audit(true, true);
     world.admin().delete("contacts", &id(1)).unwrap();
-    assert!(world.crm.tells_deleted(&object).await.unwrap());
+    assert!(world.crm.tells_deleted(&object, false).await.unwrap());
     assert_eq!(ids(&deleted(&world, &object, day()).await.unwrap()), [id(1)]);
     assert_eq!(ids(&deleted(&world, &object, longer()).await.unwrap()), [id(1)], "it is kept for ever");
     set(Tracking { audit_days: Some(30), ..Tracking::default() });
@@ -121,7 +121,7 @@ async fn a_log_that_is_no_longer_written_is_none_and_who_asks_beforehand_is_told
         [(false, true, "auditing of the environment is off"), (true, false, "auditing of the table is off")]
     {
         audit(environment, table);
-        let beforehand = world.crm.tells_deleted(&object).await.unwrap_err();
+        let beforehand = world.crm.tells_deleted(&object, false).await.unwrap_err();
         assert!(beforehand.class == Class::Config && beforehand.message.contains(said), "{beforehand}");
         assert!(beforehand.help.as_ref().unwrap().contains("recycle bin"));
         let failure = deleted(&world, &object, day()).await.unwrap_err();
@@ -129,7 +129,7 @@ async fn a_log_that_is_no_longer_written_is_none_and_who_asks_beforehand_is_told
     }
     set(Tracking { recycle_bin_days: Some(30), ..Tracking::default() });
     world.admin().delete("contacts", &id(2)).unwrap();
-    assert!(!world.crm.tells_deleted(&object).await.unwrap(), "a bin has no times");
+    assert!(!world.crm.tells_deleted(&object, false).await.unwrap(), "a bin has no times");
     assert_eq!(ids(&deleted(&world, &object, day()).await.unwrap()), [id(2)], "not what the old log has");
     let failure = deleted(&world, &object, longer()).await.unwrap_err();
     assert!(failure.class == Class::Config && failure.message.contains("for 30 days at most"), "{failure}");
@@ -153,4 +153,87 @@ async fn what_is_deleted_while_the_log_is_read_is_left_for_the_next_reading() {
     let mut pages: Vec<DeletedPage> = [Ok(first)].into_iter().chain(rest).collect::<Result<_, _>>().unwrap();
     pages.extend(deleted(&world, &object, since(pages.last().unwrap().covered)).await.unwrap());
     assert!(ids(&pages).contains(&id(3).as_str()), "{pages:?}");
+}
+
+/// Contacts of which changes are not tracked and deletions are audited.
+async fn audited() -> (World, Arc<Object>) {
+    let world = world(0, json!({ "recordsPerPage": 2, "retryWaitMin": "1ms" }));
+    (0..6).for_each(|n| world.admin().put("contacts", &id(n), &json!({ "lastname": format!("P{n}") })).unwrap());
+    let tables = [("contact".to_owned(), false)].into();
+    world.admin().set_tracking(&Tracking { tables, audit: Some(true), ..Tracking::default() }).unwrap();
+    let object = world.contacts().await;
+    assert!(!object.feed);
+    (world, object)
+}
+
+/// A deletion that is in the log only from then on, although it was earlier.
+fn log_late(world: &World, n: u32, created: &str, visible: &str) {
+    let entry = json!({
+        "operation": 3, "action": 3, "objecttypecode": "contact", "objectid": { "table": "contact", "id": id(n) },
+        "createdon": created, "@visibleFrom": visible,
+    });
+    world.admin().put("audits", &format!("a0000000-0000-4000-8000-{n:012}"), &entry).unwrap();
+}
+
+#[tokio::test]
+async fn without_tracking_news_of_deletions_come_from_the_audit_log_those_that_it_gets_late_too() {
+    let (world, object) = audited().await;
+    assert_eq!(object.deletion_log, Some(true));
+    assert!(world.crm.tells_deleted(&object, true).await.unwrap());
+    let mut from = None;
+    let mut news = async |expected: &[u32]| {
+        let found = deleted(&world, &object, DeletedSpan::Since { from, feed: None }).await.unwrap();
+        from = found.last().unwrap().covered;
+        assert!(found.iter().all(|page| page.feed.is_none()));
+        assert_eq!(ids(&found), expected.iter().map(|n| id(*n)).collect::<Vec<_>>());
+    };
+    news(&[]).await;
+    world.admin().advance_clock(600).unwrap();
+    world.admin().delete("contacts", &id(1)).unwrap();
+    log_late(&world, 2, "2026-03-03T10:09:00Z", "2026-03-03T10:10:30Z");
+    news(&[1]).await;
+    world.admin().advance_clock(120).unwrap();
+    world.admin().delete("contacts", &id(3)).unwrap();
+    // The last minutes come again, for who asks to compare them with what was told.
+    news(&[2, 1, 3]).await;
+    for expected in [&[2, 1, 3][..], &[]] {
+        world.admin().advance_clock(600).unwrap();
+        news(expected).await;
+    }
+}
+
+#[tokio::test]
+async fn tracking_that_is_switched_on_later_changes_nothing_for_who_began_with_the_log() {
+    let (world, object) = audited().await;
+    let first = deleted(&world, &object, DeletedSpan::Since { from: None, feed: None }).await.unwrap();
+    let from = first.last().unwrap().covered;
+    world.admin().advance_clock(60).unwrap();
+    world.admin().delete("contacts", &id(1)).unwrap();
+    let tables = [("contact".to_owned(), true)].into();
+    world.admin().set_tracking(&Tracking { tables, ..Tracking::default() }).unwrap();
+    let tracked = world.contacts().await;
+    assert!(tracked.feed);
+    let found = deleted(&world, &tracked, DeletedSpan::Since { from, feed: None }).await.unwrap();
+    assert_eq!((ids(&found), found.last().unwrap().feed.clone()), (vec![id(1).as_str()], None));
+    world.admin().set_tracking(&Tracking { audit: Some(false), ..Tracking::default() }).unwrap();
+    let failure = deleted(&world, &tracked, DeletedSpan::Since { from, feed: None }).await.unwrap_err();
+    assert!(failure.class == Class::Config && failure.help.unwrap().contains("take the option away"));
+    let anew = deleted(&world, &tracked, DeletedSpan::Since { from: None, feed: None }).await.unwrap();
+    assert!(anew.last().unwrap().feed.is_some());
+}
+
+#[tokio::test]
+async fn a_recycle_bin_alone_does_not_tell_what_is_new_and_who_asks_is_told_what_to_switch_on() {
+    let (world, object) = audited().await;
+    let audited = [("contact".to_owned(), false)].into();
+    let bin = Tracking { audited, recycle_bin_days: Some(30), ..Tracking::default() };
+    world.admin().set_tracking(&bin).unwrap();
+    assert!(!world.crm.tells_deleted(&object, false).await.unwrap(), "a period it does tell");
+    let beforehand = world.crm.tells_deleted(&object, true).await.unwrap_err();
+    let failure = deleted(&world, &object, DeletedSpan::Since { from: None, feed: None }).await.unwrap_err();
+    assert_eq!((&failure.message, &failure.help), (&beforehand.message, &beforehand.help));
+    assert!(failure.class == Class::Config && failure.message.contains("auditing of the table is off"), "{failure}");
+    let help = failure.help.unwrap();
+    assert!(help.contains("switch on auditing") && help.contains("change tracking") && help.contains("recycle bin"));
+    assert_eq!(world.contacts().await.deletion_log, Some(false));
 }

@@ -40,6 +40,11 @@ pub struct System {
     pub change_feed: bool,
     /// How an administrator has another object keep such a feed, for messages; empty where there is no such way.
     pub new_feed: &'static str,
+    /// How an administrator has deletions of an object kept with their times, for messages; empty where there is no such way.
+    pub new_log: &'static str,
+    /// What a period of deletions brings where the system does not say when records were deleted, for messages; empty where
+    /// it always does.
+    pub untimed_deletions: &'static str,
     /// How an administrator makes a key besides the id, for messages; empty where there is no such way.
     pub new_key: &'static str,
 }
@@ -216,12 +221,12 @@ pub trait Crm: Send + Sync {
         Err(Failure::new(Class::Config, message))
     }
 
-    /// Whether the system, as it is set up now, tells what was deleted of this object in a period; false where it does not
-    /// say when, so that a period brings all that it still has.
+    /// Whether the system, as it is set up now, tells what was deleted of this object in a period, or since the last time
+    /// (`is_incremental`); false where it does not say when, so that a period brings all that it still has.
     ///
     /// # Errors
     /// `Class::Config` where it does not: what must be switched on. Else why it cannot be asked.
-    async fn tells_deleted(&self, _object: &Object) -> Result<bool, Failure> {
+    async fn tells_deleted(&self, _object: &Object, _is_incremental: bool) -> Result<bool, Failure> {
         Ok(true)
     }
 

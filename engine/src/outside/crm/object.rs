@@ -38,6 +38,9 @@ pub struct Object {
     /// Whether the system keeps a feed of its changes and deletions.
     #[serde(default)]
     pub feed: bool,
+    /// Whether the system is set to log deletions of it, as far as it says so here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_log: Option<bool>,
 }
 
 impl Object {

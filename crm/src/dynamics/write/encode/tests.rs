@@ -18,6 +18,7 @@ fn the_last_second_is_sent_as_it_is_and_what_is_beyond_any_date_is_refused() {
         fields: IndexMap::new(),
         keys: Vec::new(),
         feed: true,
+        deletion_log: None,
     };
     let kinds = [("at", FieldKind::DateTime), ("day", FieldKind::Date), ("number", FieldKind::Double)];
     let field = |(name, kind)| WriteField { field: ObjectField::new(name, kind), raw: false, target: None };

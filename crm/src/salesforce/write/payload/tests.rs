@@ -25,6 +25,7 @@ fn write(operation: Operation, key: &[&str], fields: &[(&str, FieldKind)]) -> Wr
         fields: IndexMap::from_iter([("AccountId".to_owned(), account)]),
         keys: Vec::new(),
         feed: true,
+        deletion_log: None,
     };
     Write::new(Arc::new(object), operation, key.iter().copied(), fields.iter().map(field).collect())
 }
