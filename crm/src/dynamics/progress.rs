@@ -6,10 +6,10 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray, Times
 use arrow::compute::{filter, filter_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use engine::failure::Failure;
-use engine::outside::crm::Read;
+use engine::outside::crm::{Misfit, Read};
 use jiff::Timestamp;
 
-use super::query::Mark;
+use super::query::{Mark, Sighted};
 use crate::records::Part;
 
 /// How often a reading is begun anew without getting any further.
@@ -17,14 +17,22 @@ const RESTARTS_MAX: u32 = 3;
 /// The most ids that are remembered of one time; where more records share it, the place cannot be found again.
 const IDS_MAX: usize = 100_000;
 
+/// What was delivered before a reading was begun anew, as far as it may come again.
+#[derive(Debug)]
+struct Delivered {
+    at: Timestamp,
+    /// Of records of that time.
+    ids: HashSet<String>,
+    misfits: HashSet<Sighted>,
+}
+
 /// How far a reading has come.
 #[derive(Debug)]
 pub(super) struct Progress {
     /// Columns of id and time; none where the order is another one.
     columns: Option<(usize, usize)>,
     mark: Option<Mark>,
-    /// What was delivered before the reading was begun anew.
-    delivered: Option<(Timestamp, HashSet<String>)>,
+    delivered: Option<Delivered>,
     restarts: u32,
 }
 
@@ -48,14 +56,18 @@ impl Progress {
     pub(super) fn restart(&mut self) -> Option<Timestamp> {
         let mark = self.mark.as_ref().filter(|_| self.restarts < RESTARTS_MAX)?;
         self.restarts += 1;
-        self.delivered = Some((mark.at, mark.ids.iter().cloned().collect()));
+        let (ids, misfits) = (mark.ids.iter().cloned().collect(), mark.misfits.iter().cloned().collect());
+        self.delivered = Some(Delivered { at: mark.at, ids, misfits });
         Some(mark.at)
     }
 
     /// Takes note of a part, and leaves out what was delivered before.
     pub(super) fn take(&mut self, mut part: Part) -> Result<Part, Failure> {
         let Some(columns) = self.columns else { return Ok(part) };
-        if let Some((at, ids)) = &self.delivered
+        if let Some(Delivered { misfits, .. }) = &self.delivered {
+            part.misfits.retain(|misfit| sighted(misfit, columns).is_none_or(|version| !misfits.contains(&version)));
+        }
+        if let Some(Delivered { at, ids, .. }) = &self.delivered
             && let Some((found, times)) = arrays(&part.records, columns)
         {
             let is_new = |row: usize| times.value(row) != at.as_microsecond() || !ids.contains(found.value(row));
@@ -67,7 +79,20 @@ impl Progress {
             }
         }
         self.note(&part.records, columns);
+        self.note_misfits(&part.misfits, columns);
         Ok(part)
+    }
+
+    /// In the order of time, those before the mark do not come again.
+    fn note_misfits(&mut self, misfits: &[Misfit], columns: (usize, usize)) {
+        let Some(mark) = &mut self.mark else { return };
+        mark.misfits.extend(misfits.iter().filter_map(|misfit| sighted(misfit, columns)));
+        let at = mark.at;
+        mark.misfits.retain(|(time, _)| time.is_none_or(|time| time >= at));
+        if mark.ids.len() + mark.misfits.len() > IDS_MAX {
+            self.mark = None;
+            self.columns = None;
+        }
     }
 
     fn note(&mut self, records: &RecordBatch, columns: (usize, usize)) {
@@ -86,15 +111,21 @@ impl Progress {
         match self.mark.as_mut().filter(|mark| mark.at == at) {
             Some(mark) => mark.ids.extend(same),
             None => {
-                self.mark = Some(Mark { at, ids: same.collect() });
+                let misfits = self.mark.take().map(|mark| mark.misfits).unwrap_or_default();
+                self.mark = Some(Mark { at, ids: same.collect(), misfits });
                 self.restarts = 0;
             }
         }
-        if self.mark.as_ref().is_some_and(|mark| mark.ids.len() > IDS_MAX) {
-            self.mark = None;
-            self.columns = None;
-        }
     }
+}
+
+/// Which version of a record did not fit, where its id does.
+fn sighted(misfit: &Misfit, (id, time): (usize, usize)) -> Option<Sighted> {
+    let ids = misfit.record.column(id).as_string_opt::<i32>().filter(|ids| ids.is_valid(0))?;
+    let times = misfit.record.column(time).as_primitive_opt::<TimestampMicrosecondType>();
+    let time =
+        times.filter(|times| times.is_valid(0)).and_then(|times| Timestamp::from_microsecond(times.value(0)).ok());
+    Some((time, ids.value(0).to_owned()))
 }
 
 /// Ids and times, where no record lacks them.

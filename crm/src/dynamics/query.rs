@@ -55,7 +55,13 @@ pub(super) struct Place {
 pub(super) struct Mark {
     pub(super) at: Timestamp,
     pub(super) ids: Vec<String>,
+    /// Records of that time and later ones that came, and did not fit their types.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) misfits: Vec<Sighted>,
 }
+
+/// A version of a record: its time, where that fits its type, and its id.
+pub(super) type Sighted = (Option<Timestamp>, String);
 
 /// Where a cursor says that a reading goes on.
 #[derive(Debug)]
@@ -227,7 +233,7 @@ impl Plan {
             token,
             link,
             since: self.since,
-            mark: mark.filter(|mark| mark.ids.len() <= MARK_IDS_MAX).cloned(),
+            mark: mark.filter(|mark| mark.ids.len() + mark.misfits.len() <= MARK_IDS_MAX).cloned(),
         };
         let mut bytes = 0;
         // The mark is worth having, but not worth more than the place itself.

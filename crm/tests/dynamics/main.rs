@@ -1,6 +1,7 @@
 //! The Dynamics connector against the Dataverse stand-in.
 #![expect(clippy::unwrap_used, reason = "test code")]
 
+mod anew;
 mod changes;
 #[path = "../common/mod.rs"]
 mod common;
