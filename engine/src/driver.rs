@@ -2,32 +2,33 @@
 //!
 //! Recovery is not separate code: a run that went on elsewhere is folded, and the fold is asked what is ready.
 
-use std::collections::{HashMap, HashSet};
+mod end;
+
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use indexmap::IndexMap;
-use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::activity::When;
-use crate::alerting;
-use crate::check::{Node, Workflow};
+use crate::check::Workflow;
 use crate::context::{Cx, Done};
-use crate::desk;
 use crate::environment::Environment;
-use crate::event::{Event, Level, Segment, TaskId, Then, Vars};
+use crate::event::{Event, Segment, TaskId, Vars};
 use crate::failure::{Class, Failure};
-use crate::journal::{AppendError, Journal};
-use crate::outside::store::{Expect, OptionChange, OptionValue, SeenFile, StoreError};
+use crate::journal::Journal;
 use crate::population::Population;
 use crate::progress::Progress;
-use crate::run::{Ending, Ready, Run, Settled, Status, TASKS_MAX, Task, TaskStatus};
+use crate::run::{Ready, Run, Status, TASKS_MAX, Task, TaskStatus};
 use crate::temp;
-use crate::workflow::OnError;
+
+use end::{Outcome, exhausted, finish};
+
+/// How long a task that writes may still hear the answers that are under way when its run is left.
+const LEAVE_GRACE: Duration = Duration::from_secs(5);
 
 /// What an operator asks of a run that is driven.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,13 +66,16 @@ struct Working {
 }
 
 impl Working {
-    fn break_off(&self) {
+    /// It ends by itself, once it asks.
+    fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    fn break_off(&self) {
+        self.cancel();
         self.abort.abort();
     }
 }
-
-type Outcome = Result<(Vec<Event>, Done, IndexMap<String, u64>), Failure>;
 
 impl Driver {
     /// A driver of a run.
@@ -247,7 +251,7 @@ impl Driver {
                 Some(node) => node.activity.run(&mut cx).await,
             };
             match outcome {
-                Ok(()) => (id, finish(&mut cx, workflow.activities.get(&task.activity), task.inputs.is_empty()).await),
+                Ok(()) => (id, finish(&mut cx, workflow.activities.get(&task.activity), &task).await),
                 Err(failure) => (id, Err(failure)),
             }
         };
@@ -270,14 +274,15 @@ impl Driver {
         self.working.remove(&id);
         self.board.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         let Some(task) = self.journal.run().task(id).cloned() else { return Ok(()) };
+        // It had come to its end before it could be broken off.
+        if task.status == TaskStatus::Stopped {
+            return Ok(());
+        }
         let Some(node) = self.workflow.activities.get(&task.activity) else {
             let failure = Failure::internal(format!("there is no activity {}", task.activity));
             return self.record_failure(&task, None, failure).await;
         };
-        match outcome.and_then(|(sealed, done, out)| {
-            balance(&self.journal.run(), &task, &done, &out)?;
-            Ok((sealed, done, out))
-        }) {
+        match outcome {
             Ok((sealed, done, out)) => match self.record_end(&task, node, sealed, done, &out).await {
                 // Its variables, say, are too large for the journal: the task is at fault, and the run goes on.
                 Err(failure) if failure.class == Class::Limit => self.record_failure(&task, Some(node), failure).await,
@@ -290,137 +295,6 @@ impl Driver {
         }
     }
 
-    async fn record_end(
-        &self,
-        task: &Task,
-        node: &Node,
-        sealed: Vec<Event>,
-        done: Done,
-        out: &IndexMap<String, u64>,
-    ) -> Result<(), Failure> {
-        let ports = ports(node, task, &done, out);
-        let ended = Event::TaskEnded {
-            task: task.id,
-            ports: ports.clone(),
-            vars: done.vars,
-            instance_vars: done.instance_vars,
-            tally: done.tally,
-            stop_all: done.stop_all,
-        };
-        let mut events = sealed;
-        events.push(ended);
-        self.record(events, Ending { task: task.id, well: true, ports: &ports }).await?;
-        if temp::is_kept_by(&self.workflow, task) {
-            self.forget(task).await;
-        }
-        Ok(())
-    }
-
-    async fn record_failure(&self, task: &Task, node: Option<&Node>, failure: Failure) -> Result<(), Failure> {
-        let is_stopped = self.journal.run().task(task.id).is_some_and(|task| task.status == TaskStatus::Stopped);
-        if is_stopped || failure.class == Class::Stopped {
-            return Ok(());
-        }
-        let then = self.then(task, node, &failure);
-        tracing::warn!(run = %self.journal.id, activity = %task.activity, %failure, "the task failed");
-        let ports = if then == Then::ErrorPort { vec!["error".to_owned()] } else { Vec::new() };
-        let ends = matches!(then, Then::ErrorPort | Then::Ignore | Then::Abort);
-        let alerts = self.to_be_told(&then);
-        let failed = Event::TaskFailed { task: task.id, failure, then, alerts };
-        if ends {
-            self.record(vec![failed], Ending { task: task.id, well: false, ports: &ports }).await
-        } else {
-            Ok(self.journal.append(vec![failed]).await?)
-        }
-    }
-
-    /// Who is to be told that the run needs a person after this failure.
-    fn to_be_told(&self, then: &Then) -> Vec<String> {
-        if !self.journal.run().is_stopped_by(then) {
-            return Vec::new();
-        }
-        let receivers = self.environment.alerts.receivers();
-        if !receivers.is_empty() {
-            alerting::mark(&self.environment, &self.journal.id);
-        }
-        receivers
-    }
-
-    /// What follows a failure: its own retry, then its port `error`, then what it or the workflow says.
-    fn then(&self, task: &Task, node: Option<&Node>, failure: &Failure) -> Then {
-        let Some(node) = node else { return Then::Suspend };
-        if let Some(retry) = &node.common.retry
-            && failure.class.is_retried()
-            && task.retried + 1 < retry.attempts
-        {
-            let asked = SignedDuration::from_secs(failure.retry_after_s.unwrap_or(0).min(86_400).cast_signed());
-            let pause = retry.pause(task.retried + 1).max(asked);
-            let at = self.environment.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
-            return Then::Retry { at };
-        }
-        if failure.class != Class::Exhausted && node.common.to.0.contains_key("error") {
-            return Then::ErrorPort;
-        }
-        match node.common.on_error.unwrap_or(self.workflow.on_error) {
-            OnError::Suspend => Then::Suspend,
-            OnError::Ignore => Then::Ignore,
-            OnError::Abort => Then::Abort,
-        }
-    }
-
-    /// Records how a task ended, and in the same batch what becomes of the options that waited for it. An option that
-    /// somebody moved meanwhile stays where they moved it.
-    async fn record(&self, events: Vec<Event>, ending: Ending<'_>) -> Result<(), Failure> {
-        let mut moved = HashSet::new();
-        loop {
-            let appended = self
-                .journal
-                .append_with(|run| {
-                    let mut events = events.clone();
-                    let mut options = Vec::new();
-                    for mut settled in run.settled_by(ending) {
-                        // The run does not know yet what a task leaves behind that ends now.
-                        settled.seen = seen_of(&events, settled.task).or(settled.seen);
-                        self.settle(settled, &moved, &mut events, &mut options);
-                    }
-                    (events, options)
-                })
-                .await;
-            match appended {
-                Err(AppendError::Store(StoreError::OptionMoved { name })) if moved.insert(name.clone()) => {}
-                other => return Ok(other?),
-            }
-        }
-    }
-
-    fn settle(
-        &self,
-        settled: Settled,
-        moved: &HashSet<String>,
-        events: &mut Vec<Event>,
-        options: &mut Vec<OptionChange>,
-    ) {
-        let Settled { task, window, put, seen, failed } = settled;
-        let option = window.option;
-        let reason = if put || moved.contains(&option) {
-            Some("it was changed meanwhile".to_owned())
-        } else if failed.is_empty() {
-            None
-        } else {
-            let names: Vec<String> = failed.iter().map(|(id, name)| format!("{name} (task {id})")).collect();
-            Some(format!("{} did not end well", names.join(", ")))
-        };
-        if let Some(reason) = reason {
-            tracing::warn!(option, reason, "the automatic index stays where it is");
-            events.push(Event::OptionHeld { task, option, reason });
-            return;
-        }
-        let by = format!("{}/{task}", self.journal.id);
-        let value = OptionValue { value: window.after.clone(), at: self.environment.clock.now(), by, seen };
-        options.push(OptionChange { name: option.clone(), expect: Expect::Is(window.before), value: Some(value) });
-        events.push(Event::OptionMoved { task, option, value: window.after });
-    }
-
     async fn obey(&mut self, order: Order) -> Result<(), Failure> {
         let event = match order {
             Order::Pause => Event::Paused,
@@ -430,7 +304,7 @@ impl Driver {
                 Event::Stopped
             }
             Order::Leave => {
-                self.break_off().await;
+                self.leave().await;
                 return Ok(());
             }
         };
@@ -442,6 +316,22 @@ impl Driver {
         let run = self.journal.run();
         let is_stopped = |id: &TaskId| run.task(*id).is_some_and(|task| task.status == TaskStatus::Stopped);
         self.working.iter().filter(|(id, _)| is_stopped(id)).for_each(|(_, working)| working.break_off());
+    }
+
+    /// Breaks off what works. What writes hears the answers that are under way, so that less is in doubt afterwards; its end is
+    /// not recorded, and it goes on from what it kept.
+    async fn leave(&mut self) {
+        let run = self.journal.run().tasks.clone();
+        for (id, working) in &self.working {
+            let task = run.get((*id as usize).saturating_sub(1));
+            match task.is_some_and(|task| temp::is_writer(&self.workflow, task)) {
+                true => working.cancel(),
+                false => working.break_off(),
+            }
+        }
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::time::timeout(LEAVE_GRACE, ended).await.ok();
+        self.break_off().await;
     }
 
     async fn break_off(&mut self) {
@@ -458,22 +348,6 @@ impl std::fmt::Debug for Driver {
     }
 }
 
-/// What a task leaves behind; its rejects are on the desk before its end is in the journal.
-async fn finish(cx: &mut Cx, node: Option<&Node>, comes_from_outside: bool) -> Outcome {
-    let done = cx.finish().await?;
-    if let Some(node) = node {
-        desk::file(cx, node.activity.as_ref(), comes_from_outside).await?;
-    }
-    Ok(done)
-}
-
-fn seen_of(events: &[Event], import: TaskId) -> Option<SeenFile> {
-    events.iter().find_map(|event| match event {
-        Event::TaskEnded { task, tally, .. } if *task == import => tally.seen.clone(),
-        _ => None,
-    })
-}
-
 fn task_of(ready: &Ready) -> TaskId {
     match ready {
         Ready::Begin { task, .. } | Ready::GoOn { task, .. } => *task,
@@ -485,55 +359,6 @@ fn inputs(environment: &Environment, journal: &Journal, run: &Run, task: &Task) 
     let segments =
         |from: TaskId, port: &str| -> Vec<Segment> { run.population(from, port).unwrap_or_default().to_vec() };
     task.inputs.iter().map(|(from, port)| Population::new(&folder, segments(*from, port))).collect()
-}
-
-/// A loop has used up its attempts: what came in leaves by `exhausted`, if that leads on.
-fn exhausted(cx: &mut Cx, node: &Node) -> Result<(), Failure> {
-    if node.common.to.0.contains_key("exhausted") {
-        cx.pass_input_on("exhausted");
-        cx.choose("exhausted");
-        return Ok(());
-    }
-    let attempts = node.common.attempts.or(node.activity.attempts_default()).unwrap_or_default();
-    let class = cx.vars().get("errorClass").and_then(|class| Class::deserialize(class).ok());
-    let message = match cx.vars().get("errorMessage").and_then(serde_json::Value::as_str) {
-        Some(error) if class.is_some_and(Class::is_lasting) => format!("trying again does not cure this: {error}"),
-        Some(error) => format!("the {attempts} attempts of this loop are used up; the last error was: {error}"),
-        None => format!("the {attempts} attempts of this loop are used up"),
-    };
-    Err(Failure::new(Class::Exhausted, message).help("cure the cause, then resume the run: it begins the count anew"))
-}
-
-/// The ports that carry an event, of a task that ended well.
-fn ports(node: &Node, task: &Task, done: &Done, out: &IndexMap<String, u64>) -> Vec<String> {
-    if task.exhausted {
-        return vec!["exhausted".to_owned()];
-    }
-    let carries = |name: &str, when: When| match when {
-        When::Always => true,
-        When::WithRecords => out.get(name).is_some_and(|rows| *rows > 0),
-        When::Chosen => done.chosen.as_deref() == Some(name),
-    };
-    let ports = node.ports().into_iter().filter(|port| carries(&port.name, port.when));
-    ports.map(|port| port.name.into_owned()).collect()
-}
-
-/// No record may be missing: what came in and what was made must have gone out or been dropped by a rule.
-fn balance(run: &Run, task: &Task, done: &Done, out: &IndexMap<String, u64>) -> Result<(), Failure> {
-    let came = run.came(task);
-    let (added, dropped): (u64, u64) = (done.tally.added, done.tally.dropped.values().sum());
-    let went: u64 = out.values().sum();
-    if came + added == went + dropped {
-        return Ok(());
-    }
-    Err(Failure::internal(format!(
-        "the account does not balance: {came} in + {added} added is not {went} out + {dropped} dropped"
-    )))
-}
-
-/// Writes a warning of a task into its journal, for what is not worth failing.
-pub async fn warn(cx: &Cx, message: impl Into<String> + Send) -> Result<(), Failure> {
-    cx.log(Level::Warning, message).await
 }
 
 /// Variables that a run begins with: the workflow's, then those given.

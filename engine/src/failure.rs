@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::expr::ExprError;
 
-/// The longest message that the journal keeps, in bytes; sled must be given small values only.
+/// The longest message that the journal keeps, in bytes of JSON; sled must be given small values only.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// What kind of failure it is: it decides whether trying again can help.
@@ -110,8 +110,19 @@ impl Failure {
 }
 
 fn cut(mut text: String) -> String {
-    if text.len() > MESSAGE_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+    // As JSON has it, for that is what the journal keeps.
+    let written = |letter: char| match letter {
+        '"' | '\\' | '\n' | '\r' | '\t' => 2,
+        letter if letter.is_ascii_control() => 6,
+        letter => letter.len_utf8(),
+    };
+    let mut bytes = 0;
+    let end = text.char_indices().find(|(_, letter)| {
+        bytes += written(*letter);
+        bytes > MESSAGE_BYTES_MAX
+    });
+    if let Some((end, _)) = end {
+        text.truncate(end);
         text.push('…');
     }
     text

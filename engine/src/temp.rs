@@ -43,7 +43,8 @@ pub(crate) fn is_kept_by(workflow: &Workflow, task: &Task) -> bool {
     !task.exhausted && is_writer(workflow, task)
 }
 
-fn is_writer(workflow: &Workflow, task: &Task) -> bool {
+/// Whether its activity writes to the outside.
+pub(crate) fn is_writer(workflow: &Workflow, task: &Task) -> bool {
     workflow.activities.get(&task.activity).is_some_and(|node| node.spec.effect == Effect::Writes)
 }
 

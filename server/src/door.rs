@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use engine::activity::Palette;
 use engine::driver::Order;
-use engine::engine::Engine;
+use engine::engine::{Driven, Engine};
 use engine::failure::{Class, Failure};
 use engine::outside::store::{RunId, StoreError};
+use futures::future::join_all;
 use tokio::time::Instant;
 
 use crate::api::{self, OwnerView};
@@ -125,10 +126,11 @@ impl Door {
     /// Breaks off all runs that this process drives, so that they can be resumed.
     pub async fn leave(&self) {
         let Some(here) = &self.here else { return };
-        for (_, driven) in here.engine.driving() {
+        let leave = |driven: Driven| async move {
             driven.order(Order::Leave).await;
             driven.wait().await.ok();
-        }
+        };
+        join_all(here.engine.driving().into_iter().map(|(_, driven)| leave(driven))).await;
     }
 
     /// Lets the data folder go.

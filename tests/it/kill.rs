@@ -159,3 +159,31 @@ fn exports_that_were_killed_many_times_and_lost_answers_made_each_record_once() 
         assert!(task["out"].get("reject").is_none() && task["out"].get("inDoubt").is_none(), "{task}");
     }
 }
+
+/// 400 records without any key go by two collections, which the CRM has and answers a second later.
+#[test]
+fn an_export_that_is_interrupted_hears_the_answers_that_are_under_way() {
+    let world = World::new(0);
+    world.add_salesforce("");
+    let admin = world.sandbox.admin();
+    let slow = json!({ "route": "any", "containing": "composite/sobjects", "delayMs": 1000 });
+    admin.add_fault(serde_json::from_value(slow).unwrap()).unwrap();
+    world.people(&(0..400).map(|number| (None, format!("Person {number}"))).collect::<Vec<_>>());
+    let file = world.workflow(
+        "leads",
+        &json!({
+            "people": { "type": "database.query", "table": "person", "to": "leads" },
+            "leads": { "type": "crm.export", "account": "salesforce", "object": "Lead", "operation": "insert",
+                "set": { "LastName": "last_name", "Company": "last_name" } },
+        }),
+    );
+    let mut working = world.begin(&["run", &file]);
+    wait_for("the first records", || !admin.salesforce().changes(0).is_empty() || !working.is_working());
+    working.interrupt();
+    working.end().expect(1);
+    world.ask(&["resume", "leads-1"]).expect(0);
+    let view = world.run("leads-1");
+    let leads = view["tasks"].as_array().unwrap().iter().find(|task| task["activity"] == "leads").unwrap();
+    assert_eq!(leads["out"], json!({ "ok": 400 }), "nothing is in doubt");
+    assert_eq!(created(&admin.salesforce().changes(0), "LastName").values().sum::<usize>(), 400);
+}

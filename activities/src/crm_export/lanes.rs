@@ -169,8 +169,11 @@ struct Lanes {
 impl Lanes {
     async fn run(&mut self, cx: &mut Cx, request: &Request, output: &mut Output) -> Result<(), Failure> {
         loop {
-            cx.go_on()?;
-            // Free again after the guards.
+            // What is under way is heard to its end.
+            if let Err(stopped) = cx.go_on() {
+                self.fail(stopped);
+            }
+            // A lane that something did not go well on is free again once the guards have seen it.
             let mut lane_kept = None;
             let begins = self.failed.is_none() && !self.all_cut && self.flights.len() < self.window;
             let passes = self.failed.is_none() && self.flights.front().is_some_and(|first| first.outcomes.is_some());

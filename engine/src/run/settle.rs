@@ -1,6 +1,6 @@
 //! Which windows of automatic indexes are done, rule 8.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{Run, TaskStatus};
 use crate::event::{IndexWindow, TaskId};
@@ -35,8 +35,33 @@ pub struct Ending<'a> {
 impl Run {
     /// The windows that are done once this task has ended so.
     pub fn settled_by(&self, ending: Ending<'_>) -> Vec<Settled> {
+        let Some(activity) = self.task(ending.task).map(|task| &task.activity) else { return Vec::new() };
+        if ending.ports.iter().any(|port| self.graph.targets(activity, port).next().is_some()) {
+            return Vec::new();
+        }
         let open = self.windows.iter().filter(|(task, _)| !self.settled.contains_key(task));
-        open.filter_map(|(import, window)| self.settle(*import, window, ending)).collect()
+        let mut done: Vec<(TaskId, &IndexWindow, BTreeSet<TaskId>)> =
+            open.map(|(import, window)| (*import, window, self.family(*import))).collect();
+        done.retain(|(_, _, family)| family.contains(&ending.task) && !self.goes_on(family, ending.task));
+        let Some((first, ..)) = done.first() else { return Vec::new() };
+        let ended_well = |id: TaskId| match id == ending.task {
+            true => ending.well,
+            false => self.task(id).is_some_and(|task| task.status == TaskStatus::Ended),
+        };
+        let made_good = self.made_good(*first, &ended_well);
+        // An import that was made good is so by one with a window of its own, which moves the option.
+        let counts = |id: TaskId, import: TaskId| ended_well(id) || (id != import && made_good.contains(&id));
+        let settled = done.into_iter().map(|(import, window, family)| {
+            let failed = family.into_iter().filter(|id| !counts(*id, import));
+            Settled {
+                task: import,
+                window: window.clone(),
+                put: self.put.contains(&import),
+                seen: self.task(import).and_then(|task| task.tally.seen.clone()),
+                failed: failed.filter_map(|id| Some((id, self.task(id)?.activity.clone()))).collect(),
+            }
+        });
+        settled.collect()
     }
 
     /// What the import that opened a window of this option up to this text saw, where it ended.
@@ -46,39 +71,30 @@ impl Run {
         self.task(*task)?.tally.seen.clone()
     }
 
-    fn settle(&self, import: TaskId, window: &IndexWindow, ending: Ending<'_>) -> Option<Settled> {
-        let family = self.family(import);
-        if !family.contains(&ending.task) {
-            return None;
-        }
-        let activity = &self.task(ending.task)?.activity;
-        let leads_on = ending.ports.iter().any(|port| self.graph.targets(activity, port).next().is_some());
+    /// Whether anything of a family waits, or works besides this task.
+    fn goes_on(&self, family: &BTreeSet<TaskId>, besides: TaskId) -> bool {
         let waits = self.queues.values().flatten().any(|arrival| family.contains(&arrival.id.from));
-        let works =
-            family.iter().filter(|id| **id != ending.task).filter_map(|id| self.task(*id)).any(super::Task::is_live);
-        if leads_on || waits || works {
-            return None;
-        }
-        let ended_well = |id: TaskId| match id == ending.task {
-            true => ending.well,
-            false => self.task(id).is_some_and(|task| task.status == TaskStatus::Ended),
-        };
-        // An import that was made good is so by one with a window of its own, which moves the option.
-        let counts = |id: TaskId| ended_well(id) || (id != import && self.was_made_good(id, &ended_well));
-        let failed = family.iter().filter(|id| !counts(**id));
-        Some(Settled {
-            task: import,
-            window: window.clone(),
-            put: self.put.contains(&import),
-            seen: self.task(import).and_then(|task| task.tally.seen.clone()),
-            failed: failed.filter_map(|id| Some((*id, self.task(*id)?.activity.clone()))).collect(),
-        })
+        let others = family.iter().filter(|id| **id != besides).filter_map(|id| self.task(*id));
+        waits || others.into_iter().any(super::Task::is_live)
     }
 
-    /// Whether a later task of the same activity, which descends from this one, ended well.
-    fn was_made_good(&self, failed: TaskId, ended_well: &impl Fn(TaskId) -> bool) -> bool {
-        let activity = |id: TaskId| self.task(id).map(|task| &task.activity);
-        self.family(failed).into_iter().any(|id| id != failed && activity(id) == activity(failed) && ended_well(id))
+    /// The tasks, from this one on, of which a later task of the same activity that descends from them ended well.
+    fn made_good(&self, first: TaskId, ended_well: &impl Fn(TaskId) -> bool) -> HashSet<TaskId> {
+        let mut made_good = HashSet::new();
+        let mut passed: HashSet<(&str, TaskId)> = HashSet::new();
+        for good in self.tasks.iter().skip(first as usize).filter(|task| ended_well(task.id)) {
+            let mut line = good.parents.clone();
+            while let Some(id) = line.pop() {
+                let Some(task) = self.task(id).filter(|_| id >= first && passed.insert((&good.activity, id))) else {
+                    continue;
+                };
+                if task.activity == good.activity {
+                    made_good.insert(id);
+                }
+                line.extend(&task.parents);
+            }
+        }
+        made_good
     }
 
     /// A task and all that descend from it. Parents have lower numbers than their children.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::engine::Engine;
 use engine::event::{Event, Vars};
-use engine::failure::Class;
+use engine::failure::{Class, Failure};
 use engine::outside::alerts::NoAlerts;
 use engine::outside::store::{RunId, Store};
 use engine::run::Status;
@@ -169,6 +169,40 @@ async fn an_option_moves_when_an_import_that_failed_in_its_window_was_made_good_
     let (_, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
     assert_eq!(driven.wait().await, Ok(Status::Finished));
     assert_eq!(store.option("INDEX").await.unwrap().unwrap().by, "w-1/3");
+}
+
+/// The branch of an import fails, and the loop leads back to the import: both imports are good, and the option has the end of
+/// the later one.
+#[tokio::test]
+async fn an_option_moves_when_the_branch_of_an_import_failed_and_its_loop_led_back_to_the_import() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let text = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 35, "index": "INDEX", "to": "save" },
+        "save": { "type": "note", "name": "save", "fails": 1, "to": { "error": "again" } },
+        "again": { "type": "pass", "attempts": 5, "to": "numbers" }
+    } }"#;
+    let (id, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Finished));
+    let option = store.option("INDEX").await.unwrap().unwrap();
+    assert_eq!((option.value.as_str(), option.by.as_str()), ("after", "w-1/4"));
+    let events = store.events(&id, 0).await.unwrap();
+    assert!(!events.iter().any(|event| matches!(event.event, Event::OptionHeld { .. })), "{events:#?}");
+}
+
+#[tokio::test]
+async fn a_loop_that_fails_a_thousand_times_and_a_message_of_control_characters_fit_into_the_journal() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let text = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 1, "index": "INDEX", "fails": 9999, "to": { "error": "again" } },
+        "again": { "type": "pass", "attempts": 760, "onError": "ignore", "to": "numbers" }
+    } }"#;
+    assert_eq!(run(&engine, text).await, Some(Status::Finished));
+    let message = Failure::new(Class::Data, "\u{1}".repeat(5_000)).help("\"".repeat(5_000));
+    assert!(serde_json::to_string(&message).unwrap().len() < 9_000);
 }
 
 #[tokio::test]

@@ -65,6 +65,20 @@ async fn what_stops_all_else_ends_the_run() {
     assert_eq!(ended.expect("it waits for what was stopped"), Ok(Status::Finished));
 }
 
+/// On one thread both have come to their ends before either end is recorded.
+#[tokio::test]
+async fn what_stops_all_else_also_stops_what_has_ended_and_is_not_recorded() {
+    let bench = Bench::new();
+    let engine = bench.engine(Arc::new(Memory::new()));
+    let text = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 3, "to": ["halt", "beside"] },
+        "halt": { "type": "halt" },
+        "beside": { "type": "note", "name": "beside" }
+    } }"#;
+    let (_, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Finished));
+}
+
 #[tokio::test]
 async fn a_run_that_is_stopped_while_nothing_drives_it_leaves_no_ledger() {
     let bench = Bench::new();

@@ -20,6 +20,7 @@ use engine::outside::alerts::Alerts;
 use engine::outside::clock::Clock;
 use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
 use engine::outside::store::Store;
+use engine::population::Population;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -56,6 +57,10 @@ impl Activity for Numbers {
             let before = cx.option(option).await?.map(|option| option.value);
             let window = IndexWindow { option: option.clone(), before, after: "after".to_owned() };
             cx.open_window(window).await?;
+        }
+        // What a loop leads back to it is not used.
+        if let Some(rows) = cx.input().map(Population::rows).filter(|_| from == 0) {
+            cx.dropped("inbound", rows);
         }
         cx.set_var("count", self.count);
         while from < self.count {

@@ -1,0 +1,235 @@
+//! How a task ends: what it leaves behind, what follows a failure, and what becomes of the options that waited for it.
+
+use std::collections::HashSet;
+
+use indexmap::IndexMap;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize as _;
+
+use super::Driver;
+use crate::activity::When;
+use crate::alerting;
+use crate::check::Node;
+use crate::context::{Cx, Done};
+use crate::desk;
+use crate::event::{Event, TaskId, Then};
+use crate::failure::{Class, Failure};
+use crate::journal::AppendError;
+use crate::outside::store::{Expect, OptionChange, OptionValue, SeenFile, StoreError};
+use crate::run::{Ending, Run, Settled, Task};
+use crate::temp;
+use crate::workflow::OnError;
+
+/// How many tasks are named as the reason why an option stays where it is.
+const FAILED_TOLD_MAX: usize = 10;
+/// The last files of a task with what it leaves behind and its records by port, or why it failed.
+pub(super) type Outcome = Result<(Vec<Event>, Done, IndexMap<String, u64>), Failure>;
+
+impl Driver {
+    pub(super) async fn record_end(
+        &self,
+        task: &Task,
+        node: &Node,
+        sealed: Vec<Event>,
+        done: Done,
+        out: &IndexMap<String, u64>,
+    ) -> Result<(), Failure> {
+        let ports = ports(node, task, &done, out);
+        let ended = Event::TaskEnded {
+            task: task.id,
+            ports: ports.clone(),
+            vars: done.vars,
+            instance_vars: done.instance_vars,
+            tally: done.tally,
+            stop_all: done.stop_all,
+        };
+        let mut events = sealed;
+        events.push(ended);
+        self.record(events, Ending { task: task.id, well: true, ports: &ports }).await?;
+        if temp::is_kept_by(&self.workflow, task) {
+            self.forget(task).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn record_failure(
+        &self,
+        task: &Task,
+        node: Option<&Node>,
+        failure: Failure,
+    ) -> Result<(), Failure> {
+        if failure.class == Class::Stopped {
+            return Ok(());
+        }
+        let then = self.then(task, node, &failure);
+        tracing::warn!(run = %self.journal.id, activity = %task.activity, %failure, "the task failed");
+        let ports = if then == Then::ErrorPort { vec!["error".to_owned()] } else { Vec::new() };
+        let ends = matches!(then, Then::ErrorPort | Then::Ignore | Then::Abort);
+        let alerts = self.to_be_told(&then);
+        let failed = Event::TaskFailed { task: task.id, failure, then, alerts };
+        if ends {
+            self.record(vec![failed], Ending { task: task.id, well: false, ports: &ports }).await
+        } else {
+            Ok(self.journal.append(vec![failed]).await?)
+        }
+    }
+
+    /// Who is to be told that the run needs a person after this failure.
+    fn to_be_told(&self, then: &Then) -> Vec<String> {
+        if !self.journal.run().is_stopped_by(then) {
+            return Vec::new();
+        }
+        let receivers = self.environment.alerts.receivers();
+        if !receivers.is_empty() {
+            alerting::mark(&self.environment, &self.journal.id);
+        }
+        receivers
+    }
+
+    /// What follows a failure: its own retry, then its port `error`, then what it or the workflow says.
+    fn then(&self, task: &Task, node: Option<&Node>, failure: &Failure) -> Then {
+        let Some(node) = node else { return Then::Suspend };
+        if let Some(retry) = &node.common.retry
+            && failure.class.is_retried()
+            && task.retried + 1 < retry.attempts
+        {
+            let asked = SignedDuration::from_secs(failure.retry_after_s.unwrap_or(0).min(86_400).cast_signed());
+            let pause = retry.pause(task.retried + 1).max(asked);
+            let at = self.environment.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+            return Then::Retry { at };
+        }
+        if failure.class != Class::Exhausted && node.common.to.0.contains_key("error") {
+            return Then::ErrorPort;
+        }
+        match node.common.on_error.unwrap_or(self.workflow.on_error) {
+            OnError::Suspend => Then::Suspend,
+            OnError::Ignore => Then::Ignore,
+            OnError::Abort => Then::Abort,
+        }
+    }
+
+    /// Records how a task ended, and in the same batch what becomes of the options that waited for it. An option that
+    /// somebody moved meanwhile stays where they moved it.
+    async fn record(&self, events: Vec<Event>, ending: Ending<'_>) -> Result<(), Failure> {
+        let mut moved = HashSet::new();
+        loop {
+            let appended = self
+                .journal
+                .append_with(|run| {
+                    let mut events = events.clone();
+                    let mut options = Vec::new();
+                    // The latest first: where several windows of an option are done, it is that one's end that the option moves to.
+                    for mut settled in run.settled_by(ending).into_iter().rev() {
+                        // The run does not know yet what a task leaves behind that ends now.
+                        settled.seen = seen_of(&events, settled.task).or(settled.seen);
+                        self.settle(settled, &moved, &mut events, &mut options);
+                    }
+                    (events, options)
+                })
+                .await;
+            match appended {
+                Err(AppendError::Store(StoreError::OptionMoved { name })) if moved.insert(name.clone()) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn settle(
+        &self,
+        settled: Settled,
+        moved: &HashSet<String>,
+        events: &mut Vec<Event>,
+        options: &mut Vec<OptionChange>,
+    ) {
+        let Settled { task, window, put, seen, failed } = settled;
+        let option = window.option;
+        let reason = if put || moved.contains(&option) {
+            Some("it was changed meanwhile".to_owned())
+        } else if failed.is_empty() {
+            None
+        } else {
+            let mut names: Vec<String> =
+                failed.iter().take(FAILED_TOLD_MAX).map(|(id, name)| format!("{name} (task {id})")).collect();
+            if failed.len() > FAILED_TOLD_MAX {
+                names.push(format!("{} more", failed.len() - FAILED_TOLD_MAX));
+            }
+            Some(format!("{} did not end well", names.join(", ")))
+        };
+        if let Some(reason) = reason {
+            tracing::warn!(option, reason, "the automatic index stays where it is");
+            events.push(Event::OptionHeld { task, option, reason });
+            return;
+        }
+        if let Some(later) =
+            options.iter().find(|change| change.name == option).and_then(|change| change.value.as_ref())
+        {
+            events.push(Event::OptionMoved { task, option, value: later.value.clone() });
+            return;
+        }
+        let by = format!("{}/{task}", self.journal.id);
+        let value = OptionValue { value: window.after.clone(), at: self.environment.clock.now(), by, seen };
+        options.push(OptionChange { name: option.clone(), expect: Expect::Is(window.before), value: Some(value) });
+        events.push(Event::OptionMoved { task, option, value: window.after });
+    }
+}
+
+/// What a task leaves behind; its rejects are on the desk before its end is in the journal.
+pub(super) async fn finish(cx: &mut Cx, node: Option<&Node>, task: &Task) -> Outcome {
+    let (sealed, done, out) = cx.finish().await?;
+    balance(&cx.journal.run(), task, &done, &out)?;
+    if let Some(node) = node {
+        desk::file(cx, node.activity.as_ref(), task.inputs.is_empty()).await?;
+    }
+    Ok((sealed, done, out))
+}
+
+fn seen_of(events: &[Event], import: TaskId) -> Option<SeenFile> {
+    events.iter().find_map(|event| match event {
+        Event::TaskEnded { task, tally, .. } if *task == import => tally.seen.clone(),
+        _ => None,
+    })
+}
+
+/// A loop has used up its attempts: what came in leaves by `exhausted`, if that leads on.
+pub(super) fn exhausted(cx: &mut Cx, node: &Node) -> Result<(), Failure> {
+    if node.common.to.0.contains_key("exhausted") {
+        cx.pass_input_on("exhausted");
+        cx.choose("exhausted");
+        return Ok(());
+    }
+    let attempts = node.common.attempts.or(node.activity.attempts_default()).unwrap_or_default();
+    let class = cx.vars().get("errorClass").and_then(|class| Class::deserialize(class).ok());
+    let message = match cx.vars().get("errorMessage").and_then(serde_json::Value::as_str) {
+        Some(error) if class.is_some_and(Class::is_lasting) => format!("trying again does not cure this: {error}"),
+        Some(error) => format!("the {attempts} attempts of this loop are used up; the last error was: {error}"),
+        None => format!("the {attempts} attempts of this loop are used up"),
+    };
+    Err(Failure::new(Class::Exhausted, message).help("cure the cause, then resume the run: it begins the count anew"))
+}
+
+/// The ports that carry an event, of a task that ended well.
+fn ports(node: &Node, task: &Task, done: &Done, out: &IndexMap<String, u64>) -> Vec<String> {
+    if task.exhausted {
+        return vec!["exhausted".to_owned()];
+    }
+    let carries = |name: &str, when: When| match when {
+        When::Always => true,
+        When::WithRecords => out.get(name).is_some_and(|rows| *rows > 0),
+        When::Chosen => done.chosen.as_deref() == Some(name),
+    };
+    let ports = node.ports().into_iter().filter(|port| carries(&port.name, port.when));
+    ports.map(|port| port.name.into_owned()).collect()
+}
+
+/// No record may be missing: what came in and what was made must have gone out or been dropped by a rule.
+fn balance(run: &Run, task: &Task, done: &Done, out: &IndexMap<String, u64>) -> Result<(), Failure> {
+    let came = run.came(task);
+    let (added, dropped): (u64, u64) = (done.tally.added, done.tally.dropped.values().sum());
+    let went: u64 = out.values().sum();
+    if came + added == went + dropped {
+        return Ok(());
+    }
+    Err(Failure::internal(format!(
+        "the account does not balance: {came} in + {added} added is not {went} out + {dropped} dropped"
+    )))
+}
