@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 /// How many kinds of rejects one task tells apart in its journal.
 const KINDS_MAX: usize = 16;
+/// How many of them a failure tells.
+const KINDS_TOLD_MAX: usize = 3;
 /// The longest message of a kind, in characters; the record itself has the whole message.
 const MESSAGE_CHARS_MAX: usize = 160;
 
@@ -81,6 +83,19 @@ impl Kinds {
             false => ("others".to_owned(), "see the records".to_owned()),
         };
         self.0.entry(code).or_insert(Kind { records: 0, message }).records += 1;
+    }
+
+    /// What was counted, the most frequent first, as a message has room for.
+    pub fn told(&self) -> String {
+        let mut kinds: Vec<(&String, &Kind)> = self.0.iter().collect();
+        kinds.sort_by_key(|(_, kind)| std::cmp::Reverse(kind.records));
+        let told = kinds.iter().take(KINDS_TOLD_MAX);
+        let mut told: Vec<String> =
+            told.map(|(code, Kind { records, message })| format!("{records} × {code} ({message})")).collect();
+        if kinds.len() > KINDS_TOLD_MAX {
+            told.push("others".to_owned());
+        }
+        told.join("; ")
     }
 
     /// Writes a warning for each code into the journal, whether or not the port of the rejects leads on.

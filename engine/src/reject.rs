@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// The columns of a reject that say why, after those of the record.
 pub const COLUMNS: [&str; 5] = ["errorCode", "errorSymbol", "errorMessage", "errorField", "errorHelp"];
 
+/// The code of a record whose key an earlier record of its task has.
+pub const KEY_REPEATED: &str = "KEY_REPEATED";
+
 /// Why a record was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -8,6 +8,7 @@ use engine::desk::{Together, together};
 use engine::failure::{Class, Failure};
 use engine::outside::desk::{Group, KeptReject, RejectId, RejectState, Wanted};
 use engine::outside::store::RunId;
+use engine::reject::KEY_REPEATED;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -163,7 +164,14 @@ impl Service {
                     continue;
                 }
             }
-            if reject.sendable {
+            let is_named = !wanted.ids.is_empty() || wanted.code.is_some() || reject.corrected;
+            if reject.reject.code == KEY_REPEATED && !is_named {
+                left.insert(format!(
+                    "what {} of {} refused as {KEY_REPEATED} stays: it would take the place of the record that was written; send it \
+                     by its number, or with --code {KEY_REPEATED}",
+                    reject.activity, reject.workflow
+                ));
+            } else if reject.sendable {
                 ready.push(reject);
             } else {
                 let (workflow, activity) = (&reject.workflow, &reject.activity);

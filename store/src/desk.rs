@@ -286,6 +286,37 @@ mod tests {
         assert_eq!(sent, [(Some("b"), true), (Some("a"), false)]);
     }
 
+    /// Each night the same records are refused; the file has them as they are now.
+    #[tokio::test]
+    async fn what_is_refused_in_run_after_run_is_one_reject_unless_somebody_corrected_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = SqliteDesk::new(folder.path());
+        let newer = |place| {
+            let mut newer = reject(place, "a", None);
+            newer.record.insert("email".to_owned(), Value::from("newer"));
+            newer
+        };
+        desk.keep(&filing("w-1", 2), vec![reject(0, "a", None), reject(1, "b", None)]).await.unwrap();
+        desk.settle(&filing("w-1", 2), end(2)).await.unwrap();
+        let night = filing("w-2", 2);
+        for _ in 0..2 {
+            // Told twice; two of its records have the same key.
+            desk.keep(&night, vec![reject(0, "c", None), newer(1), reject(2, "a", None)]).await.unwrap();
+            desk.settle(&night, end(3)).await.unwrap();
+        }
+        let mut all = desk.list(&Wanted::default()).await.unwrap();
+        all.sort_by_key(|kept| kept.id);
+        let told: Vec<_> =
+            all.iter().map(|kept| (kept.key.as_deref().unwrap(), kept.attempts, kept.run.as_str())).collect();
+        assert_eq!(told, [("a", 2, "w-2"), ("b", 1, "w-1"), ("c", 1, "w-2"), ("a", 1, "w-2")]);
+        assert_eq!(all[0].record["email"], "newer");
+        let corrected = Map::from_iter([("email".to_owned(), Value::from("corrected"))]);
+        desk.correct(all[1].id, corrected.clone()).await.unwrap();
+        desk.keep(&filing("w-3", 2), vec![reject(0, "b", None)]).await.unwrap();
+        let kept = desk.list(&Wanted { ids: vec![all[1].id], ..Wanted::default() }).await.unwrap().remove(0);
+        assert_eq!((kept.record, kept.attempts), (corrected, 1));
+    }
+
     #[tokio::test]
     async fn the_oldest_closed_ones_are_forgotten_first() {
         let folder = tempfile::tempdir().unwrap();

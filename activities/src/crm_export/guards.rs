@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::request::Guards;
+use crate::rejects::Kinds;
 
 /// How many of the last exports are remembered.
 const REMEMBERED: usize = 5;
@@ -101,13 +102,16 @@ pub(super) fn deletes(cx: &Cx, guards: &Guards, records: u64) -> Result<(), Fail
 }
 
 /// Stops where too many records were refused.
-pub(super) fn rejects(cx: &Cx, guards: &Guards, rejects: u64) -> Result<(), Failure> {
+pub(super) fn rejects(cx: &Cx, guards: &Guards, rejects: u64, kinds: &Kinds) -> Result<(), Failure> {
     let Some(most) = guards.max_rejects else { return Ok(()) };
     let most = most.max(allowed(cx, allow::REJECTS).unwrap_or(0));
     match rejects > most {
         true => {
-            let message =
-                format!("{rejects} records were rejected, more than maxRejects {most}; nothing more was sent");
+            // Its records are passed on only when it goes on, so this is where their reasons can be read.
+            let message = format!(
+                "{rejects} records were rejected, more than maxRejects {most}; nothing more was sent. The reasons: {}",
+                kinds.told()
+            );
             // How many more there will be is not known; more than came in there are not.
             let number = cx.input().map_or(rejects, |population| population.rows().max(rejects));
             Err(stopped(cx, message, "--allow-rejects", number))

@@ -37,6 +37,7 @@ use super::ledger::state::{Entry, Fate, State};
 use super::ledger::{Ledger, Receipt};
 use super::request::Request;
 use crate::chunks::Chunks;
+use crate::rejects::Kinds;
 use crate::rows;
 use output::{Output, Position};
 pub(crate) use output::{columns_in_doubt, columns_ok};
@@ -116,6 +117,7 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
         first: next,
         sending: JoinSet::new(),
         refused: position.refused,
+        kinds: Kinds::default(),
         in_doubt: 0,
         failed: None,
         all_cut: false,
@@ -159,6 +161,8 @@ struct Lanes {
     first: usize,
     sending: JoinSet<(usize, Result<Answered, Failure>)>,
     refused: u64,
+    /// Why, as far as it was this attempt that heard of it.
+    kinds: Kinds,
     /// Batches that were all in doubt, since the last one that was not.
     in_doubt: u32,
     /// Why no other batch begins.
@@ -219,7 +223,7 @@ impl Lanes {
 
     fn guard(&mut self, cx: &Cx, request: &Request) {
         if self.failed.is_none() {
-            self.failed = guards::rejects(cx, &request.guards, self.refused).err();
+            self.failed = guards::rejects(cx, &request.guards, self.refused, &self.kinds).err();
         }
     }
 
@@ -248,8 +252,17 @@ impl Lanes {
         }
     }
 
+    fn count<'a>(&mut self, outcomes: impl Iterator<Item = &'a Outcome>) {
+        for outcome in outcomes {
+            if let Outcome::Refused(reject) = outcome {
+                self.refused += 1;
+                self.kinds.count(reject);
+            }
+        }
+    }
+
     fn answered(&mut self, number: usize, outcomes: Vec<Outcome>) {
-        self.refused += refused(&outcomes);
+        self.count(outcomes.iter());
         if let Some(flight) = number.checked_sub(self.first).and_then(|place| self.flights.get_mut(place)) {
             flight.outcomes = Some(outcomes);
         }
@@ -281,8 +294,10 @@ impl Lanes {
         };
         self.next += 1;
         let payloads: Vec<Bytes> = cut.fates.iter().filter_map(payload).collect();
-        let decided = cut.fates.iter().filter(|fate| matches!(fate, Fate::Decided(Outcome::Refused(_))));
-        self.refused += decided.count() as u64;
+        self.count(cut.fates.iter().filter_map(|fate| match fate {
+            Fate::Decided(outcome) => Some(outcome),
+            Fate::Send(_) => None,
+        }));
         self.flights.push_back(Flight { cut, outcomes: None });
         match sent.answer {
             Some(outcomes) => self.answered(number, outcomes),
@@ -313,10 +328,6 @@ fn payload(fate: &Fate) -> Option<Bytes> {
         Fate::Send(payload) => Some(payload.clone()),
         Fate::Decided(_) => None,
     }
-}
-
-fn refused(outcomes: &[Outcome]) -> u64 {
-    outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Refused(_))).count() as u64
 }
 
 /// What is known of a batch before it is sent.

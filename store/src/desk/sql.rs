@@ -9,7 +9,7 @@ use engine::outside::store::RunId;
 use engine::reject::Reject;
 use jiff::Timestamp;
 use rusqlite::types::{ToSql, Type};
-use rusqlite::{Connection, Result, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Result, Row, params, params_from_iter};
 use serde_json::{Map, Value};
 
 /// What makes the file of each form of that of the one before; the first of an empty one.
@@ -35,15 +35,26 @@ pub(super) const STEPS: [&str; 2] = [
 /// Not closed.
 const OPEN: &str = "state IN ('open', 'sending')";
 
+/// Below every other place: a reject that was known before by its key stands at this, less its place in its task.
+const KNOWN_BY_KEY: i64 = -(1 << 50);
+
+/// Keeps rejects. One whose record was refused before is the same reject, with one attempt more: what was sent again, and
+/// what an earlier task of the activity refused of the same key, unless somebody corrected that.
 pub(super) fn keep(connection: &Connection, task: &Filing, rejects: &[NewReject]) -> Result<()> {
     let shape = blake3::hash(&task.shape).to_hex().to_string();
     connection.execute("INSERT OR IGNORE INTO shape(name, columns) VALUES (?1, ?2)", params![shape, task.shape])?;
     let mut again = connection.prepare_cached(
         "UPDATE reject SET attempts = attempts + (run <> ?2 OR task <> ?3), run = ?2, task = ?3, place = ?4, at = ?5,
-           code = ?6, symbol = ?7, message = ?8, field = ?9, help = ?10, sent = ?11, state = 'open', by_run = NULL,
-           closed_at = NULL
+           code = ?6, symbol = ?7, message = ?8, field = ?9, help = ?10, sent = ?11, key = ?12, state = 'open',
+           by_run = NULL, closed_at = NULL
          WHERE id = ?1",
     )?;
+    let mut known_by_key = connection.prepare_cached(
+        "SELECT id FROM reject WHERE workflow = ?1 AND activity = ?2 AND key = ?3 AND state = 'open' AND corrected = 0
+           AND (place = ?6 OR NOT (run = ?4 AND task = ?5))
+         ORDER BY (run = ?4 AND task = ?5) DESC, id DESC LIMIT 1",
+    )?;
+    let mut renewed = connection.prepare_cached("UPDATE reject SET record = ?2, shape = ?3 WHERE id = ?1")?;
     let mut new = connection.prepare_cached(
         "INSERT INTO reject(run, task, place, at, first_at, code, symbol, message, field, help,
            workflow, activity, shape, key, record, sendable, sent)
@@ -59,11 +70,20 @@ pub(super) fn keep(connection: &Connection, task: &Filing, rejects: &[NewReject]
         let sent = sent.clone().map(|sent| Value::Object(sent).to_string());
         // A place that no new one has, whatever an earlier attempt of the task told.
         if let Some(id) = known
-            && again.execute(params![id, run, task.task, -id, at, code, symbol, message, field, help, sent])? > 0
+            && again.execute(params![id, run, task.task, -id, at, code, symbol, message, field, help, sent, key])? > 0
         {
             continue;
         }
         let record = Value::Object(record.clone()).to_string();
+        if key.is_some() {
+            let place = KNOWN_BY_KEY - place;
+            let asked = params![task.run.workflow(), task.activity, key, run, task.task, place];
+            if let Some(id) = known_by_key.query_row(asked, |row| row.get::<_, i64>(0)).optional()? {
+                again.execute(params![id, run, task.task, place, at, code, symbol, message, field, help, sent, key])?;
+                renewed.execute(params![id, record, shape])?;
+                continue;
+            }
+        }
         new.execute(params![
             run,
             task.task,
