@@ -12,7 +12,7 @@ use engine::outside::store::RunId;
 use engine::run::Status;
 use engine::schema::Schemas;
 use serde_json::Value;
-use server::api::{Checked, check_workflow};
+use server::api::{Checked, FindingsView, check_workflow};
 use server::client::CallError;
 use server::opening;
 use server::project::Project;
@@ -78,6 +78,11 @@ pub(super) async fn start(
         }
     };
     terminal::note(&format!("run {run}"));
+    // What the CRM says is known by now, so that risks are told which a check before the first run could not know.
+    let checked = Checked { file: file.to_owned(), text: submission.text };
+    if let Ok(found) = follower.once(async |client| client.post::<FindingsView>("/check", &checked).await).await {
+        found.warnings.iter().for_each(report::risk);
+    }
     let view = follower.follow(&run, 0).await?;
     Ok((run, view, follower))
 }

@@ -138,7 +138,7 @@ fn what_a_restart_would_make_again_it_makes_only_when_told_to() {
                 "set": { "LastName": "last_name" } },
         }),
     );
-    world.ask(&["run", &file]).expect(0);
+    world.ask(&["run", &file]).expect(0).says(&["insert-in-doubt", "each run makes them anew"]);
     world.ask(&["restart", "people-1"]).expect(1).says(&["makes them again", "--again"]);
     assert_eq!(names_created(&world).len(), 3);
     world.ask(&["restart", "people-1", "--again"]).expect(0);

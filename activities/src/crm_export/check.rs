@@ -231,8 +231,8 @@ impl CrmExport {
             cx.problem("/idFrom", "id-from-unused", message, Some(help));
         }
         let message = format!(
-            "where a connection breaks while records are inserted, {} does not tell which it made: those of the batch \
-             leave by inDoubt and are not sent again",
+            "nothing names these records, so each run makes them anew; and where a connection breaks while they are \
+             inserted, {} does not tell which it made: those of the batch leave by inDoubt and are not sent again",
             system.name
         );
         let help = "use \"operation\": \"upsert\" with a unique external id as \"key\"".to_owned();
