@@ -58,6 +58,8 @@ pub enum Plan {
         account: String,
         /// How.
         write: Box<Write>,
+        /// How records are read first, so that those that are the same already are not sent.
+        compare: Option<Box<Read>>,
     },
 }
 

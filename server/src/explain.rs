@@ -180,8 +180,16 @@ async fn of_plan(cx: &PlanCx, plan: Plan) -> Result<Explained, Failure> {
             let (period, rules) = (Some(PeriodView::from(&read.span)), words(rules));
             Explained { account, period, rules, ..told }.by(crm.deleted_way(&read).await?)
         }
-        Plan::Write { account, write } => {
-            let told = of_write(&*cx.crm(&account)?, &write, cx.records)?;
+        Plan::Write { account, write, compare } => {
+            let crm = cx.crm(&account)?;
+            let mut told = of_write(&*crm, &write, cx.records)?;
+            if let Some(read) = compare {
+                let way = crm.fetch_way(&read, cx.records)?;
+                told.before.push(way.request);
+                told.calls = told.calls.zip(way.calls).map(|(write, read)| write + read);
+                told.notes
+                    .push("records are read before they are sent; what is the same already is not sent".to_owned());
+            }
             Explained { account, ..told }
         }
     })

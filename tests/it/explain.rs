@@ -282,3 +282,27 @@ fn an_import_of_deletions_of_salesforce_and_a_comparison_of_keys_are_explained()
     let told = explain(&world, &file, "two", "100");
     assert!(told["request"].as_str().unwrap().contains(r#"composite/sobjects/Contact {"ids":["…"]"#), "{told}");
 }
+
+#[test]
+fn an_export_that_compares_is_explained_with_the_reading_that_comes_first() {
+    let world = World::new(0);
+    world.add_salesforce("");
+    let people: Vec<Value> = (0..3).map(|n| json!({ "LastName": format!("N{n}") })).collect();
+    let ids = world.sandbox.admin().salesforce().create("Contact", &people).unwrap();
+    world.people(&ids.iter().map(|id| (Some(id.clone()), "Other".to_owned())).collect::<Vec<_>>());
+    let file = world.workflow(
+        "a",
+        &json!({
+            "people": { "type": "database.query", "table": "person", "to": "export" },
+            "export": { "type": "crm.export", "account": "salesforce", "object": "Contact", "compare": true,
+                "set": { "Id": "crm_id", "LastName": "last_name" } },
+        }),
+    );
+    let told = explain(&world, &file, "export", "3");
+    assert_eq!((told["before"].as_array().unwrap().len(), &told["calls"]), (1, &json!(2)), "{told}");
+    let from = next_request(&world);
+    world.ask(&["run", &file]).expect(0);
+    let sent = sent(&world, from);
+    let ids_shown = |line: &String| ids.iter().fold(line.clone(), |line, id| line.replace(id, "…"));
+    is_sent(&told, &sent.iter().map(ids_shown).collect::<Vec<_>>());
+}

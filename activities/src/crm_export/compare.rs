@@ -13,7 +13,7 @@ use crate::rows::wrong;
 
 /// How records are read to be compared.
 pub(super) struct Compare {
-    read: Read,
+    pub(super) read: Read,
     key: String,
     /// The fields that are compared.
     fields: Vec<(String, FieldKind)>,

@@ -7,6 +7,7 @@ use engine::failure::{Class, Failure};
 use engine::outside::crm::{Object, ObjectField, Operation, System, Write, WriteField};
 use engine::plan::Plan;
 
+use super::compare::Compare;
 use super::{CrmExport, DuplicateRules, Volume};
 use crate::conversion::Conversion;
 
@@ -107,12 +108,13 @@ impl Request {
 
     /// What it would ask of the CRM, for `explain`.
     pub(crate) fn plan(self) -> Result<Plan, Failure> {
-        let Self { account, mut write, .. } = self;
+        let Self { account, mut write, compare, .. } = self;
+        let compare = compare.then(|| Compare::new(&write)).flatten().map(|compare| Box::new(compare.read));
         if write.chosen_ids {
             let id = field(&write.object, &write.object.id)?;
             write.fields.push(WriteField { field: id, raw: false, target: None });
         }
-        Ok(Plan::Write { account, write: Box::new(write) })
+        Ok(Plan::Write { account, write: Box::new(write), compare })
     }
 }
 
