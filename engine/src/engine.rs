@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alerting::Telling;
@@ -146,7 +147,7 @@ impl Engine {
         let pinned = Pinned::now(&self.environment, text);
         let (workflow, _) = self.ready(file, name, &pinned).await?;
         if let Some(backfill) = &backfill {
-            check_backfill(&workflow, backfill)?;
+            check_backfill(&workflow, backfill, self.environment.clock.now())?;
         }
         let vars = first_vars(&workflow, &vars);
         self.begin(workflow, &pinned, vars, None, backfill).await
@@ -417,12 +418,17 @@ impl Engine {
     }
 }
 
-fn check_backfill(workflow: &Workflow, backfill: &Backfill) -> Result<(), Failure> {
+fn check_backfill(workflow: &Workflow, backfill: &Backfill, now: Timestamp) -> Result<(), Failure> {
     let wrong = |message: String| Err(Failure::new(Class::Config, message));
     if backfill.from >= backfill.to {
         let message =
             format!("the backfill ends at {}, which is not after its beginning, {}", backfill.to, backfill.from);
         return wrong(message);
+    }
+    if backfill.to > now {
+        let failure =
+            Failure::new(Class::Config, format!("the backfill ends at {}, which has not passed", backfill.to));
+        return Err(failure.help("let it end at a time that has passed"));
     }
     let is_indexed =
         |name: &str| workflow.activities.get(name).is_some_and(|node| node.activity.index_option().is_some());

@@ -157,3 +157,14 @@ fn the_demo_imports_all_and_then_only_what_changed() {
     let again = world.ask(&["demo", "--contacts", "500"]).expect(0);
     assert!(again.err.contains("demo/2"), "a demo begins in a folder of its own: {}", again.err);
 }
+
+#[test]
+fn a_backfill_to_a_time_that_has_not_passed_does_not_begin() {
+    let world = World::new(0);
+    let file = world.workflow("a", &main_job());
+    world
+        .ask(&["backfill", &file, "--from", "2026-01-01", "--to", "2926-01-01"])
+        .expect(1)
+        .says(&["has not passed", "let it end at a time that has passed"]);
+    assert_eq!(world.ask(&["runs", "--json"]).json(), serde_json::json!([]));
+}
