@@ -15,6 +15,8 @@ pub(crate) enum Fault {
         /// The file's text.
         text: String,
     },
+    /// The configuration or the command line is not right.
+    NotRight(Failure),
     /// Something else went wrong.
     Failure(Failure),
 }
@@ -31,7 +33,7 @@ impl From<NotLoaded> for Fault {
             NotLoaded::Problems(problems, text) => {
                 Self::Problems { problems: problems.into_iter().map(ProblemView::from).collect(), text }
             }
-            NotLoaded::Failure(failure) => Self::Failure(failure),
+            NotLoaded::Failure(failure) => Self::NotRight(failure),
         }
     }
 }

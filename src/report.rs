@@ -51,6 +51,10 @@ pub(crate) fn fault(fault: &Fault) -> ExitCode {
             self::problems(problems, text);
             ExitCode::from(NOT_RIGHT)
         }
+        Fault::NotRight(failure) => {
+            self::failure(failure);
+            ExitCode::from(NOT_RIGHT)
+        }
         Fault::Failure(failure) => {
             self::failure(failure);
             ExitCode::from(FAILED)

@@ -119,7 +119,8 @@ impl Activity for FileExtract {
         }
         if self.separator_byte().is_none() {
             let message = format!("\"{}\" cannot separate values", self.separator);
-            let help = "use one character that is no letter, digit or quote, such as ; or |, or \"tab\"".to_owned();
+            let help =
+                "use one ASCII character that is no letter, digit or quote, such as ; or |, or \"tab\"".to_owned();
             cx.problem("/separator", "bad-separator", message, Some(help));
         }
         let mut names: Vec<&str> = Vec::new();

@@ -138,7 +138,8 @@ impl SecretSource {
                 (place, text)
             }
         };
-        match text.trim_end_matches(['\r', '\n']) {
+        // Editors begin a file with a byte order mark, and end it with a line end.
+        match text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']) {
             "" => Err(Failure::new(Class::Config, format!("{place} is empty"))),
             secret => Ok(Secret::new(secret)),
         }
@@ -156,7 +157,7 @@ mod tests {
         assert!(!format!("{source:?} {:?}", source.resolve(&NoVault).unwrap()).contains("canary"));
 
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "s3cret\n").unwrap();
+        std::fs::write(file.path(), "\u{feff}s3cret\n").unwrap();
         let source = SecretSource::File(FileSecret { file: file.path().to_owned() });
         assert_eq!(source.resolve(&NoVault).unwrap().reveal(), "s3cret");
         assert!(serde_json::from_str::<SecretSource>(r#"{"env":"A","file":"b"}"#).is_err());

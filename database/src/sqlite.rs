@@ -28,6 +28,7 @@ use engine::failure::{Class, Failure};
 use engine::outside::database::{
     Database, Extended, LedgerKey, Lookup, Matches, NewTable, Scan, Scanned, Table, Write, Written,
 };
+use engine::private;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use serde_json::Value;
@@ -73,6 +74,8 @@ impl Sqlite {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(|e| Failure::io(format!("cannot make {}", folder.display()), &e))?;
         }
+        // What SQLite puts beside it is as readable as this file.
+        private::make_file(path).map_err(|e| Failure::io(format!("cannot make {}", path.display()), &e))?;
         let connection = connect(path).map_err(|e| failed(&format!("cannot open {}", path.display()), e))?;
         let (queue, jobs) = mpsc::channel::<Job>();
         let mut session = Session { connection, finders: Finders::default() };

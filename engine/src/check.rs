@@ -12,6 +12,7 @@ use crate::document::{Document, escape};
 use crate::event::Vars;
 use crate::flow::{FlowCx, Known};
 use crate::graph::{Graph, Vertex};
+use crate::outside::store::check_option_name;
 use crate::pinned::Library;
 use crate::problem::{Problem, suggestion};
 use crate::schema::Schemas;
@@ -355,11 +356,16 @@ fn check_options(
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     for (name, node) in activities {
         let Some(option) = node.activity.index_option() else { continue };
+        let pointer = format!("/activities/{}/automaticIndex", escape(name));
+        let named = document.value.pointer(&format!("{pointer}/option")).and_then(Value::as_str);
+        if let Some(Err(failure)) = named.map(check_option_name) {
+            problems.push(document.problem(&format!("{pointer}/option"), "bad-name", failure.message, None));
+            continue;
+        }
         let option = if option.is_empty() { index_option(workflow, name) } else { option.to_owned() };
         if let Some(other) = owners.insert(option.clone(), name) {
             let message = format!("option {option} is the automatic index of \"{other}\" already");
             let help = Some("give each import an option of its own".to_owned());
-            let pointer = format!("/activities/{}/automaticIndex", escape(name));
             problems.push(document.problem(&pointer, "option-used-twice", message, help));
         }
     }

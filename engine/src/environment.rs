@@ -96,18 +96,23 @@ pub fn run_folder(data: &Path, run: &RunId) -> PathBuf {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
     /// Tasks of one run that work at once.
+    #[schemars(range(min = 1))]
     pub tasks_at_once: usize,
     /// Memory of set operations (deduplication, sorting), in MiB; beyond it they use the disk.
+    #[schemars(range(min = 1))]
     pub set_memory_mib: usize,
     /// A population's file is sealed after so many MiB.
+    #[schemars(range(min = 1))]
     pub segment_mib: u64,
     /// Or after so many seconds.
     pub segment_seconds: u32,
     /// Rows that the database takes in one transaction.
+    #[schemars(range(min = 1))]
     pub rows_per_transaction: usize,
     /// Ids and versions that an import remembers of the time it will read again; see the automatic index.
     pub overlap_records: usize,
     /// How many of the latest runs of each workflow keep their populations; the journals of all stay.
+    #[schemars(range(min = 1))]
     pub runs_kept: usize,
     /// Rejected records that are kept beyond runs; beyond it the oldest are forgotten, closed ones first.
     pub rejects_kept: usize,

@@ -24,6 +24,7 @@ pub mod outside;
 pub mod pinned;
 pub mod plan;
 pub mod population;
+pub mod private;
 pub mod problem;
 pub mod progress;
 pub mod reject;

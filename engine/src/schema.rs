@@ -1,6 +1,6 @@
 //! The JSON Schema of the workflow file, made of the activities' own fields and comments.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use jsonschema::{JsonType, ValidationError, Validator, error::TypeKind, error::ValidationErrorKind};
@@ -11,7 +11,7 @@ use crate::activity::{Palette, Spec};
 use crate::document::{Document, escape};
 use crate::expr::{Expr, ExprError};
 use crate::problem::{Problem, suggestion};
-use crate::workflow::{Common, WorkflowFile};
+use crate::workflow::{Common, SPAN_FORMAT, Span, WorkflowFile};
 
 /// The schema of the whole file, for editors.
 pub fn workflow_schema(palette: Palette) -> Value {
@@ -87,6 +87,7 @@ fn prepare(schema: &Value) -> Validator {
     #[expect(clippy::expect_used, reason = "tests prepare every schema that there is")]
     jsonschema::options()
         .with_format("expression", |text: &str| Expr::parse(text).is_ok())
+        .with_format(SPAN_FORMAT, |text: &str| Span::parse(text).is_ok())
         .should_validate_formats(true)
         .build(schema)
         .expect("our own schema is sound")
@@ -181,7 +182,17 @@ impl Told<'_> {
             ValidationErrorKind::MinProperties { .. } => {
                 problem("wrong-value", "there is nothing in it".to_owned(), None)
             }
+            ValidationErrorKind::Format { format } if format == SPAN_FORMAT => {
+                let wrong = error.instance().as_str().and_then(|text| Span::parse(text).err());
+                problem("wrong-value", wrong.unwrap_or_default(), None)
+            }
             ValidationErrorKind::Format { .. } => self.expression(&at, error.instance()).into_iter().collect(),
+            // The format says it better; the pattern is for editors.
+            ValidationErrorKind::Pattern { .. }
+                if self.around(error).is_some_and(|all| all.get("format").is_some()) =>
+            {
+                Vec::new()
+            }
             ValidationErrorKind::Pattern { .. } => {
                 let message = format!("{} is not of the form that is needed", plain(error.instance()));
                 problem("wrong-value", message, self.told_of(error))
@@ -233,6 +244,14 @@ impl Told<'_> {
             [errors] => return errors.iter().flat_map(|error| self.problems(error)).collect(),
             // Which of them was meant cannot be told.
             _ => {
+                let mut keys = Keys::default();
+                keys.gather(context, error.instance_path().as_str());
+                if let Some(key) = keys.unknown.iter().find(|key| !keys.known.contains(*key)) {
+                    let message = format!("{} has no key \"{key}\"", self.part(at));
+                    let help = suggestion(key, keys.known.iter().map(String::as_str));
+                    let pointer = format!("{at}/{}", escape(key));
+                    return vec![self.document.problem_of_key(&pointer, "unknown-key", message, help)];
+                }
                 let key = at.rsplit('/').next().unwrap_or_default();
                 let message = format!("this is not what \"{key}\" takes");
                 return vec![self.document.problem(at, "wrong-value", message, self.told_of(error))];
@@ -259,9 +278,14 @@ impl Told<'_> {
 
     /// What the schema says of a value.
     fn told_of(&self, error: &ValidationError<'_>) -> Option<String> {
-        let (around, _) = error.schema_path().as_str().rsplit_once('/')?;
-        let told = self.schema.pointer(around)?.get("description")?;
+        let told = self.around(error)?.get("description")?;
         Some(told.as_str()?.trim_end_matches('.').to_owned())
+    }
+
+    /// The schema whose keyword a value does not meet.
+    fn around(&self, error: &ValidationError<'_>) -> Option<&Value> {
+        let (around, _) = error.schema_path().as_str().rsplit_once('/')?;
+        self.schema.pointer(around)
     }
 
     fn part(&self, at: &str) -> String {
@@ -305,6 +329,30 @@ impl Told<'_> {
             TypeKind::Multiple(kinds) => {
                 let kinds = kinds.iter().filter(|kind| *kind != JsonType::Null);
                 kinds.map(name).collect::<Vec<_>>().join(" or ")
+            }
+        }
+    }
+}
+
+/// Of several forms of an object, the keys that they need, and those that some do not know.
+#[derive(Default)]
+struct Keys {
+    known: BTreeSet<String>,
+    unknown: BTreeSet<String>,
+}
+
+impl Keys {
+    fn gather(&mut self, context: &[Vec<ValidationError<'_>>], path: &str) {
+        for error in context.iter().flatten().filter(|error| error.instance_path().as_str() == path) {
+            match error.kind() {
+                ValidationErrorKind::Required { property } => self.known.extend(property.as_str().map(str::to_owned)),
+                ValidationErrorKind::AdditionalProperties { unexpected } => {
+                    self.unknown.extend(unexpected.iter().cloned());
+                }
+                ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+                    self.gather(context, path);
+                }
+                _ => {}
             }
         }
     }

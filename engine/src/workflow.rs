@@ -159,6 +159,9 @@ impl JsonSchema for To {
     }
 }
 
+/// The name in schemas of what [`Span::parse`] reads.
+pub const SPAN_FORMAT: &str = "span";
+
 /// A length of time, written as `30s`, `5m`, `2h` or `1d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub SignedDuration);
@@ -197,6 +200,7 @@ impl JsonSchema for Span {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
+            "format": SPAN_FORMAT,
             "pattern": "^\\s*\\d+(\\.\\d+)?\\s*[a-zµ]+(\\s*\\d+(\\.\\d+)?\\s*[a-zµ]+)*\\s*$",
             "description": "a length of time, such as 30s, 5m, 2h or 1d",
         })

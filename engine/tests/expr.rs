@@ -91,6 +91,8 @@ const BROKEN: &[&str] = &[
     "number && flag",
     "name",
     "flag and number > 1",
+    "name != null",
+    "number eq 0",
     "number > ()",
     "default == 1",
     "until > at",
@@ -156,6 +158,10 @@ fn a_broken_expression_is_told_where_what_and_what_now() {
       0: this gives text, but true or false is needed; write `!is_empty(text)`, or compare it with a text
     flag and number > 1
       5: unexpected 'and'; write `&&`
+    name != null
+      8: `null` is a word of the language; nothing is written `()`: `x != ()`, or `!is_empty(x)`; a column is written `field("null")`
+    number eq 0
+      7: unexpected 'eq'; write `==`
     number > ()
       7: null has no order: this is always false; write `== ()` or `!= ()`, or use `is_empty`
     default == 1

@@ -125,6 +125,9 @@ pub struct FindingsView {
     pub warnings: Vec<ProblemView>,
     /// What could not be checked, and why.
     pub unchecked: Vec<String>,
+    /// What a CRM could not be asked although it was to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unasked: Vec<ProblemView>,
     /// What has changed in the CRM that does no harm to the workflow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -136,7 +139,7 @@ impl std::convert::From<Findings> for FindingsView {
             problems: found.problems.into_iter().map(ProblemView::from).collect(),
             warnings: found.warnings.into_iter().map(ProblemView::from).collect(),
             unchecked: found.unchecked.into_iter().collect(),
-            notes: Vec::new(),
+            ..Self::default()
         }
     }
 }

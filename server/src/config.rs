@@ -223,7 +223,7 @@ user = "u"
                 "7:8 wrong-value /accounts/crm/kind: there is no kind of account \"dynamic\" (did you mean \"dynamics\"?)",
                 "8:11 missing-key /accounts/dynamics: account \"dynamics\" needs \"tenantId\" (The directory (tenant) id of the environment, from the overview page of Entra)",
                 "11:1 unknown-key /accounts/dynamics/tenantID: account \"dynamics\" has no key \"tenantID\" (did you mean \"tenantId\"?)",
-                "13:16 wrong-value /accounts/dynamics/clientSecret: this is not what \"clientSecret\" takes (Where a secret comes from: `{ \"env\": \"NAME\" }`, `{ \"file\": \"path\" }` or `{ \"stored\": \"NAME\" }`)",
+                "13:18 unknown-key /accounts/dynamics/clientSecret/evn: \"clientSecret\" of account \"dynamics\" has no key \"evn\" (did you mean \"env\"?)",
                 "14:11 missing-key /accounts/none: account \"none\" needs \"kind\" (add kind = \"dynamics\" or \"salesforce\")",
                 "17:19 wrong-value /alerts/webhook/url: the address of the webhook is a secret, and may stand here for this computer only (write { env = \"NAME\" }, { file = \"path\" } or { stored = \"NAME\" })",
                 "17:68 unknown-key /alerts/webhook/formt: \"alerts/webhook\" of the configuration has no key \"formt\" (did you mean \"format\"?)",
@@ -234,6 +234,21 @@ user = "u"
                 "22:6 wrong-value /alerts/mail/to: nobody gets the mail (write [\"ann@example.com\"])",
             ]
         );
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused_where_it_stands() {
+        let of_run = problems("[limits]\ntasksAtOnce = 0\nsegmentMib = 0\nsegmentSeconds = 0\n");
+        let places: Vec<&str> = of_run.iter().map(|problem| problem.split(':').nth(1).unwrap()).collect();
+        assert_eq!(places, ["15 wrong-value /limits/tasksAtOnce", "14 wrong-value /limits/segmentMib"], "{of_run:?}");
+        assert!(of_run[0].contains("at least 1") || of_run[0].contains("minimum of 1"), "{of_run:?}");
+        let account = |limits: &str| {
+            problems(&format!(
+                "[accounts.d]\nkind = \"dynamics\"\nurl = \"u\"\ntenantId = \"t\"\nclientId = \"c\"\nclientSecret = \"s\"\nlimits = {{ {limits} }}\n"
+            ))
+        };
+        assert!(account("requestsAtOnce = 0")[0].contains("/accounts/d/limits/requestsAtOnce"));
+        assert!(account("totalTimeout = \"0s\"")[0].contains("nothing is done in no time"));
     }
 
     #[test]

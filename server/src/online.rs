@@ -7,22 +7,23 @@ use engine::check::{Findings, Workflow};
 use engine::describe::Ask;
 use engine::engine::Engine;
 use engine::environment::Environment;
-use engine::failure::Class;
+use engine::failure::{Class, Failure};
 use engine::outside::crm::{Object, ObjectField};
 use engine::problem::Problem;
 use engine::types::Type;
 use serde_json::Value;
 
 use crate::api::{Checked, FindingsView};
+use crate::refusal::ProblemView;
 
-/// Checks a workflow against what the CRMs say now, and reports what has changed since. Nothing is kept of it: the next
-/// run does that.
+/// Checks a workflow against what the CRMs say now, and reports what has changed since, and which could not be asked.
+/// Nothing is kept of it: the next run does that.
 pub async fn check_online(engine: &Engine, checked: &Checked) -> FindingsView {
     let file = checked.file.display().to_string();
     let name = checked.file.file_stem().unwrap_or_default().to_string_lossy();
     let environment = &engine.environment;
     let (workflow, mut found) = engine.check(&file, &name, &checked.text, Ask::Refresh).await;
-    let mut notes = Vec::new();
+    let (mut notes, mut unasked) = (Vec::new(), Vec::new());
     for need in workflow.iter().flat_map(Workflow::needs) {
         let Need::Object { account, object } = &need else { continue };
         if !environment.accounts.contains_key(account) {
@@ -30,9 +31,14 @@ pub async fn check_online(engine: &Engine, checked: &Checked) -> FindingsView {
         }
         let now = match environment.descriptions.object(environment, account, object).await {
             Ok(now) => now,
-            // A problem of the check already, or a note that it was not asked.
             Err(failure) => {
-                found.unchecked.insert(format!("{object} of {account} as it is now: {failure}"));
+                // Of others, the check itself has a problem.
+                if failure.class != Class::Config {
+                    unasked.extend(workflow.as_ref().map(|workflow| {
+                        let place = places(&checked.text, account, object).into_iter().next().unwrap_or_default();
+                        not_asked(workflow, &place.0, &format!("{account} could not be asked about {object}"), &failure)
+                    }));
+                }
                 continue;
             }
         };
@@ -40,15 +46,29 @@ pub async fn check_online(engine: &Engine, checked: &Checked) -> FindingsView {
         let Some(workflow) = &workflow else { continue };
         let drift = Drift { workflow, text: &checked.text, account, before: before.as_deref(), now: &now };
         drift.find(&mut found.problems, &mut notes);
-        if let Err(note) = drift.deletions(environment, &mut found).await {
-            found.unchecked.insert(note);
+        if let Err(problem) = drift.deletions(environment, &mut found).await {
+            unasked.push(*problem);
         }
         if before.is_none() {
             notes.push(format!("{object} of {account} was not described before, so nothing can have changed"));
         }
     }
     found.problems.sort_by_key(|problem| (problem.line, problem.column));
-    FindingsView { notes, ..found.into() }
+    let unasked = unasked.into_iter().map(ProblemView::from).collect();
+    FindingsView { notes, unasked, ..found.into() }
+}
+
+fn not_asked(workflow: &Workflow, pointer: &str, what: &str, failure: &Failure) -> Problem {
+    workflow.problem(pointer, "not-asked", format!("{what}: {failure}"), failure.help.clone())
+}
+
+/// The activities that use an object: where each stands, and its settings.
+fn places(text: &str, account: &str, object: &str) -> Vec<(String, Value)> {
+    let mut file: Value = serde_json::from_str(text).unwrap_or_default();
+    let Value::Object(activities) = file["activities"].take() else { return Vec::new() };
+    let is_its = |settings: &Value| settings["account"] == account && settings["object"] == object;
+    let its = activities.into_iter().filter(|(_, settings)| is_its(settings));
+    its.map(|(name, settings)| (format!("/activities/{}", engine::document::escape(&name)), settings)).collect()
 }
 
 /// One object then and now, in the eyes of one workflow.
@@ -62,26 +82,16 @@ struct Drift<'a> {
 
 impl Drift<'_> {
     fn find(&self, problems: &mut Vec<Problem>, notes: &mut Vec<String>) {
-        for (pointer, settings) in self.activities() {
+        for (pointer, settings) in places(self.text, self.account, &self.now.name) {
             let uses = Uses::of(&settings);
             self.fields(&pointer, &uses, problems, notes);
         }
     }
 
-    /// The activities that use the object: where each stands, and its settings.
-    fn activities(&self) -> Vec<(String, Value)> {
-        let mut file: Value = serde_json::from_str(self.text).unwrap_or_default();
-        let Value::Object(activities) = file["activities"].take() else { return Vec::new() };
-        let is_its =
-            |settings: &Value| settings["account"] == self.account && settings["object"] == self.now.name.as_str();
-        let its = activities.into_iter().filter(|(_, settings)| is_its(settings));
-        its.map(|(name, settings)| (format!("/activities/{}", engine::document::escape(&name)), settings)).collect()
-    }
-
     /// Whether the system tells what was deleted, where that is imported: of a period, or since the last time. `Err` where it
     /// could not be asked.
-    async fn deletions(&self, environment: &Environment, found: &mut Findings) -> Result<(), String> {
-        let mut asking = self.activities();
+    async fn deletions(&self, environment: &Environment, found: &mut Findings) -> Result<(), Box<Problem>> {
+        let mut asking = places(self.text, self.account, &self.now.name);
         asking.retain(|(_, settings)| settings["type"] == "crm.importDeleted");
         for (setting, is_incremental) in [("start", false), ("automaticIndex", true)] {
             let is_said = |settings: &Value| !matches!(settings[setting], Value::Null | Value::Bool(false));
@@ -100,7 +110,7 @@ impl Drift<'_> {
         found: &mut Findings,
         places: &[String],
         is_incremental: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), Box<Problem>> {
         let (account, object) = (self.account, &self.now.name);
         let crm = environment.crm(account);
         let told = match &crm {
@@ -120,7 +130,10 @@ impl Drift<'_> {
             Err(failure) if failure.class == Class::Config => found.problems.extend(places.iter().map(|place| {
                 self.workflow.problem(place, "deletions-not-kept", failure.message.clone(), failure.help.clone())
             })),
-            Err(failure) => return Err(format!("whether {account} tells what is deleted of {object}: {failure}")),
+            Err(failure) => {
+                let what = format!("{account} could not be asked whether it tells what is deleted of {object}");
+                return Err(Box::new(not_asked(self.workflow, &places[0], &what, &failure)));
+            }
         }
         Ok(())
     }

@@ -1,8 +1,6 @@
 //! Makes an engine of a project.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::fs;
 use std::sync::Arc;
 
 use crm::secret::Vault;
@@ -14,6 +12,7 @@ use engine::failure::Failure;
 use engine::outside::alerts::{Alerts, NoAlerts};
 use engine::outside::clock::{Clock, SystemClock};
 use engine::outside::store::{Store, StoreError};
+use engine::private;
 use store::{Memory, OnDisk, SqliteDesk};
 
 use crate::accounts;
@@ -22,8 +21,8 @@ use crate::database::{Lazy, Missing};
 use crate::project::Project;
 use crate::secrets::Secrets;
 
-/// The data folder holds people's records: only its owner may look into it.
-const FOLDER_MODE: u32 = 0o700;
+/// The folders within a data folder.
+const PARTS: [&str; 5] = ["store", "runs", "descriptions", "overlap", "alerts"];
 
 /// An engine that keeps nothing, for `check` and for asking accounts: it works without a data folder.
 pub fn bare(project: &Project, palette: Palette) -> Arc<Engine> {
@@ -59,8 +58,7 @@ pub fn looking(project: &Project, palette: Palette) -> Arc<Engine> {
 /// `StoreError::InUse` where another process has it open; otherwise where the folder cannot be made or the store is not
 /// what was written.
 pub(crate) async fn open(project: &Project, palette: Palette) -> Result<Arc<Engine>, OpenError> {
-    make_private(&project.data)
-        .map_err(|error| Failure::io(format!("cannot make {}", project.data.display()), &error))?;
+    make_private(project).map_err(|error| Failure::io(format!("cannot make {}", project.data.display()), &error))?;
     let (folder, kind) = (project.store_folder(), project.store_kind());
     let opened = tokio::task::spawn_blocking(move || OnDisk::open(&folder, kind)).await;
     let opened = opened.map_err(|error| Failure::internal(error.to_string()))??;
@@ -121,15 +119,14 @@ fn environment(project: &Project, palette: Palette, (store, clock, alerts): Outs
     }
 }
 
-fn make_private(folder: &Path) -> std::io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
+/// Makes what is missing of the data folder, readable by its user only also within a folder that others may look into.
+fn make_private(project: &Project) -> std::io::Result<()> {
+    let folder = &project.data;
     if let Some(above) = folder.parent() {
         fs::create_dir_all(above)?;
     }
-    match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
-    }
+    private::make_folder(folder)?;
+    let parts = PARTS.iter().map(|part| folder.join(part));
+    let files = Some(&project.files).filter(|files| files.parent() == Some(folder)).cloned();
+    parts.chain(files).try_for_each(|part| private::make_folder(&part))
 }

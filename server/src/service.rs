@@ -9,7 +9,7 @@ use std::time::Duration;
 use engine::engine::{Driven, Engine};
 use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
-use engine::outside::store::{Expect, OptionChange, OptionValue, RunId};
+use engine::outside::store::{Expect, OptionChange, OptionValue, RunId, check_option_name};
 use engine::run::{Run, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,8 +24,6 @@ use crate::view::{Kinds, ProgressView, RunLine, RunView, TaskView};
 pub const FOLLOW_WAIT_MAX: Duration = Duration::from_secs(30);
 /// The most events in one answer.
 pub const EVENTS_MAX: usize = 1_000;
-/// The longest name of an option, in bytes.
-pub const OPTION_NAME_BYTES_MAX: usize = 200;
 
 /// What can be asked of a data folder that this process has open.
 #[derive(Debug)]
@@ -254,10 +252,7 @@ impl Service {
 
     /// Sets an option, as an operator does.
     pub(crate) async fn set_option(&self, name: &str, value: String) -> Result<OptionValue, Refusal> {
-        if name.is_empty() || name.len() > OPTION_NAME_BYTES_MAX || name.chars().any(char::is_control) {
-            let message = format!("an option's name has 1 to {OPTION_NAME_BYTES_MAX} bytes and no control characters");
-            return Err(Failure::new(Class::Config, message).into());
-        }
+        check_option_name(name)?;
         let at = self.engine.environment.clock.now();
         let option = OptionValue { value, at, by: "operator".to_owned(), seen: None };
         let change = OptionChange { name: name.to_owned(), expect: Expect::Any, value: Some(option.clone()) };

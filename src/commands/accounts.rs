@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use activities::PALETTE;
 use clap::Subcommand;
 use engine::engine::Engine;
-use engine::failure::Failure;
+use engine::failure::{Class, Failure};
 use engine::outside::crm::{Allowance, Step};
 use indexmap::IndexMap;
 use serde_json::json;
@@ -34,6 +34,8 @@ pub(crate) enum Args {
     },
 }
 
+const NONE: &str = "there are no accounts";
+
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let project = global.project(None)?;
     // Nothing of the data folder is needed, so it works whoever has it open.
@@ -44,7 +46,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             if global.json {
                 terminal::json(&accounts);
             } else if accounts.is_empty() {
-                terminal::note("there are no accounts; add [accounts.NAME] to campanile.toml");
+                terminal::note(&format!("{NONE}; add [accounts.NAME] to campanile.toml"));
             } else {
                 let mut table = Table::new(&["ACCOUNT", "SYSTEM"]);
                 accounts.into_iter().for_each(|account| table.row(vec![account.name, account.system]));
@@ -52,15 +54,23 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             }
             Ok(ExitCode::SUCCESS)
         }
-        Args::Test { name } => test(&named(name.as_deref(), &engine), &engine, global).await,
-        Args::Limits { name } => left(&named(name.as_deref(), &engine), &engine, global).await,
+        Args::Test { name } => test(&named(name.as_deref(), &engine)?, &engine, global).await,
+        Args::Limits { name } => left(&named(name.as_deref(), &engine)?, &engine, global).await,
     }
 }
 
-fn named(name: Option<&str>, engine: &Engine) -> Vec<String> {
+/// The accounts that are meant; there is at least one.
+fn named(name: Option<&str>, engine: &Engine) -> Result<Vec<String>, Fault> {
+    let accounts = &engine.environment.accounts;
     match name {
-        Some(name) => vec![name.to_owned()],
-        None => engine.environment.accounts.keys().cloned().collect(),
+        Some(name) => {
+            engine.environment.account(name).map_err(Fault::NotRight)?;
+            Ok(vec![name.to_owned()])
+        }
+        None if accounts.is_empty() => {
+            Err(Fault::NotRight(Failure::new(Class::Config, NONE).help("add [accounts.NAME] to campanile.toml")))
+        }
+        None => Ok(accounts.keys().cloned().collect()),
     }
 }
 
@@ -84,7 +94,6 @@ async fn test(names: &[String], engine: &Engine, global: &Global) -> Result<Exit
 async fn left(names: &[String], engine: &Engine, global: &Global) -> Result<ExitCode, Fault> {
     let mut all: IndexMap<&str, Result<Vec<Allowance>, Failure>> = IndexMap::new();
     for name in names {
-        engine.environment.account(name)?;
         let asked = match engine.environment.crm(name) {
             Ok(crm) => crm.limits().await,
             Err(failure) => Err(failure),

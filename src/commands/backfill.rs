@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use engine::event::{Backfill, Vars};
+use engine::failure::{Class, Failure};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 
@@ -36,6 +37,10 @@ pub(crate) struct Args {
 
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let project = global.project(Some(&args.file))?;
+    if args.from >= args.to {
+        let message = format!("the backfill ends at {}, which is not after its beginning, {}", args.to, args.from);
+        return Err(Fault::NotRight(Failure::new(Class::Config, message).help("let --to be later than --from")));
+    }
     let backfill = Backfill { from: args.from, to: args.to, activity: args.activity.clone() };
     let (run, view, follower) = run::start(&args.file, &project, Vars::new(), Some(backfill)).await?;
     let code = run::ended(&run, &view, global);

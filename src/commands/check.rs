@@ -25,7 +25,8 @@ use crate::{report, terminal, testing};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "With --json: a list of {file, pointer, line, column, code, message, help} on stdout; a warning has \
-                        \"severity\": \"warning\" besides.\nExit codes: 0 all is right, also with warnings, 2 something is not right."
+                        \"severity\": \"warning\" besides, what a CRM could not be asked \"notAsked\".\nExit codes: 0 all is right, \
+                        also with warnings, 1 a CRM could not be asked, 2 something is not right."
 )]
 pub(crate) struct Args {
     /// Workflow files, and tests of workflows.
@@ -41,10 +42,14 @@ pub(crate) struct Args {
 struct Told {
     #[serde(flatten)]
     problem: ProblemView,
-    /// `warning` of what does not keep the workflow from running; a problem has none.
+    /// `warning` of what does not keep the workflow from running, [`NOT_ASKED`] of what a CRM could not be asked; a
+    /// problem has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     severity: Option<&'static str>,
 }
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+const NOT_ASKED: &str = "notAsked";
 
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let mut all: Vec<Told> = Vec::new();
@@ -53,25 +58,27 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             Ok(found) => found,
             // The configuration's own problems are problems of the check.
             Err(Fault::Problems { problems, text }) => (text, FindingsView { problems, ..FindingsView::default() }),
-            Err(Fault::Failure(failure)) => {
+            Err(fault) => {
                 if global.json {
                     terminal::json(&all);
                 }
-                return Err(Fault::Failure(failure));
+                return Err(fault);
             }
         };
         if !global.json {
             report::problems(&found.problems, &text);
             if found.problems.is_empty() {
-                terminal::note(&format!("{}: no problems", file.display()));
+                let known = if found.unasked.is_empty() { "" } else { " in what could be checked" };
+                terminal::note(&format!("{}: no problems{known}", file.display()));
             }
         }
-        found.warnings.iter().for_each(report::risk);
+        found.warnings.iter().chain(&found.unasked).for_each(report::risk);
         report::unchecked(&found.unchecked);
         found.notes.iter().for_each(|note| terminal::note(&format!("  {note}")));
         let problems = found.problems.into_iter().map(|problem| Told { problem, severity: None });
         let warnings = found.warnings.into_iter().map(|problem| Told { problem, severity: Some("warning") });
-        for told in problems.chain(warnings) {
+        let unasked = found.unasked.into_iter().map(|problem| Told { problem, severity: Some(NOT_ASKED) });
+        for told in problems.chain(warnings).chain(unasked) {
             if !all.contains(&told) {
                 all.push(told);
             }
@@ -80,8 +87,13 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     if global.json {
         terminal::json(&all);
     }
-    let right = all.iter().all(|told| told.severity.is_some());
-    Ok(if right { ExitCode::SUCCESS } else { ExitCode::from(report::NOT_RIGHT) })
+    Ok(if all.iter().any(|told| told.severity.is_none()) {
+        ExitCode::from(report::NOT_RIGHT)
+    } else if all.iter().any(|told| told.severity == Some(NOT_ASKED)) {
+        ExitCode::from(report::FAILED)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 async fn one(file: &Path, online: bool, global: &Global) -> Result<(String, FindingsView), Fault> {
@@ -113,6 +125,8 @@ pub(crate) fn read(file: &Path) -> Result<String, Fault> {
         return Err(one_problem(file, "file-too-large", message, 1, 1));
     }
     let bytes = std::fs::read(file).map_err(failed)?;
+    // As some editors of Windows begin their files.
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).map(<[u8]>::to_vec).unwrap_or(bytes);
     String::from_utf8(bytes).map_err(|error| {
         let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
         let line = valid.matches('\n').count() + 1;

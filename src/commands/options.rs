@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use activities::automatic_index;
 use clap::Subcommand;
 use engine::check::INDEX_OPTION_PREFIX;
-use engine::outside::store::OptionValue;
+use engine::outside::store::{OptionValue, check_option_name};
 use server::api::NewValue;
 use server::client::step;
 
@@ -42,6 +42,10 @@ pub(crate) enum Args {
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let project = global.project(None)?;
     match args {
+        // No path of the API names it.
+        Args::Get { name } | Args::Set { name, .. } | Args::Remove { name } if name.is_empty() => {
+            check_option_name(name).map_err(Fault::NotRight)?;
+        }
         Args::List => {
             let options: BTreeMap<String, OptionValue> =
                 global.ask(&project, async |client| client.get("/options").await).await?;

@@ -98,10 +98,10 @@ pub(crate) fn load(file: &Path, global: &Global) -> Result<Loaded, Fault> {
         None => workflow_of(file),
     };
     let workflow_text = read(&workflow).map_err(|fault| match (fault, &tests.workflow) {
-        (Fault::Failure(failure), Some(_)) => {
+        (Fault::NotRight(failure) | Fault::Failure(failure), Some(_)) => {
             told(vec![document.problem("/workflow", "unknown-workflow", failure.message, None)])
         }
-        (Fault::Failure(failure), None) => {
+        (Fault::NotRight(failure) | Fault::Failure(failure), None) => {
             let help = "call the test as its workflow, or name the workflow's file with \"workflow\"".to_owned();
             told(vec![document.problem("", "unknown-workflow", failure.message, Some(help))])
         }

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use engine::failure::{Class, Failure};
 use engine::outside::desk::{Desk, Filing, Group, KeptReject, NewReject, RejectId, Settlement, Wanted};
 use engine::outside::store::RunId;
+use engine::private;
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Map, Value};
@@ -78,6 +79,8 @@ impl SqliteDesk {
 }
 
 fn open(path: &Path) -> Result<Connection, Failure> {
+    // What SQLite puts beside it is as readable as this file.
+    private::make_file(path).map_err(|error| Failure::io(format!("cannot make {}", path.display()), &error))?;
     let prepare = || {
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;

@@ -75,6 +75,54 @@ fn a_filter_that_does_not_parse_is_told_with_its_place() {
 }
 
 #[test]
+fn a_value_of_a_form_that_has_several_is_refused_at_its_place() {
+    let world = World::new(0);
+    for (settings, pointer, says) in [
+        (json!({ "retry": { "attempts": 2, "backoff": "400d" } }), "/retry/backoff", "up to 366d"),
+        (
+            json!({ "retry": { "attempts": 2, "backoffMax": "1 lightyear" } }),
+            "/retry/backoffMax",
+            "is not a length of time",
+        ),
+        (
+            json!({ "automaticIndex": { "overlap": "400d" } }),
+            "/automaticIndex/overlap",
+            "\"400d\" is not a length of time",
+        ),
+        (
+            json!({ "automaticIndex": { "overlap": "soon" } }),
+            "/automaticIndex/overlap",
+            "\"soon\" is not a length of time",
+        ),
+        (json!({ "automaticIndex": { "option": "" } }), "/automaticIndex/option", "1 to 200 bytes"),
+        (json!({ "automaticIndex": { "option": "a\nb" } }), "/automaticIndex/option", "no control characters"),
+    ] {
+        let mut activities = import_to("end", &json!({ "end": { "type": "end" } }));
+        activities["import"].as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let problems = world.ask(&["check", &world.workflow("a", &activities), "--json"]).expect(2).json();
+        assert_eq!(problems.as_array().unwrap().len(), 1, "{problems}");
+        assert_eq!(problems[0]["pointer"], format!("/activities/import{pointer}"), "{problems}");
+        assert!(problems[0]["message"].as_str().unwrap().contains(says), "{problems}");
+    }
+    let others = json!({ "unique": { "type": "dedupe", "by": ["lastname"], "keep": { "bigest": "lastname" } } });
+    let file = world.workflow("a", &import_to("unique", &others));
+    world.ask(&["check", &file]).expect(2).says(&["has no key \"bigest\"", "there are: largest, nonEmpty, smallest"]);
+    let others = json!({ "unique": { "type": "dedupe", "by": ["lastname"], "keep": { "largst": "lastname" } } });
+    let file = world.workflow("a", &import_to("unique", &others));
+    world.ask(&["check", &file]).expect(2).says(&["has no key \"largst\"", "did you mean \"largest\"?"]);
+}
+
+#[test]
+fn a_byte_order_mark_stands_in_nobodys_way() {
+    let world = World::new(0);
+    let file = world.workflow("a", &json!({ "start": { "type": "start" } }));
+    let text = fs::read_to_string(world.path(&file)).unwrap();
+    world.write(&file, &format!("\u{feff}{text}"));
+    world.ask(&["check", &file]).expect(0);
+    world.ask(&["run", &file]).expect(0);
+}
+
+#[test]
 fn a_script_that_loops_for_ever_is_ended_by_a_limit() {
     let world = World::new(0);
     let script = json!({ "begin": { "type": "script", "script": "loop { }" } });

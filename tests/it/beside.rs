@@ -181,3 +181,24 @@ fn the_socket_is_private_also_where_the_data_folder_is_far_away_or_open() {
         assert_eq!(data == "near", socket.parent().unwrap().exists(), "a folder of its own goes with the socket");
     }
 }
+
+#[test]
+fn what_is_made_in_an_open_data_folder_is_private_and_so_is_a_database_elsewhere() {
+    let world = World::new(5);
+    fs::create_dir(world.path("open")).unwrap();
+    fs::set_permissions(world.path("open"), fs::Permissions::from_mode(0o755)).unwrap();
+    let text = fs::read_to_string(world.path("campanile.toml")).unwrap();
+    world.write("campanile.toml", &format!("database = \"sqlite:elsewhere/m.db\"\n{text}"));
+    let save = json!({ "save": { "type": "database.update", "table": "recipient", "key": ["email"],
+        "set": { "email": "emailaddress1", "last_name": "lastname" } } });
+    let file = world.workflow("a", &import_to("save", &save));
+    world.ask(&["run", &file, "--data", "open"]);
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let made: Vec<_> = fs::read_dir(world.path("open")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(made.len() >= 4, "{made:?}");
+    for path in &made {
+        assert_eq!(mode(path) & 0o077, 0, "{}: {:o}", path.display(), mode(path));
+    }
+    assert_eq!(mode(&world.path("elsewhere/m.db")), 0o600);
+    assert_eq!(mode(&world.path("open")), 0o755, "it stays as its owner made it");
+}

@@ -87,6 +87,21 @@ fn what_is_wrong_with_the_configuration_is_told_with_its_place() {
 }
 
 #[test]
+fn a_command_line_that_is_not_right_ends_with_2() {
+    let world = World::new(0);
+    let file = world.workflow("a", &import_to("end", &json!({ "end": { "type": "end" } })));
+    world.ask(&["check", &file, "--config", "nope.toml"]).expect(2).says(&["nope.toml", "help:"]);
+    world.ask(&["run", &file, "--config", "nope.toml"]).expect(2).says(&["nope.toml", "help:"]);
+    let backward = ["backfill", &file, "--from", "2026-03-02", "--to", "2026-03-01"];
+    world.ask(&backward).expect(2).says(&["not after its beginning", "help:"]);
+    world.ask(&["options", "get", ""]).expect(2).says(&["an option's name has 1 to 200 bytes"]);
+    world.write("campanile.toml", "");
+    for command in ["test", "limits"] {
+        world.ask(&["accounts", command]).expect(2).says(&["there are no accounts", "[accounts.NAME]"]);
+    }
+}
+
+#[test]
 fn options_are_listed_read_set_and_removed() {
     let world = World::new(0);
     world.ask(&["options", "list"]).expect(1).says(&["there is no data folder"]);
@@ -105,7 +120,7 @@ fn an_account_is_tested_step_by_step_and_a_missing_secret_is_named() {
     let world = World::new(0);
     let tested = world.ask(&["accounts", "test", "--json"]).expect(0).json();
     assert_eq!(tested["dynamics"].as_array().unwrap().len(), 5);
-    world.ask(&["accounts", "test", "dynamic"]).expect(1).says(&["did you mean \"dynamics\"?"]);
+    world.ask(&["accounts", "test", "dynamic"]).expect(2).says(&["did you mean \"dynamics\"?"]);
     world.configure(&[("clientSecret", "{ env = \"NO_SUCH_SECRET\" }")]);
     world.ask(&["accounts", "test"]).expect(1).says(&["the environment variable NO_SUCH_SECRET is not set"]);
     // It stands in nobody's way who does not need it.

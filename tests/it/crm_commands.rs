@@ -73,6 +73,21 @@ fn a_table_is_made_of_an_object_and_extended_and_nothing_in_it_changes() {
 }
 
 #[test]
+fn check_online_fails_where_a_crm_could_not_be_asked() {
+    let world = World::new(5);
+    let file = world.workflow("a", &import_to("end", &ends()));
+    for changed in [("clientSecret", "\"wrong\""), ("url", "\"http://127.0.0.1:9\"")] {
+        world.configure(&[changed]);
+        world.ask(&["check", &file]).expect(0);
+        let told = world.ask(&["check", "--online", &file]).expect(1);
+        assert!(told.err.contains("dynamics could not be asked about contacts"), "{}", told.err);
+        let told = world.ask(&["check", "--online", &file, "--json"]).expect(1).json();
+        assert_eq!((&told[0]["code"], &told[0]["severity"]), (&json!("not-asked"), &json!("notAsked")), "{told}");
+        assert_eq!(told[0]["pointer"], "/activities/import");
+    }
+}
+
+#[test]
 fn check_online_tells_what_has_changed_in_the_crm_that_the_workflow_uses() {
     let world = World::new(5);
     let activities = import_to("end", &ends());
@@ -115,7 +130,7 @@ fn check_online_tells_what_has_changed_in_the_crm_that_the_workflow_uses() {
         );
     }
     world.configure(&[("url", "\"http://127.0.0.1:9\"")]);
-    world.ask(&["check", "--online", &file]).says(&["not checked: contacts of dynamics as it is now"]);
+    world.ask(&["check", "--online", &file]).says(&["dynamics could not be asked about contacts"]);
 }
 
 #[test]
@@ -159,7 +174,7 @@ fn limits_and_missing_files_and_secrets_are_told_where_they_belong() {
     let world = World::new(0);
     let limits = world.ask(&["accounts", "limits", "--json"]).expect(0).json();
     assert!(limits["dynamics"]["limits"].is_array(), "{limits}");
-    world.ask(&["accounts", "limits", "dynamic"]).expect(1).says(&["did you mean \"dynamics\"?"]);
+    world.ask(&["accounts", "limits", "dynamic"]).expect(2).says(&["did you mean \"dynamics\"?"]);
     world.ask(&["check", "workflows/none.json"]).expect(2).says(&["cannot read this file", "workflows/none.json"]);
     world.ask(&["run", "workflows/none.json"]).expect(2).says(&["cannot read this file"]);
     let problems = world.ask(&["check", "workflows/none.json", "--json"]).expect(2).json();

@@ -107,7 +107,7 @@ async fn what_is_wrong_is_told_before_the_run() {
             "file/columns/2: there is a column \"age\" already",
             "file/columns/2/expression: there is no column `aeg` (did you mean `age`?)",
             "file/separator: \"ab\" cannot separate values \
-             (use one character that is no letter, digit or quote, such as ; or |, or \"tab\")",
+             (use one ASCII character that is no letter, digit or quote, such as ; or |, or \"tab\")",
         ]
     );
 }

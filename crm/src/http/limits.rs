@@ -22,21 +22,28 @@ pub struct Limits {
     pub retry_wait_max: Span,
     /// The most requests of this account at the same time, of all runs together; fewer where more would not be faster.
     /// Default 8; Dataverse refuses more than 52 of one user.
+    #[schemars(range(min = 1))]
     pub requests_at_once: u32,
     /// To open a connection, with name look-up and TLS. Default 10s.
+    #[serde(deserialize_with = "some_time")]
     pub connect_timeout: Span,
     /// From sending a request to the first byte of its answer; Dataverse itself gives up after 2 minutes. Default 150s.
+    #[serde(deserialize_with = "some_time")]
     pub first_byte_timeout: Span,
     /// Without a single byte in the midst of an answer. Default 60s.
+    #[serde(deserialize_with = "some_time")]
     pub idle_timeout: Span,
     /// One attempt as a whole. Default 10m.
+    #[serde(deserialize_with = "some_time")]
     pub total_timeout: Span,
     /// The largest answer, in bytes after decompression. Default 268435456 (256 MiB).
+    #[schemars(range(min = 1))]
     pub body_bytes_max: usize,
     /// The share of the account's allowance of requests that Campanile may use, in percent; what is over it waits. Of
     /// Dynamics the allowance is that of five minutes, of Salesforce that of a day. Without it, all may be used.
     pub quota_percent: Option<QuotaPercent>,
     /// Records asked for at a time. Default 5000, which is also the most that Dataverse gives.
+    #[schemars(range(min = 1))]
     pub records_per_page: u32,
 }
 
@@ -107,6 +114,16 @@ impl<'de> Deserialize<'de> for Span {
         let span: SignedDuration = text.parse().map_err(|_| wrong())?;
         Duration::try_from(span).map(Self).map_err(|_| wrong())
     }
+}
+
+/// A length of time in which something can happen.
+fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    if span.0.is_zero() {
+        let message = "nothing is done in no time: write a length of time such as \"90s\" or \"5m\"";
+        return Err(serde::de::Error::custom(message));
+    }
+    Ok(span)
 }
 
 impl JsonSchema for Span {

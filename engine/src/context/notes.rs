@@ -9,7 +9,7 @@ use crate::environment::Environment;
 use crate::event::{Event, Level, TaskId};
 use crate::failure::{Class, Failure};
 use crate::journal::Journal;
-use crate::outside::store::{Expect, OptionChange, OptionValue};
+use crate::outside::store::{Expect, OptionChange, OptionValue, check_option_name};
 
 /// Reads and sets options and writes notes for a task, from any thread.
 #[derive(Clone)]
@@ -71,6 +71,7 @@ pub(super) async fn set_option(
     name: &str,
     value: &str,
 ) -> Result<(), Failure> {
+    check_option_name(name)?;
     let (option, text) = (name.to_owned(), value.to_owned());
     let at = environment.clock.now();
     let by = format!("{}/{task}", journal.id);

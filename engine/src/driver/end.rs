@@ -118,7 +118,7 @@ impl Driver {
                 .append_with(|run| {
                     let mut events = events.clone();
                     let mut options = Vec::new();
-                    // The latest first: where several windows of an option are done, it is that one's end that the option moves to.
+                    // The latest first: of several windows of an option that are done, its end is where the option moves to.
                     for mut settled in run.settled_by(ending).into_iter().rev() {
                         // The run does not know yet what a task leaves behind that ends now.
                         settled.seen = seen_of(&events, settled.task).or(settled.seen);

@@ -300,6 +300,7 @@ pub(crate) fn syntax(text: &str, parse: &ast::ParseError) -> ExprError {
         ParseErrorType::Reserved(word) if !word.starts_with(char::is_alphabetic) => {
             return no_operator(word, at);
         }
+        ParseErrorType::Reserved(word) if is_null(word) => return null(word, at),
         ParseErrorType::Reserved(word) => {
             let help = format!("a column of this name is written `field(\"{word}\")`");
             return error(format!("`{word}` is a word of the language"), help, at);
@@ -315,6 +316,7 @@ pub(crate) fn syntax(text: &str, parse: &ast::ParseError) -> ExprError {
         (small, _) if own_word && STATEMENT_WORDS.contains(&small) && begins_statement(&rest[word.len()..]) => {
             return error("this is not one expression", STATEMENTS, at);
         }
+        (small, _) if is_null(small) => return null(&word, at),
         (_, _) if own_word && own.contains("unexpected") => {
             let help = format!("a column of this name is written `field(\"{word}\")`");
             return error(format!("`{word}` is a word of the language"), help, at);
@@ -322,12 +324,28 @@ pub(crate) fn syntax(text: &str, parse: &ast::ParseError) -> ExprError {
         ("and", _) => "write `&&`",
         ("or", _) => "write `||`",
         ("not", _) => "write `!`",
+        ("eq", _) => "write `==`",
+        ("ne", _) => "write `!=`",
+        ("gt", _) => "write `>`",
+        ("ge", _) => "write `>=`",
+        ("lt", _) => "write `<`",
+        ("le", _) => "write `<=`",
         _ if rest.starts_with('=') && !rest.starts_with("==") => "`==` compares; assignments are for script activities",
         _ if rest.starts_with('\'') => "text stands in double quotes: \"text\"",
         _ if own.contains("not terminated") => "close the text with a double quote",
         _ => help,
     };
     ExprError { message, help: (!help.is_empty()).then(|| help.to_owned()), at, row: None }
+}
+
+fn is_null(word: &str) -> bool {
+    ["null", "nil"].iter().any(|null| word.eq_ignore_ascii_case(null))
+}
+
+fn null(word: &str, at: Option<usize>) -> ExprError {
+    let help =
+        format!("nothing is written `()`: `x != ()`, or `!is_empty(x)`; a column is written `field(\"{word}\")`");
+    error(format!("`{word}` is a word of the language"), help, at)
 }
 
 /// Whether what follows such a word makes a statement of it; of a column's name, an operator follows, or nothing.

@@ -16,6 +16,20 @@ use crate::failure::{Class, Failure};
 pub const EVENT_BYTES_MAX: usize = 16 * 1024;
 /// The longest text of an option, in bytes.
 pub const OPTION_BYTES_MAX: usize = 8 * 1024;
+/// The longest name of an option, in bytes.
+pub const OPTION_NAME_BYTES_MAX: usize = 200;
+
+/// Whether an option can be called so, whoever sets it.
+///
+/// # Errors
+/// What would be right, where it cannot.
+pub fn check_option_name(name: &str) -> Result<(), Failure> {
+    if name.is_empty() || name.len() > OPTION_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        let message = format!("an option's name has 1 to {OPTION_NAME_BYTES_MAX} bytes and no control characters");
+        return Err(Failure::new(Class::Config, message));
+    }
+    Ok(())
+}
 
 /// Journals and options of one data folder. Only one process has it open.
 #[async_trait]
