@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use engine::event::Vars;
 use engine::failure::{Class, Failure};
+use engine::private;
 use engine::run::Status;
 use sandbox::{Options, Sandbox};
-use server::project::{Given, Project};
+use server::project::{DATA_DEFAULT, Given, Project};
 use server::view::RunView;
 
 use crate::commands::{run, sandbox as stand_in, show};
@@ -126,9 +127,13 @@ async fn one_run(file: &Path, project: &Arc<Project>, global: &Global) -> Result
 fn fresh_folder(global: &Global) -> Result<PathBuf, Failure> {
     let above = match &global.data {
         Some(data) => data.clone(),
-        None => PathBuf::from(server::project::DATA_DEFAULT).join("demo"),
+        None => Path::new(DATA_DEFAULT).join("demo"),
     };
     let failed = |error: std::io::Error| Failure::io(format!("cannot make a folder in {}", above.display()), &error);
+    if global.data.is_none() {
+        // Later runs keep people's records there, and leave the folder as they find it.
+        private::make_folder(Path::new(DATA_DEFAULT)).map_err(failed)?;
+    }
     let above = absolute(&above).map_err(failed)?;
     let taken = |number: &u32| above.join(number.to_string()).exists();
     let number = (1..).find(|number| !taken(number)).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! Exit codes, and the shapes of what is printed.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::{Value, json};
 
 use crate::world::{World, import_to, is_same, main_job, wait_for};
@@ -171,6 +173,8 @@ fn the_demo_imports_all_and_then_only_what_changed() {
     assert!(answer.out.contains("complement"), "{}", answer.out);
     let again = world.ask(&["demo", "--contacts", "500"]).expect(0);
     assert!(again.err.contains("demo/2"), "a demo begins in a folder of its own: {}", again.err);
+    let mode = std::fs::metadata(world.path(".campanile")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "later runs keep people's records there");
 }
 
 #[test]
