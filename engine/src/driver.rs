@@ -321,12 +321,13 @@ impl Driver {
     /// Breaks off what works. What writes hears the answers that are under way, so that less is in doubt afterwards; its end is
     /// not recorded, and it goes on from what it kept.
     async fn leave(&mut self) {
-        let run = self.journal.run().tasks.clone();
-        for (id, working) in &self.working {
-            let task = run.get((*id as usize).saturating_sub(1));
-            match task.is_some_and(|task| temp::is_writer(&self.workflow, task)) {
-                true => working.cancel(),
-                false => working.break_off(),
+        {
+            let run = self.journal.run();
+            for (id, working) in &self.working {
+                match run.task(*id).is_some_and(|task| temp::is_writer(&self.workflow, task)) {
+                    true => working.cancel(),
+                    false => working.break_off(),
+                }
             }
         }
         let ended = async { while self.tasks.join_next().await.is_some() {} };

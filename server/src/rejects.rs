@@ -143,8 +143,13 @@ impl Service {
 
     async fn resend_all(&self, resend: Resend) -> Result<Resent, Refusal> {
         let _turn = self.resending.lock().await;
-        for id in &resend.wanted.ids {
-            self.reject(*id).await?;
+        let named = Wanted { ids: resend.wanted.ids.clone(), closed: true, ..Wanted::default() };
+        if !named.ids.is_empty() {
+            let there = self.engine.environment.desk.list(&named).await?;
+            let there: BTreeSet<RejectId> = there.into_iter().map(|reject| reject.id).collect();
+            if let Some(missing) = named.ids.iter().find(|id| !there.contains(id)) {
+                self.reject(*missing).await?;
+            }
         }
         let wanted = Wanted { closed: false, limit: None, ..resend.wanted };
         let found = self.engine.environment.desk.list(&wanted).await?;
