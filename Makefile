@@ -15,7 +15,7 @@ DENY_VERSION := 0.20.2
 demo: .toolchain
 	@target=$$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
 	if [ ! -x "$$target/release/campanile" ]; then \
-	  echo "Building Campanile. The first build takes about ten minutes on two cores; later ones take seconds."; fi; \
+	  echo "Building Campanile. The first build takes ten to twenty minutes on two cores; later ones take seconds."; fi; \
 	$(CARGO) build --release --locked && "$$target/release/campanile" demo
 
 test: .toolchain tools clients
