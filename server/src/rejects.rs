@@ -141,16 +141,23 @@ impl Service {
         sent.await.map_err(|error| Failure::internal(error.to_string()))?
     }
 
+    /// Fails with the first number that names no reject.
+    async fn must_be_there(&self, ids: &[RejectId]) -> Result<(), Refusal> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let named = Wanted { ids: ids.to_vec(), closed: true, ..Wanted::default() };
+        let there = self.engine.environment.desk.list(&named).await?;
+        let there: BTreeSet<RejectId> = there.into_iter().map(|reject| reject.id).collect();
+        match ids.iter().find(|id| !there.contains(id)) {
+            Some(missing) => self.reject(*missing).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     async fn resend_all(&self, resend: Resend) -> Result<Resent, Refusal> {
         let _turn = self.resending.lock().await;
-        let named = Wanted { ids: resend.wanted.ids.clone(), closed: true, ..Wanted::default() };
-        if !named.ids.is_empty() {
-            let there = self.engine.environment.desk.list(&named).await?;
-            let there: BTreeSet<RejectId> = there.into_iter().map(|reject| reject.id).collect();
-            if let Some(missing) = named.ids.iter().find(|id| !there.contains(id)) {
-                self.reject(*missing).await?;
-            }
-        }
+        self.must_be_there(&resend.wanted.ids).await?;
         let wanted = Wanted { closed: false, limit: None, ..resend.wanted };
         let found = self.engine.environment.desk.list(&wanted).await?;
         let mut resent = Resent::default();
