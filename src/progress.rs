@@ -83,6 +83,9 @@ impl Progress {
                 };
                 terminal::note(&format!("× {}: {failure} ({follows})", name(task)));
             }
+            Event::TaskWaiting { task, until } => {
+                terminal::note(&format!("· {}: waits until {}", name(task), crate::table::instant(*until)));
+            }
             Event::OptionHeld { task, option, reason } => {
                 terminal::note(&format!("! {}: option {option} stays where it is: {reason}", name(task)));
             }

@@ -3,13 +3,12 @@
 use async_trait::async_trait;
 use engine::activity::{Activity, Columns, Flow, Port, Spec};
 use engine::context::Cx;
-use engine::event::Level;
 use engine::failure::Failure;
 use engine::flow::FlowCx;
 use engine::workflow::{ATTEMPTS_DEFAULT, Span};
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// Holds what came for a length of time, then passes it on. In a loop, such as error → wait → try again, it also
 /// bounds how often the loop may pass: `attempts`, 5 where nothing is said; then its port `exhausted` leads on, or the
@@ -30,8 +29,8 @@ pub static SPEC: Spec = Spec {
     ..Spec::of::<Wait>()
 };
 
-/// The end of the wait is recorded before it begins, so that a restart does not begin it anew.
-#[derive(Serialize, Deserialize)]
+/// What older versions sealed before they waited: a run that they began waits no longer than it was to.
+#[derive(Deserialize)]
 struct Position {
     until: Timestamp,
 }
@@ -43,18 +42,15 @@ impl Activity for Wait {
     }
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        if cx.has_waited() {
+            cx.pass_input_on("ok");
+            return Ok(());
+        }
         let until = match cx.position::<Position>()? {
             Some(Position { until }) => until,
-            None => {
-                let until = cx.clock().now().checked_add(self.length.0).unwrap_or(Timestamp::MAX);
-                cx.seal(&Position { until }).await?;
-                let shown = until.to_zoned(cx.time_zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
-                cx.log(Level::Info, format!("waits until {shown}")).await?;
-                until
-            }
+            None => cx.clock().now().checked_add(self.length.0).unwrap_or(Timestamp::MAX),
         };
-        cx.clock().sleep_until(until).await;
-        cx.pass_input_on("ok");
+        cx.wait_until(until);
         Ok(())
     }
 

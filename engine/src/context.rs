@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::datatypes::Schema;
 use indexmap::IndexMap;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -56,6 +57,7 @@ pub struct Cx {
     pub(crate) instance_vars_in: Vars,
     /// As the journal has it.
     pub(crate) position: Value,
+    pub(crate) waited: bool,
     pub(crate) backfill: Option<Backfill>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) cancelled: Arc<AtomicBool>,
@@ -76,6 +78,7 @@ pub struct Done {
     pub(crate) tally: Tally,
     pub(crate) chosen: Option<String>,
     pub(crate) stop_all: bool,
+    pub(crate) waits_until: Option<Timestamp>,
 }
 
 impl Cx {
@@ -305,6 +308,17 @@ impl Cx {
             true => Err(Failure::new(Class::Stopped, "the run was stopped")),
             false => Ok(()),
         }
+    }
+
+    /// Whether the time that this task asked to wait for has come, or an operator ended the wait.
+    pub fn has_waited(&self) -> bool {
+        self.waited
+    }
+
+    /// Has the task wait once its activity returns, which is called again at that time. Until then nothing of it
+    /// works; as after a crash, it continues from what it sealed.
+    pub fn wait_until(&mut self, until: Timestamp) {
+        self.done.waits_until = Some(until);
     }
 
     /// What was counted so far, to be added to.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -20,12 +21,13 @@ use crate::environment::Environment;
 use crate::event::{Event, Segment, TaskId, Vars};
 use crate::failure::{Class, Failure};
 use crate::journal::Journal;
+use crate::outside::clock::Deadline;
 use crate::population::Population;
 use crate::progress::Progress;
 use crate::run::{Ready, Run, Status, TASKS_MAX, Task, TaskStatus};
 use crate::temp;
 
-use end::{Outcome, exhausted, finish};
+use end::{Outcome, Rest, exhausted, finish};
 
 /// How long a task that writes may still hear the answers that are under way when its run is left.
 const LEAVE_GRACE: Duration = Duration::from_secs(5);
@@ -39,6 +41,8 @@ pub enum Order {
     Resume(Vars),
     /// End it for good.
     Stop,
+    /// End the waits of this activity, or all, before their time.
+    Wake(Option<String>),
     /// Let it be: what runs is broken off, and goes on when the run is resumed.
     Leave,
 }
@@ -57,6 +61,8 @@ pub struct Driver {
     pub(crate) board: Board,
     pub(crate) orders: mpsc::Receiver<Ordered>,
     working: HashMap<TaskId, Working>,
+    /// The tasks that wait, each with the time that it waits for.
+    deadlines: HashMap<(TaskId, Timestamp), Deadline>,
     tasks: JoinSet<(TaskId, Outcome)>,
 }
 
@@ -86,7 +92,8 @@ impl Driver {
         board: Board,
         orders: mpsc::Receiver<Ordered>,
     ) -> Self {
-        Self { environment, workflow, journal, board, orders, working: HashMap::new(), tasks: JoinSet::new() }
+        let (working, deadlines, tasks) = (HashMap::new(), HashMap::new(), JoinSet::new());
+        Self { environment, workflow, journal, board, orders, working, deadlines, tasks }
     }
 
     /// Drives it.
@@ -97,10 +104,8 @@ impl Driver {
         self.forget_ended().await;
         loop {
             self.begin_what_is_ready().await?;
-            let (status, next) = {
-                let run = self.journal.run();
-                (run.status(), run.next_retry())
-            };
+            let status = self.journal.run().status();
+            let next = self.deadlines.values().min().copied();
             if status.is_over() {
                 self.break_off().await;
                 temp::forget_all(&self.environment, &self.workflow, &self.journal).await;
@@ -119,9 +124,9 @@ impl Driver {
                 }
             }
             let clock = Arc::clone(&self.environment.clock);
-            let retry = async {
+            let wait = async {
                 match next {
-                    Some(at) => clock.sleep_until(at).await,
+                    Some(deadline) => deadline.sleep(clock.as_ref()).await,
                     None => std::future::pending().await,
                 }
             };
@@ -135,7 +140,7 @@ impl Driver {
                         return Ok(self.journal.run().status());
                     }
                 }
-                () = retry => {}
+                () = wait => {}
             }
         }
     }
@@ -173,7 +178,10 @@ impl Driver {
         // What begins changes what is ready, as an activity takes one arrival at a time.
         loop {
             let free = self.environment.limits.tasks_at_once.max(1).saturating_sub(self.working.len());
-            let ready = self.journal.run().ready(self.environment.clock.now());
+            self.note_waits();
+            let (clock, deadlines) = (self.environment.clock.as_ref(), &self.deadlines);
+            let has_come = |task, until| deadlines.get(&(task, until)).is_some_and(|wait| wait.has_come(clock));
+            let ready = self.journal.run().ready_once(has_come);
             let new = ready.into_iter().filter(|ready| !self.working.contains_key(&task_of(ready)));
             let new: Vec<Ready> = new.take(free).collect();
             if new.is_empty() {
@@ -197,6 +205,16 @@ impl Driver {
                 self.spawn(task_of(ready));
             }
         }
+    }
+
+    /// From when a task waits on, its deadline stays the same, however the clock is set meanwhile.
+    fn note_waits(&mut self) {
+        let waits = self.journal.run().waits();
+        let known = std::mem::take(&mut self.deadlines);
+        let deadline = |wait: (TaskId, Timestamp)| {
+            known.get(&wait).copied().unwrap_or_else(|| Deadline::new(self.environment.clock.as_ref(), wait.1))
+        };
+        self.deadlines = waits.into_iter().map(|wait| (wait, deadline(wait))).collect();
     }
 
     fn spawn(&mut self, id: TaskId) {
@@ -227,6 +245,7 @@ impl Driver {
             vars_in: task.vars_in.clone(),
             instance_vars_in,
             position: task.position.clone(),
+            waited: task.waited,
             backfill,
             progress,
             cancelled: Arc::clone(&cancelled),
@@ -251,6 +270,7 @@ impl Driver {
                 Some(node) => node.activity.run(&mut cx).await,
             };
             match outcome {
+                Ok(()) if let Some(until) = cx.done.waits_until => (id, Ok(Rest::Waits(until))),
                 Ok(()) => (id, finish(&mut cx, workflow.activities.get(&task.activity), &task).await),
                 Err(failure) => (id, Err(failure)),
             }
@@ -283,7 +303,8 @@ impl Driver {
             return self.record_failure(&task, None, failure).await;
         };
         match outcome {
-            Ok((sealed, done, out)) => match self.record_end(&task, node, sealed, done, &out).await {
+            Ok(Rest::Waits(until)) => Ok(self.journal.append(vec![Event::TaskWaiting { task: id, until }]).await?),
+            Ok(Rest::Ended(sealed, done, out)) => match self.record_end(&task, node, sealed, *done, &out).await {
                 // Its variables, say, are too large for the journal: the task is at fault, and the run goes on.
                 Err(failure) if failure.class == Class::Limit => self.record_failure(&task, Some(node), failure).await,
                 recorded => {
@@ -298,7 +319,12 @@ impl Driver {
     async fn obey(&mut self, order: Order) -> Result<(), Failure> {
         let event = match order {
             Order::Pause => Event::Paused,
+            // With nothing to resume, what stands still is what waits for a time.
+            Order::Resume(vars) if vars.is_empty() && !self.journal.run().needs_resume() => {
+                Event::Woken { activity: None }
+            }
             Order::Resume(vars) => Event::Resumed { vars },
+            Order::Wake(activity) => Event::Woken { activity },
             Order::Stop => {
                 self.break_off().await;
                 Event::Stopped

@@ -306,6 +306,25 @@ impl Engine {
         self.append(id, run, Event::Paused).await.map(drop)
     }
 
+    /// Ends the waits of a run before their time, those of one activity or all, whether this process drives it or not.
+    /// One that nothing drives stays so, and no longer waits once it is resumed.
+    ///
+    /// # Errors
+    /// Where there is no such run, or nothing of what is named waits.
+    pub async fn wake(&self, id: &RunId, activity: Option<&str>) -> Result<(), Failure> {
+        let _turn = self.turn.lock().await;
+        let activity = activity.map(str::to_owned);
+        if let Some(driven) = self.driven(id).filter(Driven::is_driven) {
+            check_waits(id, &driven.journal.run(), activity.as_deref())?;
+            if self.order(id, Order::Wake(activity.clone())).await.is_some() {
+                return Ok(());
+            }
+        }
+        let (_, run) = self.load(id).await?;
+        check_waits(id, &run, activity.as_deref())?;
+        self.append(id, run, Event::Woken { activity }).await.map(drop)
+    }
+
     /// Has an order done by what drives a run; `None` where nothing does, so that the run is what its journal says.
     async fn order(&self, id: &RunId, order: Order) -> Option<Driven> {
         let driven = self.driven(id).filter(Driven::is_driven)?;
@@ -415,6 +434,21 @@ impl Engine {
         if all.get(&journal.id).is_some_and(|driven| Arc::ptr_eq(&driven.journal, journal)) {
             all.remove(&journal.id);
         }
+    }
+}
+
+fn check_waits(id: &RunId, run: &Run, activity: Option<&str>) -> Result<(), Failure> {
+    let waits = || run.tasks.iter().filter(|task| task.waits_until().is_some()).map(|task| task.activity.as_str());
+    match activity {
+        None if waits().next().is_none() => {
+            Err(Failure::new(Class::Config, format!("nothing of run {id} waits for a time")))
+        }
+        Some(activity) if !waits().any(|waiting| waiting == activity) => {
+            let names: Vec<&str> = waits().collect();
+            let failure = Failure::new(Class::Config, format!("{activity} of run {id} does not wait for a time"));
+            Err(if names.is_empty() { failure } else { failure.help(format!("what waits: {}", names.join(", "))) })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -145,6 +145,19 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         alerts: Vec<String>,
     },
+    /// A task waits for a time to come: until then it does nothing and takes no place of a working task.
+    TaskWaiting {
+        /// The task.
+        task: TaskId,
+        /// The time.
+        until: Timestamp,
+    },
+    /// An operator ended waits early, those of a `wait` and those before a retry.
+    Woken {
+        /// The activity whose wait ended; without it, every wait of the run did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        activity: Option<String>,
+    },
     /// Somebody was told that the run needs a person, or was given up.
     Alerted {
         /// The number of the `TaskFailed` that it was about, from 0.

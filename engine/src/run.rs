@@ -29,6 +29,8 @@
 //!    descends from it ended well; an import that failed itself moves no option, the one that made it good does.
 //! 9. Whom a `TaskFailed` names in `alerts` is to be told of it until an `Alerted` says that they were, whatever becomes
 //!    of the run meanwhile.
+//! 10. A task that waits, before a retry or because it asked to, continues once its time has come or an operator ended the
+//!     wait. It is at work for rules 5 and 8, and takes no place of a working task.
 
 mod apply;
 mod join;
@@ -219,33 +221,30 @@ impl Run {
         self.queues.values().all(VecDeque::is_empty) && !self.tasks.iter().any(Task::is_live)
     }
 
-    /// The next time at which a task is tried again; none while nothing may begin.
-    pub fn next_retry(&self) -> Option<Timestamp> {
+    /// The tasks that wait for a time, and the time; none while nothing may begin.
+    pub fn waits(&self) -> Vec<(TaskId, Timestamp)> {
         if self.needs_resume() {
-            return None;
+            return Vec::new();
         }
-        let times = self.tasks.iter().filter_map(|task| match task.status {
-            TaskStatus::Retrying(at) => Some(at),
-            _ => None,
-        });
-        times.min()
+        self.tasks.iter().filter_map(|task| Some((task.id, task.waits_until()?))).collect()
     }
 
     /// What may begin now, the longest waiting first. Tasks that already work are in it, since after a crash they do not.
     pub fn ready(&self, now: Timestamp) -> Vec<Ready> {
+        self.ready_once(|_, until| until <= now)
+    }
+
+    /// As [`ready`](Self::ready); `has_come` says whether the time that a task waits for has come.
+    pub fn ready_once(&self, has_come: impl Fn(TaskId, Timestamp) -> bool) -> Vec<Ready> {
         if self.end.is_some() {
             return Vec::new();
         }
         let mut ready = Vec::new();
         let held = self.needs_resume();
         for task in &self.tasks {
-            let goes_on = match task.status {
-                TaskStatus::Running => true,
-                TaskStatus::Retrying(at) => at <= now && !held,
-                _ => false,
-            };
-            if goes_on {
-                ready.push(Ready::GoOn { task: task.id, attempt: task.attempt + 1 });
+            let may = task.waits_until().is_none_or(|until| !held && has_come(task.id, until));
+            if let Some(attempt) = task.next_attempt().filter(|_| may) {
+                ready.push(Ready::GoOn { task: task.id, attempt });
             }
         }
         if held || self.tasks.len() >= TASKS_MAX as usize {

@@ -322,11 +322,13 @@ fn task_of(event: &Event) -> Option<TaskId> {
         | Event::OptionSet { task, .. }
         | Event::OptionMoved { task, .. }
         | Event::OptionHeld { task, .. }
+        | Event::TaskWaiting { task, .. }
         | Event::TaskEnded { task, .. }
         | Event::TaskFailed { task, .. }
         | Event::Logged { task, .. } => Some(*task),
         Event::Started { .. }
         | Event::Alerted { .. }
+        | Event::Woken { .. }
         | Event::Paused
         | Event::Resumed { .. }
         | Event::Stopped

@@ -215,10 +215,7 @@ impl TaskView {
             counts: task.tally.counts.clone(),
             attempt: task.attempt,
             failure: task.failure.clone().filter(|_| task.status != TaskStatus::Ended),
-            retry_at: match task.status {
-                TaskStatus::Retrying(at) => Some(at),
-                _ => None,
-            },
+            retry_at: task.waits_until(),
             progress: None,
         }
     }
@@ -227,7 +224,7 @@ impl TaskView {
 fn state(status: TaskStatus) -> TaskState {
     match status {
         TaskStatus::Running => TaskState::Running,
-        TaskStatus::Retrying(_) => TaskState::Waiting,
+        TaskStatus::Retrying(_) | TaskStatus::Waiting(_) => TaskState::Waiting,
         TaskStatus::Ended => TaskState::Finished,
         TaskStatus::Failed => TaskState::Failed,
         TaskStatus::Suspended => TaskState::Suspended,

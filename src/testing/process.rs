@@ -121,8 +121,8 @@ impl World {
             }
             let run = driven.journal.run();
             let working = run.tasks.iter().filter(|task| task.status == TaskStatus::Running).count();
-            // The driver itself sleeps until the next retry.
-            if sleepers == working + usize::from(run.next_retry().is_some()) {
+            // The driver sleeps for all that wait.
+            if sleepers == working + usize::from(!run.waits().is_empty()) {
                 return;
             }
         }

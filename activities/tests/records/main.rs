@@ -16,3 +16,4 @@ mod enrich;
 mod file_extract;
 mod harness;
 mod script;
+mod wait;

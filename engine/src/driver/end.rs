@@ -22,8 +22,16 @@ use crate::workflow::OnError;
 
 /// How many tasks are named as the reason why an option stays where it is.
 const FAILED_TOLD_MAX: usize = 10;
-/// The last files of a task with what it leaves behind and its records by port, or why it failed.
-pub(super) type Outcome = Result<(Vec<Event>, Done, IndexMap<String, u64>), Failure>;
+/// How the work on a task came to rest, or why it failed.
+pub(super) type Outcome = Result<Rest, Failure>;
+
+/// How the work on a task came to rest.
+pub(super) enum Rest {
+    /// It ended well: its last files, what it leaves behind, and its records by port.
+    Ended(Vec<Event>, Box<Done>, IndexMap<String, u64>),
+    /// It continues at this time.
+    Waits(Timestamp),
+}
 
 impl Driver {
     pub(super) async fn record_end(
@@ -180,7 +188,7 @@ pub(super) async fn finish(cx: &mut Cx, node: Option<&Node>, task: &Task) -> Out
     if let Some(node) = node {
         desk::file(cx, node.activity.as_ref(), task.inputs.is_empty()).await?;
     }
-    Ok((sealed, done, out))
+    Ok(Rest::Ended(sealed, Box::new(done), out))
 }
 
 fn seen_of(events: &[Event], import: TaskId) -> Option<SeenFile> {

@@ -29,6 +29,7 @@ impl Run {
             Event::Sealed { task, .. }
             | Event::WindowOpened { task, .. }
             | Event::OptionSet { task, .. }
+            | Event::TaskWaiting { task, .. }
             | Event::TaskEnded { task, .. }
             | Event::TaskFailed { task, .. } => match self.task(*task).map(|task| task.status) {
                 Some(TaskStatus::Running) => Ok(()),
@@ -44,13 +45,14 @@ impl Run {
     }
 
     fn legal_start(&self, id: TaskId, activity: &str, attempt: u32, takes: &[ArrivalId]) -> Result<(), String> {
-        if attempt > 1 {
-            let task = self.task(id).ok_or(format!("there is no task {id}"))?;
-            let stands = matches!(task.status, TaskStatus::Running | TaskStatus::Retrying(_));
-            return match task.attempt + 1 == attempt && stands {
+        if let Some(task) = self.task(id) {
+            return match task.next_attempt() == Some(attempt) && takes.is_empty() {
                 true => Ok(()),
                 false => Err(format!("task {id} cannot begin attempt {attempt}")),
             };
+        }
+        if attempt > 1 {
+            return Err(format!("there is no task {id}"));
         }
         if id as usize != self.tasks.len() + 1 || takes.is_empty() {
             return Err(format!("task {id} cannot begin"));
@@ -107,6 +109,12 @@ impl Run {
                 self.fail_task(*at, *task, failure, then);
                 self.owe(*at, *task, failure, then, alerts);
             }
+            Event::TaskWaiting { task, until } => {
+                if let Some(task) = self.task_mut(*task) {
+                    task.status = TaskStatus::Waiting(*until);
+                }
+            }
+            Event::Woken { activity } => self.wake(*at, activity.as_deref()),
             Event::Alerted { of, receiver, .. } => self.told(*of, receiver),
             Event::OptionSet { option, .. } => {
                 let open = self.windows.iter().filter(|(_, window)| window.option == *option);
@@ -140,13 +148,12 @@ impl Run {
     }
 
     fn start_task(&mut self, at: Timestamp, id: TaskId, activity: &str, attempt: u32, takes: &[ArrivalId]) {
-        if attempt > 1 {
-            if let Some(task) = self.task_mut(id) {
-                task.attempt = attempt;
-                task.status = TaskStatus::Running;
-                if let Some(stood) = task.ended.take() {
-                    task.stood += at.duration_since(stood);
-                }
+        if let Some(task) = self.task_mut(id) {
+            task.attempt = attempt;
+            task.waited |= matches!(task.status, TaskStatus::Waiting(_));
+            task.status = TaskStatus::Running;
+            if let Some(stood) = task.ended.take() {
+                task.stood += at.duration_since(stood);
             }
             return;
         }
@@ -182,6 +189,7 @@ impl Run {
             ended: None,
             stood: SignedDuration::ZERO,
             exhausted,
+            waited: false,
             forgiven: false,
         });
     }
@@ -233,6 +241,16 @@ impl Run {
                 task.exhausted = false;
                 task.forgiven = true;
                 task.retried = 0;
+            }
+        }
+    }
+
+    /// What waits, or only what waits of one activity, may continue at `now`.
+    fn wake(&mut self, now: Timestamp, activity: Option<&str>) {
+        for task in self.tasks.iter_mut().filter(|task| activity.is_none_or(|only| task.activity == only)) {
+            match &mut task.status {
+                TaskStatus::Retrying(at) | TaskStatus::Waiting(at) => *at = now.min(*at),
+                _ => {}
             }
         }
     }

@@ -51,7 +51,7 @@ impl Run {
             Status::Paused
         } else if self.is_any(|status| status == TaskStatus::Suspended) {
             Status::Suspended
-        } else if self.is_any(|status| matches!(status, TaskStatus::Retrying(_))) {
+        } else if self.tasks.iter().any(|task| task.waits_until().is_some()) {
             Status::Waiting
         } else {
             Status::Running

@@ -46,6 +46,8 @@ pub struct Task {
     pub stood: SignedDuration,
     /// Whether its attempt count is that of a loop that has used up its attempts.
     pub exhausted: bool,
+    /// Whether the time that it asked to wait for has come, or an operator ended the wait.
+    pub waited: bool,
     /// Whether an operator's resume began its count of a loop anew.
     pub(super) forgiven: bool,
 }
@@ -57,6 +59,8 @@ pub enum TaskStatus {
     Running,
     /// It is tried again at this time.
     Retrying(Timestamp),
+    /// It asked to continue at this time.
+    Waiting(Timestamp),
     /// It ended well.
     Ended,
     /// It failed, and its port `error` led on or the failure was ignored.
@@ -70,6 +74,23 @@ pub enum TaskStatus {
 impl Task {
     /// Whether it has not come to its end: it works, or waits for a time or an operator.
     pub fn is_live(&self) -> bool {
-        matches!(self.status, TaskStatus::Running | TaskStatus::Retrying(_) | TaskStatus::Suspended)
+        matches!(self.status, TaskStatus::Running | TaskStatus::Suspended) || self.waits_until().is_some()
+    }
+
+    /// The attempt with which it may begin again; continuing after a wait is no new attempt.
+    pub(super) fn next_attempt(&self) -> Option<u32> {
+        match self.status {
+            TaskStatus::Running | TaskStatus::Retrying(_) => Some(self.attempt + 1),
+            TaskStatus::Waiting(_) => Some(self.attempt),
+            TaskStatus::Ended | TaskStatus::Failed | TaskStatus::Suspended | TaskStatus::Stopped => None,
+        }
+    }
+
+    /// The time that it waits for, before a retry or because it asked to.
+    pub fn waits_until(&self) -> Option<Timestamp> {
+        match self.status {
+            TaskStatus::Retrying(at) | TaskStatus::Waiting(at) => Some(at),
+            _ => None,
+        }
     }
 }

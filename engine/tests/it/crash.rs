@@ -12,13 +12,13 @@ use store::Memory;
 
 use crate::palette::{SEEN, Seen, environment};
 
-/// An import with an index, a branch that fails twice and is tried again through a loop, and one that runs beside it.
+/// An import with an index, a branch that fails twice and is tried again through a loop that waits, and one that runs beside it.
 const WORKFLOW: &str = r#"{
     "version": 1,
     "activities": {
         "numbers": { "type": "numbers", "count": 35, "index": "INDEX", "to": ["save", "beside"] },
         "save": { "type": "note", "name": "save", "fails": 2, "to": { "ok": "after", "error": "again" } },
-        "again": { "type": "pass", "attempts": 5, "to": "save" },
+        "again": { "type": "rest", "seconds": 60, "attempts": 5, "to": "save" },
         "after": { "type": "note", "name": "after" },
         "beside": { "type": "note", "name": "beside" }
     }
@@ -252,7 +252,7 @@ async fn a_population_that_was_changed_on_disk_is_noticed() {
     let text = WORKFLOW
         .replace("\"fails\": 2", "\"fails\": 1")
         .replace(", \"error\": \"again\"", "")
-        .replace("\"again\": { \"type\": \"pass\", \"attempts\": 5, \"to\": \"save\" },", "");
+        .replace("\"again\": { \"type\": \"rest\", \"seconds\": 60, \"attempts\": 5, \"to\": \"save\" },", "");
     let (id, driven) = engine.start("w.json", &text, Vars::new()).await.unwrap();
     assert_eq!(driven.wait().await, Ok(Status::Suspended));
     let file = bench.folder.path().join("runs/w-1/1-numbers/ok/000002.arrow");

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::desk::together;
-use engine::engine::Engine;
+use engine::engine::{Driven, Engine};
 use engine::event::{Event, Vars};
 use engine::outside::desk::{KeptReject, RejectState, Wanted};
 use engine::outside::store::{RunId, Store};
-use engine::run::Status;
+use engine::run::{Run, Status, TaskStatus};
 use store::Memory;
 
 use crate::crash::Bench;
@@ -109,6 +109,78 @@ async fn a_resume_begins_the_count_of_attempts_anew() {
     assert_eq!(driven.wait().await, Ok(Status::Suspended));
     assert_eq!(engine.resume(&id).await.unwrap().wait().await, Ok(Status::Finished));
     assert_eq!(bench.seen()["note"].0, 4);
+}
+
+/// Two that wait for longer than the test, and one that is tried again in as long.
+const WAITS: &str = r#"{ "version": 1, "activities": {
+    "numbers": { "type": "numbers", "count": 3, "to": ["one", "other", "note"] },
+    "one": { "type": "rest", "seconds": 1000000, "to": "seen" },
+    "seen": { "type": "note", "name": "seen" },
+    "other": { "type": "rest", "seconds": 2000000 },
+    "note": { "type": "note", "name": "note", "fails": 1, "retry": { "attempts": 2, "backoff": "30d", "backoffMax": "30d" } }
+} }"#;
+
+async fn until(driven: &Driven, is: impl Fn(&Run) -> bool) {
+    let mut events = driven.journal.watch();
+    let comes = events.wait_for(|_| is(&driven.journal.run()));
+    tokio::time::timeout(Duration::from_secs(10), comes).await.expect("it does not come to that").unwrap();
+}
+
+#[tokio::test]
+async fn an_operator_ends_one_wait_or_all_and_a_crash_ends_none() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let (id, driven) = engine.start("w.json", WAITS, Vars::new()).await.unwrap();
+    until(&driven, |run| run.waits().len() == 3).await;
+    assert_eq!(driven.journal.run().status(), Status::Waiting);
+    engine.wake(&id, Some("one")).await.unwrap();
+    until(&driven, |run| run.tasks.iter().any(|task| task.activity == "seen" && task.status == TaskStatus::Ended))
+        .await;
+    assert_eq!(driven.journal.run().waits().len(), 2);
+    let failure = engine.wake(&id, Some("one")).await.unwrap_err();
+    assert!(failure.to_string().contains("one of run w-1 does not wait"), "{failure}");
+
+    // The process ends, and the next one waits on.
+    assert!(driven.order(engine::driver::Order::Leave).await);
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let driven = engine.resume(&id).await.unwrap();
+    tokio::time::sleep(PAUSE).await;
+    assert_eq!(driven.journal.run().waits().len(), 2);
+    engine.wake(&id, None).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Finished));
+    let attempts = |name: &str| driven.journal.run().tasks.iter().find(|task| task.activity == name).unwrap().attempt;
+    assert_eq!((attempts("one"), attempts("note")), (1, 2), "to continue after a wait is no new attempt");
+}
+
+#[tokio::test]
+async fn a_resume_ends_the_waits_of_a_run_that_only_waits_and_not_those_of_a_paused_one() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let (id, driven) = engine.start("w.json", WAITS, Vars::new()).await.unwrap();
+    until(&driven, |run| run.waits().len() == 3).await;
+    engine.pause(&id).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Paused), "what waits does not keep a paused run going");
+    let driven = engine.resume(&id).await.unwrap();
+    tokio::time::sleep(PAUSE).await;
+    assert_eq!(driven.journal.run().waits().len(), 3);
+    engine.resume(&id).await.unwrap();
+    assert_eq!(driven.wait().await, Ok(Status::Finished));
+}
+
+#[tokio::test]
+async fn a_wait_that_was_ended_while_nothing_drove_its_run_is_over_when_it_is_resumed() {
+    let bench = Bench::new();
+    let store = Memory::new();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    let (id, driven) = engine.start("w.json", WAITS, Vars::new()).await.unwrap();
+    until(&driven, |run| run.waits().len() == 3).await;
+    assert!(driven.order(engine::driver::Order::Leave).await);
+    driven.wait().await.unwrap();
+    let engine = bench.engine(Arc::new(store.reopened()));
+    engine.wake(&id, None).await.unwrap();
+    assert_eq!(engine.resume(&id).await.unwrap().wait().await, Ok(Status::Finished));
 }
 
 async fn rejects(engine: &Engine) -> Vec<KeptReject> {

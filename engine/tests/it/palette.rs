@@ -21,7 +21,7 @@ use engine::outside::clock::Clock;
 use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
 use engine::outside::store::Store;
 use engine::population::Population;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -201,6 +201,29 @@ impl Activity for Spread {
     }
 }
 
+/// Passes on what came, once it has waited.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rest {
+    seconds: i64,
+}
+
+#[async_trait]
+impl Activity for Rest {
+    fn flow(&self, input: &Columns, _: &mut FlowCx<'_>) -> Flow {
+        Flow::from([("ok".to_owned(), input.clone())])
+    }
+
+    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
+        if cx.has_waited() {
+            cx.pass_input_on("ok");
+        } else {
+            cx.wait_until(cx.clock().now() + SignedDuration::from_secs(self.seconds));
+        }
+        Ok(())
+    }
+}
+
 /// Never ends by itself.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -313,15 +336,16 @@ static LOSE: Spec = Spec { kind: "lose", ports: &[Port::always("ok")], ..Spec::o
 
 static SPREAD: Spec = Spec { kind: "spread", ports: &[Port::always("ok")], ..Spec::of::<Spread>() };
 static FOREVER: Spec = Spec { kind: "forever", inbound: true, ports: &[Port::always("ok")], ..Spec::of::<Forever>() };
+static REST: Spec = Spec { kind: "rest", ports: &[Port::always("ok")], ..Spec::of::<Rest>() };
 static HALT: Spec = Spec { kind: "halt", ports: &[Port::always("ok")], ..Spec::of::<Halt>() };
 static SEND: Spec = Spec { kind: "send", effect: Effect::Writes, ports: &[Port::always("ok")], ..Spec::of::<Send>() };
 static REFUSE: Spec =
     Spec { kind: "refuse", ports: &[Port::always("ok"), Port::with_records("reject")], ..Spec::of::<Refuse>() };
 
 pub(crate) static PALETTE: &[&Spec] =
-    &[&NUMBERS, &NOTE, &PASS, &LOSE, &NEEDY, &FOREVER, &HALT, &SEND, &REFUSE, &SPREAD];
+    &[&NUMBERS, &NOTE, &PASS, &LOSE, &NEEDY, &FOREVER, &HALT, &SEND, &REFUSE, &SPREAD, &REST];
 
-/// A clock that jumps to whatever is waited for.
+/// A clock that jumps to whatever is waited for; what is more than a day away does not come.
 #[derive(Debug)]
 pub(crate) struct Jump(AtomicI64);
 
@@ -332,6 +356,9 @@ impl Clock for Jump {
     }
 
     async fn sleep_until(&self, until: Timestamp) {
+        if until.duration_since(self.now()) > SignedDuration::from_hours(24) {
+            return std::future::pending().await;
+        }
         self.0.fetch_max(until.as_second(), Ordering::SeqCst);
         tokio::task::yield_now().await;
     }
