@@ -8,7 +8,6 @@ use activities::PALETTE;
 use engine::event::Vars;
 use engine::failure::{Class, Failure};
 use engine::outside::store::RunId;
-use engine::run::Status;
 use server::api::Resume;
 use server::client::CallError;
 use server::door::{Door, Stay};
@@ -128,7 +127,7 @@ impl Follower {
             Err(CallError::Gone { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        if view.driven || !matches!(view.status, Status::Running | Status::Waiting) {
+        if view.driven || !view.status.is_driven() {
             return Ok(());
         }
         let who = gone.map_or_else(|| "the other process".to_owned(), |pid| format!("process {pid}"));

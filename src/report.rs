@@ -103,7 +103,7 @@ pub(crate) fn unchecked(notes: &[String]) {
 /// Prints what keeps a run from going on, and the commands that help.
 pub(crate) fn run_stands(view: &RunView, run: &RunId, global: &Global) {
     use engine::run::Status;
-    let broken_off = !view.driven && matches!(view.status, Status::Running | Status::Waiting);
+    let broken_off = !view.driven && view.status.is_driven();
     for task in &view.tasks {
         let Some(failure) = task.failure.as_ref().filter(|_| task.status != TaskState::Finished) else { continue };
         if task.status == TaskState::Suspended || view.status == Status::Failed {
@@ -119,10 +119,10 @@ pub(crate) fn run_stands(view: &RunView, run: &RunId, global: &Global) {
         }
         Status::Paused => terminal::note(&format!("  run {run} is paused; go on with\n    {resume}")),
         Status::Failed => terminal::note(&format!("  run {run} has failed and is over; start the workflow again")),
-        Status::Running | Status::Waiting if broken_off => {
+        Status::Queued | Status::Running | Status::Waiting if broken_off => {
             terminal::note(&format!("  run {run} broke off, with nothing lost; go on with\n    {resume}"));
         }
-        Status::Running | Status::Waiting | Status::Finished | Status::Stopped => {}
+        Status::Queued | Status::Running | Status::Waiting | Status::Finished | Status::Stopped => {}
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use engine::event::{EVENT_VERSION, Event, Level, Recorded};
-use engine::outside::store::{RunId, Store};
+use engine::outside::store::{Append, RunId, Store};
 use jiff::Timestamp;
 use serde_json::{Map, json};
 use store::{Kind, OnDisk};
@@ -67,7 +67,7 @@ async fn one_commit(disk: &OnDisk) -> Fallible<f64> {
     for number in 0..TASKS {
         let event = Event::Logged { task: 1, level: Level::Info, message: "x".repeat(150) };
         let recorded = Recorded { v: EVENT_VERSION, at: Timestamp::UNIX_EPOCH, event };
-        disk.append(&id, number, vec![recorded], Vec::new()).await?;
+        disk.append(Append::events(&id, number, vec![recorded])).await?;
     }
     Ok(begin.elapsed().as_secs_f64() / float(TASKS))
 }

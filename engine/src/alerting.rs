@@ -7,20 +7,17 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::fs::{self, File};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::engine::{Driven, Engine};
-use crate::environment::Environment;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::outside::alerts::{Alert, Need};
-use crate::outside::store::RunId;
+use crate::outside::store::{Page, RunFilter, RunId};
 use crate::run::{Run, Stop};
 
 /// The target of what the log says of alerts that were not taken, which people should hear of who did not ask for a log.
@@ -71,14 +68,19 @@ impl Engine {
     /// Begins to tell what runs of this data folder still owe since the process died that drove them. It must be asked
     /// before this process drives anything.
     pub async fn tell_what_was_owed(self: &Arc<Self>) {
-        let marked = fs::read_dir(folder(&self.environment)).into_iter().flatten().flatten();
-        for entry in marked {
-            let Some(id) = entry.file_name().to_str().and_then(RunId::parse) else { continue };
-            match self.load(&id).await {
-                // A mark is removed here only: a run that goes on may be about to owe something more.
-                Ok((_, run)) if run.owed.is_empty() => drop(fs::remove_file(entry.path())),
-                Ok((_, run)) => self.tell_owed(&id, &run),
-                Err(failure) => tracing::warn!(target: UNTOLD, "whether run {id} needs you is not known: {failure}"),
+        let open = match self.environment.store.runs(&RunFilter::open(), Page::ALL).await {
+            Ok(open) => open,
+            Err(error) => {
+                tracing::warn!(target: UNTOLD, "the runs that owe alerts cannot be read: {error}");
+                return;
+            }
+        };
+        for entry in open.into_iter().filter(|entry| entry.head.owed > 0) {
+            match self.load(&entry.id).await {
+                Ok((_, run)) => self.tell_owed(&entry.id, &run),
+                Err(failure) => {
+                    tracing::warn!(target: UNTOLD, "the alerts of run {} cannot be sent: {failure}", entry.id);
+                }
             }
         }
     }
@@ -162,23 +164,5 @@ fn alert(id: &RunId, of: u64, stop: &Stop, run: &Run) -> Alert {
         message: stop.failure.to_string(),
         help: stop.failure.help.clone(),
         next: format!("campanile {next} {id}"),
-    }
-}
-
-/// Where the names of runs lie that may owe something, so that not all journals must be read to find them.
-fn folder(environment: &Environment) -> PathBuf {
-    environment.folder.join("alerts")
-}
-
-/// Notes that a run is about to owe something. Where the disk does not take it, only a crash before the telling is missed.
-pub(crate) fn mark(environment: &Environment, id: &RunId) {
-    let folder = folder(environment);
-    let write = || {
-        fs::create_dir_all(&folder)?;
-        File::create(folder.join(id.as_str()))?;
-        File::open(&folder)?.sync_all()
-    };
-    if let Err(error) = write() {
-        tracing::warn!(target: UNTOLD, "{} cannot be written: {error}", folder.display());
     }
 }

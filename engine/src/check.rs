@@ -16,7 +16,7 @@ use crate::outside::store::check_option_name;
 use crate::pinned::Library;
 use crate::problem::{Problem, suggestion};
 use crate::schema::Schemas;
-use crate::workflow::{ACTIVITIES_MAX, Common, OnError, To, is_name};
+use crate::workflow::{ACTIVITIES_MAX, Common, OnError, To, WhenRunning, is_name};
 
 /// How many different sets of columns may reach one activity before it is taken as growing without end.
 const VARIANTS_MAX: usize = 16;
@@ -30,6 +30,8 @@ pub struct Workflow {
     pub label: Option<String>,
     /// What happens when an activity fails and nothing else is said.
     pub on_error: OnError,
+    /// What a start does while another run of the workflow is not over.
+    pub when_running: WhenRunning,
     /// Variables and the values they begin with.
     pub vars: Vars,
     /// Its shape.
@@ -134,10 +136,10 @@ pub fn read(
     let graph = graph(&activities, &outlines);
     check_loops(&document, &graph, &mut problems);
     check_options(&document, name, &activities, &mut problems);
-    let Head { label, on_error, vars, .. } = head;
+    let Head { label, on_error, when_running, vars, .. } = head;
     let name = name.to_owned();
     let (graph, library) = (Arc::new(graph), Library::default());
-    (Some(Workflow { name, label, on_error, vars, graph, activities, library, document }), problems)
+    (Some(Workflow { name, label, on_error, when_running, vars, graph, activities, library, document }), problems)
 }
 
 /// What is known of an activity also where its settings are wrong.
@@ -150,6 +152,7 @@ struct Outline {
 struct Head {
     label: Option<String>,
     on_error: OnError,
+    when_running: WhenRunning,
     vars: Vars,
     time_zone: TimeZone,
 }
@@ -161,6 +164,7 @@ impl Head {
         Self {
             label: file["label"].as_str().map(str::to_owned),
             on_error: serde_json::from_value(file["onError"].clone()).unwrap_or_default(),
+            when_running: serde_json::from_value(file["whenRunning"].clone()).unwrap_or_default(),
             vars: file["vars"].as_object().cloned().unwrap_or_default(),
             time_zone: zone(document, "", file["timeZone"].as_str(), problems).unwrap_or(TimeZone::UTC),
         }

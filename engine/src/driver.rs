@@ -20,8 +20,9 @@ use crate::context::{Cx, Done};
 use crate::environment::Environment;
 use crate::event::{Event, Segment, TaskId, Vars};
 use crate::failure::{Class, Failure};
-use crate::journal::Journal;
+use crate::journal::{AppendError, Journal};
 use crate::outside::clock::Deadline;
+use crate::outside::store::{Hold, RunId, StoreError};
 use crate::population::Population;
 use crate::progress::Progress;
 use crate::run::{Ready, Run, Status, TASKS_MAX, Task, TaskStatus};
@@ -119,10 +120,11 @@ impl Driver {
                 if matches!(status, Status::Paused | Status::Suspended) {
                     return Ok(status);
                 }
-                if next.is_none() {
+                if next.is_none() && status != Status::Queued {
                     return Err(self.stuck());
                 }
             }
+            let free = until_free(&self.environment, &self.journal.id);
             let clock = Arc::clone(&self.environment.clock);
             let wait = async {
                 match next {
@@ -141,7 +143,20 @@ impl Driver {
                     }
                 }
                 () = wait => {}
+                free = free, if status == Status::Queued => {
+                    free?;
+                    self.admit().await?;
+                }
             }
+        }
+    }
+
+    /// The workflow is free for a run that waited for it.
+    async fn admit(&self) -> Result<(), Failure> {
+        match self.journal.append_holding(vec![Event::Admitted], Hold::Take).await {
+            // Another start was faster.
+            Err(AppendError::Store(StoreError::Held { .. })) => Ok(()),
+            admitted => Ok(admitted?),
         }
     }
 
@@ -323,7 +338,10 @@ impl Driver {
             Order::Resume(vars) if vars.is_empty() && !self.journal.run().needs_resume() => {
                 Event::Woken { activity: None }
             }
-            Order::Resume(vars) => Event::Resumed { vars },
+            Order::Resume(vars) => {
+                let (hold, _) = self.workflow.when_running.holds();
+                return Ok(self.journal.append_holding(vec![Event::Resumed { vars }], hold).await?);
+            }
             Order::Wake(activity) => Event::Woken { activity },
             Order::Stop => {
                 self.break_off().await;
@@ -372,6 +390,20 @@ impl Driver {
 impl std::fmt::Debug for Driver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Driver").field("run", &self.journal.id).finish_non_exhaustive()
+    }
+}
+
+/// Waits until no run holds the workflow of this one, and it is the first of those that wait.
+async fn until_free(environment: &Environment, run: &RunId) -> Result<(), StoreError> {
+    let mut changed = environment.store.watch();
+    loop {
+        let runs = environment.store.workflow(run.workflow()).await?;
+        if runs.holders.is_empty() && runs.queue.first() == Some(run) {
+            return Ok(());
+        }
+        if changed.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -1,25 +1,22 @@
 //! Starts runs and resumes them.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alerting::Telling;
 use crate::check::{self, Findings, Workflow};
 use crate::describe::Ask;
-use crate::driver::{Board, Driver, Order, Ordered, first_vars};
-use crate::enter::Entering;
+use crate::driver::{Board, Driver, Order, Ordered};
 use crate::environment::Environment;
-use crate::event::{Backfill, Event, Vars};
+use crate::event::{Event, Vars};
 use crate::failure::{Class, Failure};
 use crate::flow::Known;
 use crate::journal::{AppendError, Journal};
-use crate::outside::store::RunId;
-use crate::pinned::{Checksums, Pinned, WORKFLOW};
-use crate::problem::{Problem, suggestion};
+use crate::outside::store::{RunId, StoreError};
+use crate::pinned::{Pinned, WORKFLOW};
+use crate::problem::Problem;
 use crate::retention;
 use crate::run::{Run, Status};
 use crate::schema::Schemas;
@@ -102,7 +99,13 @@ impl Engine {
         self.check_pinned(file, name, &Pinned::now(&self.environment, text), ask).await
     }
 
-    async fn check_pinned(&self, file: &str, name: &str, pinned: &Pinned, ask: Ask) -> (Option<Workflow>, Findings) {
+    pub(crate) async fn check_pinned(
+        &self,
+        file: &str,
+        name: &str,
+        pinned: &Pinned,
+        ask: Ask,
+    ) -> (Option<Workflow>, Findings) {
         let (workflow, mut problems) = self.read(file, name, pinned);
         let Some(workflow) = workflow else {
             return (None, Findings { problems, ..Findings::default() });
@@ -116,7 +119,7 @@ impl Engine {
     }
 
     /// Reads a workflow and checks all that needs nothing of the outside.
-    fn read(&self, file: &str, name: &str, pinned: &Pinned) -> (Option<Workflow>, Vec<Problem>) {
+    pub(crate) fn read(&self, file: &str, name: &str, pinned: &Pinned) -> (Option<Workflow>, Vec<Problem>) {
         let (mut workflow, problems) = check::read(self.environment.palette, &self.schemas, file, name, &pinned.text);
         if let Some(workflow) = &mut workflow {
             workflow.library = Arc::clone(&pinned.library);
@@ -124,133 +127,10 @@ impl Engine {
         (workflow, problems)
     }
 
-    /// Starts a run of a workflow and drives it.
-    ///
-    /// # Errors
-    /// Where the workflow is not right, or the data folder does not take it.
-    pub async fn start(self: &Arc<Self>, file: &str, text: &str, vars: Vars) -> Result<(RunId, Driven), NotStarted> {
-        self.start_with(file, text, vars, None).await
-    }
-
-    /// Starts a run of a workflow whose imports have another window than that of their automatic index, and drives it.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start); and where the window is none, or no import has an automatic index.
-    pub async fn start_with(
-        self: &Arc<Self>,
-        file: &str,
-        text: &str,
-        vars: Vars,
-        backfill: Option<Backfill>,
-    ) -> Result<(RunId, Driven), NotStarted> {
-        let name = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let pinned = Pinned::now(&self.environment, text);
-        let (workflow, _) = self.ready(file, name, &pinned).await?;
-        if let Some(backfill) = &backfill {
-            check_backfill(&workflow, backfill, self.environment.clock.now())?;
-        }
-        let vars = first_vars(&workflow, &vars);
-        self.begin(workflow, &pinned, vars, None, backfill).await
-    }
-
-    /// Starts a run of what another run began with, file and shared scripts, at one of its activities, with records of
-    /// its own: only that activity and what follows it work.
-    ///
-    /// # Errors
-    /// Where there is no such run or its files are not what was written; else as [`start`](Self::start).
-    pub async fn enter(
-        self: &Arc<Self>,
-        origin: &RunId,
-        vars: Vars,
-        entering: Entering,
-    ) -> Result<(RunId, Driven), NotStarted> {
-        let pinned = self.pinned(origin).await?;
-        let (workflow, _) = self.ready(&self.file(origin), origin.workflow(), &pinned).await?;
-        self.begin(workflow, &pinned, vars, Some(entering), None).await
-    }
-
-    /// Ends a run for good where it is not over, and starts anew what it began with: the same file and shared scripts, the
-    /// same variables, the same window of a backfill. What its tasks kept to go on with is dropped. With `again` also where
-    /// a task of it began to make records that nothing names, which are made again then.
-    ///
-    /// # Errors
-    /// Where there is no such run, it sends rejects again, or it made what would be made again; else as
-    /// [`start`](Self::start). Then the run stays as it is.
-    pub async fn restart(self: &Arc<Self>, id: &RunId, again: bool) -> Result<(RunId, Driven), NotStarted> {
-        let events = self.environment.store.events(id, 0).await?;
-        let pinned = Pinned::read(&self.environment, id, &events)?;
-        let Some(Event::Started { vars, entry: None, backfill, .. }) =
-            events.into_iter().next().map(|first| first.event)
-        else {
-            let message = format!("run {id} sends rejects again, so it has no beginning to start from");
-            return Err(Failure::new(Class::Config, message).help("send them with `campanile rejects resend`").into());
-        };
-        let (workflow, findings) = self.ready(&self.file(id), id.workflow(), &pinned).await?;
-        let (_, run) = self.load(id).await?;
-        let has_begun = |activity: &&str| run.tasks.iter().any(|task| task.activity == *activity);
-        if let Some(activity) = findings.making_again().find(has_begun).filter(|_| !again) {
-            let message =
-                format!("{activity} of run {id} began to make records that nothing names: a restart makes them again");
-            let help = match run.status().is_over() {
-                true => "if they are to be made again, say --again".to_owned(),
-                false => format!("go on with `campanile resume {id}`; if they are to be made again, say --again"),
-            };
-            return Err(Failure::new(Class::Conflict, message).help(help).into());
-        }
-        if !run.status().is_over() {
-            self.stop(id).await?;
-        }
-        self.begin(workflow, &pinned, vars, None, backfill).await
-    }
-
-    /// The workflow, where nothing is wrong with it as the outside is now, and what else was found.
-    async fn ready(&self, file: &str, name: &str, pinned: &Pinned) -> Result<(Workflow, Findings), NotStarted> {
-        let (workflow, findings) = self.check_pinned(file, name, pinned, Ask::Refresh).await;
-        for warning in &findings.warnings {
-            tracing::warn!(at = warning.pointer, "{}", warning.message);
-        }
-        for note in &findings.unchecked {
-            tracing::warn!("not checked: {note}");
-        }
-        match workflow {
-            Some(workflow) if findings.problems.is_empty() => Ok((workflow, findings)),
-            _ => Err(NotStarted::Problems(findings.problems)),
-        }
-    }
-
-    /// Gives a run its number, and drives it.
-    async fn begin(
-        self: &Arc<Self>,
-        workflow: Workflow,
-        pinned: &Pinned,
-        vars: Vars,
-        entering: Option<Entering>,
-        backfill: Option<Backfill>,
-    ) -> Result<(RunId, Driven), NotStarted> {
-        let name = workflow.name.as_str();
-        let _turn = self.turn.lock().await;
-        let runs = self.environment.store.runs().await?;
-        let numbers = runs.iter().filter(|(run, _)| run.workflow() == name);
-        let id = RunId::new(name, 1 + numbers.filter_map(|(run, _)| run.number()).max().unwrap_or(0));
-        let Checksums { file, scripts } = pinned.write(&self.environment.run_folder(&id))?;
-        let entry = match entering {
-            Some(entering) => {
-                // Told before the run can begin: a reject is never sent by two runs at once.
-                self.environment.desk.sending(&entering.rejects, &id).await?;
-                Some(entering.write(&self.environment.run_folder(&id)).await?)
-            }
-            None => None,
-        };
-        let journal = self.journal(&id, Run::new(Arc::clone(&workflow.graph)));
-        let started = Event::Started { workflow: name.to_owned(), file, scripts: Some(scripts), vars, entry, backfill };
-        journal.append(vec![started]).await.map_err(Failure::from)?;
-        Ok((id, self.drive(workflow, journal)))
-    }
-
     /// Goes on with a run that was suspended, paused, or broken off; one that is driven already is told to go on.
     ///
     /// # Errors
-    /// Where there is no such run, it is over, or its file or journal is not what was written.
+    /// If there is no such run, it is over, another run holds its workflow, or its file or journal is not what was written.
     pub async fn resume(self: &Arc<Self>, id: &RunId) -> Result<Driven, Failure> {
         self.resume_with(id, Vars::new()).await
     }
@@ -273,7 +153,11 @@ impl Engine {
         let needs_word = run.needs_resume();
         let journal = self.journal(id, run);
         if needs_word || !vars.is_empty() {
-            journal.append(vec![Event::Resumed { vars }]).await?;
+            let (hold, _) = workflow.when_running.holds();
+            match journal.append_holding(vec![Event::Resumed { vars }], hold).await {
+                Err(AppendError::Store(StoreError::Held { by })) => return Err(self.held(&by).await),
+                resumed => resumed?,
+            }
         }
         Ok(self.drive(workflow, journal))
     }
@@ -363,7 +247,7 @@ impl Engine {
     /// # Errors
     /// Where there is no such run, or its file or journal is not what was written.
     pub async fn load(&self, id: &RunId) -> Result<(Workflow, Run), Failure> {
-        let events = self.environment.store.events(id, 0).await?;
+        let events = self.environment.store.events(id, 0, usize::MAX).await?;
         let pinned = Pinned::read(&self.environment, id, &events)?;
         let (workflow, problems) = self.read(&self.file(id), id.workflow(), &pinned);
         let Some(workflow) = workflow.filter(|_| problems.is_empty()) else {
@@ -377,12 +261,12 @@ impl Engine {
         Ok((workflow, run))
     }
 
-    async fn pinned(&self, id: &RunId) -> Result<Pinned, Failure> {
-        Pinned::read(&self.environment, id, &self.environment.store.events(id, 0).await?)
+    pub(crate) async fn pinned(&self, id: &RunId) -> Result<Pinned, Failure> {
+        Pinned::read(&self.environment, id, &self.environment.store.events(id, 0, usize::MAX).await?)
     }
 
     /// Where the file lies that a run began with.
-    fn file(&self, id: &RunId) -> String {
+    pub(crate) fn file(&self, id: &RunId) -> String {
         self.environment.run_folder(id).join(WORKFLOW).display().to_string()
     }
 
@@ -391,7 +275,7 @@ impl Engine {
         Arc::new(Journal::new(id.clone(), Arc::clone(&environment.store), Arc::clone(&environment.clock), run))
     }
 
-    fn drive(self: &Arc<Self>, workflow: Workflow, journal: Arc<Journal>) -> Driven {
+    pub(crate) fn drive(self: &Arc<Self>, workflow: Workflow, journal: Arc<Journal>) -> Driven {
         let (orders, receiver) = mpsc::channel(ORDERS_MAX);
         let (end, done) = watch::channel(None);
         let board = Board::default();
@@ -415,7 +299,7 @@ impl Engine {
             // Its last event may be the one.
             engine.tell_owed(&journal.id, &journal.run());
             if matches!(&ended, Ok(status) if status.is_over())
-                && let Err(failure) = retention::remove_old(&engine.environment, journal.id.workflow()).await
+                && let Err(failure) = retention::remove_old(&engine.environment, &journal.id).await
             {
                 tracing::warn!(%failure, "old populations stay");
             }
@@ -447,37 +331,6 @@ fn check_waits(id: &RunId, run: &Run, activity: Option<&str>) -> Result<(), Fail
             let names: Vec<&str> = waits().collect();
             let failure = Failure::new(Class::Config, format!("{activity} of run {id} does not wait for a time"));
             Err(if names.is_empty() { failure } else { failure.help(format!("what waits: {}", names.join(", "))) })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_backfill(workflow: &Workflow, backfill: &Backfill, now: Timestamp) -> Result<(), Failure> {
-    let wrong = |message: String| Err(Failure::new(Class::Config, message));
-    if backfill.from >= backfill.to {
-        let message =
-            format!("the backfill ends at {}, which is not after its beginning, {}", backfill.to, backfill.from);
-        return wrong(message);
-    }
-    if backfill.to > now {
-        let failure =
-            Failure::new(Class::Config, format!("the backfill ends at {}, which has not passed", backfill.to));
-        return Err(failure.help("let it end at a time that has passed"));
-    }
-    let is_indexed =
-        |name: &str| workflow.activities.get(name).is_some_and(|node| node.activity.index_option().is_some());
-    let mut indexed = workflow.activities.keys().map(String::as_str).filter(|name| is_indexed(name)).peekable();
-    match &backfill.activity {
-        None if indexed.peek().is_none() => {
-            wrong(format!("no import of {} has an automatic index, so there is no window to fill", workflow.name))
-        }
-        Some(activity) if !is_indexed(activity) => {
-            let names: Vec<&str> = indexed.collect();
-            let failure = Failure::new(Class::Config, format!("\"{activity}\" is no import with an automatic index"));
-            Err(match suggestion(activity, names.iter().copied()) {
-                Some(help) => failure.help(help),
-                None => failure,
-            })
         }
         _ => Ok(()),
     }

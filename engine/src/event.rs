@@ -53,7 +53,12 @@ pub enum Event {
         /// The window that imports have instead of that of their automatic index.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backfill: Option<Backfill>,
+        /// Whether it waits until its workflow is free; then nothing begins before `Admitted`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        queued: bool,
     },
+    /// The workflow is free: a run that began queued goes on.
+    Admitted,
     /// A task began, or began again. Its first beginning takes the arrivals it works on.
     TaskStarted {
         /// The task.

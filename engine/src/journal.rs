@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::event::{EVENT_VERSION, Event, Recorded};
 use crate::failure::Failure;
 use crate::outside::clock::Clock;
-use crate::outside::store::{OptionChange, RunId, Store, StoreError};
+use crate::outside::store::{Append, Hold, OptionChange, RunId, Store, StoreError};
 use crate::run::Run;
 
 /// The journal of a run that this process drives. Events are folded only after they are durable.
@@ -68,35 +68,47 @@ impl Journal {
         self: &Arc<Self>,
         events: impl FnOnce(&Run) -> (Vec<Event>, Vec<OptionChange>) + Send,
     ) -> Result<(), AppendError> {
+        self.append_as(Hold::Keep, events).await
+    }
+
+    /// Records events with which the run takes its workflow's hold, or waits for it.
+    ///
+    /// # Errors
+    /// As of [`append_with`](Self::append_with), and if another run has the hold.
+    pub async fn append_holding(self: &Arc<Self>, events: Vec<Event>, hold: Hold) -> Result<(), AppendError> {
+        self.append_as(hold, |_| (events, Vec::new())).await
+    }
+
+    async fn append_as(
+        self: &Arc<Self>,
+        hold: Hold,
+        events: impl FnOnce(&Run) -> (Vec<Event>, Vec<OptionChange>) + Send,
+    ) -> Result<(), AppendError> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
-        let (expected, recorded, options) = {
+        let append = {
             let run = self.run();
             let (events, options) = events(&run);
             for event in &events {
                 run.legal(event).map_err(AppendError::Illegal)?;
             }
             let at = self.clock.now();
-            let recorded: Vec<_> = events.into_iter().map(|event| Recorded { v: EVENT_VERSION, at, event }).collect();
-            (run.events, recorded, options)
+            let events: Vec<_> = events.into_iter().map(|event| Recorded { v: EVENT_VERSION, at, event }).collect();
+            Append { run: self.id.clone(), expected: run.events, events, options, hold }
         };
-        if recorded.is_empty() {
+        if append.events.is_empty() {
             return Ok(());
         }
         let journal = Arc::clone(self);
         let record = tokio::spawn(async move {
             let _turn = turn;
-            journal.record(expected, recorded, options).await
+            journal.record(append).await
         });
         record.await.unwrap_or_else(|error| Err(AppendError::Illegal(format!("the recording broke off: {error}"))))
     }
 
-    async fn record(
-        &self,
-        expected: u64,
-        recorded: Vec<Recorded>,
-        options: Vec<OptionChange>,
-    ) -> Result<(), AppendError> {
-        self.store.append(&self.id, expected, recorded.clone(), options).await?;
+    async fn record(&self, append: Append) -> Result<(), AppendError> {
+        let recorded = append.events.clone();
+        self.store.append(append).await?;
         let mut run = self.run();
         for event in &recorded {
             run.apply(event).map_err(|illegal| AppendError::Illegal(illegal.to_string()))?;

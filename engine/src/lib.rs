@@ -32,6 +32,7 @@ pub mod retention;
 pub mod run;
 pub mod schema;
 pub mod script;
+mod start;
 mod temp;
 pub mod types;
 pub mod workflow;

@@ -27,12 +27,13 @@
 //! 8. The window of an import is settled when nothing that descends from it runs or waits. Its option moves if every
 //!    task that descends from it ended well; a failed one counts as well once a later task of the same activity that
 //!    descends from it ended well; an import that failed itself moves no option, the one that made it good does.
-//! 9. Whom a `TaskFailed` names in `alerts` is to be told of it until an `Alerted` says that they were, whatever becomes
-//!    of the run meanwhile.
+//! 9. Receivers in `TaskFailed.alerts` are owed an alert until `Alerted`, whatever becomes of the run meanwhile.
 //! 10. A task that waits, before a retry or because it asked to, continues once its time has come or an operator ended the
 //!     wait. It is at work for rules 5 and 8, and takes no place of a working task.
+//! 11. A run that began queued does nothing until it is `admitted`.
 
 mod apply;
+mod head;
 mod join;
 mod owed;
 mod settle;
@@ -47,6 +48,7 @@ use jiff::Timestamp;
 use crate::event::{ArrivalId, Backfill, Entry, IndexWindow, Recorded, Segment, TaskId, Vars};
 use crate::graph::Graph;
 
+pub use head::RunHead;
 pub use owed::Stop;
 pub use settle::{Ending, Settled};
 pub use status::Status;
@@ -91,6 +93,7 @@ pub struct Run {
     /// Stops of which somebody is still to be told, by the number of the event that made them.
     pub owed: BTreeMap<u64, Stop>,
     arrived: u64,
+    queued: bool,
     paused: bool,
     end: Option<End>,
 }
@@ -156,6 +159,7 @@ impl Run {
             settled: BTreeMap::new(),
             owed: BTreeMap::new(),
             arrived: 0,
+            queued: false,
             paused: false,
             end: None,
         }
@@ -236,7 +240,7 @@ impl Run {
 
     /// As [`ready`](Self::ready); `has_come` says whether the time that a task waits for has come.
     pub fn ready_once(&self, has_come: impl Fn(TaskId, Timestamp) -> bool) -> Vec<Ready> {
-        if self.end.is_some() {
+        if self.end.is_some() || self.queued {
             return Vec::new();
         }
         let mut ready = Vec::new();

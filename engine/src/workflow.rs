@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use crate::outside::store::Hold;
+
 /// The version of the file's form that this build writes and knows.
 pub const VERSION: u64 = 1;
 /// The most activities of a workflow.
@@ -35,6 +37,9 @@ pub struct WorkflowFile {
     /// What happens when an activity fails and nothing else is said.
     #[serde(default)]
     pub on_error: OnError,
+    /// What a start does while another run of the workflow is not over.
+    #[serde(default)]
+    pub when_running: WhenRunning,
     /// Variables and the values they begin with; whoever starts a run may give others.
     #[serde(default)]
     pub vars: Map<String, Value>,
@@ -78,6 +83,39 @@ pub enum OnError {
     Ignore,
     /// The whole run ends as failed.
     Abort,
+}
+
+/// What a start does while another run of the workflow holds it. Running, paused, waiting and interrupted runs hold their
+/// workflow; suspended ones do not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum WhenRunning {
+    /// The start is refused and names the run that holds the workflow.
+    #[default]
+    Refuse,
+    /// The new run waits until the workflow is free; a third start is refused.
+    Queue,
+    /// The new run waits until the workflow is free, behind those that wait already; 100 at most.
+    QueueAll,
+    /// The runs that hold the workflow are stopped for good, then the new run begins.
+    StopOther,
+    /// The new run begins next to the others. Records that both read are written by both.
+    Allow,
+}
+
+impl WhenRunning {
+    /// The most runs that wait for a workflow.
+    pub const QUEUE_MAX: usize = 100;
+
+    /// How a run that begins takes the workflow's hold, and how it waits if it cannot take it.
+    pub fn holds(self) -> (Hold, Option<Hold>) {
+        match self {
+            Self::Refuse => (Hold::Take, None),
+            Self::Queue => (Hold::Take, Some(Hold::Queue(1))),
+            Self::QueueAll | Self::StopOther => (Hold::Take, Some(Hold::Queue(Self::QUEUE_MAX))),
+            Self::Allow => (Hold::Share, None),
+        }
+    }
 }
 
 /// Tries again by itself.

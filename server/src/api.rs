@@ -3,7 +3,7 @@
 //! | Method and path | What |
 //! | --- | --- |
 //! | `GET /owner` | the process that has the data folder open |
-//! | `GET /runs?limit=` · `POST /runs` | list the latest runs · start a workflow |
+//! | `GET /runs?workflow=&open=&before=&limit=` · `POST /runs` | list the latest runs, or those that are not over · start a workflow |
 //! | `GET /runs/{run}` | a run, as `run --json` prints it |
 //! | `GET /runs/{run}/journal?from=` | its events from this number on, 1,000 at most |
 //! | `GET /runs/{run}/news?from=&waitMs=` | what happened since; waits for something to happen |
@@ -35,7 +35,7 @@ use engine::failure::{Class, Failure};
 use engine::outside::crm::Step;
 use engine::outside::database::{Extended, NewTable};
 use engine::outside::desk::{KeptReject, RejectId, Wanted};
-use engine::outside::store::{OptionValue, RunId};
+use engine::outside::store::{OptionValue, Page, RunFilter, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -197,12 +197,18 @@ async fn owner() -> Json<OwnerView> {
 }
 
 #[derive(Deserialize)]
-struct Limit {
+struct Listed {
+    workflow: Option<String>,
+    #[serde(default)]
+    open: bool,
+    before: Option<u64>,
     limit: Option<usize>,
 }
 
-async fn runs(State(service): Shared, Query(Limit { limit }): Query<Limit>) -> Answer<Vec<RunLine>> {
-    within(STORE_TIME_MAX, service.runs(limit.unwrap_or(RUNS_DEFAULT))).await
+async fn runs(State(service): Shared, Query(listed): Query<Listed>) -> Answer<Vec<RunLine>> {
+    let Listed { workflow, open, before, limit } = listed;
+    let (filter, page) = (RunFilter { workflow, open }, Page { before, limit: limit.unwrap_or(RUNS_DEFAULT) });
+    within(STORE_TIME_MAX, service.runs(&filter, page)).await
 }
 
 // It asks CRMs, which have their own limits of time.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use engine::engine::{Driven, Engine};
 use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
-use engine::outside::store::{Expect, OptionChange, OptionValue, RunId, check_option_name};
+use engine::outside::store::{Expect, OptionChange, OptionValue, Page, RunFilter, RunId, check_option_name};
 use engine::run::{Run, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -87,16 +87,11 @@ impl Service {
     }
 
     /// The latest runs, the oldest of them first.
-    pub(crate) async fn runs(&self, limit: usize) -> Result<Vec<RunLine>, Refusal> {
-        let all = self.engine.environment.store.runs().await?;
-        let mut lines = Vec::new();
-        for (id, _) in all.into_iter().rev().take(limit) {
-            let now = self.engine.environment.clock.now();
-            let line = self.seen(&id, |run, driven| RunLine::new(&id, run, driven.is_some(), now)).await;
-            lines.push(line.unwrap_or_else(|failure| RunLine::unreadable(&id, failure)));
-        }
-        lines.reverse();
-        Ok(lines)
+    pub(crate) async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Vec<RunLine>, Refusal> {
+        let runs = self.engine.environment.store.runs(filter, page).await?;
+        let now = self.engine.environment.clock.now();
+        let lines = runs.into_iter().rev().map(|run| RunLine::new(&run, self.driven(&run.id).is_some(), now));
+        Ok(lines.collect())
     }
 
     /// Starts a workflow.
@@ -144,11 +139,11 @@ impl Service {
 
     /// Events of a run from this number on.
     pub(crate) async fn journal(&self, id: &RunId, from: u64) -> Result<Vec<Recorded>, Refusal> {
-        let events = self.engine.environment.store.events(id, from).await?;
+        let events = self.engine.environment.store.events(id, from, EVENTS_MAX).await?;
         if events.is_empty() && from == 0 {
             return Err(no_run(id).into());
         }
-        Ok(events.into_iter().take(EVENTS_MAX).collect())
+        Ok(events)
     }
 
     /// What happened since the event of this number; waits so long for something to happen.
@@ -164,7 +159,7 @@ impl Service {
         }
         // Asked before the events are read: of a run that nothing drives they are all there.
         let driven = self.driven(id);
-        let mut journal = self.engine.environment.store.events(id, from).await?;
+        let mut journal = self.engine.environment.store.events(id, from, EVENTS_MAX + 1).await?;
         let all = journal.len() <= EVENTS_MAX;
         journal.truncate(EVENTS_MAX);
         if let Some(driven) = &driven {
@@ -190,7 +185,7 @@ impl Service {
     /// Goes on with a run.
     pub(crate) async fn resume(self: &Arc<Self>, id: &RunId, identity: &str, vars: Vars) -> Result<Began, Refusal> {
         self.same_project(identity)?;
-        let events = self.engine.environment.store.events(id, 0).await?.len() as u64;
+        let events = self.engine.environment.store.run(id).await?.map_or(0, |run| run.events);
         let (service, run) = (Arc::clone(self), id.clone());
         let resume =
             tokio::spawn(async move { service.engine.resume_with(&run, vars).await.map(|_| Began { run, events }) });
@@ -327,6 +322,7 @@ fn task_of(event: &Event) -> Option<TaskId> {
         | Event::TaskFailed { task, .. }
         | Event::Logged { task, .. } => Some(*task),
         Event::Started { .. }
+        | Event::Admitted
         | Event::Alerted { .. }
         | Event::Woken { .. }
         | Event::Paused

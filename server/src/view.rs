@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use engine::event::{TaskId, Vars};
 use engine::failure::Failure;
-use engine::outside::store::RunId;
+use engine::outside::store::{RunEntry, RunId};
 use engine::run::{Run, Status, Task, TaskStatus};
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -130,23 +130,34 @@ pub struct RunLine {
     pub run: String,
     /// Its workflow.
     pub workflow: String,
-    /// What it is at; none where its journal or file cannot be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<Status>,
-    /// Whether a process drives it now.
+    /// What it is at.
+    pub status: Status,
+    /// Whether a process drives it now; a run that is `running` or `waiting` without one was interrupted.
     pub driven: bool,
     /// When it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// When a task that waits for a time goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Timestamp>,
     /// How long it took, or has taken so far.
     pub seconds: f64,
     /// How many tasks.
-    pub tasks: usize,
+    pub tasks: u32,
     /// Records that its tasks made or read from elsewhere.
     pub records: u64,
-    /// Why it cannot be read.
+    /// Records that were refused.
+    pub rejects: u64,
+    /// Records of which it is not known whether they were written.
+    pub in_doubt: u64,
+    /// Options that stayed where they were, as something did not end well.
+    pub held: u32,
+    /// Why it failed last, of a run that has not finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
+    pub failure: Option<String>,
 }
 
 impl RunView {
@@ -167,33 +178,25 @@ impl RunView {
 }
 
 impl RunLine {
-    /// A run as it is now.
-    pub fn new(id: &RunId, run: &Run, driven: bool, now: Timestamp) -> Self {
+    /// A run as its head says.
+    pub fn new(run: &RunEntry, driven: bool, now: Timestamp) -> Self {
+        let head = &run.head;
+        let until = if driven { Some(now) } else { head.ended.or(head.updated) };
         Self {
-            run: id.to_string(),
-            workflow: id.workflow().to_owned(),
-            status: Some(run.status()),
+            run: run.id.to_string(),
+            workflow: run.id.workflow().to_owned(),
+            status: head.status(),
             driven,
-            started: run.started,
-            seconds: seconds(run.started, run.ended.unwrap_or_else(|| last_sign(run, driven, now))),
-            tasks: run.tasks.len(),
-            records: run.tasks.iter().map(|task| task.tally.added).sum(),
-            failure: None,
-        }
-    }
-
-    /// A run that cannot be read.
-    pub fn unreadable(id: &RunId, failure: Failure) -> Self {
-        Self {
-            run: id.to_string(),
-            workflow: id.workflow().to_owned(),
-            status: None,
-            driven: false,
-            started: None,
-            seconds: 0.0,
-            tasks: 0,
-            records: 0,
-            failure: Some(failure),
+            started: head.started,
+            ended: head.ended,
+            next: head.next(),
+            seconds: seconds(head.started, until.unwrap_or(now)),
+            tasks: head.tasks,
+            records: head.records,
+            rejects: head.rejects,
+            in_doubt: head.in_doubt,
+            held: head.held,
+            failure: head.failure.clone().filter(|_| head.status() != Status::Finished),
         }
     }
 }

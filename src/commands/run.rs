@@ -12,12 +12,12 @@ use engine::outside::store::RunId;
 use engine::run::Status;
 use engine::schema::Schemas;
 use serde_json::Value;
-use server::api::{Checked, FindingsView, check_workflow};
+use server::api::{Checked, FindingsView, Resume, check_workflow};
 use server::client::CallError;
 use server::opening;
 use server::project::Project;
 use server::service::{Began, Submission};
-use server::view::RunView;
+use server::view::{RunLine, RunView};
 
 use crate::commands::{check::read, show};
 use crate::fault::Fault;
@@ -25,13 +25,17 @@ use crate::follow::Follower;
 use crate::global::Global;
 use crate::{report, terminal};
 
+/// How many runs of a workflow that are not over are looked at before it is started again.
+const OPEN_RUNS_MAX: usize = 1000;
+
 /// Run a workflow to its end, or until it needs you.
 ///
-/// Where another process has the data folder open, the run is submitted to it and followed; where that process dies,
-/// this one takes the run over. Ctrl-C breaks off a run so that it can be resumed.
+/// An interrupted run of the workflow is resumed first. While another run of it is not over, a start is refused, unless the
+/// workflow's `whenRunning` says otherwise. If another process has the data folder open, the run is submitted to it and
+/// followed; if that process dies, this one takes the run over. Ctrl-C interrupts a run so that it can be resumed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "With --json the last line on stdout is the run as one object.\n\
-                        Exit codes: 0 finished, 1 failed, suspended or broken off, 2 the workflow is not right.")]
+                        Exit codes: 0 finished, 1 failed, suspended, interrupted or refused, 2 the workflow has errors.")]
 pub(crate) struct Args {
     /// The workflow's file.
     #[arg(value_name = "FILE")]
@@ -69,6 +73,10 @@ pub(super) async fn start(
         backfill,
     };
     let mut follower = Follower::new(Arc::clone(project)).await?;
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    if let Some((run, view)) = resume_interrupted(&mut follower, project, &name).await? {
+        return Ok((run, view, follower));
+    }
     let began = follower.once(async |client| client.post::<Began>("/runs", &submission).await).await;
     let run = match began {
         Ok(Began { run, .. }) => run,
@@ -85,6 +93,37 @@ pub(super) async fn start(
     }
     let view = follower.follow(&run, 0).await?;
     Ok((run, view, follower))
+}
+
+/// Resumes the interrupted runs of a workflow, the oldest first, before it is started again, and names those that wait for
+/// a person. The run that did not finish, if there is one: then the workflow is not started.
+async fn resume_interrupted(
+    follower: &mut Follower,
+    project: &Arc<Project>,
+    workflow: &str,
+) -> Result<Option<(RunId, RunView)>, Fault> {
+    let path = format!("/runs?workflow={workflow}&open=true&limit={OPEN_RUNS_MAX}");
+    let open = follower.once(async |client| client.get::<Vec<RunLine>>(&path).await).await.map_err(Fault::from)?;
+    let waiting: Vec<&str> =
+        open.iter().filter(|run| run.status == Status::Suspended).map(|run| run.run.as_str()).collect();
+    if !waiting.is_empty() {
+        let need = if waiting.len() == 1 { "an earlier run waits" } else { "earlier runs wait" };
+        terminal::note(&format!("{need} for a person: {}; see `campanile show {}`", waiting.join(", "), waiting[0]));
+    }
+    let interrupted = open.iter().filter(|run| !run.driven && run.status.is_driven());
+    for run in interrupted.filter_map(|run| RunId::parse(&run.run)) {
+        terminal::note(&format!("run {run} was interrupted; it is resumed before the workflow starts again"));
+        let resume = Resume { identity: project.identity.clone(), vars: Vars::new() };
+        let path = format!("/runs/{run}/resume");
+        let began = follower.once(async |client| client.post::<Began>(&path, &resume).await).await;
+        let view = follower.follow(&run, began.map_err(Fault::from)?.events).await?;
+        if view.status != Status::Finished {
+            terminal::note("the workflow is not started again, as that run did not finish");
+            return Ok(Some((run, view)));
+        }
+        terminal::note(&format!("run {run} is finished"));
+    }
+    Ok(None)
 }
 
 /// What is wrong with the file itself is told before a data folder is made for it.

@@ -33,18 +33,14 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     }
     let mut table = Table::new(&["RUN", "WORKFLOW", "STATUS", "STARTED", ">DURATION", ">TASKS", ">RECORDS"]);
     for run in &runs {
-        let status = match (&run.status, &run.failure) {
-            (Some(status), _) => show::status(*status, run.driven).to_owned(),
-            (None, Some(failure)) => format!("unreadable: {failure}"),
-            (None, None) => String::new(),
-        };
+        let status = show::status(run.status, run.driven).to_owned();
         table.row(vec![
             run.run.clone(),
             run.workflow.clone(),
             status,
             run.started.map(instant).unwrap_or_default(),
             duration(run.seconds),
-            number(run.tasks as u64),
+            number(run.tasks.into()),
             number(run.records),
         ]);
     }

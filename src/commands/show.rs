@@ -93,6 +93,7 @@ pub(super) fn headline(view: &RunView) -> String {
 /// What a run is at, as people read it.
 pub(super) fn status(status: Status, driven: bool) -> &'static str {
     match status {
+        Status::Queued => "queued",
         Status::Running | Status::Waiting if !driven => "broken off",
         Status::Running => "running",
         Status::Waiting => "waiting",

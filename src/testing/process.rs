@@ -11,7 +11,7 @@ use engine::engine::{Driven, Engine, NotStarted};
 use engine::event::{Event, Recorded, TaskId};
 use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
-use engine::outside::store::{RunId, Store};
+use engine::outside::store::{Page, RunFilter, RunId, Store};
 use engine::run::{Status, TaskStatus};
 use jiff::{SignedDuration, Timestamp};
 use server::opening;
@@ -175,8 +175,8 @@ impl Told {
     fn before(store: &Memory) -> Result<Self, Failure> {
         let mut told = Self::default();
         futures::executor::block_on(async {
-            for (run, _) in store.runs().await? {
-                told.started(&run, &store.events(&run, 0).await?);
+            for run in store.runs(&RunFilter::default(), Page::ALL).await? {
+                told.started(&run.id, &store.events(&run.id, 0, usize::MAX).await?);
             }
             Ok(told)
         })

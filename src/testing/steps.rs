@@ -180,7 +180,7 @@ impl Steps<'_> {
 
     fn events(&self) -> Result<Vec<engine::event::Recorded>, Failure> {
         match &self.last {
-            Some(id) => Ok(futures::executor::block_on(self.world.store.events(id, 0))?),
+            Some(id) => Ok(futures::executor::block_on(self.world.store.events(id, 0, usize::MAX))?),
             None => Ok(Vec::new()),
         }
     }
@@ -203,7 +203,7 @@ fn status_of(status: run::Status) -> Result<Status, Failure> {
         run::Status::Failed => Status::Failed,
         run::Status::Stopped => Status::Stopped,
         run::Status::Paused => Status::Paused,
-        run::Status::Running | run::Status::Waiting => {
+        run::Status::Queued | run::Status::Running | run::Status::Waiting => {
             return Err(Failure::internal("the run is left without anything that drives it"));
         }
     })

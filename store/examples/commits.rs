@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::event::{EVENT_VERSION, Event, Level, Recorded};
-use engine::outside::store::{RunId, Store};
+use engine::outside::store::{Append, RunId, Store};
 use jiff::Timestamp;
 use store::{Kind, OnDisk};
 
@@ -34,7 +34,7 @@ async fn measure(folder: &Path, kind: Kind) {
     let mut times = Vec::new();
     for number in 0..COMMITS {
         let begin = Instant::now();
-        store.append(&run, number, vec![event(number)], vec![]).await.unwrap();
+        store.append(Append::events(&run, number, vec![event(number)])).await.unwrap();
         times.push(begin.elapsed());
     }
     times.sort_unstable();
@@ -49,7 +49,7 @@ async fn measure(folder: &Path, kind: Kind) {
         tokio::spawn(async move {
             let run = RunId::new("many", caller);
             for number in 0..COMMITS / 10 {
-                store.append(&run, number, vec![event(number)], vec![]).await.unwrap();
+                store.append(Append::events(&run, number, vec![event(number)])).await.unwrap();
             }
         })
     });
@@ -60,7 +60,7 @@ async fn measure(folder: &Path, kind: Kind) {
     println!("{kind}: 64 callers: {:.0} durable appends/s", appends / begin.elapsed().as_secs_f64());
 
     let begin = Instant::now();
-    store.events(&run, 0).await.unwrap();
+    store.events(&run, 0, usize::MAX).await.unwrap();
     println!("{kind}: reading {COMMITS} events: {:.1} ms", begin.elapsed().as_secs_f64() * 1e3);
     drop(store);
     let begin = Instant::now();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use engine::outside::store::StoreError;
 
 use crate::disk::{Kind, damaged, failed, io_failed};
-use crate::record::FORMAT;
+use crate::record::{FORMAT, FORMAT_MIN};
 
 /// The room kept back, in bytes, so that a database that must write in order to open can do so on a full disk.
 pub const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
@@ -130,7 +130,7 @@ fn understood(said: &str) -> Result<Witnessed, StoreError> {
         return Err(unknown());
     };
     let found = format.parse().map_err(|_| unknown())?;
-    if found != FORMAT {
+    if !(FORMAT_MIN..=FORMAT).contains(&found) {
         return Err(StoreError::Format { what: "the store".to_owned(), found, known: FORMAT });
     }
     let [kind, "epoch", epoch, "commits", commits] = rest else {

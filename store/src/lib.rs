@@ -19,8 +19,11 @@
 //!
 //! | Key | Value |
 //! | --- | --- |
-//! | `meta` | format, epoch (one more at each open), number of commits, of runs, of options, and a sum of all options |
-//! | `h/<run>` | number of events, checksum of the last, place of the run among all |
+//! | `meta` | format, the folder's id, epoch (one more at each open), number of commits, of runs, of open runs, of options, and a sum of all options |
+//! | `h/<run>` | number of events, checksum of the last, place of the run among all, and the run in short |
+//! | `n/<place>` | the run at this place among all |
+//! | `u/<run>` | a run that is open: not over, or owing alerts |
+//! | `w/<workflow>` | the highest number of its runs, which of them hold the workflow, and which wait for it |
 //! | `e/<run>/<number>` | checksum of the event and all before it, then the event as JSON |
 //! | `o/<name>` | an option as JSON |
 //!
@@ -37,6 +40,7 @@ mod read;
 mod record;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 pub use desk::{REJECTS_FILE, SqliteDesk};
 pub use disk::Kind;

@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::event::Recorded;
-use engine::outside::store::{OptionChange, OptionValue, RunId, Store, StoreError};
+use engine::outside::store::{
+    Append, Identity, OptionChange, OptionValue, Page, RunEntry, RunFilter, RunId, Store, StoreError, WorkflowRuns,
+};
 use tokio::sync::watch;
 
 use crate::disk::{Batch, Disk, Entries, failed};
 use crate::plan::{Plan, Request};
 use crate::read;
 use crate::record::{self, Meta};
+
+/// The id of its folder, the same in every test.
+const FOLDER: &str = "memory";
 
 /// Journals and options in memory, by the same rules as on disk.
 ///
@@ -124,7 +129,7 @@ impl Memory {
         let mut plan = match read::meta(&*self.kept)? {
             Some(meta) => Plan::new(&*self.kept, meta.epoch)?,
             None => {
-                self.kept.commit(&vec![(record::META.to_vec(), Some(Meta::new().encode()?))])?;
+                self.kept.commit(&vec![(record::META.to_vec(), Some(Meta::new(FOLDER.to_owned()).encode()?))])?;
                 Plan::new(&*self.kept, 0)?
             }
         };
@@ -151,16 +156,14 @@ impl Memory {
 
 #[async_trait]
 impl Store for Memory {
-    async fn append(
-        &self,
-        run: &RunId,
-        expected: u64,
-        events: Vec<Recorded>,
-        options: Vec<OptionChange>,
-    ) -> Result<(), StoreError> {
+    fn identity(&self) -> Identity {
+        Identity { folder: FOLDER.to_owned(), starts: 1 }
+    }
+
+    async fn append(&self, append: Append) -> Result<(), StoreError> {
         self.living().await;
-        let ends = (self.ends)(run, &events);
-        let written = self.write(Request::append(run, expected, &events, options)?);
+        let ends = (self.ends)(&append.run, &append.events);
+        let written = self.write(Request::append(append)?);
         if ends {
             self.ended.send_replace(true);
         }
@@ -169,14 +172,22 @@ impl Store for Memory {
         written
     }
 
-    async fn events(&self, run: &RunId, from: u64) -> Result<Vec<Recorded>, StoreError> {
-        let events = read::events(&*self.kept, run, from);
+    async fn events(&self, run: &RunId, from: u64, limit: usize) -> Result<Vec<Recorded>, StoreError> {
+        let events = read::events(&*self.kept, run, from, limit);
         self.dawdle().await;
         events
     }
 
-    async fn runs(&self) -> Result<Vec<(RunId, u64)>, StoreError> {
-        read::runs(&*self.kept)
+    async fn run(&self, run: &RunId) -> Result<Option<RunEntry>, StoreError> {
+        read::run(&*self.kept, run)
+    }
+
+    async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Vec<RunEntry>, StoreError> {
+        read::runs(&*self.kept, filter, page)
+    }
+
+    async fn workflow(&self, name: &str) -> Result<WorkflowRuns, StoreError> {
+        read::workflow(&*self.kept, name)
     }
 
     async fn options(&self) -> Result<BTreeMap<String, OptionValue>, StoreError> {

@@ -8,14 +8,16 @@ use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
 use engine::event::Recorded;
-use engine::outside::store::{OptionChange, OptionValue, RunId, Store, StoreError};
+use engine::outside::store::{
+    Append, Identity, OptionChange, OptionValue, Page, RunEntry, RunFilter, RunId, Store, StoreError, WorkflowRuns,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::disk::{self, Careful, Disk, Kind, damaged, failed, io_failed};
 use crate::folder::{self, Lock, Witness, Witnessed};
 use crate::plan::{Plan, Request};
-use crate::read;
 use crate::record::{self, Meta};
+use crate::{read, upgrade};
 
 /// How many callers may wait for the writer before the next one waits to be let in.
 const QUEUE_MAX: usize = 256;
@@ -45,6 +47,8 @@ struct Job {
 pub(crate) struct Shared {
     pub(crate) disk: Careful,
     pub(crate) epoch: u64,
+    /// The folder's id.
+    folder: String,
     /// Why everything is refused.
     broken: OnceLock<StoreError>,
     _lock: Lock,
@@ -73,10 +77,14 @@ impl OnDisk {
         };
         let before = read::meta(&disk)?;
         check_age(before.as_ref(), witnessed)?;
-        read::runs(&disk)?;
+        let mut meta = match before {
+            Some(meta) if meta.format < record::FORMAT => upgrade::to_newest(&disk, meta)?,
+            Some(meta) => meta,
+            None => Meta::new(new_folder_id()),
+        };
+        read::runs(&disk, &RunFilter::open(), Page::ALL)?;
         read::options(&disk)?;
 
-        let mut meta = before.unwrap_or_else(Meta::new);
         meta.epoch += 1;
         disk.commit(&vec![(record::META.to_vec(), Some(meta.encode()?))])?;
         let witness = Witness::begin(folder, Witnessed { kind, epoch: meta.epoch, commits: meta.commits })?;
@@ -87,7 +95,13 @@ impl OnDisk {
     pub(crate) fn start(disk: Careful, meta: &Meta, witness: Witness, lock: Lock) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let (sender, commits) = watch::channel(meta.commits);
-        let shared = Arc::new(Shared { disk, epoch: meta.epoch, broken: OnceLock::new(), _lock: lock });
+        let shared = Arc::new(Shared {
+            disk,
+            epoch: meta.epoch,
+            folder: meta.folder.clone(),
+            broken: OnceLock::new(),
+            _lock: lock,
+        });
         let writer = Writer { shared: Arc::clone(&shared), witness, commits: sender };
         let writer = thread::Builder::new().name("store".to_owned()).spawn(move || writer.work(jobs));
         let writer = writer.map_err(|e| io_failed("start its thread", &e))?;
@@ -122,6 +136,10 @@ impl OnDisk {
         });
         task.await.map_err(|e| failed("read", e.to_string(), false))?
     }
+}
+
+pub(crate) fn new_folder_id() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 fn check_kind(folder: &Path, kind: Kind, witnessed: Witnessed) -> Result<(), StoreError> {
@@ -236,23 +254,32 @@ fn unreadable(verdict: &Result<(), StoreError>) -> Option<StoreError> {
 
 #[async_trait]
 impl Store for OnDisk {
-    async fn append(
-        &self,
-        run: &RunId,
-        expected: u64,
-        events: Vec<Recorded>,
-        options: Vec<OptionChange>,
-    ) -> Result<(), StoreError> {
-        self.write(Request::append(run, expected, &events, options)?).await
+    fn identity(&self) -> Identity {
+        Identity { folder: self.shared.folder.clone(), starts: self.shared.epoch }
     }
 
-    async fn events(&self, run: &RunId, from: u64) -> Result<Vec<Recorded>, StoreError> {
+    async fn append(&self, append: Append) -> Result<(), StoreError> {
+        self.write(Request::append(append)?).await
+    }
+
+    async fn events(&self, run: &RunId, from: u64, limit: usize) -> Result<Vec<Recorded>, StoreError> {
         let run = run.clone();
-        self.read(move |disk| read::events(disk, &run, from)).await
+        self.read(move |disk| read::events(disk, &run, from, limit)).await
     }
 
-    async fn runs(&self) -> Result<Vec<(RunId, u64)>, StoreError> {
-        self.read(read::runs).await
+    async fn run(&self, run: &RunId) -> Result<Option<RunEntry>, StoreError> {
+        let run = run.clone();
+        self.read(move |disk| read::run(disk, &run)).await
+    }
+
+    async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Vec<RunEntry>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |disk| read::runs(disk, &filter, page)).await
+    }
+
+    async fn workflow(&self, name: &str) -> Result<WorkflowRuns, StoreError> {
+        let name = name.to_owned();
+        self.read(move |disk| read::workflow(disk, &name)).await
     }
 
     async fn options(&self) -> Result<BTreeMap<String, OptionValue>, StoreError> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use engine::event::Recorded;
-use engine::outside::store::{Expect, OptionChange, RunId, StoreError};
+use engine::outside::store::{Append, Expect, Hold, OptionChange, RunId, StoreError};
+use engine::run::Status;
 
 use crate::disk::{Batch, Disk, damaged};
 use crate::read;
@@ -20,7 +21,9 @@ pub(crate) struct Request {
 struct Journal {
     run: RunId,
     expected: u64,
-    events: Vec<Vec<u8>>,
+    /// Each with its bytes.
+    events: Vec<(Recorded, Vec<u8>)>,
+    hold: Hold,
 }
 
 #[derive(Debug)]
@@ -31,16 +34,14 @@ struct Change {
 }
 
 impl Request {
-    pub(crate) fn append(
-        run: &RunId,
-        expected: u64,
-        events: &[Recorded],
-        options: Vec<OptionChange>,
-    ) -> Result<Self, StoreError> {
-        let numbered = (expected..).zip(events);
-        let events = numbered.map(|(number, event)| record::encode_event(run, number, event));
-        let journal = Journal { run: run.clone(), expected, events: events.collect::<Result<_, _>>()? };
-        Ok(Self { journal: Some(journal), options: changes(options)? })
+    pub(crate) fn append(append: Append) -> Result<Self, StoreError> {
+        let Append { run, expected, events, options, hold } = append;
+        let encoded = (expected..).zip(events).map(|(number, event)| {
+            let bytes = record::encode_event(&run, number, &event)?;
+            Ok((event, bytes))
+        });
+        let events = encoded.collect::<Result<_, StoreError>>()?;
+        Ok(Self { journal: Some(Journal { run, expected, events, hold }), options: changes(options)? })
     }
 
     pub(crate) fn options(options: Vec<OptionChange>) -> Result<Self, StoreError> {
@@ -105,7 +106,7 @@ impl<'a> Plan<'a> {
     }
 
     fn stage_events(&self, staged: &mut Staged, journal: Journal) -> Result<(), StoreError> {
-        let Journal { run, expected, events } = journal;
+        let Journal { run, expected, events, hold } = journal;
         let stored = self.get(staged, &record::head_key(&run))?;
         let is_new = stored.is_none();
         let mut head = match stored {
@@ -118,14 +119,83 @@ impl<'a> Plan<'a> {
         if events.is_empty() {
             return Ok(());
         }
-        staged.meta.runs += u64::from(is_new);
-        for event in events {
-            head.chain = record::chain_next(&head.chain, &event);
-            let stored = [&head.chain[..], &event].concat();
+        let was_open = !is_new && head.is_open();
+        if is_new {
+            let key = record::place_key(head.began);
+            staged.values.insert(key.clone(), Some(record::seal(&key, &run)?));
+            staged.meta.runs += 1;
+        }
+        for (event, bytes) in events {
+            head.chain = record::chain_next(&head.chain, &bytes);
+            let stored = [&head.chain[..], &bytes].concat();
             staged.values.insert(record::event_key(&run, head.events), Some(stored));
             head.events += 1;
+            head.run.apply(&event);
         }
+        self.stage_open(staged, &run, was_open, head.is_open())?;
+        self.stage_hold(staged, &run, is_new, head.run.status(), hold)?;
         staged.values.insert(record::head_key(&run), Some(head.encode(&run)?));
+        Ok(())
+    }
+
+    fn stage_open(&self, staged: &mut Staged, run: &RunId, was: bool, is: bool) -> Result<(), StoreError> {
+        let key = record::open_key(run);
+        if was && self.get(staged, &key)?.is_none() {
+            return Err(damaged("the list of open runs", format!("run {run} is missing")));
+        }
+        if was != is {
+            let value = if is { Some(record::seal(&key, run)?) } else { None };
+            staged.values.insert(key, value);
+            staged.meta.open = staged.meta.open + u64::from(is) - u64::from(was);
+        }
+        Ok(())
+    }
+
+    /// Brings the hold of the run's workflow up to date.
+    fn stage_hold(
+        &self,
+        staged: &mut Staged,
+        run: &RunId,
+        is_new: bool,
+        status: Status,
+        hold: Hold,
+    ) -> Result<(), StoreError> {
+        let key = record::workflow_key(run.workflow());
+        let before = self.get(staged, &key)?;
+        if before.is_none() && !is_new {
+            return Err(damaged(format!("the record of workflow {}", run.workflow()), "it is missing"));
+        }
+        let before = before.map(|sealed| record::decode_workflow(run.workflow(), &sealed)).transpose()?;
+        let mut runs = before.clone().unwrap_or_default();
+        runs.last = runs.last.max(run.number().unwrap_or(0));
+        let other = |list: &[RunId]| list.iter().find(|other| *other != run).cloned();
+        if status == Status::Queued && !runs.queue.contains(run) {
+            if let Hold::Queue(most) = hold
+                && runs.queue.len() >= most
+            {
+                return Err(StoreError::QueueFull { waiting: runs.queue.len() });
+            }
+            runs.queue.push(run.clone());
+        }
+        if status.holds() && !runs.holders.contains(run) {
+            let is_first = runs.queue.first() == Some(run);
+            let before_it = if is_first { None } else { other(&runs.queue) };
+            if hold == Hold::Take
+                && let Some(by) = other(&runs.holders).or(before_it)
+            {
+                return Err(StoreError::Held { by });
+            }
+            runs.holders.push(run.clone());
+        }
+        if !status.holds() {
+            runs.holders.retain(|holder| holder != run);
+        }
+        if status != Status::Queued {
+            runs.queue.retain(|waiting| waiting != run);
+        }
+        if before.as_ref() != Some(&runs) {
+            staged.values.insert(key.clone(), Some(record::seal(&key, &runs)?));
+        }
         Ok(())
     }
 

@@ -1,20 +1,26 @@
 //! How keys and values are written.
 
 use engine::event::{EVENT_VERSION, Recorded};
-use engine::outside::store::{EVENT_BYTES_MAX, OPTION_BYTES_MAX, OptionValue, RunId, StoreError};
+use engine::outside::store::{
+    EVENT_BYTES_MAX, OPTION_BYTES_MAX, OPTION_NAME_BYTES_MAX, OptionValue, RunEntry, RunId, StoreError, WorkflowRuns,
+};
+use engine::run::RunHead;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{damaged, failed};
 
-/// The format of the store that this build writes.
-pub(crate) const FORMAT: u64 = 1;
-/// The longest name of an option, in bytes.
-pub(crate) const OPTION_NAME_BYTES_MAX: usize = 256;
+/// The format of the store that this build writes. Format 1 had no run heads but the number of events, and no records of
+/// workflows; a store of it is upgraded when it is opened.
+pub(crate) const FORMAT: u64 = 2;
+/// The oldest format that is upgraded.
+pub(crate) const FORMAT_MIN: u64 = 1;
 
 pub(crate) const META: &[u8] = b"meta";
 pub(crate) const HEADS: &[u8] = b"h/";
 pub(crate) const OPTIONS: &[u8] = b"o/";
+pub(crate) const OPEN: &[u8] = b"u/";
+pub(crate) const WORKFLOWS: &[u8] = b"w/";
 
 /// BLAKE3.
 pub(crate) type Sum = [u8; 32];
@@ -23,6 +29,9 @@ pub(crate) type Sum = [u8; 32];
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Meta {
     pub(crate) format: u64,
+    /// The folder's id, made with it.
+    #[serde(default)]
+    pub(crate) folder: String,
     /// One more at each open: who finds another than its own must not write.
     pub(crate) epoch: u64,
     /// Commits so far; the witness must not know of more.
@@ -31,11 +40,16 @@ pub(crate) struct Meta {
     pub(crate) options: u64,
     /// The checksums of all options, each XORed with the others, so that one that vanished is noticed.
     pub(crate) options_sum: Sum,
+    /// How many runs are open: not over, or owing alerts.
+    #[serde(default)]
+    pub(crate) open: u64,
 }
 
 impl Meta {
-    pub(crate) fn new() -> Self {
-        Self { format: FORMAT, epoch: 0, commits: 0, runs: 0, options: 0, options_sum: Sum::default() }
+    /// Of a folder that is made now.
+    pub(crate) fn new(folder: String) -> Self {
+        let options_sum = Sum::default();
+        Self { format: FORMAT, folder, epoch: 0, commits: 0, runs: 0, options: 0, options_sum, open: 0 }
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, StoreError> {
@@ -50,7 +64,7 @@ impl Meta {
         const WHAT: &str = "the store's own record";
         // The format is looked at first: a newer one may have other fields.
         let Format { format } = unseal(META, bytes, WHAT)?;
-        if format != FORMAT {
+        if !(FORMAT_MIN..=FORMAT).contains(&format) {
             return Err(StoreError::Format { what: "the store".to_owned(), found: format, known: FORMAT });
         }
         unseal(META, bytes, WHAT)
@@ -73,11 +87,22 @@ pub(crate) struct Head {
     pub(crate) began: u64,
     /// The chain after its last event.
     pub(crate) chain: Sum,
+    /// The run in short.
+    #[serde(default)]
+    pub(crate) run: RunHead,
 }
 
 impl Head {
     pub(crate) fn new(run: &RunId, began: u64) -> Self {
-        Self { events: 0, began, chain: chain_start(run) }
+        Self { events: 0, began, chain: chain_start(run), run: RunHead::default() }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        !self.run.status().is_over() || self.run.owed > 0
+    }
+
+    pub(crate) fn entry(self, id: RunId) -> RunEntry {
+        RunEntry { id, place: self.began, events: self.events, head: self.run }
     }
 
     pub(crate) fn encode(&self, run: &RunId) -> Result<Vec<u8>, StoreError> {
@@ -91,6 +116,20 @@ impl Head {
 
 pub(crate) fn head_key(run: &RunId) -> Vec<u8> {
     [HEADS, run.as_str().as_bytes()].concat()
+}
+
+/// The key under which the name of the run at this place among all is.
+pub(crate) fn place_key(place: u64) -> Vec<u8> {
+    [b"n/", &place.to_be_bytes()[..]].concat()
+}
+
+/// The key that is there while the run is open.
+pub(crate) fn open_key(run: &RunId) -> Vec<u8> {
+    [OPEN, run.as_str().as_bytes()].concat()
+}
+
+pub(crate) fn workflow_key(name: &str) -> Vec<u8> {
+    [WORKFLOWS, name.as_bytes()].concat()
 }
 
 pub(crate) fn event_key(run: &RunId, number: u64) -> Vec<u8> {
@@ -166,6 +205,10 @@ pub(crate) fn decode_option(name: &str, sealed: &[u8]) -> Result<OptionValue, St
     unseal(&option_key(name), sealed, &format!("option {name}"))
 }
 
+pub(crate) fn decode_workflow(name: &str, sealed: &[u8]) -> Result<WorkflowRuns, StoreError> {
+    unseal(&workflow_key(name), sealed, &format!("the record of workflow {name}"))
+}
+
 /// A checksum over key and content, then the content.
 pub(crate) fn seal(key: &[u8], content: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     let json = to_json(content)?;
@@ -174,7 +217,7 @@ pub(crate) fn seal(key: &[u8], content: &impl Serialize) -> Result<Vec<u8>, Stor
     Ok(sealed)
 }
 
-fn unseal<T: DeserializeOwned>(key: &[u8], sealed: &[u8], what: &str) -> Result<T, StoreError> {
+pub(crate) fn unseal<T: DeserializeOwned>(key: &[u8], sealed: &[u8], what: &str) -> Result<T, StoreError> {
     let Some((sum, json)) = sealed.split_first_chunk::<32>() else {
         return Err(damaged(what, format!("it has only {} bytes", sealed.len())));
     };

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use engine::event::{EVENT_VERSION, Event, Level, Recorded};
-use engine::outside::store::{Expect, OptionChange, OptionValue, RunId, Store};
+use engine::outside::store::{
+    Append, Expect, OptionChange, OptionValue, Page, RunEntry, RunFilter, RunId, Store, StoreError,
+};
 
 use jiff::Timestamp;
 
@@ -55,15 +57,33 @@ fn was(text: &str) -> Expect {
     Expect::Is(Some(text.to_owned()))
 }
 
+/// Appends events to a run, and moves options with them.
+async fn append(
+    store: &dyn Store,
+    run: &RunId,
+    expected: u64,
+    events: Vec<Recorded>,
+    options: Vec<OptionChange>,
+) -> Result<(), StoreError> {
+    store.append(Append { options, ..Append::events(run, expected, events) }).await
+}
+
+/// All runs, in the order in which they began.
+async fn all_runs(store: &dyn Store) -> Result<Vec<RunEntry>, StoreError> {
+    let mut runs = store.runs(&RunFilter::default(), Page::ALL).await?;
+    runs.reverse();
+    Ok(runs)
+}
+
 /// All that a store says it holds.
 type Content = (Vec<(RunId, Vec<Recorded>)>, BTreeMap<String, OptionValue>);
 
 async fn content(store: &dyn Store) -> Result<Content, engine::outside::store::StoreError> {
     let mut runs = Vec::new();
-    for (run, count) in store.runs().await? {
-        let events = store.events(&run, 0).await?;
-        assert_eq!(events.len() as u64, count, "the list of runs and the journal of {run} differ");
-        runs.push((run, events));
+    for RunEntry { id, events: count, .. } in all_runs(store).await? {
+        let events = store.events(&id, 0, usize::MAX).await?;
+        assert_eq!(events.len() as u64, count, "the list of runs and the journal of {id} differ");
+        runs.push((id, events));
     }
     Ok((runs, store.options().await?))
 }
@@ -71,9 +91,9 @@ async fn content(store: &dyn Store) -> Result<Content, engine::outside::store::S
 /// A little of everything.
 async fn fill(store: &dyn Store) {
     for number in [3, 1, 2] {
-        store.append(&run(number), 0, events(&["one", "two"]), vec![]).await.unwrap();
+        append(store, &run(number), 0, events(&["one", "two"]), vec![]).await.unwrap();
         let index = moved(&format!("LAST_{number}"), Expect::Any, Some("2026/01/02 03:04:05"));
-        store.append(&run(number), 2, events(&["three"]), vec![index]).await.unwrap();
+        append(store, &run(number), 2, events(&["three"]), vec![index]).await.unwrap();
     }
     store.set_options(vec![moved("LAST_2", Expect::Any, None)]).await.unwrap();
 }

@@ -413,5 +413,5 @@ async fn tells_no_secret(world: &World, id: &RunId) {
 
 /// How many durable events a run made.
 pub(crate) async fn events(store: &Memory, id: &RunId) -> Vec<Event> {
-    store.events(id, 0).await.unwrap().into_iter().map(|recorded| recorded.event).collect()
+    store.events(id, 0, usize::MAX).await.unwrap().into_iter().map(|recorded| recorded.event).collect()
 }

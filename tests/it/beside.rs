@@ -129,7 +129,7 @@ fn a_run_is_paused_and_stopped_from_another_process_and_without_one() {
 #[test]
 fn many_processes_that_begin_at_once_share_one_data_folder() {
     let world = World::new(0);
-    let file = world.workflow("a", &json!({ "pause": { "type": "wait", "for": "200ms" } }));
+    let file = world.workflow_when_running("a", "allow", &json!({ "pause": { "type": "wait", "for": "200ms" } }));
     thread::scope(|scope| {
         let runs: Vec<_> = (0..6).map(|_| scope.spawn(|| world.ask(&["run", &file, "--json"]))).collect();
         let mut names: Vec<String> = Vec::new();
@@ -140,6 +140,49 @@ fn many_processes_that_begin_at_once_share_one_data_folder() {
         names.sort();
         assert_eq!(names, ["a-1", "a-2", "a-3", "a-4", "a-5", "a-6"]);
     });
+}
+
+#[test]
+fn a_second_start_is_refused_while_a_run_is_not_over_and_nothing_is_done_twice() {
+    let world = World::new(10 * PAGE);
+    slow(&world, 150);
+    let file = world.workflow("a", &import_to(END, &ends()));
+    let working = world.begin(&["run", &file, "--json"]);
+    wait_for("the first page", || world.sealed("a-1") > 0);
+    let refused = world.ask(&["run", &file]).expect(1);
+    refused.says(&["run a-1 of the same workflow is not over", "campanile stop a-1", "whenRunning"]);
+    working.end().expect(0);
+    let runs = world.ask(&["runs", "--json"]).expect(0).json();
+    assert_eq!(runs.as_array().unwrap().len(), 1, "{runs}");
+    world.ask(&["run", &file]).expect(0);
+}
+
+#[test]
+fn an_interrupted_run_is_resumed_before_its_workflow_starts_again() {
+    let world = World::new(10 * PAGE);
+    slow(&world, 150);
+    let file = world.workflow("a", &import_to(END, &ends()));
+    let mut working = world.begin(&["run", &file, "--json"]);
+    wait_for("some pages", || world.sealed("a-1") > 2);
+    working.kill();
+    world.sandbox.admin().clear_faults();
+    let answer = world.ask(&["run", &file, "--json"]).expect(0);
+    let answer = answer.says(&["run a-1 was interrupted", "run a-1 is finished", "run a-2"]);
+    assert_eq!(answer.json()["run"], "a-2");
+    assert_eq!(world.run("a-1")["tasks"][0]["out"]["ok"], 10 * PAGE);
+}
+
+#[test]
+fn a_start_that_queues_begins_once_the_run_before_it_is_over() {
+    let world = World::new(0);
+    let file = world.workflow_when_running("a", "queue", &json!({ "pause": { "type": "wait", "for": "1s" } }));
+    let first = world.begin(&["run", &file, "--json"]);
+    world.until("a-1", |run| run["status"] == "running" || run["status"] == "waiting");
+    let second = world.begin(&["run", &file, "--json"]);
+    world.until("a-2", |run| run["status"] == "queued");
+    world.ask(&["run", &file]).expect(1).says(&["run a-2 already waits for the workflow"]);
+    first.end().expect(0);
+    assert_eq!(second.end().expect(0).json()["status"], "finished");
 }
 
 #[test]

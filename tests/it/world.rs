@@ -103,6 +103,13 @@ impl World {
         file
     }
 
+    /// A workflow that says what a start does while another run of it is not over.
+    pub(crate) fn workflow_when_running(&self, name: &str, rule: &str, activities: &Value) -> String {
+        let file = format!("workflows/{name}.json");
+        self.write(&file, &json!({ "version": 1, "whenRunning": rule, "activities": activities }).to_string());
+        file
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());

@@ -394,7 +394,7 @@ impl Ran {
 
     /// The warnings in the journal.
     pub(crate) async fn warnings(&self) -> Vec<String> {
-        let events = self.store.events(&self.id, 0).await.unwrap();
+        let events = self.store.events(&self.id, 0, usize::MAX).await.unwrap();
         let warnings = events.into_iter().filter_map(|recorded| match recorded.event {
             Event::Logged { level: Level::Warning, message, .. } => Some(message),
             _ => None,

@@ -19,7 +19,7 @@ async fn what_waits_takes_no_place_of_a_working_task() {
         }))
         .await;
     assert_eq!(ran.status, Status::Finished);
-    let journal = ran.store.events(&ran.id, 0).await.unwrap();
+    let journal = ran.store.events(&ran.id, 0, usize::MAX).await.unwrap();
     let at = |is: &dyn Fn(&Event) -> bool| journal.iter().position(|recorded| is(&recorded.event)).unwrap();
     let works = ran.task("works").id;
     let waits_end = at(&|event| matches!(event, Event::TaskEnded { task, .. } if *task != works));

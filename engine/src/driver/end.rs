@@ -8,7 +8,6 @@ use serde::Deserialize as _;
 
 use super::Driver;
 use crate::activity::When;
-use crate::alerting;
 use crate::check::Node;
 use crate::context::{Cx, Done};
 use crate::desk;
@@ -87,11 +86,7 @@ impl Driver {
         if !self.journal.run().is_stopped_by(then) {
             return Vec::new();
         }
-        let receivers = self.environment.alerts.receivers();
-        if !receivers.is_empty() {
-            alerting::mark(&self.environment, &self.journal.id);
-        }
-        receivers
+        self.environment.alerts.receivers()
     }
 
     /// What follows a failure: its own retry, then its port `error`, then what it or the workflow says.

@@ -11,13 +11,16 @@ use tokio::sync::watch;
 
 use crate::event::Recorded;
 use crate::failure::{Class, Failure};
+use crate::run::RunHead;
+#[cfg(doc)]
+use crate::run::Status;
 
 /// The largest event, in bytes of JSON; sled 0.34 keeps larger values apart, where a power cut loses them.
 pub const EVENT_BYTES_MAX: usize = 16 * 1024;
 /// The longest text of an option, in bytes.
 pub const OPTION_BYTES_MAX: usize = 8 * 1024;
 /// The longest name of an option, in bytes.
-pub const OPTION_NAME_BYTES_MAX: usize = 200;
+pub const OPTION_NAME_BYTES_MAX: usize = 256;
 
 /// Whether an option can be called so, whoever sets it.
 ///
@@ -31,34 +34,43 @@ pub fn check_option_name(name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Journals and options of one data folder. Only one process has it open.
+/// Journals, run heads and options of one data folder. Only one process has it open.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Adds events to a run's journal and moves options, all or nothing, durable before it returns.
-    ///
-    /// `events` are numbered from `expected`, which must be the number of events the journal has (0 for a new run).
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] and [`StoreError::OptionMoved`] where something moved meanwhile; nothing was written.
-    async fn append(
-        &self,
-        run: &RunId,
-        expected: u64,
-        events: Vec<Recorded>,
-        options: Vec<OptionChange>,
-    ) -> Result<(), StoreError>;
+    /// Which folder this is, and how often it was opened.
+    fn identity(&self) -> Identity;
 
-    /// The events of a run from number `from` on; empty for a run that does not exist.
+    /// Adds events to a run's journal, brings its head and its workflow's hold up to date and moves options, all or
+    /// nothing, durable before it returns.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] where an event is missing or was changed.
-    async fn events(&self, run: &RunId, from: u64) -> Result<Vec<Recorded>, StoreError>;
+    /// [`StoreError::Conflict`] and [`StoreError::OptionMoved`] if something moved meanwhile, [`StoreError::Held`] if
+    /// another run holds the workflow; nothing was written.
+    async fn append(&self, append: Append) -> Result<(), StoreError>;
 
-    /// All runs, in the order in which they began, with the number of their events.
+    /// At most `limit` events of a run from number `from` on; none for a run that does not exist.
     ///
     /// # Errors
-    /// Where the store cannot be read.
-    async fn runs(&self) -> Result<Vec<(RunId, u64)>, StoreError>;
+    /// [`StoreError::Damaged`] if an event is missing or was changed.
+    async fn events(&self, run: &RunId, from: u64, limit: usize) -> Result<Vec<Recorded>, StoreError>;
+
+    /// The head of a run, if there is such a run.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn run(&self, run: &RunId) -> Result<Option<RunEntry>, StoreError>;
+
+    /// Runs, the latest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or a run is missing.
+    async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Vec<RunEntry>, StoreError>;
+
+    /// The number of the next run of a workflow, which runs hold it, and which wait for it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    async fn workflow(&self, name: &str) -> Result<WorkflowRuns, StoreError>;
 
     /// All options.
     ///
@@ -80,6 +92,125 @@ pub trait Store: Send + Sync {
 
     /// Changes whenever anything was appended, so that a follower knows when to read again.
     fn watch(&self) -> watch::Receiver<u64>;
+}
+
+/// Which data folder this is. Whatever relies on the folder, such as a ledger in a database, keeps its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Made once, when the folder is made; a copy of the folder has the same.
+    pub folder: String,
+    /// How often the folder was opened, this time included.
+    pub starts: u64,
+}
+
+/// Events for a run's journal, and what changes with them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append {
+    /// The run.
+    pub run: RunId,
+    /// The number of the first event: how many the journal has before (0 for a new run).
+    pub expected: u64,
+    /// The events.
+    pub events: Vec<Recorded>,
+    /// Options that move.
+    pub options: Vec<OptionChange>,
+    /// What becomes of the workflow's hold.
+    pub hold: Hold,
+}
+
+impl Append {
+    /// Events that move no option and leave the hold as it is.
+    pub fn events(run: &RunId, expected: u64, events: Vec<Recorded>) -> Self {
+        Self { run: run.clone(), expected, events, options: Vec::new(), hold: Hold::Keep }
+    }
+}
+
+/// How an append treats the hold of the run's workflow. A run holds its workflow from the append that takes the hold until
+/// an append after which its status holds no more ([`Status::holds`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It takes nothing.
+    Keep,
+    /// It takes the hold, unless another run has it or waits for it.
+    Take,
+    /// It takes the hold together with the runs that have it.
+    Share,
+    /// The run waits for the hold, behind at most so many others.
+    Queue(usize),
+}
+
+/// What the store knows of the runs of one workflow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowRuns {
+    /// The highest number of a run; 0 if there is none.
+    pub last: u64,
+    /// The runs that hold the workflow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<RunId>,
+    /// The runs that wait for it, the first in turn first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queue: Vec<RunId>,
+}
+
+/// A run as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunEntry {
+    /// The run.
+    pub id: RunId,
+    /// Its place among all runs, from 0.
+    pub place: u64,
+    /// How many events its journal has.
+    pub events: u64,
+    /// The run in short.
+    pub head: RunHead,
+}
+
+/// Which runs a list has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Only those of this workflow.
+    pub workflow: Option<String>,
+    /// Only those that are not over, or that still owe alerts. Of these there are few, whatever the folder holds.
+    pub open: bool,
+}
+
+impl RunFilter {
+    /// The runs that are not over, or that still owe alerts.
+    pub fn open() -> Self {
+        Self { workflow: None, open: true }
+    }
+
+    /// These, of one workflow only.
+    #[must_use]
+    pub fn of(self, workflow: &str) -> Self {
+        Self { workflow: Some(workflow.to_owned()), ..self }
+    }
+
+    /// Whether a run is among them.
+    pub fn has(&self, entry: &RunEntry) -> bool {
+        let is_open = !entry.head.status().is_over() || entry.head.owed > 0;
+        (is_open || !self.open) && self.workflow.as_deref().is_none_or(|workflow| workflow == entry.id.workflow())
+    }
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Only runs that began before the one at this place; all if `None`.
+    pub before: Option<u64>,
+    /// The most runs.
+    pub limit: usize,
+}
+
+impl Page {
+    /// The whole list.
+    pub const ALL: Self = Self::first(usize::MAX);
+
+    /// The latest runs.
+    pub const fn first(limit: usize) -> Self {
+        Self { before: None, limit }
+    }
 }
 
 /// Names a run: the workflow's name and a number, such as `dynamicsImport-7`.
@@ -189,6 +320,18 @@ pub enum StoreError {
         /// The option.
         name: String,
     },
+    /// Another run holds the workflow.
+    #[error("run {by} of the same workflow is not over")]
+    Held {
+        /// The run that has the hold, or that waits for it before this one.
+        by: RunId,
+    },
+    /// As many runs wait for the workflow as may.
+    #[error("{} wait for the workflow already", .waiting)]
+    QueueFull {
+        /// How many.
+        waiting: usize,
+    },
     /// Another process has the store open.
     #[error("the data folder {folder} is in use by another process")]
     InUse {
@@ -252,7 +395,11 @@ impl From<StoreError> for Failure {
             StoreError::Format { .. } => Some("use the version of Campanile that wrote it, or a newer one"),
             _ => None,
         };
-        let class = if matches!(error, StoreError::TooLarge { .. }) { Class::Limit } else { Class::Storage };
+        let class = match error {
+            StoreError::TooLarge { .. } => Class::Limit,
+            StoreError::Held { .. } | StoreError::QueueFull { .. } => Class::Conflict,
+            _ => Class::Storage,
+        };
         let failure = Self::new(class, error.to_string());
         match help {
             Some(help) => failure.help(help),

@@ -39,6 +39,7 @@ impl Run {
             Event::Alerted { of, receiver, .. } if !self.owes(*of, receiver) => {
                 Err(format!("{receiver} is not to be told of event {of}"))
             }
+            Event::Admitted if !self.queued => Err("the run does not wait for its workflow".to_owned()),
             Event::Finished if !self.is_done() => Err("something is left to do".to_owned()),
             _ => Ok(()),
         }
@@ -69,13 +70,14 @@ impl Run {
     /// Takes in an event that is legal.
     pub(super) fn step(&mut self, Recorded { at, event, .. }: &Recorded) {
         match event {
-            Event::Started { workflow, file, scripts, vars, entry, backfill } => {
+            Event::Started { workflow, file, scripts, vars, entry, backfill, queued } => {
                 workflow.clone_into(&mut self.workflow);
                 file.clone_into(&mut self.file);
                 self.scripts.clone_from(scripts);
                 self.started = Some(*at);
                 self.instance_vars = vars.clone();
                 self.backfill.clone_from(backfill);
+                self.queued = *queued;
                 self.begin(entry.clone());
             }
             Event::TaskStarted { task, activity, attempt, takes } => {
@@ -121,6 +123,7 @@ impl Run {
                 self.put.extend(open.map(|(task, _)| *task));
             }
             Event::Logged { .. } => {}
+            Event::Admitted => self.queued = false,
             Event::Paused => self.paused = true,
             Event::Resumed { vars } => {
                 self.instance_vars.extend(vars.clone());

@@ -1,8 +1,11 @@
 //! What a run is at.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Run, TaskStatus};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) enum End {
     Finished,
     Stopped,
@@ -10,9 +13,11 @@ pub(super) enum End {
 }
 
 /// What a run is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Status {
+    /// It waits until the workflow is free: another run of it holds it.
+    Queued,
     /// Something works, or can.
     Running,
     /// All that is left waits for a time to come.
@@ -34,18 +39,38 @@ impl Status {
     pub fn is_over(self) -> bool {
         matches!(self, Self::Finished | Self::Failed | Self::Stopped)
     }
+
+    /// Whether a process drives a run at this; if none does, the run was interrupted.
+    pub fn is_driven(self) -> bool {
+        matches!(self, Self::Queued | Self::Running | Self::Waiting)
+    }
+
+    /// Whether a run at this holds its workflow, so that another start of the workflow follows its `whenRunning`. A run
+    /// that waits for a person after a failure does not.
+    pub fn holds(self) -> bool {
+        matches!(self, Self::Running | Self::Waiting | Self::Paused)
+    }
+}
+
+impl From<End> for Status {
+    fn from(end: End) -> Self {
+        match end {
+            End::Finished => Self::Finished,
+            End::Stopped => Self::Stopped,
+            End::Aborted => Self::Failed,
+        }
+    }
 }
 
 impl Run {
     /// What the run is at.
     pub fn status(&self) -> Status {
-        match self.end {
-            Some(End::Finished) => return Status::Finished,
-            Some(End::Stopped) => return Status::Stopped,
-            Some(End::Aborted) => return Status::Failed,
-            None => {}
+        if let Some(end) = self.end {
+            return end.into();
         }
-        if self.is_any(|status| status == TaskStatus::Running) {
+        if self.queued {
+            Status::Queued
+        } else if self.is_any(|status| status == TaskStatus::Running) {
             Status::Running
         } else if self.paused {
             Status::Paused
@@ -56,6 +81,11 @@ impl Run {
         } else {
             Status::Running
         }
+    }
+
+    /// Whether it waits until its workflow is free.
+    pub fn is_queued(&self) -> bool {
+        self.queued && self.end.is_none()
     }
 
     /// Whether it goes on only with an operator's word.

@@ -79,13 +79,13 @@ impl Bench {
     }
 
     async fn events(&self) -> Vec<Event> {
-        let recorded = self.store.reopened().events(&run(), 0).await.unwrap();
+        let recorded = self.store.reopened().events(&run(), 0, usize::MAX).await.unwrap();
         recorded.into_iter().map(|recorded| recorded.event).collect()
     }
 
     /// Of how many events people are to be told, by the journal.
     async fn stops(&self) -> Vec<String> {
-        let recorded = self.store.reopened().events(&run(), 0).await.unwrap().into_iter().enumerate();
+        let recorded = self.store.reopened().events(&run(), 0, usize::MAX).await.unwrap().into_iter().enumerate();
         let stop = |(n, Recorded { at, event, .. })| match event {
             Event::TaskFailed { alerts, .. } if !alerts.is_empty() => Some(format!("w-1/{n}/{}", at.as_millisecond())),
             _ => None,

@@ -62,7 +62,7 @@ async fn a_crash_after_any_event_changes_nothing() {
     let expected = outcome(&bench, &store).await;
     assert_eq!(expected.0.as_deref(), Some("after"));
     assert_eq!(expected.1[0].1, (0..35).collect::<Vec<_>>());
-    let events = store.events(&RunId::new("w", 1), 0).await.unwrap().len();
+    let events = store.events(&RunId::new("w", 1), 0, usize::MAX).await.unwrap().len();
     assert!(events > 20, "{events}");
 
     for crash in 0..events as u64 {
@@ -78,7 +78,7 @@ async fn a_crash_after_any_event_changes_nothing() {
             let again = store.reopened();
             let engine = bench.engine(Arc::new(again.reopened()));
             let id = RunId::new("w", 1);
-            let status = match store.events(&id, 0).await.unwrap().last().map(|last| last.event.clone()) {
+            let status = match store.events(&id, 0, usize::MAX).await.unwrap().last().map(|last| last.event.clone()) {
                 None => run(&engine, WORKFLOW).await.unwrap(),
                 Some(Event::Finished) => Status::Finished,
                 Some(_) => engine.resume(&id).await.unwrap().wait().await.unwrap(),
@@ -108,7 +108,7 @@ async fn what_a_task_did_before_a_crash_is_not_taken_for_the_next_ones_own() {
     let engine = bench.engine(Arc::new(store.reopened()));
     assert_eq!(run(&engine, CYCLES).await, Some(Status::Finished));
     assert_eq!(bench.seen()["sent"].0, 3);
-    let events = store.events(&id, 0).await.unwrap().len() as u64;
+    let events = store.events(&id, 0, usize::MAX).await.unwrap().len() as u64;
     for crash in 2..events {
         let bench = Bench::new();
         let broken = Memory::losing_answer_of(crash);
@@ -150,7 +150,7 @@ async fn an_option_stays_where_it_is_when_a_branch_of_its_import_failed_for_good
     let (id, driven) = engine.start("w.json", &text, Vars::new()).await.unwrap();
     assert_eq!(driven.wait().await, Ok(Status::Finished));
     assert_eq!(store.option("INDEX").await.unwrap(), None);
-    let events = store.events(&id, 0).await.unwrap();
+    let events = store.events(&id, 0, usize::MAX).await.unwrap();
     let held = events
         .iter()
         .any(|event| matches!(&event.event, Event::OptionHeld { reason, .. } if reason.contains("beside")));
@@ -187,7 +187,7 @@ async fn an_option_moves_when_the_branch_of_an_import_failed_and_its_loop_led_ba
     assert_eq!(driven.wait().await, Ok(Status::Finished));
     let option = store.option("INDEX").await.unwrap().unwrap();
     assert_eq!((option.value.as_str(), option.by.as_str()), ("after", "w-1/4"));
-    let events = store.events(&id, 0).await.unwrap();
+    let events = store.events(&id, 0, usize::MAX).await.unwrap();
     assert!(!events.iter().any(|event| matches!(event.event, Event::OptionHeld { .. })), "{events:#?}");
 }
 
@@ -241,7 +241,7 @@ async fn a_task_that_does_nothing_costs_two_durable_commits() {
     let (id, driven) = engine.start("w.json", text, Vars::new()).await.unwrap();
     assert_eq!(driven.wait().await, Ok(Status::Finished));
     // The run's beginning and end, and two for each task.
-    assert_eq!(store.events(&id, 0).await.unwrap().len(), 2 + 3 * 2);
+    assert_eq!(store.events(&id, 0, usize::MAX).await.unwrap().len(), 2 + 3 * 2);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::event::{ArrivalId, EVENT_VERSION, Entry, Event, Level, Recorded, Segment, Tally, TaskId, Then, Vars};
 use engine::failure::{Class, Failure};
 use engine::graph::{Arrivals, Graph, Vertex, WhenMissing};
-use engine::run::{Ready, Run, Status};
+use engine::run::{Ready, Run, RunHead, Status};
 use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -66,7 +66,7 @@ fn recorded(number: usize, event: Event) -> Recorded {
 
 fn started(entry: Option<Entry>) -> Event {
     let (workflow, file, vars) = ("w".to_owned(), String::new(), Vars::new());
-    Event::Started { workflow, file, scripts: None, vars, entry, backfill: None }
+    Event::Started { workflow, file, scripts: None, vars, entry, backfill: None, queued: false }
 }
 
 /// The task ends well, and puts an event on `ok`.
@@ -218,6 +218,25 @@ proptest! {
         }
         prop_assert_eq!(format!("{:?}", run.tasks), format!("{:?}", whole.tasks));
         prop_assert_eq!(run.status(), whole.status());
+    }
+
+    #[test]
+    fn a_head_says_what_the_run_is_at_after_each_event(
+        sketch in sketches(),
+        choices in prop::collection::vec(any::<u8>(), 8..40),
+    ) {
+        let graph = graph(&sketch);
+        let Some((journal, _)) = simulate(&graph, &choices) else { return Ok(()) };
+        let (mut run, mut head) = (Run::new(graph), RunHead::default());
+        for event in &journal {
+            run.apply(event).unwrap();
+            head.apply(event);
+            prop_assert_eq!(head.status(), run.status());
+            prop_assert_eq!((head.started, head.ended), (run.started, run.ended));
+            prop_assert_eq!(head.tasks as usize, run.tasks.len());
+            prop_assert_eq!(head.records, run.tasks.iter().map(|task| task.tally.added).sum::<u64>());
+            prop_assert_eq!(head.owed as usize, run.owed.values().map(|stop| stop.receivers.len()).sum::<usize>());
+        }
     }
 }
 

@@ -6,5 +6,6 @@ mod alerts;
 mod check;
 mod crash;
 mod fold;
+mod hold;
 mod operators;
 mod palette;

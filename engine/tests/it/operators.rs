@@ -29,7 +29,7 @@ async fn a_run_is_stopped_while_the_journal_takes_what_its_tasks_tell() {
     // Now the next place to go on from is on its way to the disk.
     tokio::time::sleep(PAUSE / 2).await;
     assert_eq!(engine.stop(&id).await, Ok(Status::Stopped));
-    let events = store.events(&id, 0).await.unwrap();
+    let events = store.events(&id, 0, usize::MAX).await.unwrap();
     assert!(matches!(events.last().unwrap().event, Event::Stopped), "{events:?}");
     assert_eq!(driven.journal.run().events, events.len() as u64, "the run is what its journal says");
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use engine::outside::store::{Store, StoreError};
 
-use super::{block_on, content, fill, on_each_disk, run};
+use super::{append, block_on, content, fill, on_each_disk, run};
 use crate::disk::{self, Disk};
 use crate::folder::{Witness, Witnessed};
 use crate::memory::Kept;
@@ -84,7 +84,7 @@ fn a_value_that_went_back_to_an_older_or_another_sound_one_is_noticed() {
     let json = record::encode_event(&run, last, &super::event("another")).unwrap();
     let chain = record::chain_next(before.first_chunk().unwrap(), &json);
     disk.commit(&vec![(record::event_key(&run, last), Some([&chain[..], &json].concat()))]).unwrap();
-    let found = read::events(&disk, &run, 0).unwrap_err().to_string();
+    let found = read::events(&disk, &run, 0, usize::MAX).unwrap_err().to_string();
     assert_eq!(found, "the journal of run import-1 is damaged: event 2 is not the one that was written last");
 }
 
@@ -203,7 +203,7 @@ fn a_store_that_lost_its_last_commits_does_not_open(kind: Kind) {
     copy(&now, &old);
     block_on(async {
         let store = OnDisk::open(&now, kind).unwrap();
-        store.append(&run(1), 3, super::events(&["four"]), vec![]).await.unwrap();
+        append(&store, &run(1), 3, super::events(&["four"]), vec![]).await.unwrap();
     });
     // The database of before, the witness of now.
     fs::copy(now.join("witness"), old.join("witness")).unwrap();
@@ -217,7 +217,7 @@ fn a_store_that_lost_its_last_commits_does_not_open(kind: Kind) {
     fs::write(old.join("witness"), [0; 1024]).unwrap();
     assert!(matches!(OnDisk::open(&old, kind).err(), Some(StoreError::Damaged { .. })));
     fs::remove_file(old.join("witness")).unwrap();
-    assert_eq!(block_on(async { OnDisk::open(&old, kind).unwrap().runs().await }).unwrap().len(), 3);
+    assert_eq!(block_on(async { super::all_runs(&OnDisk::open(&old, kind).unwrap()).await }).unwrap().len(), 3);
 }
 
 fn a_database_that_vanished_is_not_made_anew(kind: Kind) {
@@ -244,14 +244,15 @@ fn what_a_newer_version_wrote_is_refused(kind: Kind) {
     head.events = 4;
     disk.commit(&vec![(record::head_key(&run(1)), Some(head.encode(&run(1)).unwrap()))]).unwrap();
     drop(disk);
-    let found = block_on(async { OnDisk::open(folder.path(), kind).unwrap().events(&run(1), 0).await });
+    let found = block_on(async { OnDisk::open(folder.path(), kind).unwrap().events(&run(1), 0, usize::MAX).await });
     assert_eq!(found.unwrap_err().to_string(), "event 3 of run import-1 has format 2; this version reads up to 1");
 
     let disk = disk::open(folder.path(), kind).unwrap();
-    let newer = Meta { format: 2, ..read::meta(&disk).unwrap().unwrap() };
+    let newer = Meta { format: record::FORMAT + 1, ..read::meta(&disk).unwrap().unwrap() };
     disk.commit(&vec![(record::META.to_vec(), Some(newer.encode().unwrap()))]).unwrap();
     drop(disk);
-    let refused = Some(StoreError::Format { what: "the store".to_owned(), found: 2, known: 1 });
+    let refused =
+        Some(StoreError::Format { what: "the store".to_owned(), found: record::FORMAT + 1, known: record::FORMAT });
     assert_eq!(OnDisk::open(folder.path(), kind).err(), refused);
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use engine::outside::store::{Expect, RunId, Store, StoreError};
 
-use super::{block_on, event, moved, on_each_disk, run};
+use super::{append, block_on, event, moved, on_each_disk, run};
 use crate::{Kind, OnDisk};
 
 const FOLDER: &str = "CAMPANILE_STORE_TEST_FOLDER";
@@ -30,7 +30,7 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment(kind: Kind) {
         let store = OnDisk::open(folder.path(), kind).unwrap();
         block_on(async {
             for (run, last) in &acknowledged {
-                let events = store.events(run, 0).await.unwrap();
+                let events = store.events(run, 0, usize::MAX).await.unwrap();
                 assert!(events.len() as u64 > *last, "round {round}: {run} acknowledged {last}, has {}", events.len());
                 let whole = events.iter().zip(0_u64..).all(|(found, n)| *found == event(&n.to_string()));
                 assert!(whole, "round {round}: an event of {run} is not what was appended");
@@ -88,11 +88,11 @@ fn child() {
 }
 
 async fn write_forever(store: Arc<OnDisk>, run: RunId) {
-    let begin = store.events(&run, 0).await.unwrap().len() as u64;
+    let begin = store.events(&run, 0, usize::MAX).await.unwrap().len() as u64;
     for number in begin.. {
         let text = number.to_string();
         let option = moved(run.as_str(), Expect::Any, Some(&text));
-        store.append(&run, number, vec![event(&text)], vec![option]).await.unwrap();
+        append(&*store, &run, number, vec![event(&text)], vec![option]).await.unwrap();
         let line = format!("{run} {number}.\n");
         std::io::stdout().write_all(line.as_bytes()).unwrap();
     }
