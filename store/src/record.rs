@@ -2,7 +2,7 @@
 
 use engine::event::{EVENT_VERSION, Recorded};
 use engine::outside::store::{
-    EVENT_BYTES_MAX, OPTION_BYTES_MAX, OPTION_NAME_BYTES_MAX, OptionValue, RunEntry, RunId, StoreError, WorkflowRuns,
+    EVENT_BYTES_MAX, OPTION_BYTES_MAX, OptionValue, RunEntry, RunId, StoreError, WorkflowRuns,
 };
 use engine::run::RunHead;
 use serde::de::DeserializeOwned;
@@ -15,6 +15,9 @@ use crate::disk::{damaged, failed};
 pub(crate) const FORMAT: u64 = 2;
 /// The oldest format that is upgraded.
 pub(crate) const FORMAT_MIN: u64 = 1;
+
+/// The longest name of an option that is kept, in bytes: a little more than may be set, for names that the engine derives.
+pub(crate) const OPTION_NAME_BYTES_MAX: usize = 256;
 
 pub(crate) const META: &[u8] = b"meta";
 pub(crate) const HEADS: &[u8] = b"h/";

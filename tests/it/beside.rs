@@ -112,7 +112,7 @@ fn a_run_is_paused_and_stopped_from_another_process_and_without_one() {
     let file =
         world.workflow("a", &json!({ "one": { "type": "wait", "for": "3s", "to": "two" }, "two": { "type": "end" } }));
     let working = world.begin(&["run", &file, "--json"]);
-    world.until("a-1", |run| run["tasks"][0]["status"] == "running");
+    world.until("a-1", |run| run["tasks"][0]["status"] == "waiting");
     world.ask(&["pause", "a-1"]).expect(0);
     let answer = working.end().expect(1).says(&["is paused", "campanile resume a-1"]);
     assert_eq!(answer.json()["status"], "paused");
@@ -121,7 +121,7 @@ fn a_run_is_paused_and_stopped_from_another_process_and_without_one() {
     world.ask(&["stop", "a-1"]).expect(1).says(&["is over already"]);
 
     let working = world.begin(&["run", &file, "--json"]);
-    world.until("a-2", |run| run["tasks"][0]["status"] == "running");
+    world.until("a-2", |run| run["tasks"][0]["status"] == "waiting");
     world.ask(&["stop", "a-2"]).expect(0);
     assert_eq!(working.end().expect(1).json()["status"], "stopped");
 }

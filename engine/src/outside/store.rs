@@ -20,7 +20,7 @@ pub const EVENT_BYTES_MAX: usize = 16 * 1024;
 /// The longest text of an option, in bytes.
 pub const OPTION_BYTES_MAX: usize = 8 * 1024;
 /// The longest name of an option, in bytes.
-pub const OPTION_NAME_BYTES_MAX: usize = 256;
+pub const OPTION_NAME_BYTES_MAX: usize = 200;
 
 /// Whether an option can be called so, whoever sets it.
 ///
