@@ -186,7 +186,8 @@ impl DatabaseQuery {
         }
         let bounds: Vec<&Bound> = filter.iter().collect();
         let (values, pinned) = Pinned::values(cx, &bounds, pinned).await?;
-        let scan = Scan { table: self.table.clone(), columns, rows_max: ROWS_AT_ONCE };
+        let zone = values.zone.clone();
+        let scan = Scan { table: self.table.clone(), columns, rows_max: ROWS_AT_ONCE, zone };
         Ok(Plan { scan, filter, values, pinned, out })
     }
 }

@@ -27,6 +27,7 @@ use engine::flow::FlowCx;
 use engine::outside::database::{Operation, Table};
 use engine::population::Population;
 use engine::problem::suggestion;
+use engine::types::{Type, meta};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,7 +57,8 @@ pub struct DatabaseUpdate {
     #[serde(default = "upsert")]
     operation: Operation,
     /// The columns of the table by which an existing row is found, such as `["email"]`. What they are compared with
-    /// stands in `set`. Text is compared letter by letter.
+    /// stands in `set`. Text is compared as the table compares it: letter by letter, unless the column or a unique index of
+    /// just these columns is declared with `COLLATE NOCASE` or `RTRIM`.
     #[serde(default)]
     key: Vec<String>,
     /// What is written: columns of the table, each with a column or an expression of the record, such as
@@ -135,12 +137,20 @@ impl Activity for DatabaseUpdate {
                 unknown_column(&pointer, column, table, cx);
                 continue;
             };
-            if let Some(bound) = bound
-                && let Err(instead) = fits(&bound.ty(), field.data_type())
-            {
+            let Some(bound) = bound else { continue };
+            if let Err(instead) = fits(&bound.ty(), field.data_type()) {
                 let there = convert::named(field.data_type());
                 let message = format!("this is {}, but column {column} of table {} is {there}", bound.ty(), table.name);
                 cx.problem(&pointer, "wrong-type", message, instead.map(|write| format!("write {write}")));
+            } else if matches!(bound.ty(), Type::Text | Type::Any) && field.metadata().contains_key(meta::MAKES_NUMBERS)
+            {
+                let declared = field.metadata().get(meta::SYSTEM_TYPE).map_or("", String::as_str);
+                let message = format!(
+                    "column {column} of table {} is declared as {declared}, of which SQLite makes numbers: texts such as \
+                     007 and 1e3 are rejects",
+                    table.name
+                );
+                cx.risk(&pointer, "text-as-number", message, Some("declare the column as TEXT".to_owned()));
             }
         }
         let reject = input.known().map_or(Columns::Unknown, |schema| Columns::Known(rejects::columns(schema)));

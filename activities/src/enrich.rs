@@ -34,7 +34,8 @@ pub struct Enrich {
     #[serde(default)]
     table: Option<String>,
     /// How a record finds its row: columns of the table, and the column or expression of the record that each must
-    /// equal, such as `"iso": "address1_country"`. All of them must be equal, text letter by letter. A record for which
+    /// equal, such as `"iso": "address1_country"`. All of them must be equal; text is compared as
+    /// `database.update` does. A record for which
     /// one is empty finds nothing.
     #[serde(default)]
     join: IndexMap<String, Source>,
@@ -259,7 +260,8 @@ impl Plan {
                 new.push(added(&table, name, column).ok_or_else(|| gone(&table, column))?);
             }
             let (keys_of, columns) = (enrich.join.keys().cloned().collect(), enrich.add.values().cloned().collect());
-            join = Some((Lookup { table: name.clone(), keys: keys_of, columns }, keys));
+            let zone = cx.time_zone.clone();
+            join = Some((Lookup { table: name.clone(), keys: keys_of, columns, zone }, keys));
         }
         fields.extend(new.iter().cloned());
         let mut compute = Vec::new();

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
-use arrow::compute::{concat, filter_record_batch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use engine::activity::Columns;
 use engine::context::Cx;
 use engine::event::Segment;
-use engine::expr::{Bound, ExprError, Values};
+use engine::expr::{Bound, ExprError, Failing, Values};
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::population::{Population, read_segment};
@@ -19,8 +19,6 @@ use serde::Serialize;
 
 /// Files passed on before they are recorded; each takes up to 200 bytes of an event of 16 KiB.
 const PASSED_ON_MAX: usize = 24;
-/// Records of a batch that fail, before the rest of it is computed record by record.
-const FAILING_MAX: usize = 8;
 
 /// The columns that come in; reports where no records lead into an activity that works on them.
 pub(crate) fn require(kind: &str, input: &Columns, cx: &mut FlowCx<'_>) -> Columns {
@@ -77,39 +75,9 @@ pub(crate) fn wrong(error: arrow::error::ArrowError) -> Failure {
 /// An expression's value for each record, and the records for which it has none.
 ///
 /// # Errors
-/// Where it fails for another reason than a record.
-pub(crate) fn eval(
-    bound: &Bound,
-    batch: &RecordBatch,
-    values: &Values,
-) -> Result<(ArrayRef, Vec<(usize, ExprError)>), Failure> {
-    let rows = batch.num_rows();
-    let (mut parts, mut failing): (Vec<ArrayRef>, _) = (Vec::new(), Vec::new());
-    let mut from = 0;
-    while from < rows {
-        let length = if failing.len() < FAILING_MAX { rows - from } else { 1 };
-        let error = match bound.eval(&batch.slice(from, length), values) {
-            Ok(part) => {
-                parts.push(part);
-                from += length;
-                continue;
-            }
-            Err(error) => error,
-        };
-        let Some(row) = error.row else { return Err(error.into()) };
-        if row > 0 {
-            parts.push(bound.eval(&batch.slice(from, row), values)?);
-        }
-        parts.push(arrow::array::new_null_array(bound.column("").data_type(), 1));
-        failing.push((from + row, ExprError { row: Some(from + row), ..error }));
-        from += row + 1;
-    }
-    let array = match parts.as_slice() {
-        [] => bound.eval(batch, values)?,
-        [only] => Arc::clone(only),
-        parts => concat(&parts.iter().map(|part| &**part as &dyn Array).collect::<Vec<_>>()).map_err(wrong)?,
-    };
-    Ok((array, failing))
+/// If it fails for another reason than a record.
+pub(crate) fn eval(bound: &Bound, batch: &RecordBatch, values: &Values) -> Result<(ArrayRef, Vec<Failing>), Failure> {
+    bound.eval_each(batch, values).map_err(Failure::from)
 }
 
 /// The failure of an expression on a batch whose first record has this place in its population.

@@ -18,7 +18,7 @@ impl Sent {
     pub(crate) fn add(&mut self, field: &str, computed: &ArrayRef, held: &ArrayRef, lost: &[usize]) {
         for (row, record) in self.0.iter_mut().enumerate() {
             let values = if lost.binary_search(&row).is_ok() { computed } else { held };
-            record.insert(field.to_owned(), Value::at(values.as_ref(), row).to_json());
+            record.insert(field.to_owned(), Value::json_at(values, row));
         }
     }
 

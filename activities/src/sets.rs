@@ -31,7 +31,7 @@ use engine::failure::{Class, Failure};
 use engine::population::{Batches, Population};
 use futures::{StreamExt, TryStreamExt};
 
-pub(crate) use key::{Empty, empties, is_empty, keys};
+pub(crate) use key::{Empty, empties, folded, is_empty, keys};
 pub(crate) use places::{Mark, Places};
 
 /// Of how many groups of several records the place of the best is told at most; a limit on memory.

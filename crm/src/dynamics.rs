@@ -36,6 +36,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use engine::expr::Value;
 use engine::failure::Failure;
 use engine::outside::clock::Clock;
 use engine::outside::crm::{
@@ -134,6 +135,10 @@ impl Crm for Dynamics {
 
     fn key(&self, object: &Object, field: &str, value: &str) -> Result<String, String> {
         key::normal(object, field, value)
+    }
+
+    fn kept(&self, field: &ObjectField, value: Value) -> Value {
+        key::kept(field, value)
     }
 
     fn write_plan(&self, write: &Write, records: u64) -> Result<WritePlan, Failure> {

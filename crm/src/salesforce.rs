@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use engine::expr::Value;
 use engine::failure::Failure;
 use engine::outside::clock::Clock;
 use engine::outside::crm::{
@@ -153,6 +154,10 @@ impl Crm for Salesforce {
 
     fn key(&self, object: &Object, field: &str, value: &str) -> Result<String, String> {
         field::key(object, field, value)
+    }
+
+    fn kept(&self, field: &ObjectField, value: Value) -> Value {
+        field::kept(field, value)
     }
 
     fn deleted(

@@ -68,6 +68,7 @@ async fn main() {
             table: "recipient".to_owned(),
             keys: vec![key.to_owned()],
             columns: vec!["id".to_owned(), "city".to_owned()],
+            zone: jiff::tz::TimeZone::UTC,
         };
         let batches: Vec<_> =
             (0..ROWS).step_by(8_000).map(|from| batch(from, key, "").project(&[0]).unwrap()).collect();

@@ -21,13 +21,15 @@
 //! change the value (more than 15 digits), the row is refused with `DECIMAL_INEXACT` rather than rounded. Precision and
 //! scale are 19 and 4 where they are not declared. SQLite's own functions (`date()`, `strftime()`) read all of these.
 //!
-//! Reading is more lenient: `2026-01-31T13:05:00+01:00` and `2026-01-31` are instants too, and an instant without zone is
-//! taken for UTC, as SQLite's `CURRENT_TIMESTAMP` is. What cannot be read as the declared type is a failure, never null.
+//! Reading is more lenient: `2026-01-31T13:05:00+01:00` and `2026-01-31` are instants too. One that does not say its zone is
+//! what clocks show in the zone of whoever reads, as everywhere in a workflow. What cannot be read as the declared type is a
+//! failure, never null.
 //!
 //! # Codes of rejects
 //!
-//! Beside SQLite's own (`SQLITE_CONSTRAINT_UNIQUE` and so on): `KEY_EMPTY`, `KEY_AMBIGUOUS`, `DECIMAL_INEXACT`,
-//! `VALUE_RANGE` (a year before 0 or after 9999, not a number) and `TRIGGER_IGNORED` (a trigger dropped the row).
+//! Besides SQLite's own (`SQLITE_CONSTRAINT_UNIQUE` and so on): `KEY_EMPTY`, `KEY_AMBIGUOUS`, `TRIGGER_IGNORED` (a trigger
+//! dropped the row), `VALUE_RANGE` (a year before 0 or after 9999, not a number), and of values that SQLite would change in
+//! their column: `TEXT_AS_NUMBER`, `NUMBER_INEXACT`, `DECIMAL_INEXACT`.
 
 mod sqlite;
 

@@ -2,6 +2,7 @@
 
 mod affinity;
 mod cell;
+mod collation;
 mod column;
 mod contents;
 mod describe;

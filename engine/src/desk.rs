@@ -185,7 +185,9 @@ impl Keys {
     fn of(&self, batch: &RecordBatch) -> Vec<Option<String>> {
         let none = || vec![None; batch.num_rows()];
         let Some((bounds, values)) = &self.0 else { return none() };
-        let columns: Option<Vec<ArrayRef>> = bounds.iter().map(|bound| bound.eval(batch, values).ok()).collect();
+        // A record for which it cannot be computed has no key; the others have.
+        let column = |bound: &Bound| bound.eval_each(batch, values).ok().map(|(column, _)| column);
+        let columns: Option<Vec<ArrayRef>> = bounds.iter().map(column).collect();
         let Some(columns) = columns else { return none() };
         (0..batch.num_rows()).map(|row| key(&columns, row)).collect()
     }

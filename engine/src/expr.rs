@@ -8,6 +8,7 @@
 //!
 //! Rhai's meaning is the truth: what [`Bound::eval`] gives for a column is what Rhai gives for each record.
 
+mod arithmetic;
 mod bind;
 mod compare;
 mod eval;
@@ -24,10 +25,10 @@ use std::fmt;
 use jiff::{Timestamp, civil};
 use rust_decimal::Decimal;
 
+pub(crate) use arithmetic::{negative, reckon};
 pub use bind::Bound;
 pub(crate) use compare::values as compare;
-pub use eval::Values;
-pub(crate) use eval::{negative, reckon};
+pub use eval::{Failing, Values};
 pub use functions::{ARGS_MAX, FUNCTIONS, Function, Gives, Moment, Param, Takes};
 pub(crate) use meet::{loosely, wanted};
 pub use parse::{DEPTH_MAX, Parsed, TEXT_BYTES_MAX};
@@ -144,11 +145,16 @@ pub struct ExprError {
     pub help: Option<String>,
     /// The place in the text, from 0, in characters; `None` for its end.
     pub at: Option<usize>,
-    /// The first record of a batch on which it failed, where it is right and was being evaluated.
+    /// The record of a batch on which it failed, if it is right and was being evaluated.
     pub row: Option<usize>,
 }
 
 impl ExprError {
+    /// What concerns a whole batch.
+    pub(crate) fn of_batch(message: String) -> Self {
+        Self { message, help: None, at: None, row: None }
+    }
+
     /// Line and column of its place in the text, both from 1, in characters.
     pub fn line_column(&self, text: &str) -> (usize, usize) {
         let before: Vec<char> = text.chars().take(self.at.unwrap_or(usize::MAX)).collect();

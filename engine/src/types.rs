@@ -24,6 +24,8 @@ pub mod meta {
     pub const SYSTEM_TYPE: &str = "systemType";
     /// The IANA name of the time zone in which an instant is shown; UTC where there is none.
     pub const TIME_ZONE: &str = "timeZone";
+    /// Of a column of text: that the database makes numbers of texts that look like some, so that it refuses 007.
+    pub const MAKES_NUMBERS: &str = "makesNumbers";
     /// A JSON object from value to label, for picklists.
     pub const OPTIONS: &str = "options";
 }

@@ -9,7 +9,7 @@ mod records;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use engine::expr::{FUNCTIONS, Source, Value};
 use engine::script::eval_record;
@@ -219,6 +219,66 @@ fn what_cannot_be_computed_names_the_first_record() {
     assert!(eval("n != 0 && 100 / n > 30").is_ok());
     assert!(eval("if n == 0 { 0 } else { 100 / n }").is_ok());
     assert_eq!(eval("n < 3 && 100 / n > 30").unwrap_err().0, Some(2), "the row is that of the whole batch");
+}
+
+/// Whichever part of the expression comes to it first, and however many others fail too.
+#[test]
+fn each_record_that_fails_is_named_with_its_own_error() {
+    let text = |values: [&str; 3]| Arc::new(StringArray::from_iter_values(values)) as ArrayRef;
+    let batch = RecordBatch::try_from_iter([
+        ("joined", text(["2026-01-01", "unknown", "2026-01-01"])),
+        ("left", text(["n/a", "2026-02-01", "2026-02-01"])),
+    ])
+    .unwrap();
+    for expression in [
+        "days_between(date(joined), date(left))",
+        "days_between(date(left), date(joined))",
+        r#"if date(joined) < date("2026-06-01") { days_between(date(joined), date(left)) } else { 0 }"#,
+        "coalesce(days_between(date(joined), date(left)), 0)",
+    ] {
+        let bound = Source::from(expression).bind(batch.schema_ref()).unwrap();
+        let (days, failing) = bound.eval_each(&batch, &values()).unwrap();
+        let failing: Vec<_> = failing.iter().map(|(row, error)| (*row, error.row, error.message.as_str())).collect();
+        let wanted = [
+            (0, Some(0), "\"n/a\" is not a date such as 2012-11-01"),
+            (1, Some(1), "\"unknown\" is not a date such as 2012-11-01"),
+        ];
+        assert_eq!(failing, wanted, "{expression}");
+        let days: Vec<_> = (0..3).map(|row| Value::at(&days, row)).collect();
+        assert_eq!([&days[0], &days[1]], [&Value::Null; 2], "{expression}");
+        assert!(matches!(days[2], Value::Int(31 | -31)), "{expression}: {days:?}");
+        assert_eq!(bound.eval(&batch, &values()).unwrap_err().row, Some(0), "{expression}");
+    }
+}
+
+#[test]
+fn whole_numbers_keep_their_digits_beside_floating_point() {
+    let two_53 = 9_007_199_254_740_992_i64;
+    let batch = RecordBatch::try_from_iter([
+        ("big", Arc::new(Int64Array::from(vec![two_53 + 1])) as ArrayRef),
+        ("ratio", Arc::new(Float64Array::from(vec![9_007_199_254_740_992.0])) as ArrayRef),
+    ])
+    .unwrap();
+    let mut values = values();
+    values.options.insert("big".to_owned(), (two_53 + 1).to_string());
+    values.vars.insert("big".to_owned(), (two_53 + 1).into());
+    let record = &records(&batch)[0];
+    for condition in [
+        "big != ratio && big > ratio && ratio < big",
+        "ratio != 9007199254740993 && ratio == 9007199254740992",
+        "!(ratio in [9007199254740993])",
+        r#"ratio < option("big") && ratio < vars.big && big == option("big")"#,
+        "max(big, 1) == big && big % 2 == 1 && to_int(to_text(big)) == big",
+        "to_decimal(big) > ratio && -big < -ratio",
+    ] {
+        let bound = Source::from(condition).bind(batch.schema_ref()).unwrap();
+        assert!(bound.matches(&batch, &values).unwrap().value(0), "{condition}");
+        assert_eq!(eval_record(condition, record, &values), Ok(Value::Bool(true)), "the interpreter: {condition}");
+    }
+    for lossy in ["big + ratio", "coalesce(big, ratio)", "if ratio > 0.5 { big } else { ratio }"] {
+        let bound = Source::from(lossy).bind(batch.schema_ref()).unwrap();
+        assert_eq!(bound.eval(&batch, &values).unwrap_err().row, Some(0), "{lossy}");
+    }
 }
 
 #[test]

@@ -149,7 +149,7 @@ pub(crate) fn read(run_folder: &Path, found: Found, limit: usize) -> Result<Prev
                     (Value::DateTime(at), Some(zone)) => {
                         at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string().into()
                     }
-                    (value, _) => value.to_json(),
+                    _ => Value::json_at(batch.column(*n), row),
                 };
                 preview.rows.push(shown.iter().map(value).collect());
             }

@@ -245,7 +245,7 @@ impl Compare<'_> {
             let indexes: Vec<usize> = columns.iter().map(index).collect::<Result<_, _>>()?;
             for batch in batches {
                 let batch = batch?;
-                let cell = |row: usize, n: &usize| Cell::at(batch.column(*n).as_ref(), row).to_json();
+                let cell = |row: usize, n: &usize| Cell::json_at(batch.column(*n), row);
                 found.extend((0..batch.num_rows()).map(|row| indexes.iter().map(|n| cell(row, n)).collect::<Vec<_>>()));
             }
         }

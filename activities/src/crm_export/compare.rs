@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use engine::expr::Value;
 use engine::failure::Failure;
-use engine::outside::crm::{Crm, FETCH_MAX, FieldKind, Page, Read, ReadField, Write};
+use engine::outside::crm::{Crm, FETCH_MAX, ObjectField, Page, Read, ReadField, Write};
 
 use super::identity::KeyOf;
 use crate::rows::wrong;
@@ -16,7 +16,7 @@ pub(super) struct Compare {
     pub(super) read: Read,
     key: String,
     /// The fields that are compared.
-    fields: Vec<(String, FieldKind)>,
+    fields: Vec<ObjectField>,
 }
 
 impl Compare {
@@ -33,7 +33,7 @@ impl Compare {
             read.push(ReadField { field: id.clone(), raw: false });
         }
         let fields = write.fields.iter().filter(|field| field.field.name != *key);
-        let fields = fields.map(|field| (field.field.name.clone(), field.field.kind)).collect();
+        let fields = fields.map(|field| field.field.clone()).collect();
         Some(Self { read: Read::new(Arc::clone(&write.object), read), key: key.clone(), fields })
     }
 
@@ -58,7 +58,7 @@ impl Compare {
             let there = self.by_key(crm, &page)?;
             for (row, key) in some {
                 if let Some(found) = there.get(key)
-                    && self.is_same(records, *row, &page.records, *found)?
+                    && self.is_same(crm, records, *row, &page.records, *found)?
                 {
                     unchanged[*row] = Some(text_of(column(&page.records, &self.read.object.id)?, *found));
                 }
@@ -74,31 +74,28 @@ impl Compare {
         Ok((0..page.records.num_rows()).filter_map(key).collect())
     }
 
-    fn is_same(&self, ours: &RecordBatch, row: usize, theirs: &RecordBatch, found: usize) -> Result<bool, Failure> {
-        for (name, kind) in &self.fields {
+    /// Whether the CRM has these values already, as it keeps them.
+    fn is_same(
+        &self,
+        crm: &dyn Crm,
+        ours: &RecordBatch,
+        row: usize,
+        theirs: &RecordBatch,
+        found: usize,
+    ) -> Result<bool, Failure> {
+        for field in &self.fields {
+            let name = &field.name;
             let ours = Value::at(column(ours, name)?, row);
             // No related record is meant, and the lookup is left as it is.
             if ours == Value::Null && name.contains('.') {
                 continue;
             }
             let theirs = Value::at(column(theirs, name)?, found);
-            if !equal(&ours, &theirs, *kind) {
+            if crm.kept(field, ours) != crm.kept(field, theirs) {
                 return Ok(false);
             }
         }
         Ok(true)
-    }
-}
-
-/// CRMs keep an empty text as none, and the ids of records in one case or the other.
-fn equal(ours: &Value, theirs: &Value, kind: FieldKind) -> bool {
-    match (ours, theirs) {
-        (Value::Text(text), Value::Null) | (Value::Null, Value::Text(text)) => text.is_empty(),
-        (Value::Text(ours), Value::Text(theirs)) if kind == FieldKind::Lookup => ours.eq_ignore_ascii_case(theirs),
-        (Value::List(ours), Value::List(theirs)) => {
-            ours.len() == theirs.len() && ours.iter().all(|item| theirs.contains(item))
-        }
-        _ => ours == theirs,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, FieldRef, Schema};
+use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Schema};
 use engine::context::Cx;
 use engine::expr::{Bound, Source, Value};
 use engine::failure::Failure;
@@ -216,6 +216,8 @@ fn of_fields(crm: &dyn Crm, object: &Object, names: &[&str], fields: &[ArrayRef]
 fn text(array: &ArrayRef, row: usize) -> String {
     match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
+        // All its digits, also more than an expression computes with.
+        DataType::Decimal128(..) => array.as_primitive::<Decimal128Type>().value_as_string(row),
         _ => Value::at(array, row).to_string(),
     }
 }

@@ -6,18 +6,18 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Int32Array, ListBuilder, StringArray, StringBuilder, Time64MicrosecondArray,
     TimestampMicrosecondArray,
 };
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use engine::expr::Value;
 use engine::failure::Failure;
 use engine::outside::crm::{CHOICES_TOLD_MAX, FieldKind, ObjectField, choices};
 use engine::types::{Type, UTC};
+use engine::written::read_list;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::conversion::Conversion;
+use crate::convert::exactly;
 use crate::file_extract::text;
-use crate::rows::wrong;
 
 /// What separates the values of a list that is written as one text.
 const LIST_SEPARATORS: [char; 2] = [';', ','];
@@ -131,10 +131,7 @@ pub(super) fn convert(
         K::Time => Arc::new(each(values, clock).collect::<Time64MicrosecondArray>()),
         K::MultiPicklist => numbers(values),
         K::TextMultiPicklist => texts(values),
-        _ => {
-            let options = CastOptions { safe: true, ..CastOptions::default() };
-            cast_with_options(values, &kind.arrow(), &options).map_err(wrong)?
-        }
+        _ => exactly(values, &kind.arrow())?,
     };
     let lost = (0..values.len()).filter(|row| values.is_valid(*row) && converted.is_null(*row)).collect();
     Ok((converted, lost))
@@ -224,6 +221,10 @@ fn items(value: Value) -> Vec<Value> {
     match value {
         Value::List(items) => items,
         Value::Text(text) => {
+            // As lists are written in the database and in files.
+            if let Some(items) = read_list(&text) {
+                return items.iter().map(Value::of_json).collect();
+            }
             let parts = text.split(LIST_SEPARATORS).map(str::trim).filter(|part| !part.is_empty());
             parts.map(|part| Value::Text(part.to_owned())).collect()
         }
@@ -335,6 +336,104 @@ mod tests {
         assert_eq!(sent("1;3", FieldKind::MultiPicklist, default).as_deref(), Some("[1, 3]"));
         assert_eq!(sent("1;x", FieldKind::MultiPicklist, default), None);
         assert_eq!(sent("a;b", FieldKind::TextMultiPicklist, default).as_deref(), Some("[a, b]"));
+    }
+
+    const KINDS: [FieldKind; 16] = [
+        FieldKind::Text,
+        FieldKind::Lookup,
+        FieldKind::Bool,
+        FieldKind::Int,
+        FieldKind::BigInt,
+        FieldKind::Double,
+        FieldKind::Money,
+        FieldKind::Decimal { scale: 10 },
+        FieldKind::Date,
+        FieldKind::DateTime,
+        FieldKind::LocalDateTime,
+        FieldKind::Time,
+        FieldKind::Picklist,
+        FieldKind::TextPicklist,
+        FieldKind::MultiPicklist,
+        FieldKind::TextMultiPicklist,
+    ];
+
+    /// A null and a value of this kind, made of whatever number, bits and texts come.
+    fn values(kind: FieldKind, number: i64, bits: u64, texts: &[String]) -> ArrayRef {
+        use FieldKind as K;
+        let within = |range: std::ops::Range<i64>| number.rem_euclid(range.end - range.start) + range.start;
+        let small = i32::try_from(number % (1 << 31)).unwrap();
+        // 0000-01-01 to 9999-12-31, of which jiff's instants lack the end.
+        let (days, seconds) = (-719_528..2_932_897, -62_167_219_200..253_402_207_200);
+        let micros = within(seconds.start * 1_000_000..seconds.end * 1_000_000);
+        match kind {
+            K::Text | K::Lookup | K::TextPicklist => {
+                Arc::new(StringArray::from(vec![None, texts.first().map(String::as_str)]))
+            }
+            K::Bool => Arc::new(arrow::array::BooleanArray::from(vec![None, Some(number % 2 == 0)])),
+            K::Int | K::Picklist => Arc::new(Int32Array::from(vec![None, Some(small)])),
+            K::BigInt => Arc::new(arrow::array::Int64Array::from(vec![None, Some(number)])),
+            K::Double => {
+                let float = Some(f64::from_bits(bits)).filter(|float| float.is_finite());
+                Arc::new(arrow::array::Float64Array::from(vec![None, float]))
+            }
+            K::Money | K::Decimal { .. } => {
+                let digits = if kind == K::Money { number.into() } else { i128::from(number) * i128::from(bits) };
+                let array = arrow::array::Decimal128Array::from(vec![None, Some(digits % 10_i128.pow(38))]);
+                Arc::new(array.with_data_type(kind.arrow()))
+            }
+            K::Date => Arc::new(Date32Array::from(vec![None, Some(i32::try_from(within(days)).unwrap())])),
+            K::DateTime => Arc::new(TimestampMicrosecondArray::from(vec![None, Some(micros)]).with_timezone(UTC)),
+            K::LocalDateTime => Arc::new(TimestampMicrosecondArray::from(vec![None, Some(micros)])),
+            K::Time => Arc::new(Time64MicrosecondArray::from(vec![None, Some(within(0..86_400_000_000))])),
+            K::MultiPicklist => {
+                let mut list = ListBuilder::new(Int32Array::builder(0));
+                list.append_null();
+                list.append_value(texts.iter().map(|text| Some(small ^ i32::try_from(text.len()).unwrap())));
+                Arc::new(list.finish())
+            }
+            K::TextMultiPicklist => {
+                let mut list = ListBuilder::new(StringBuilder::new());
+                list.append_null();
+                list.append_value(texts.iter().map(Some));
+                Arc::new(list.finish())
+            }
+        }
+    }
+
+    proptest::proptest! {
+        /// In a file or a column of text.
+        #[test]
+        fn a_value_of_any_type_that_was_written_as_text_is_sent_as_it_was(
+            kind in proptest::sample::select(&KINDS[..]),
+            number: i64,
+            bits: u64,
+            texts in proptest::collection::vec("[a;,\"\\[\\] é\\\\0-9]{0,5}", 0..4),
+        ) {
+            let values = values(kind, number, bits, &texts);
+            let written = text::written(&values).unwrap();
+            let zone = TimeZone::get("Europe/Paris").unwrap();
+            let (sent, lost) = convert(&written, kind, Conversion::Default, &zone).unwrap();
+            proptest::prop_assert_eq!(&sent, &values, "{:?} was written as {:?}", kind, written);
+            proptest::prop_assert!(lost.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_list_is_read_as_it_is_written_here_and_as_systems_write_it() {
+        for text in ["[\"Art\",\"Mu;sic\"]", " [\"Art\", \"Mu;sic\"]"] {
+            let sent = sent(text, FieldKind::TextMultiPicklist, Conversion::Default);
+            assert_eq!(sent.as_deref(), Some("[Art, Mu;sic]"), "{text}");
+        }
+        assert_eq!(
+            sent("Art;Music", FieldKind::TextMultiPicklist, Conversion::Default).as_deref(),
+            Some("[Art, Music]")
+        );
+        for text in ["[1,3]", "[\"1\", \"3\"]", "1;3", "1, 3"] {
+            assert_eq!(sent(text, FieldKind::MultiPicklist, Conversion::Default).as_deref(), Some("[1, 3]"), "{text}");
+        }
+        for text in ["[1,null]", "[1.5]", "[[1]]", "[1"] {
+            assert_eq!(sent(text, FieldKind::MultiPicklist, Conversion::Default), None, "{text}");
+        }
     }
 
     #[test]

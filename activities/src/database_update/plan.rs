@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use engine::context::Cx;
 use engine::expr::{Bound, Values};
 use engine::failure::{Class, Failure};
-use engine::outside::database::{LedgerKey, Operation, Refused, Write};
+use engine::outside::database::{Collation, LedgerKey, Operation, Refused, Write};
 use engine::population::Population;
 use engine::reject::Reject;
 use serde_json::{Map, Value as Json};
@@ -43,7 +43,8 @@ struct Column {
     name: String,
     to: DataType,
     bound: Bound,
-    is_key: bool,
+    /// How it is compared where it is part of the key.
+    key: Option<Collation>,
 }
 
 impl Plan {
@@ -54,15 +55,17 @@ impl Plan {
         pinned: Option<&Pinned>,
     ) -> Result<Self, Failure> {
         let table = cx.database().table(&update.table).await?;
+        let key = if update.operation == Operation::Insert { Vec::new() } else { update.key.clone() };
+        let compared = table.collations.of(&key);
         let mut columns = Vec::new();
         for (name, source) in &update.set {
             let (_, field) = table.columns.column_with_name(name).ok_or_else(|| {
                 Failure::new(Class::Config, format!("table {} has no column \"{name}\"", table.name))
                     .help("correct the workflow, or put the column back")
             })?;
-            let is_key = update.operation != Operation::Insert && update.key.contains(name);
             let bound = cx.bind(source, records)?;
-            columns.push(Column { name: name.clone(), to: field.data_type().clone(), bound, is_key });
+            let key = key.iter().position(|column| column == name).map(|place| compared[place]);
+            columns.push(Column { name: name.clone(), to: field.data_type().clone(), bound, key });
         }
         let bounds: Vec<&Bound> = columns.iter().map(|column| &column.bound).collect();
         let (values, pinned) = Pinned::values(cx, &bounds, pinned).await?;
@@ -73,7 +76,7 @@ impl Plan {
         let write = Write {
             table: update.table.clone(),
             operation: update.operation,
-            key: if update.operation == Operation::Insert { Vec::new() } else { update.key.clone() },
+            key,
             null_empties: update.empty_source == EmptySource::Empties,
         };
         Ok(Self { write, columns, values, pinned })
@@ -99,8 +102,8 @@ impl Plan {
 
     /// The key of each record, or none where it is empty or cannot be computed.
     fn keys(&self, batch: &RecordBatch) -> Result<Vec<Option<sets::Key>>, Failure> {
-        let columns = self.columns.iter().filter(|column| column.is_key);
-        let columns = columns.map(|column| Ok(self.compute(column, batch)?.0));
+        let columns = self.columns.iter().filter_map(|column| Some((column, column.key?)));
+        let columns = columns.map(|(column, key)| Ok(sets::folded(&self.compute(column, batch)?.0, key)));
         sets::keys(&columns.collect::<Result<Vec<_>, Failure>>()?, Empty::Alone)
     }
 

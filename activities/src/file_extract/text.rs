@@ -3,24 +3,22 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use arrow::datatypes::{DataType, Decimal128Type};
-use engine::expr::Value;
-use engine::failure::Failure;
+use arrow::datatypes::DataType;
+use engine::failure::{Class, Failure};
+use engine::written::Written;
 
 /// Values as text; null stays null.
 pub(crate) fn written(values: &ArrayRef) -> Result<ArrayRef, Failure> {
     if *values.data_type() == DataType::Utf8 {
         return Ok(Arc::clone(values));
     }
-    if let DataType::Decimal128(..) = values.data_type() {
-        return Ok(decimals(values));
-    }
-    let texts: StringArray = (0..values.len()).map(|row| text(&Value::at(values, row))).collect();
-    let same_nulls = (0..values.len()).all(|row| texts.is_null(row) == is_null(values, row));
-    match same_nulls {
-        true => Ok(Arc::new(texts)),
-        false => Err(Failure::internal(format!("a value of type {} has no written form", values.data_type()))),
-    }
+    let none = || Failure::internal(format!("a value of type {} has no written form", values.data_type()));
+    let written = Written::of(values).ok_or_else(none)?;
+    let texts = (0..values.len()).map(|row| written.text(row)).collect::<Result<StringArray, _>>();
+    texts.map(|texts| Arc::new(texts) as ArrayRef).map_err(|unwritable| {
+        let help = "correct the value where it comes from, or leave such records out with a filter";
+        Failure::new(Class::Data, unwritable.to_string()).help(help)
+    })
 }
 
 /// With a `'` before what a spreadsheet would take for a formula; numbers are none.
@@ -31,33 +29,4 @@ pub(super) fn defused(texts: &ArrayRef) -> ArrayRef {
         false => text.to_owned(),
     };
     Arc::new(texts.iter().map(|text| text.map(defuse)).collect::<StringArray>())
-}
-
-fn is_null(values: &ArrayRef, row: usize) -> bool {
-    *values.data_type() == DataType::Null || values.is_null(row)
-}
-
-fn text(value: &Value) -> Option<String> {
-    Some(match value {
-        Value::Null => return None,
-        Value::DateTime(at) => at.strftime("%Y-%m-%d %H:%M:%S.%6fZ").to_string(),
-        Value::LocalDateTime(at) => at.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string(),
-        Value::Time(time) => time.strftime("%H:%M:%S.%6f").to_string(),
-        Value::List(_) => value.to_json().to_string(),
-        other => other.to_string(),
-    })
-}
-
-/// All digits, without needless zeros.
-fn decimals(values: &ArrayRef) -> ArrayRef {
-    let decimals = values.as_primitive::<Decimal128Type>();
-    let text = |row| {
-        let digits = decimals.value_as_string(row);
-        match digits.contains('.') {
-            true => digits.trim_end_matches('0').trim_end_matches('.').to_owned(),
-            false => digits,
-        }
-    };
-    let texts = (0..decimals.len()).map(|row| decimals.is_valid(row).then(|| text(row)));
-    Arc::new(texts.collect::<StringArray>())
 }

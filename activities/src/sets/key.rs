@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use engine::failure::Failure;
+use engine::outside::database::Collation;
 
 use super::Key;
 
@@ -32,6 +33,16 @@ pub(crate) fn keys(columns: &[ArrayRef], empty: Empty) -> Result<Vec<Option<Key>
         hash.as_bytes().first_chunk().copied().map(u128::from_be_bytes)
     });
     Ok(all.collect())
+}
+
+/// Keys as the database compares them: each text as the one that stands for all that are equal to it.
+pub(crate) fn folded(column: &ArrayRef, collation: Collation) -> ArrayRef {
+    match column.as_string_opt::<i32>() {
+        Some(texts) if collation != Collation::Exact => {
+            Arc::new(texts.iter().map(|text| text.map(|text| collation.fold(text))).collect::<StringArray>())
+        }
+        _ => Arc::clone(column),
+    }
 }
 
 /// Whether a value is null or text without a character.

@@ -105,6 +105,71 @@ async fn rows_are_made_and_changed_and_bad_records_are_rejects() {
     }
 }
 
+/// What fails first, column by column, belongs to the second record here, or to the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_bad_record_of_a_batch_is_a_reject_and_the_others_are_written() {
+    for days in ["days_between(date(joined), date(left))", "days_between(date(left), date(joined))"] {
+        let world = World::new("CREATE TABLE stay(name TEXT, days INTEGER)");
+        let ran = world
+            .run(&json!({
+                "records": {
+                    "type": "records", "to": "save", "segment": 10,
+                    "columns": { "name": "text", "joined": "text", "left": "text" },
+                    "rows": [["Ada", "2026-01-01", "n/a"], ["Bob", "unknown", "2026-02-01"], ["Cy", "2026-01-01", "2026-01-01"]]
+                },
+                "save": { "type": "database.update", "table": "stay", "operation": "insert",
+                          "set": { "name": "name", "days": days } }
+            }))
+            .await;
+        assert_eq!(ran.status, Status::Finished, "{days}: {:?}", ran.task("save").failure);
+        assert_eq!(world.query("SELECT name, days FROM stay"), ["Cy|0"], "{days}");
+        let rejects = ran.port("save", "reject").await;
+        let messages: Vec<_> = rejects.iter().map(|row| row.split('|').nth(5).unwrap()).collect();
+        let wanted = ["\"n/a\" is not a date such as 2012-11-01", "\"unknown\" is not a date such as 2012-11-01"];
+        assert_eq!(messages, wanted, "{days}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_repeated_where_the_database_takes_it_for_equal() {
+    for (email, repeated) in [("TEXT COLLATE NOCASE UNIQUE", "ADA@x"), ("TEXT COLLATE RTRIM PRIMARY KEY", "ada@x ")] {
+        let world = World::new(&format!("CREATE TABLE person(email {email}, name TEXT)"));
+        let ran = world
+            .run(&json!({
+                "records": {
+                    "type": "records", "to": "save", "segment": 10, "columns": { "email": "text", "name": "text" },
+                    "rows": [["ada@x", "Ada"], ["kai@x", "Kai"], [repeated, "Again"]]
+                },
+                "save": { "type": "database.update", "table": "person", "key": ["email"],
+                          "set": { "email": "email", "name": "name" } }
+            }))
+            .await;
+        assert_eq!(ran.status, Status::Finished, "{email}: {:?}", ran.task("save").failure);
+        assert_eq!(world.query("SELECT email, name FROM person ORDER BY name"), ["ada@x|Ada", "kai@x|Kai"], "{email}");
+        let rejects = ran.port("save", "reject").await;
+        assert!(rejects.len() == 1 && rejects[0].contains("|KEY_REPEATED|"), "{email}: {rejects:?}");
+        assert!(rejects[0].contains("record 1 has the same email"), "{email}: {rejects:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_that_a_column_would_make_a_number_of_is_a_reject_and_check_says_so() {
+    let world = World::new("CREATE TABLE person(phone STRING PRIMARY KEY, name TEXT)");
+    let activities = json!({
+        "records": {
+            "type": "records", "to": "save", "columns": { "phone": "text", "name": "text" },
+            "rows": [["7", "Ada"], ["007", "Bond"], ["+49 30", "Kai"]]
+        },
+        "save": { "type": "database.update", "table": "person", "key": ["phone"],
+                  "set": { "phone": "phone", "name": "name" } }
+    });
+    assert_eq!(world.risks(&activities).await, ["save/set/phone: text-as-number"]);
+    let ran = world.run(&activities).await;
+    assert_eq!(world.query("SELECT phone, name FROM person ORDER BY name"), ["7|Ada", "+49 30|Kai"]);
+    let rejects = ran.port("save", "reject").await;
+    assert!(rejects.len() == 1 && rejects[0].contains("TEXT_AS_NUMBER"), "{rejects:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_without_rejects_are_passed_on() {
     let ran = World::new(RECIPIENT).run(&activities(2, json!({}))).await;

@@ -1,6 +1,7 @@
 //! Ids and key values, in the one form in which two equal ones are the same record.
 
-use engine::outside::crm::{FieldKind, Object};
+use engine::expr::Value;
+use engine::outside::crm::{self, FieldKind, Object, ObjectField};
 
 use super::column;
 
@@ -19,6 +20,15 @@ pub(super) fn normal(object: &Object, field: &str, value: &str) -> Result<String
         Some(FieldKind::Text) | None => Ok(value.trim_end().to_lowercase()),
         Some(_) => Ok(value.trim().to_owned()),
     }
+}
+
+/// A value as Dataverse keeps it: ids in small letters without braces.
+pub(super) fn kept(field: &ObjectField, value: Value) -> Value {
+    let is_id = field.kind == FieldKind::Lookup || field.system_type == column::GUID;
+    crm::kept(match value {
+        Value::Text(text) if is_id => Value::Text(guid(&text).unwrap_or(text)),
+        other => other,
+    })
 }
 
 /// A GUID in small letters, also from one in braces or without hyphens.
@@ -51,6 +61,32 @@ pub(super) fn guid(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_that_dataverse_keeps_alike_are_the_same() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let at = |text: &str| Value::DateTime(text.parse().unwrap());
+        let list = |items: &[i64]| Value::List(items.iter().map(|item| Value::Int(*item)).collect());
+        let (name, lookup) = (ObjectField::new("name", FieldKind::Text), ObjectField::new("owner", FieldKind::Lookup));
+        let (when, choices) =
+            (ObjectField::new("at", FieldKind::DateTime), ObjectField::new("n", FieldKind::MultiPicklist));
+        for (field, ours, theirs) in [
+            (&name, text(""), Value::Null),
+            (&name, text("a\r\nb"), text("a\nb")),
+            (&lookup, text("{C0000000-0000-4000-8000-00000000000A}"), text("c0000000-0000-4000-8000-00000000000a")),
+            (&when, at("2026-03-01T10:00:00.9Z"), at("2026-03-01T10:00:00Z")),
+            (&choices, list(&[3, 1]), list(&[1, 3])),
+        ] {
+            assert_eq!(kept(field, ours.clone()), kept(field, theirs), "{ours:?}");
+        }
+        for (field, ours, theirs) in [
+            (&name, text("Ada "), text("Ada")),
+            (&name, text("ada"), text("Ada")),
+            (&choices, list(&[3]), list(&[1, 3])),
+        ] {
+            assert_ne!(kept(field, ours.clone()), kept(field, theirs), "{ours:?}");
+        }
+    }
 
     #[test]
     fn one_id_has_one_form_and_what_is_none_is_said() {

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use engine::outside::crm::{FieldKind, Object, ObjectField};
+use engine::expr::Value;
+use engine::outside::crm::{self, FieldKind, Object, ObjectField};
 
 use crate::names::is_identifier;
 
@@ -47,13 +48,38 @@ pub(super) fn key(object: &Object, name: &str, value: &str) -> Result<String, St
         return id(value);
     }
     Ok(match field {
-        Some(field) if field.case_sensitive => value.to_owned(),
+        // Mail addresses are kept in small letters, whatever the description says of them.
+        Some(field) if field.case_sensitive && !is_email(field) => value.to_owned(),
         // `5.0` and `5` are one number.
         Some(field) if field.kind == FieldKind::Double => {
             value.parse::<f64>().map_or_else(|_| value.to_owned(), |number| number.to_string())
         }
         _ => value.to_lowercase(),
     })
+}
+
+/// A value as Salesforce keeps it: text without blanks at its ends, mail addresses in small letters, ids with 18 characters,
+/// and false for a box that nothing was said of.
+pub(super) fn kept(field: &ObjectField, value: Value) -> Value {
+    let value = match value {
+        Value::Text(text) => {
+            let trimmed = text.trim_matches([' ', '\t', '\n', '\r']);
+            Value::Text(if is_id(field) {
+                id(trimmed).unwrap_or_else(|_| trimmed.to_owned())
+            } else if is_email(field) {
+                trimmed.to_lowercase()
+            } else {
+                trimmed.to_owned()
+            })
+        }
+        Value::Null if field.kind == FieldKind::Bool => Value::Bool(false),
+        other => other,
+    };
+    crm::kept(value)
+}
+
+fn is_email(field: &ObjectField) -> bool {
+    field.system_type.eq_ignore_ascii_case("email")
 }
 
 /// An id with 18 characters; what is wrong with it.
@@ -105,6 +131,39 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_that_salesforce_keeps_alike_are_the_same() {
+        let field = |kind, system_type: &str| ObjectField {
+            system_type: system_type.to_owned(),
+            ..ObjectField::new("f", kind)
+        };
+        let text = |text: &str| Value::Text(text.to_owned());
+        let at = |text: &str| Value::DateTime(text.parse().unwrap());
+        let list = |items: &[&str]| Value::List(items.iter().map(|item| text(item)).collect());
+        let string = field(FieldKind::Text, "string");
+        for (field, ours, theirs) in [
+            (&string, text(" Lovelace \t"), text("Lovelace")),
+            (&string, text("  "), Value::Null),
+            (&string, text("a\r\nb"), text("a\nb")),
+            (&field(FieldKind::Text, "email"), text("Ada@Example.COM"), text("ada@example.com")),
+            (&field(FieldKind::Lookup, "reference"), text("001A0000006Vm9r"), text("001A0000006Vm9rIAC")),
+            (&field(FieldKind::DateTime, "datetime"), at("2026-03-01T10:00:00.9Z"), at("2026-03-01T10:00:00Z")),
+            (&field(FieldKind::TextMultiPicklist, "multipicklist"), list(&["b", "a", "b"]), list(&["a", "b"])),
+            (&field(FieldKind::TextMultiPicklist, "multipicklist"), list(&[]), Value::Null),
+            (&field(FieldKind::Bool, "boolean"), Value::Null, Value::Bool(false)),
+        ] {
+            assert_eq!(kept(field, ours.clone()), kept(field, theirs), "{ours:?}");
+        }
+        for (field, ours, theirs) in [
+            (&string, text("lovelace"), text("Lovelace")),
+            (&string, text("\u{a0}Ada"), text("Ada")),
+            (&field(FieldKind::DateTime, "datetime"), at("2026-03-01T10:00:01Z"), at("2026-03-01T10:00:00Z")),
+            (&field(FieldKind::Bool, "boolean"), Value::Null, Value::Bool(true)),
+        ] {
+            assert_ne!(kept(field, ours.clone()), kept(field, theirs), "{ours:?}");
+        }
+    }
 
     #[test]
     fn an_id_of_15_characters_and_one_of_18_are_the_same_and_a_slip_is_named() {

@@ -9,15 +9,17 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, TimeUnit};
 use engine::failure::{Class, Failure};
+use engine::numbers::float_of_digits;
 use engine::types::UTC;
 use jiff::Timestamp;
 use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
 use rusqlite::types::{Value, ValueRef};
-use serde_json::Value as Json;
-
-use super::cell::EPOCH;
+use serde_json::value::RawValue;
 
 const DAY_US: i64 = 86_400_000_000;
+/// jiff's own instants end a day before the last date.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// Gathers the values of a column.
 pub(super) enum Column {
@@ -27,15 +29,15 @@ pub(super) enum Column {
     Decimal(Decimal128Builder, usize),
     Text(StringBuilder),
     Date(Date32Builder),
-    Instant(TimestampMicrosecondBuilder),
+    Instant(TimestampMicrosecondBuilder, TimeZone),
     Local(TimestampMicrosecondBuilder),
     Time(Time64MicrosecondBuilder),
-    List { item: FieldRef, items: Box<Column>, lengths: Vec<usize>, valid: Vec<bool> },
+    List { item: FieldRef, zone: TimeZone, items: Box<Column>, lengths: Vec<usize>, valid: Vec<bool> },
 }
 
 impl Column {
-    /// For one of the types that `affinity::arrow_type` gives.
-    pub(super) fn new(data: &DataType) -> Result<Self, Failure> {
+    /// For one of the types that `affinity::arrow_type` gives. An instant that does not say its zone is in this one.
+    pub(super) fn new(data: &DataType, zone: &TimeZone) -> Result<Self, Failure> {
         Ok(match data {
             DataType::Boolean => Self::Bool(BooleanBuilder::new()),
             DataType::Int64 => Self::Int(Int64Builder::new()),
@@ -47,13 +49,13 @@ impl Column {
             DataType::Utf8 => Self::Text(StringBuilder::new()),
             DataType::Date32 => Self::Date(Date32Builder::new()),
             DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
-                Self::Instant(TimestampMicrosecondBuilder::new().with_timezone(UTC))
+                Self::Instant(TimestampMicrosecondBuilder::new().with_timezone(UTC), zone.clone())
             }
             DataType::Timestamp(TimeUnit::Microsecond, None) => Self::Local(TimestampMicrosecondBuilder::new()),
             DataType::Time64(TimeUnit::Microsecond) => Self::Time(Time64MicrosecondBuilder::new()),
             DataType::List(item) => {
-                let items = Box::new(Self::new(item.data_type())?);
-                Self::List { item: Arc::clone(item), items, lengths: Vec::new(), valid: Vec::new() }
+                let items = Box::new(Self::new(item.data_type(), zone)?);
+                Self::List { item: Arc::clone(item), zone: zone.clone(), items, lengths: Vec::new(), valid: Vec::new() }
             }
             other => return Err(Failure::internal(format!("a column of SQLite was taken for {other}"))),
         })
@@ -67,7 +69,7 @@ impl Column {
             Self::Decimal(builder, _) => builder.append_null(),
             Self::Text(builder) => builder.append_null(),
             Self::Date(builder) => builder.append_null(),
-            Self::Instant(builder) | Self::Local(builder) => builder.append_null(),
+            Self::Instant(builder, _) | Self::Local(builder) => builder.append_null(),
             Self::Time(builder) => builder.append_null(),
             Self::List { lengths, valid, .. } => {
                 lengths.push(0);
@@ -96,13 +98,13 @@ impl Column {
                 None => builder.append_value(written(value)?),
             },
             Self::Date(builder) => builder.append_value(days(text?)?),
-            Self::Instant(builder) => builder.append_value(instant(text?)?),
+            Self::Instant(builder, zone) => builder.append_value(instant(text?, zone)?),
             Self::Local(builder) => builder.append_value(local(text?)?),
             Self::Time(builder) => builder.append_value(time(text?)?),
-            Self::List { item, items, lengths, valid } => {
-                let Json::Array(values) = serde_json::from_str(text?).ok()? else { return None };
-                let values: Vec<Value> = values.into_iter().map(sqlite_value).collect();
-                let mut tried = Self::new(item.data_type()).ok()?;
+            Self::List { item, zone, items, lengths, valid } => {
+                let values: Vec<&RawValue> = serde_json::from_str(text?).ok()?;
+                let values: Vec<Value> = values.into_iter().map(sqlite_value).collect::<Option<_>>()?;
+                let mut tried = Self::new(item.data_type(), zone).ok()?;
                 values.iter().try_for_each(|value| tried.push(ValueRef::from(value)))?;
                 lengths.push(values.len());
                 valid.push(true);
@@ -120,12 +122,12 @@ impl Column {
             Self::Decimal(mut builder, _) => Arc::new(builder.finish()),
             Self::Text(mut builder) => Arc::new(builder.finish()),
             Self::Date(mut builder) => Arc::new(builder.finish()),
-            Self::Instant(mut builder) | Self::Local(mut builder) => Arc::new(builder.finish()),
+            Self::Instant(mut builder, _) | Self::Local(mut builder) => Arc::new(builder.finish()),
             Self::Time(mut builder) => Arc::new(builder.finish()),
             Self::List { item, lengths, valid, .. } if lengths.is_empty() || !valid.contains(&true) => {
                 new_null_array(&DataType::List(item), lengths.len())
             }
-            Self::List { item, items, lengths, valid } => {
+            Self::List { item, items, lengths, valid, .. } => {
                 let offsets = OffsetBuffer::from_lengths(lengths);
                 let list = ListArray::try_new(item, offsets, items.finish()?, Some(NullBuffer::from(valid)));
                 Arc::new(list.map_err(|e| Failure::internal(e.to_string()))?)
@@ -158,17 +160,16 @@ pub(super) fn unreadable(
     .help("correct the value in the database, or declare the column as TEXT")
 }
 
-fn sqlite_value(json: Json) -> Value {
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Integer(value.into()),
-        Json::Number(number) => match number.as_i64() {
-            Some(number) => Value::Integer(number),
-            None => Value::Real(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::Text(text),
-        other => Value::Text(other.to_string()),
-    }
+/// An item of a list as SQLite would have it in a column. Numbers that are not whole stay text, so that all their digits
+/// are read.
+fn sqlite_value(json: &RawValue) -> Option<Value> {
+    let text = json.get();
+    Some(match text.as_bytes().first()? {
+        b'n' => Value::Null,
+        b't' | b'f' => Value::Integer((text == "true").into()),
+        b'"' => Value::Text(serde_json::from_str(text).ok()?),
+        _ => text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Integer),
+    })
 }
 
 fn boolean(value: ValueRef<'_>) -> Option<bool> {
@@ -191,12 +192,12 @@ fn integer(value: ValueRef<'_>) -> Option<i64> {
 fn float(value: ValueRef<'_>) -> Option<f64> {
     match value {
         ValueRef::Real(value) => Some(value),
-        _ => written(value)?.parse().ok(),
+        _ => float_of_digits(&written(value)?),
     }
 }
 
 /// As text.
-fn written(value: ValueRef<'_>) -> Option<String> {
+pub(super) fn written(value: ValueRef<'_>) -> Option<String> {
     Some(match value {
         ValueRef::Null => return None,
         ValueRef::Integer(value) => value.to_string(),
@@ -228,10 +229,18 @@ fn days(text: &str) -> Option<i32> {
     i32::try_from(us.div_euclid(DAY_US)).ok()
 }
 
-/// jiff's instants end a day before the last date, hence the second way.
-fn instant(text: &str) -> Option<i64> {
-    let at = text.parse::<Timestamp>();
-    at.map(Timestamp::as_microsecond).ok().or_else(|| local(text.strip_suffix('Z').unwrap_or(text)))
+/// One without a zone is what clocks in this one show. jiff's instants end a day before the last date, which is read as that
+/// of UTC.
+fn instant(text: &str, zone: &TimeZone) -> Option<i64> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(at.as_microsecond());
+    }
+    if let Some(utc) = text.strip_suffix('Z') {
+        return local(utc);
+    }
+    let micros = local(text)?;
+    let at = zone.to_timestamp(engine::expr::local_of(micros)?);
+    Some(at.map_or(micros, Timestamp::as_microsecond))
 }
 
 /// jiff would read past an offset.

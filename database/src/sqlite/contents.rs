@@ -89,7 +89,8 @@ fn of_json(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(is) => Value::Integer((*is).into()),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+        // A whole number beyond 64 bits keeps its digits only as text.
+        Json::Number(number) => match (number.as_i64(), number.as_f64().filter(|_| number.is_f64())) {
             (Some(whole), _) => Value::Integer(whole),
             (None, Some(real)) => Value::Real(real),
             (None, None) => Value::Text(number.to_string()),

@@ -10,6 +10,7 @@ use engine::types::meta;
 use rusqlite::Connection;
 
 use super::affinity::{Affinity, arrow_type, declared_length};
+use super::collation;
 use super::error::failed;
 use super::not_found;
 use super::write::LEDGER;
@@ -86,10 +87,13 @@ fn describe(connection: &Connection, name: &str) -> rusqlite::Result<Option<Desc
             primary_key.push((place, column.clone()));
         }
         let arrow = arrow_type(&declared);
-        let field = Field::new(&column, arrow.clone(), !not_null)
-            .with_metadata(metadata(&declared, (place > 0).then_some(&name)));
-        fields.push(Arc::new(field));
-        columns.push(Column { name: column, affinity: Affinity::of(&declared, strict), arrow, has_default });
+        let affinity = Affinity::of(&declared, strict);
+        let mut metadata = metadata(&declared, (place > 0).then_some(&name));
+        if arrow == DataType::Utf8 && affinity.makes_numbers() {
+            metadata.insert(meta::MAKES_NUMBERS.to_owned(), "true".to_owned());
+        }
+        fields.push(Arc::new(Field::new(&column, arrow.clone(), !not_null).with_metadata(metadata)));
+        columns.push(Column { name: column, affinity, arrow, has_default });
     }
     primary_key.sort_unstable();
     let rowid = ["rowid", "_rowid_", "oid"];
@@ -98,6 +102,7 @@ fn describe(connection: &Connection, name: &str) -> rusqlite::Result<Option<Desc
         columns: Arc::new(Schema::new(fields)),
         primary_key: primary_key.into_iter().map(|(_, column)| column).collect(),
         unique: unique_sets(connection, &name)?,
+        collations: collation::collations(connection, &name, &columns)?,
         name,
     };
     Ok(Some(Described { table, columns, rowid: free.filter(|_| !without_rowid) }))

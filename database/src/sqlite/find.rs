@@ -6,6 +6,7 @@
 use engine::failure::Failure;
 use rusqlite::{Connection, OptionalExtension};
 
+use super::collation;
 use super::describe::Described;
 use super::error::failed;
 use super::sql::{each, main_table, quoted};
@@ -23,15 +24,12 @@ pub(super) enum Access {
 }
 
 impl Access {
-    /// `FROM … WHERE …`, with the table as `t` and the keys bound from `?first` on. Text is compared byte by byte.
+    /// `FROM … WHERE …`, with the table as `t` and the keys bound from `?first` on. Text is compared as the table does.
     pub(super) fn rows(&self, described: &Described, keys: &[String], first: usize) -> String {
         let table = main_table(&described.table.name);
         let numbered = || keys.iter().enumerate();
         match self {
-            Self::Table => {
-                let equal = |(n, key): (usize, &String)| format!("t.{} = ?{} COLLATE BINARY", quoted(key), first + n);
-                format!("FROM {table} AS t WHERE {}", each(numbered(), " AND ", equal))
-            }
+            Self::Table => format!("FROM {table} AS t WHERE {}", equal(described, "t.", keys, first)),
             Self::Temporary(name) => {
                 let equal = |(n, _): (usize, &String)| format!("f.k{n} = ?{}", first + n);
                 let rowid = described.rowid.unwrap_or("rowid");
@@ -44,6 +42,14 @@ impl Access {
             }
         }
     }
+}
+
+/// The condition that these columns equal the keys bound from `?first` on, as the table compares them.
+pub(super) fn equal(described: &Described, alias: &str, keys: &[String], first: usize) -> String {
+    let collations = described.table.collations.of(keys);
+    each(keys.iter().zip(collations).enumerate(), " AND ", |(n, (key, collation))| {
+        format!("{alias}{} = ?{} COLLATE {}", quoted(key), first + n, collation::name(collation))
+    })
 }
 
 /// The temporary indexes of a connection. All is called within a transaction, but for `settle` and `reset`.
@@ -148,7 +154,10 @@ fn make(connection: &Connection, described: &Described, keys: &[String], name: &
         let column = described.columns.iter().find(|column| column.name == *key);
         column.map_or("BLOB", |column| column.affinity.name())
     };
-    let columns = each(keys.iter().enumerate(), ", ", |(n, key)| format!("k{n} {}", affinity(key)));
+    let collations = described.table.collations.of(keys).into_iter().map(collation::name);
+    let columns = each(keys.iter().zip(collations).enumerate(), ", ", |(n, (key, collation))| {
+        format!("k{n} {} COLLATE {collation}", affinity(key))
+    });
     let places = each(0..keys.len(), ", ", |n| format!("k{n}"));
     let present = each(keys, " AND ", |key| format!("{} IS NOT NULL", quoted(key)));
     let sources = each(keys, ", ", |key| quoted(key));

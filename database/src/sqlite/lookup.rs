@@ -69,7 +69,8 @@ fn search(
     let table = &described.table.name;
     let failed = |e| failed(&format!("cannot search table {table}"), e);
     let mut statement = connection.prepare_cached(query).map_err(failed)?;
-    let mut builders = columns.iter().map(|column| Column::new(&column.arrow)).collect::<Result<Vec<_>, _>>()?;
+    let mut builders =
+        columns.iter().map(|column| Column::new(&column.arrow, &lookup.zone)).collect::<Result<Vec<_>, _>>()?;
     let mut found = Vec::with_capacity(rows);
     let mut first: Vec<Value> = Vec::new();
     for row in 0..rows {

@@ -11,7 +11,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use serde_json::Value as Json;
 
-use super::column::{Column, unreadable};
+use super::column::{Column, unreadable, written};
 use super::describe::{Described, described};
 use super::error::failed;
 use super::sql::{each, main_table, quoted, values};
@@ -35,7 +35,8 @@ pub(super) fn read(connection: &Connection, scan: &Scan, from: Option<&Json>) ->
     let failed = |e| failed(&format!("cannot read table {table}"), e);
     let mut statement = connection.prepare_cached(&query).map_err(failed)?;
     let mut rows = statement.query(params_from_iter(after.unwrap_or_default())).map_err(failed)?;
-    let mut builders = columns.iter().map(|column| Column::new(&column.arrow)).collect::<Result<Vec<_>, _>>()?;
+    let mut builders =
+        columns.iter().map(|column| Column::new(&column.arrow, &scan.zone)).collect::<Result<Vec<_>, _>>()?;
     let (mut count, mut last, mut misfits) = (0, Vec::new(), Vec::<(usize, Reject)>::new());
     while let Some(row) = rows.next().map_err(failed)? {
         for (place, builder) in builders.iter_mut().enumerate() {
@@ -89,6 +90,7 @@ fn cells(place: &Json, count: usize) -> Result<Vec<Value>, Failure> {
     let cell = |value: &Json| match value {
         Json::Number(number) => number.as_i64().map(Value::Integer).or(number.as_f64().map(Value::Real)),
         Json::String(text) => Some(Value::Text(text.clone())),
+        Json::Array(real) => real.first()?.as_str()?.parse().ok().map(Value::Real),
         _ => None,
     };
     let cells = place.as_array().and_then(|parts| parts.iter().map(cell).collect::<Option<Vec<_>>>());
@@ -98,11 +100,12 @@ fn cells(place: &Json, count: usize) -> Result<Vec<Value>, Failure> {
     })
 }
 
-/// The value as [`cells`] gives it back; none where it could not.
+/// The value as [`cells`] gives it back; none if it could not.
 fn json(value: ValueRef<'_>) -> Option<Json> {
     match value {
         ValueRef::Integer(number) => Some(number.into()),
-        ValueRef::Real(number) => Some(number.into()),
+        // In a list by itself, as text: a JSON number may lose its last digit.
+        ValueRef::Real(number) => Some(Json::Array(vec![number.to_string().into()])),
         ValueRef::Text(text) => std::str::from_utf8(text).ok().map(Json::from),
         // A null cannot stand in a primary key without row ids.
         ValueRef::Null | ValueRef::Blob(_) => None,
@@ -111,7 +114,7 @@ fn json(value: ValueRef<'_>) -> Option<Json> {
 
 /// Which row it is, for messages, by the columns that order the rows; they stand from `first` on.
 fn named(row: &rusqlite::Row<'_>, first: usize, order: &[String]) -> Option<String> {
-    let part = |(n, name): (usize, &String)| Some(format!("{name} {}", json(row.get_ref(first + n).ok()?)?));
+    let part = |(n, name): (usize, &String)| Some(format!("{name} {}", written(row.get_ref(first + n).ok()?)?));
     let parts: Option<Vec<String>> = order.iter().enumerate().map(part).collect();
     parts.map(|parts| parts.join(", "))
 }

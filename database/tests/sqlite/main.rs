@@ -4,6 +4,7 @@
 
 mod kill;
 mod lookup;
+mod page;
 mod types;
 mod write;
 

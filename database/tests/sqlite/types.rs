@@ -9,7 +9,8 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Int64Type};
 use database::Sqlite;
 use engine::failure::Class;
-use engine::outside::database::{Database, Lookup, Operation};
+use engine::outside::database::{Database, Lookup, Operation, Scan};
+use jiff::tz::TimeZone;
 
 use super::{Place, block_on, counts, rejects, texts};
 
@@ -66,7 +67,7 @@ fn every_type_comes_back_as_it_was_and_is_found_unchanged() {
     assert_eq!(counts(&again), [0, 0, 4, 0]);
 
     let names: Vec<String> = columns.iter().map(|(name, ..)| (*name).to_owned()).collect();
-    let lookup = Lookup { table: "t".to_owned(), keys: vec!["n".to_owned()], columns: names };
+    let lookup = Lookup { table: "t".to_owned(), keys: vec!["n".to_owned()], columns: names, zone: TimeZone::UTC };
     let found = block_on(place.sqlite.lookup(&lookup, batch().project(&[0]).unwrap())).unwrap();
     for (name, declared, array) in &columns {
         let read = found.rows.column_by_name(name).unwrap();
@@ -82,6 +83,44 @@ fn every_type_comes_back_as_it_was_and_is_found_unchanged() {
         ["1|999999999999999.9999|12345678901.2345|2026-01-31|2026-01-31 13:05:00.000001Z|2026-01-31 13:05:00.000001|\
           00:00:00.000000|[1,null,-3]|[\"a,\\\"b\",null]"]
     );
+}
+
+/// A column of text takes each type in its written form; SQLite's own would cut numbers to 15 digits.
+#[test]
+fn a_column_of_text_holds_the_written_form_of_every_type() {
+    let columns = values();
+    let names = columns.iter().map(|(name, ..)| format!("{name} TEXT")).collect::<Vec<_>>().join(", ");
+    let place = Place::new(&format!("CREATE TABLE t({names})"));
+    let third: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.0 / 3.0), None, Some(-1e300), Some(3.0)]));
+    let columns =
+        columns.into_iter().map(|(name, _, array)| (name, if name == "real" { Arc::clone(&third) } else { array }));
+    let columns: Vec<_> = columns.collect();
+    let batch = columns.iter().map(|(name, array)| (*name, Arc::clone(array), true));
+    let batch = RecordBatch::try_from_iter_with_nullable(batch).unwrap();
+    assert_eq!(rejects(&place.write(Operation::Insert, &[], batch).unwrap()), []);
+    for (name, array) in columns.iter().filter(|(name, _)| *name != "yes") {
+        let written = engine::written::Written::of(array).unwrap();
+        let wanted: Vec<_> = (0..array.len())
+            .map(|row| written.text(row).unwrap().map_or("∅".into(), |text| text.into_owned()))
+            .collect();
+        assert_eq!(place.rows(&format!("SELECT {name} FROM t ORDER BY CAST(n AS INTEGER)")), wanted, "{name}");
+    }
+    assert_eq!(place.rows("SELECT real FROM t WHERE n = 0"), ["0.3333333333333333"]);
+}
+
+#[test]
+fn a_list_of_numbers_is_read_digit_by_digit() {
+    let place = Place::new(
+        "CREATE TABLE t(k TEXT, real \"REAL LIST\", money \"DECIMAL(38,10) LIST\", names LIST);
+         INSERT INTO t VALUES ('a', '[0.1, 2.2250738585072014e-308]', '[1234567890123456789.0123456789]', '[1.50, true, null]')",
+    );
+    let columns = ["real", "money", "names"].map(str::to_owned).to_vec();
+    let lookup = Lookup { table: "t".to_owned(), keys: vec!["k".to_owned()], columns, zone: TimeZone::UTC };
+    let found = block_on(place.sqlite.lookup(&lookup, texts(&[("k", &[Some("a")])]))).unwrap().rows;
+    let text = |n: usize| engine::written::Written::of(found.column(n)).unwrap().text(0).unwrap().unwrap().into_owned();
+    assert_eq!(text(0), "[0.1,2.2250738585072014e-308]");
+    assert_eq!(text(1), "[\"1234567890123456789.0123456789\"]");
+    assert_eq!(text(2), "[\"1.50\",\"1\",null]");
 }
 
 #[test]
@@ -111,7 +150,7 @@ fn what_other_programs_wrote_is_read_by_the_declared_type_or_fails() {
     );
     let lookup = |key: &str| {
         let columns = vec!["day".to_owned(), "at".to_owned()];
-        let lookup = Lookup { table: "t".to_owned(), keys: vec!["k".to_owned()], columns };
+        let lookup = Lookup { table: "t".to_owned(), keys: vec!["k".to_owned()], columns, zone: TimeZone::UTC };
         block_on(place.sqlite.lookup(&lookup, texts(&[("k", &[Some(key)])]))).map(|found| found.rows)
     };
     let a = lookup("a").unwrap();
@@ -127,6 +166,39 @@ fn what_other_programs_wrote_is_read_by_the_declared_type_or_fails() {
     let failure = lookup("e").unwrap_err();
     assert_eq!(failure.class, Class::Data);
     assert_eq!(failure.message, "column day of table t holds text that is not valid UTF-8");
+}
+
+#[test]
+fn an_instant_that_does_not_say_its_zone_is_what_clocks_in_the_reader_s_zone_show() {
+    let place = Place::new(
+        "CREATE TABLE t(k TEXT PRIMARY KEY, at TIMESTAMP, all_at \"TIMESTAMP LIST\");
+         INSERT INTO t VALUES ('summer', '2026-07-02 00:30:00', '[\"2026-07-02 00:30:00\"]'),
+                              ('zoned', '2026-07-02 00:30:00Z', '[\"2026-07-02T00:30:00+00:00\"]'),
+                              ('day', '2026-01-31', '[]'), ('last', '9999-12-31 23:00:00', NULL)",
+    );
+    let read = |zone: &str| {
+        let (columns, zone) = (vec!["at".to_owned(), "all_at".to_owned()], TimeZone::get(zone).unwrap());
+        let scan = Scan { table: "t".to_owned(), columns, rows_max: 9, zone };
+        let rows = block_on(place.sqlite.read(&scan, None)).unwrap().rows;
+        let text = |row, column| engine::written::Written::of(rows.column(column)).unwrap().text(row).unwrap();
+        (0..4)
+            .map(|row| text(row, 0).unwrap().into_owned())
+            .chain([text(0, 1).unwrap().into_owned()])
+            .collect::<Vec<_>>()
+    };
+    let last = "9999-12-31 23:00:00.000000Z";
+    assert_eq!(
+        read("Europe/Paris"),
+        [
+            "2026-07-01 22:30:00.000000Z",
+            "2026-07-02 00:30:00.000000Z",
+            "2026-01-30 23:00:00.000000Z",
+            last,
+            "[\"2026-07-01 22:30:00.000000Z\"]"
+        ]
+    );
+    let utc = "2026-07-02 00:30:00.000000Z";
+    assert_eq!(read("UTC"), [utc, utc, "2026-01-31 00:00:00.000000Z", last, "[\"2026-07-02 00:30:00.000000Z\"]"]);
 }
 
 #[test]
@@ -159,7 +231,7 @@ fn a_new_file_becomes_a_marketing_database_and_an_old_one_stays() {
         assert_eq!(block_on(sqlite.tables()).unwrap(), ["country", "recipient"]);
         let keys = texts(&[("iso", &[Some("GB"), Some("US"), Some("ZZ")])]);
         let columns = vec!["label".to_owned()];
-        let lookup = Lookup { table: "country".to_owned(), keys: vec!["iso".to_owned()], columns };
+        let lookup = Lookup { table: "country".to_owned(), keys: vec!["iso".to_owned()], columns, zone: TimeZone::UTC };
         let found = block_on(sqlite.lookup(&lookup, keys)).unwrap();
         let labels = StringArray::from(vec![Some("United Kingdom"), Some("United States"), None]);
         assert_eq!(found.rows.column(0).to_data(), labels.to_data());

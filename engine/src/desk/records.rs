@@ -37,7 +37,7 @@ pub(super) fn record(batch: &RecordBatch, row: usize) -> Map<String, Json> {
     let columns = record_columns(&batch.schema());
     let value = |field: &FieldRef| {
         let column = batch.column_by_name(field.name())?;
-        Some((field.name().clone(), Value::at(column.as_ref(), row).to_json()))
+        Some((field.name().clone(), Value::json_at(column, row)))
     };
     columns.fields().iter().filter_map(value).collect()
 }
@@ -124,6 +124,8 @@ mod tests {
             ("int", DataType::Int32),
             ("big", DataType::Int64),
             ("double", DataType::Float64),
+            ("digits", DataType::Float64),
+            ("wide", DataType::Decimal128(38, 4)),
             ("money", crate::types::MONEY),
             ("day", DataType::Date32),
             ("instant", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
@@ -145,13 +147,19 @@ mod tests {
             Arc::new(arrow::array::Int32Array::from(vec![Some(-7), None, Some(0)])),
             Arc::new(Int64Array::from(vec![Some(i64::MAX), None, Some(i64::MIN)])),
             Arc::new(arrow::array::Float64Array::from(vec![Some(0.1), None, Some(-1e300)])),
+            Arc::new(arrow::array::Float64Array::from(vec![Some(1.234_567_890_123_456_7e-300), None, Some(f64::MAX)])),
+            Arc::new(
+                Decimal128Array::from(vec![Some(i128::pow(10, 38) - 1), None, Some(1)])
+                    .with_data_type(DataType::Decimal128(38, 4)),
+            ),
             Arc::new(
                 Decimal128Array::from(vec![Some(1_234_567_890_123_456_789), None, Some(-1)])
                     .with_data_type(crate::types::MONEY),
             ),
             Arc::new(Date32Array::from(vec![Some(3_804), None, Some(-1)])),
             Arc::new(micros(vec![Some(1_772_524_800_123_456), None, Some(-1)]).with_timezone("UTC")),
-            Arc::new(micros(vec![Some(1_772_524_800_000_000), None, Some(-1)])),
+            // The last of all dates has no instants any more.
+            Arc::new(micros(vec![Some(253_402_300_799_999_999), None, Some(-1)])),
             Arc::new(arrow::array::Time64MicrosecondArray::from(vec![Some(86_399_999_999), None, Some(0)])),
             Arc::new(several),
         ];
@@ -163,7 +171,7 @@ mod tests {
             let values: Vec<&Json> = records.iter().map(|record| &record[field.name()]).collect();
             assert_eq!(&to_column(field, &values).unwrap(), batch.column(place), "{}", field.name());
         }
-        let wrong = to_column(schema.field(6), &[&Json::from("31/05/1980")]).unwrap_err();
+        let wrong = to_column(schema.field(8), &[&Json::from("31/05/1980")]).unwrap_err();
         assert!(wrong.message.contains("31/05/1980") && wrong.message.contains("day"), "{wrong}");
     }
 }

@@ -69,11 +69,12 @@ fn raw(op: Comparison, a: &Vector, b: &Vector, len: usize) -> BooleanBuffer {
     if let (Vector::Const(Value::Text(x)), Some(y)) = (a, texts(b)) {
         return each(op, len, |_| x.as_str(), |i| y.value(i));
     }
-    if a.ty() == Type::Float || b.ty() == Type::Float {
+    let float = (a.ty() == Type::Float, b.ty() == Type::Float);
+    if float == (true, true) {
         let (a, b) = (floats(a, len), floats(b, len));
         return each(op, len, |i| a[i], |i| b[i]);
     }
-    if a.ty() == Type::Decimal || b.ty() == Type::Decimal {
+    if float == (false, false) && (a.ty() == Type::Decimal || b.ty() == Type::Decimal) {
         return decimals(op, a, b, len);
     }
     if let (Vector::Array(x), Vector::Array(y)) = (a, b)
@@ -81,6 +82,7 @@ fn raw(op: Comparison, a: &Vector, b: &Vector, len: usize) -> BooleanBuffer {
     {
         return each(op, len, |i| x.value(i), |i| y.value(i));
     }
+    // Also where floating point meets exact numbers: through floating point, one whole number would become another.
     BooleanBuffer::collect_bool(len, |i| values(op, &a.row(i), &b.row(i)))
 }
 

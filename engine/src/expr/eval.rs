@@ -1,20 +1,21 @@
 //! Evaluates an expression for all records of a batch at once.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::filter_record_batch;
 use arrow::compute::kernels::zip::zip;
-use arrow::datatypes::Schema;
+use arrow::compute::{filter_record_batch, nullif};
+use arrow::datatypes::{DataType, Schema};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rust_decimal::Decimal;
 
+use super::arithmetic::{negative, reckon, whole};
 use super::bind::Bound;
-use super::functions::{Function, Moment};
-use super::value::{Value, as_decimal, as_float, to_micros};
+use super::functions::{Function, Gives, Moment};
+use super::value::{Value, to_micros};
 use super::vector::{Integers, Vector};
 use super::{Arithmetic, Comparison, Expr, ExprError, Literal, Variable, compare, kernels};
 use crate::event::Vars;
@@ -76,27 +77,52 @@ impl Bound {
     /// Its value for each record; the type is that of [`column`](Bound::column).
     ///
     /// # Errors
-    /// Where it cannot be computed for a record, such as a division by zero: [`ExprError::row`] is the first such record.
+    /// If it cannot be computed for a record, such as a division by zero: [`ExprError::row`] is the first such record.
     pub fn eval(&self, batch: &RecordBatch, values: &Values) -> Result<ArrayRef, ExprError> {
+        let (array, failing) = self.eval_each(batch, values)?;
+        match failing.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(array),
+        }
+    }
+
+    /// Its value for each record, and the records for which it cannot be computed, in their order, each with its own
+    /// error. Their value is null.
+    ///
+    /// # Errors
+    /// What concerns no record by itself, such as a column that is missing.
+    pub fn eval_each(&self, batch: &RecordBatch, values: &Values) -> Result<(ArrayRef, Vec<Failing>), ExprError> {
         let resolved = self.resolve(values)?;
         let cx = resolved.cx(batch, values)?;
         let (data, expr) = (self.column("").data_type().clone(), resolved.expr());
-        let array = cx.value(expr).and_then(|vector| {
-            vector.into_array(&data, batch.num_rows()).map_err(|(row, message)| cx.fault(row, message, expr))
-        });
-        array.map_err(|fault| resolved.explain(fault))
+        let vector = cx.value(expr).map_err(|fault| resolved.explain(fault, None))?;
+        let (mut array, misfits) = vector.into_array(&data, batch.num_rows());
+        for (row, message) in misfits {
+            cx.fail(row, message, expr);
+        }
+        let faults = cx.faults.into_inner();
+        if !faults.is_empty() {
+            let failed: BooleanArray = (0..array.len()).map(|row| Some(faults.contains_key(&row))).collect();
+            let wrong = |error: arrow::error::ArrowError| ExprError::of_batch(error.to_string());
+            array = nullif(&array, &failed).map_err(wrong)?;
+        }
+        let explained = faults.into_iter().map(|(row, fault)| (row, resolved.explain(fault, Some(row))));
+        Ok((array, explained.collect()))
     }
 
     /// For which records it is true; never null.
     ///
     /// # Errors
-    /// As [`eval`](Bound::eval); also where it is not true or false.
+    /// As [`eval`](Bound::eval); also if it is not true or false.
     pub fn matches(&self, batch: &RecordBatch, values: &Values) -> Result<BooleanArray, ExprError> {
         let resolved = self.resolve(values)?;
         resolved.require(&Type::Bool)?;
         let cx = resolved.cx(batch, values)?;
-        let truth = cx.truth(resolved.expr()).map_err(|fault| resolved.explain(fault))?;
-        Ok(BooleanArray::new(truth, None))
+        let truth = cx.truth(resolved.expr()).map_err(|fault| resolved.explain(fault, None))?;
+        match cx.faults.into_inner().pop_first() {
+            Some((row, fault)) => Err(resolved.explain(fault, Some(row))),
+            None => Ok(BooleanArray::new(truth, None)),
+        }
     }
 
     fn cx<'a>(&'a self, batch: &'a RecordBatch, values: &Values) -> Result<Cx<'a>, ExprError> {
@@ -105,13 +131,13 @@ impl Bound {
                 batch.schema_ref().field_with_name(field.name()).is_ok_and(|f| f.data_type() == field.data_type());
             if !same {
                 let message = format!("column `{}` is not as it was checked, {}", field.name(), field.data_type());
-                return Err(ExprError { message, help: None, at: None, row: None });
+                return Err(ExprError::of_batch(message));
             }
         }
-        Ok(Cx { batch, moment: values.moment() })
+        Ok(Cx::new(batch, values.moment()))
     }
 
-    fn explain(&self, fault: Fault) -> ExprError {
+    fn explain(&self, fault: Fault, row: Option<usize>) -> ExprError {
         let (mut place, mut next) = (None, 0);
         self.expr().visit(&mut |expr| {
             if std::ptr::eq(expr, fault.node) {
@@ -120,7 +146,7 @@ impl Bound {
             next += 1;
         });
         let at = place.and_then(|place| self.parsed.places.get(place).copied());
-        ExprError { message: fault.message, help: None, at, row: Some(fault.row) }
+        ExprError { message: fault.message, help: None, at, row }
     }
 }
 
@@ -128,13 +154,16 @@ impl Bound {
 pub(super) fn constant(expr: &Expr, values: &Values) -> Option<Literal> {
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).ok()?;
-    let cx = Cx { batch: &batch, moment: values.moment() };
-    cx.value(expr).ok()?.row(0).literal()
+    let cx = Cx::new(&batch, values.moment());
+    let value = cx.value(expr).ok()?.row(0);
+    cx.faults.into_inner().is_empty().then(|| value.literal()).flatten()
 }
 
-/// A record for which there is no value.
+/// A record for which an expression cannot be computed, by its place in the batch, and why.
+pub type Failing = (usize, ExprError);
+
+/// Why there is no value, and at which part of the expression.
 struct Fault {
-    row: usize,
     message: String,
     node: *const Expr,
 }
@@ -142,11 +171,19 @@ struct Fault {
 struct Cx<'a> {
     batch: &'a RecordBatch,
     moment: Moment,
+    /// The records that have failed, each with its first fault, as the interpreter would find it. They stay in the columns,
+    /// so that one record never decides what becomes of another; whatever is computed of them further on counts for nothing.
+    faults: RefCell<BTreeMap<usize, Fault>>,
 }
 
-impl Cx<'_> {
-    fn fault(&self, row: usize, message: String, node: &Expr) -> Fault {
-        Fault { row, message, node }
+impl<'a> Cx<'a> {
+    fn new(batch: &'a RecordBatch, moment: Moment) -> Self {
+        Self { batch, moment, faults: RefCell::default() }
+    }
+
+    /// A record has no value.
+    fn fail(&self, row: usize, message: String, node: &Expr) {
+        self.faults.borrow_mut().entry(row).or_insert(Fault { message, node });
     }
 
     /// For which records a condition holds; null counts as false.
@@ -189,7 +226,7 @@ impl Cx<'_> {
             if undecided == 0 {
                 break;
             }
-            let truth = if undecided < len && fallible(expr) {
+            let truth = if undecided < len && self.fallible(expr) {
                 let some = self.only(&open, expr, |cx, e| cx.truth(e))?;
                 let mut some = some.iter();
                 BooleanBuffer::collect_bool(len, |i| open.value(i) && some.next().unwrap_or(false))
@@ -214,12 +251,39 @@ impl Cx<'_> {
             .batch
             .project(&used)
             .and_then(|batch| filter_record_batch(&batch, &BooleanArray::new(rows.clone(), None)));
-        let rest = rest.map_err(|e| self.fault(0, e.to_string(), expr))?;
-        let cx = Cx { batch: &rest, moment: self.moment.clone() };
-        f(&cx, expr).map_err(|fault| {
-            let row = rows.set_indices().nth(fault.row).unwrap_or(fault.row);
-            Fault { row, ..fault }
-        })
+        let rest = rest.map_err(|e| Fault { message: e.to_string(), node: expr })?;
+        let cx = Cx::new(&rest, self.moment.clone());
+        let value = f(&cx, expr)?;
+        let failing = cx.faults.into_inner();
+        if !failing.is_empty() {
+            let places: Vec<usize> = rows.set_indices().collect();
+            let mut faults = self.faults.borrow_mut();
+            for (row, fault) in failing {
+                faults.entry(places[row]).or_insert(fault);
+            }
+        }
+        Ok(value)
+    }
+
+    /// Whether some value could make it fail: also one of several kinds of numbers whose digits the widest kind cannot hold.
+    fn fallible(&self, expr: &Expr) -> bool {
+        let (mut fails, mut chooses, mut is_exact, mut is_float) = (false, false, false, false);
+        expr.visit(&mut |e| match e {
+            Expr::Arithmetic(..) | Expr::Negative(_) => fails = true,
+            Expr::If(..) => chooses = true,
+            Expr::Call(function, _) => {
+                fails |= function.fallible;
+                chooses |= function.gives == Gives::Common;
+            }
+            Expr::Literal(Literal::Float(_)) => is_float = true,
+            Expr::Field(name) => match self.batch.column_by_name(name).map(|column| column.data_type()) {
+                Some(DataType::Float64) => is_float = true,
+                Some(DataType::Int64 | DataType::Decimal128(..)) => is_exact = true,
+                _ => {}
+            },
+            _ => {}
+        });
+        fails || (chooses && is_exact && is_float)
     }
 
     fn value(&self, expr: &Expr) -> Result<Vector, Fault> {
@@ -228,30 +292,34 @@ impl Cx<'_> {
             Expr::Literal(literal) => Ok(Vector::Const(literal.into())),
             Expr::Field(name) => match self.batch.column_by_name(name) {
                 Some(column) => Ok(Vector::Array(Arc::clone(column))),
-                None => Err(self.fault(0, format!("there is no column `{name}`"), expr)),
+                None => Err(Fault { message: format!("there is no column `{name}`"), node: expr }),
             },
-            Expr::Variable(variable) => Err(self.fault(0, format!("the value of {variable} is not known"), expr)),
+            Expr::Variable(variable) => {
+                Err(Fault { message: format!("the value of {variable} is not known"), node: expr })
+            }
             Expr::Not(_) | Expr::And(_) | Expr::Or(_) | Expr::Compare(..) | Expr::In(..) => {
                 Ok(Vector::Array(Arc::new(BooleanArray::new(self.truth(expr)?, None))))
             }
-            Expr::Negative(a) => self.rows(&[self.value(a)?], expr, |args| negative(&args[0])),
+            Expr::Negative(a) => Ok(self.rows(&[self.value(a)?], expr, |args| negative(&args[0]))),
             Expr::Arithmetic(op, a, b) => {
                 let args = [self.value(a)?, self.value(b)?];
-                match self.reckon(*op, &args, expr) {
+                Ok(match self.reckon(*op, &args, expr) {
                     Some(done) => done,
                     None => self.rows(&args, expr, |args| reckon(*op, &args[0], &args[1])),
-                }
+                })
             }
             Expr::If(c, a, b) => self.choose(&self.truth(c)?, a, b),
-            Expr::Call(function, args) if function.name == "coalesce" && args.iter().skip(1).any(fallible) => {
-                self.first(args)
+            Expr::Call(function, args)
+                if function.name == "coalesce" && args.iter().skip(1).any(|a| self.fallible(a)) =>
+            {
+                self.first(args, expr)
             }
             Expr::Call(function, args) => {
                 let args = args.iter().map(|a| self.value(a)).collect::<Result<Vec<_>, _>>()?;
-                match kernels::run(function.name, &args, len) {
-                    Some(done) => Ok(done),
+                Ok(match kernels::run(function.name, &args, len) {
+                    Some(done) => done,
                     None => self.rows(&args, expr, |args| call(function, args, &self.moment)),
-                }
+                })
             }
         }
     }
@@ -259,7 +327,7 @@ impl Cx<'_> {
     /// `if c { a } else { b }`
     fn choose(&self, first: &BooleanBuffer, a: &Expr, b: &Expr) -> Result<Vector, Fault> {
         let len = self.batch.num_rows();
-        let lazy = fallible(a) || fallible(b);
+        let lazy = self.fallible(a) || self.fallible(b);
         let (a_node, b_node) = (a, b);
         let (a, b) = if lazy {
             (self.only(first, a, |cx, e| cx.value(e))?, self.only(&!first, b, |cx, e| cx.value(e))?)
@@ -277,47 +345,67 @@ impl Cx<'_> {
             let (side, next) = if first.value(row) { (&a, &mut next_a) } else { (&b, &mut next_b) };
             *next += 1;
             let node = if first.value(row) { a_node } else { b_node };
-            side.exact(if lazy { *next - 1 } else { row }).map_err(|message| self.fault(row, message, node))
+            self.exact(side, if lazy { *next - 1 } else { row }, row, node)
         });
-        Ok(Vector::collect(values.collect::<Result<_, _>>()?))
+        Ok(self.collected(values.collect(), b_node))
     }
 
     /// `coalesce`, and `??`: what may fail sees only the records that have no value yet.
-    fn first(&self, args: &[Expr]) -> Result<Vector, Fault> {
+    fn first(&self, args: &[Expr], node: &Expr) -> Result<Vector, Fault> {
         let len = self.batch.num_rows();
         let mut values = vec![Value::Null; len];
         for arg in args {
             let open = BooleanBuffer::collect_bool(len, |row| values[row] == Value::Null);
             let some = self.only(&open, arg, |cx, e| cx.value(e))?;
             for (place, row) in open.set_indices().enumerate() {
-                values[row] = some.exact(place).map_err(|message| self.fault(row, message, arg))?;
+                values[row] = self.exact(&some, place, row, arg);
             }
         }
-        Ok(Vector::collect(values))
+        Ok(self.collected(values, node))
+    }
+
+    fn collected(&self, values: Vec<Value>, node: &Expr) -> Vector {
+        let (vector, misfits) = Vector::collect(values);
+        for (row, message) in misfits {
+            self.fail(row, message, node);
+        }
+        vector
+    }
+
+    /// The value at a place of a vector, for this record of the batch.
+    fn exact(&self, vector: &Vector, place: usize, row: usize, node: &Expr) -> Value {
+        vector.exact(place).unwrap_or_else(|message| {
+            self.fail(row, message, node);
+            Value::Null
+        })
     }
 
     /// Record by record.
-    fn rows(
-        &self,
-        args: &[Vector],
-        node: &Expr,
-        f: impl Fn(&[Value]) -> Result<Value, String>,
-    ) -> Result<Vector, Fault> {
+    fn rows(&self, args: &[Vector], node: &Expr, f: impl Fn(&[Value]) -> Result<Value, String>) -> Vector {
         let len = self.batch.num_rows();
         let mut row_args: Vec<Value> = vec![Value::Null; args.len()];
-        let constant = args.iter().all(|a| matches!(a, Vector::Const(_)));
-        let mut values = Vec::with_capacity(if constant { 1 } else { len });
-        for row in 0..if constant { len.min(1) } else { len } {
-            for (value, arg) in row_args.iter_mut().zip(args) {
-                *value = arg.exact(row).map_err(|message| self.fault(row, message, node))?;
-            }
-            values.push(f(&row_args).map_err(|message| self.fault(row, message, node))?);
+        if args.iter().all(|arg| matches!(arg, Vector::Const(_))) {
+            args.iter().zip(&mut row_args).for_each(|(arg, value)| *value = arg.row(0));
+            return Vector::Const(f(&row_args).unwrap_or_else(|message| {
+                (0..len).for_each(|row| self.fail(row, message.clone(), node));
+                Value::Null
+            }));
         }
-        Ok(if constant { Vector::Const(values.pop().unwrap_or(Value::Null)) } else { Vector::collect(values) })
+        let mut values = Vec::with_capacity(len);
+        for row in 0..len {
+            for (value, arg) in row_args.iter_mut().zip(args) {
+                *value = self.exact(arg, row, row, node);
+            }
+            values.push(f(&row_args).unwrap_or_else(|message| {
+                self.fail(row, message, node);
+                Value::Null
+            }));
+        }
+        self.collected(values, node)
     }
 
     /// Whole and floating point numbers over whole columns; `None` for what goes record by record.
-    fn reckon(&self, op: Arithmetic, args: &[Vector; 2], node: &Expr) -> Option<Result<Vector, Fault>> {
+    fn reckon(&self, op: Arithmetic, args: &[Vector; 2], node: &Expr) -> Option<Vector> {
         let len = self.batch.num_rows();
         if args[0].ty() != Type::Int || args[1].ty() != Type::Int || args.iter().all(|a| matches!(a, Vector::Const(_)))
         {
@@ -335,25 +423,12 @@ impl Cx<'_> {
             if valid.as_ref().is_none_or(|v| v.is_valid(row)) {
                 match whole(op, get(&a, row), get(&b, row)) {
                     Ok(value) => *out = value,
-                    Err(message) => return Some(Err(self.fault(row, message, node))),
+                    Err(message) => self.fail(row, message, node),
                 }
             }
         }
-        Some(Ok(Vector::Array(Arc::new(Int64Array::new(out.into(), valid)))))
+        Some(Vector::Array(Arc::new(Int64Array::new(out.into(), valid))))
     }
-}
-
-/// Whether some value could make it fail.
-fn fallible(expr: &Expr) -> bool {
-    let mut found = false;
-    expr.visit(&mut |e| {
-        found |= match e {
-            Expr::Arithmetic(..) | Expr::Negative(_) => true,
-            Expr::Call(function, _) => function.fallible,
-            _ => false,
-        }
-    });
-    found
 }
 
 fn call(function: &Function, args: &[Value], moment: &Moment) -> Result<Value, String> {
@@ -363,73 +438,5 @@ fn call(function: &Function, args: &[Value], moment: &Moment) -> Result<Value, S
             Err(format!("\"{}\" has no zone; write `datetime(text + \"Z\")` where it is UTC", args[0]))
         }
         value => Ok(value),
-    }
-}
-
-/// Without or with its sign; null stays null.
-pub(crate) fn negative(value: &Value) -> Result<Value, String> {
-    match value {
-        Value::Null => Ok(Value::Null),
-        Value::Float(v) => Ok(Value::Float(-v)),
-        Value::Decimal(v) => Ok(Value::Decimal(-v)),
-        other => reckon(Arithmetic::Sub, &Value::Int(0), other),
-    }
-}
-
-fn whole(op: Arithmetic, a: i64, b: i64) -> Result<i64, String> {
-    let result = match op {
-        Arithmetic::Add => a.checked_add(b),
-        Arithmetic::Sub => a.checked_sub(b),
-        Arithmetic::Mul => a.checked_mul(b),
-        Arithmetic::Div | Arithmetic::Rem if b == 0 => return Err(format!("{a} is divided by zero")),
-        Arithmetic::Div => a.checked_div(b),
-        Arithmetic::Rem => a.checked_rem(b),
-    };
-    result.ok_or_else(|| format!("{a} {} {b} is too large for a whole number", sign(op)))
-}
-
-/// Reckons with two values; null makes null.
-pub(crate) fn reckon(op: Arithmetic, a: &Value, b: &Value) -> Result<Value, String> {
-    match (a, b) {
-        (Value::Null, _) | (_, Value::Null) => return Ok(Value::Null),
-        (Value::Int(a), Value::Int(b)) => return whole(op, *a, *b).map(Value::Int),
-        (Value::Text(a), Value::Text(b)) if op == Arithmetic::Add => return Ok(Value::Text(format!("{a}{b}"))),
-        _ => {}
-    }
-    let zero = matches!(op, Arithmetic::Div | Arithmetic::Rem) && as_float(b) == Some(0.0);
-    if zero {
-        return Err(format!("{a} is divided by zero"));
-    }
-    let too_large = || format!("{a} {} {b} is too large", sign(op));
-    if let (Some(x), Some(y)) = (as_decimal(a), as_decimal(b)) {
-        let result: Option<Decimal> = match op {
-            Arithmetic::Add => x.checked_add(y),
-            Arithmetic::Sub => x.checked_sub(y),
-            Arithmetic::Mul => x.checked_mul(y),
-            Arithmetic::Div => x.checked_div(y),
-            Arithmetic::Rem => x.checked_rem(y),
-        };
-        return result.map(Value::Decimal).ok_or_else(too_large);
-    }
-    let (Some(x), Some(y)) = (as_float(a), as_float(b)) else {
-        return Err(format!("{} and {} cannot be reckoned with", a.ty(), b.ty()));
-    };
-    let result = match op {
-        Arithmetic::Add => x + y,
-        Arithmetic::Sub => x - y,
-        Arithmetic::Mul => x * y,
-        Arithmetic::Div => x / y,
-        Arithmetic::Rem => x % y,
-    };
-    if result.is_finite() { Ok(Value::Float(result)) } else { Err(too_large()) }
-}
-
-fn sign(op: Arithmetic) -> char {
-    match op {
-        Arithmetic::Add => '+',
-        Arithmetic::Sub => '-',
-        Arithmetic::Mul => '*',
-        Arithmetic::Div => '/',
-        Arithmetic::Rem => '%',
     }
 }

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use super::eval::Values;
 use super::functions::{Function, Gives, Takes};
 use super::parse::{Parsed, error};
-use super::value::{Value, decimal_f64, to_f64};
+use super::value::{Value, as_float};
 use super::{Arithmetic, Comparison, Expr, ExprError, Literal};
 use crate::types::Type;
 
@@ -64,8 +64,12 @@ impl Typed {
     /// A constant number becomes the kind of number that it meets.
     fn become_number(&mut self, ty: &Type) {
         match (&self.parsed.expr, ty) {
-            (Expr::Literal(Literal::Int(v)), Type::Float) => self.set(Literal::Float(to_f64(*v)), Type::Float),
-            (Expr::Literal(Literal::Decimal(v)), Type::Float) => self.set(Literal::Float(decimal_f64(*v)), Type::Float),
+            // One that floating point cannot hold stays as it is, and is compared digit by digit.
+            (Expr::Literal(literal @ (Literal::Int(_) | Literal::Decimal(_))), Type::Float) => {
+                if let Some(float) = as_float(&literal.into()) {
+                    self.set(Literal::Float(float), Type::Float);
+                }
+            }
             (Expr::Literal(Literal::Int(v)), Type::Decimal) => self.set(Literal::Decimal((*v).into()), Type::Decimal),
             _ => {}
         }
@@ -78,8 +82,8 @@ pub(crate) fn loosely(value: &Value, ty: &Type, zone: &TimeZone) -> Option<Value
         return Some(value.clone());
     }
     let met = value.meet(ty, zone);
-    // Text that is compared with whole numbers may have a fraction all the same.
-    met.or_else(|| value.meet(&Type::Decimal, zone).filter(|_| *ty == Type::Int))
+    // Text that is compared with whole numbers may have a fraction all the same, and with floating point more digits.
+    met.or_else(|| value.meet(&Type::Decimal, zone).filter(|_| matches!(ty, Type::Int | Type::Float)))
 }
 
 fn shown(value: &Value) -> String {

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use arrow::array::{
-    Array, AsArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, Time64MicrosecondArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+    Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, TimeUnit};
 use jiff::tz::TimeZone;
@@ -14,7 +14,9 @@ use rust_decimal::Decimal;
 use serde_json::Value as Json;
 
 use super::Literal;
+use crate::numbers;
 use crate::types::Type;
+use crate::written::Written;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
@@ -134,9 +136,7 @@ impl Value {
             },
             (Self::Text(text), Type::Int) => text.trim().parse().ok().map(Self::Int),
             (Self::Text(text), Type::Decimal) => decimal(text.trim()).map(Self::Decimal),
-            (Self::Text(text), Type::Float) => {
-                text.trim().parse().ok().filter(|f: &f64| f.is_finite()).map(Self::Float)
-            }
+            (Self::Text(text), Type::Float) => numbers::float_of_digits(text.trim()).map(Self::Float),
             (Self::Text(text), Type::Date) => {
                 civil_date(text).or_else(|| Some(zone.to_datetime(instant(text, zone)?).date())).map(Self::Date)
             }
@@ -146,9 +146,8 @@ impl Value {
                 local => Some(local),
             },
             (Self::Text(text), Type::Time) => clock_time(text.trim()).map(Self::Time),
-            (Self::Int(int), Type::Float) => Some(Self::Float(to_f64(*int))),
+            (Self::Int(_) | Self::Decimal(_), Type::Float) => as_float(self).map(Self::Float),
             (Self::Int(int), Type::Decimal) => Some(Self::Decimal((*int).into())),
-            (Self::Decimal(d), Type::Float) => Some(Self::Float(decimal_f64(*d))),
             (Self::Decimal(d), Type::Int) if d.is_integer() => i64::try_from(d.trunc()).ok().map(Self::Int),
             (Self::Bool(_) | Self::Int(_) | Self::Decimal(_) | Self::Float(_), Type::Text) => {
                 Some(Self::Text(self.to_string()))
@@ -187,6 +186,28 @@ impl Value {
         })
     }
 
+    /// What the array has in this row as JSON that brings it back: as [`to_json`](Value::to_json), and what JSON or a value
+    /// cannot hold in its written form.
+    pub fn json_at(array: &ArrayRef, row: usize) -> Json {
+        let written = || {
+            let text = Written::of(array).and_then(|written| written.text(row).ok().flatten());
+            text.map_or(Json::Null, |text| Json::String(text.into_owned()))
+        };
+        match Self::at(array, row) {
+            Self::Null if array.is_valid(row) => written(),
+            // Readers of JSON may take the last digit for another one.
+            Self::Float(float) => match serde_json::from_str(&float.to_string()) {
+                Ok(back) if f64::total_cmp(&back, &float).is_eq() => Json::from(float),
+                _ => written(),
+            },
+            Self::List(items) => {
+                let list = array.as_list::<i32>().value(row);
+                (0..items.len()).map(|item| Self::json_at(&list, item)).collect()
+            }
+            value => value.to_json(),
+        }
+    }
+
     /// The value as the JSON of variables; dates are written as text.
     pub fn to_json(&self) -> Json {
         match self {
@@ -194,11 +215,9 @@ impl Value {
             Self::Bool(v) => Json::Bool(*v),
             Self::Int(v) => Json::from(*v),
             Self::Float(v) => Json::from(*v),
-            // JSON numbers are binary floating point: what would not come back the same is kept as text.
-            Self::Decimal(v) => match Json::from(decimal_f64(*v)) {
-                json if matches!(Self::of_json(&json), Self::Decimal(back) if back == *v) => json,
-                _ => Json::String(v.to_string()),
-            },
+            // JSON numbers are binary floating point: what might not come back the same is kept as text.
+            Self::Decimal(v) if is_json_number(*v) => Json::from(decimal_f64(*v)),
+            Self::Decimal(v) => Json::String(v.to_string()),
             Self::List(items) => items.iter().map(Self::to_json).collect(),
             other => Json::String(other.to_string()),
         }
@@ -257,17 +276,30 @@ pub(crate) fn order(a: &Value, b: &Value) -> Option<Ordering> {
         (V::DateTime(a), V::DateTime(b)) => Some(a.cmp(b)),
         (V::LocalDateTime(a), V::LocalDateTime(b)) => Some(a.cmp(b)),
         (V::Time(a), V::Time(b)) => Some(a.cmp(b)),
-        (V::Float(_), _) | (_, V::Float(_)) => as_float(a)?.partial_cmp(&as_float(b)?),
+        (V::Float(a), V::Float(b)) => a.partial_cmp(b),
+        (_, V::Float(float)) => beside_float(a, *float),
+        (V::Float(float), _) => beside_float(b, *float).map(Ordering::reverse),
         _ => Some(as_decimal(a)?.cmp(&as_decimal(b)?)),
     }
 }
 
-/// A number as binary floating point.
+/// The order of an exact number and a floating point number. Whole numbers keep all their digits; of a fraction the nearest
+/// floating point number is meant, as 0.1 is where it is written as one.
+fn beside_float(exact: &Value, float: f64) -> Option<Ordering> {
+    match exact {
+        Value::Int(int) => numbers::order((*int).into(), float),
+        Value::Decimal(decimal) if decimal.is_integer() => numbers::order(decimal.trunc().mantissa(), float),
+        Value::Decimal(decimal) => decimal_f64(*decimal).partial_cmp(&float),
+        _ => None,
+    }
+}
+
+/// A number as binary floating point, if its whole digits stay the same.
 pub(crate) fn as_float(value: &Value) -> Option<f64> {
     match value {
-        Value::Int(v) => Some(to_f64(*v)),
+        Value::Int(v) => numbers::float_of_int(*v),
         Value::Float(v) => Some(*v),
-        Value::Decimal(v) => Some(decimal_f64(*v)),
+        Value::Decimal(v) => numbers::float_of_decimal(*v),
         _ => None,
     }
 }
@@ -281,9 +313,12 @@ pub(crate) fn as_decimal(value: &Value) -> Option<Decimal> {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "numbers beyond 2^53 meet floating point as Rhai lets them")]
-pub(crate) fn to_f64(int: i64) -> f64 {
-    int as f64
+/// Whether a decimal is read from a JSON number as it was, by any reader: few enough digits, and not too small.
+fn is_json_number(decimal: Decimal) -> bool {
+    const MANTISSA_MAX: u128 = 1_000_000_000_000_000;
+    const SCALE_MAX: u32 = 22;
+    let decimal = decimal.normalize();
+    decimal.mantissa().unsigned_abs() < MANTISSA_MAX && decimal.scale() <= SCALE_MAX
 }
 
 /// The nearest floating point number; rust_decimal's own conversion is not always the nearest.
@@ -305,16 +340,6 @@ pub(super) fn decimal_of(mut mantissa: i128, scale: i8) -> Option<Decimal> {
             Err(_) => return None,
         }
     }
-}
-
-/// How Arrow keeps a decimal at this scale, rounded half away from zero; `None` where it does not fit.
-pub(super) fn decimal_at(decimal: Decimal, precision: u8, scale: i8) -> Option<i128> {
-    use rust_decimal::RoundingStrategy::MidpointAwayFromZero;
-    let digits = u32::try_from(scale).ok()?;
-    let rounded = decimal.round_dp_with_strategy(digits, MidpointAwayFromZero);
-    let up = 10i128.checked_pow(digits.checked_sub(rounded.scale())?)?;
-    let mantissa = rounded.mantissa().checked_mul(up)?;
-    (mantissa.unsigned_abs() < 10u128.checked_pow(precision.into())?).then_some(mantissa)
 }
 
 fn date_of(days: i32) -> Value {

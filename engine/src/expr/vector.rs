@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
-    ListBuilder, StringArray, StringBuilder, Time64MicrosecondArray, TimestampMicrosecondArray, new_null_array,
+    ListArray, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray, new_null_array,
 };
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, FieldRef, TimeUnit};
 use rust_decimal::Decimal;
 
-use super::value::{Value, as_decimal, as_float, days_of, decimal_at};
+use super::value::{Value, as_decimal, as_float, days_of};
+use crate::numbers::decimal_at;
 use crate::types::Type;
 
 /// Values, one a record.
@@ -63,84 +64,116 @@ impl Vector {
         }
     }
 
-    /// From values of one type, or of several kinds of numbers.
-    pub(super) fn collect(values: Vec<Value>) -> Self {
+    /// From values of one type, or of several kinds of numbers; those that do not fit the type of all are null.
+    pub(super) fn collect(values: Vec<Value>) -> (Self, Vec<Misfit>) {
         let ty = values.iter().map(Value::ty).fold(Type::Null, |all, one| match (&all, &one) {
             (_, Type::Null) => all,
             (Type::Null, _) | (_, Type::Float) | (Type::Int, Type::Decimal) => one,
             _ => all,
         });
         match &ty {
-            Type::Null => Self::Const(Value::Null),
-            Type::Decimal => Self::Decimals(values.iter().map(as_decimal).collect()),
-            // Lists take the slow way only where they are chosen between, so texts do.
-            _ => match array(&ty.arrow(), &values) {
-                Ok(array) => Self::Array(array),
-                Err(_) => Self::Const(Value::Null),
-            },
+            Type::Null => (Self::Const(Value::Null), Vec::new()),
+            Type::Decimal => (Self::Decimals(values.iter().map(as_decimal).collect()), Vec::new()),
+            _ => {
+                let (array, misfits) = array(&ty.arrow(), &values);
+                (Self::Array(array), misfits)
+            }
         }
     }
 
-    /// As a column of this type; the row of the first value that does not fit it.
-    pub(super) fn into_array(self, data: &DataType, len: usize) -> Result<ArrayRef, (usize, String)> {
+    /// As a column of this type, and the rows of the values that do not fit it, each with what is wrong; they are null.
+    pub(super) fn into_array(self, data: &DataType, len: usize) -> (ArrayRef, Vec<Misfit>) {
         match self {
-            Self::Array(array) if array.data_type() == data => Ok(array),
-            Self::Const(Value::Null) => Ok(new_null_array(data, len)),
+            Self::Array(array) if array.data_type() == data => (array, Vec::new()),
+            Self::Const(Value::Null) => (new_null_array(data, len), Vec::new()),
             other => array(data, &(0..len).map(|row| other.row(row)).collect::<Vec<_>>()),
         }
     }
 }
 
-/// Values as an Arrow array; the row of the first value that does not fit.
-fn array(data: &DataType, values: &[Value]) -> Result<ArrayRef, (usize, String)> {
-    fn each<T, O>(values: &[Value], data: &DataType, f: impl Fn(&Value) -> Option<T>) -> Result<O, (usize, String)>
-    where
-        O: FromIterator<Option<T>>,
-    {
-        let one = |(row, value): (usize, &Value)| match value {
-            Value::Null => Ok(None),
-            value => f(value).map(Some).ok_or_else(|| (row, misfit(value, data))),
+/// The row of a value that does not fit a type, and what is wrong.
+pub(super) type Misfit = (usize, String);
+
+/// Values as an Arrow array, and those that do not fit.
+fn array(data: &DataType, values: &[Value]) -> (ArrayRef, Vec<Misfit>) {
+    let mut misfits = Vec::new();
+    let array = fitted(data, values, &mut misfits);
+    (array, misfits)
+}
+
+fn fitted(data: &DataType, values: &[Value], misfits: &mut Vec<Misfit>) -> ArrayRef {
+    fn each<T, O: FromIterator<Option<T>>>(
+        values: &[Value],
+        data: &DataType,
+        misfits: &mut Vec<Misfit>,
+        f: impl Fn(&Value) -> Option<T>,
+    ) -> O {
+        let one = |(row, value): (usize, &Value)| {
+            let fitting = f(value);
+            if fitting.is_none() && *value != Value::Null {
+                misfits.push((row, misfit(value, data)));
+            }
+            fitting
         };
         values.iter().enumerate().map(one).collect()
     }
-    let ints = |f: fn(&Value) -> Option<i64>| each::<i64, Vec<Option<i64>>>(values, data, f);
-    Ok(match data {
-        DataType::Boolean => Arc::new(each::<_, BooleanArray>(values, data, |v| match v {
+    match data {
+        DataType::Boolean => Arc::new(each::<_, BooleanArray>(values, data, misfits, |v| match v {
             Value::Bool(b) => Some(*b),
             _ => None,
-        })?),
-        DataType::Int32 => Arc::new(each::<_, Int32Array>(values, data, |v| match v {
+        })),
+        DataType::Int32 => Arc::new(each::<_, Int32Array>(values, data, misfits, |v| match v {
             Value::Int(i) => i32::try_from(*i).ok(),
             _ => None,
-        })?),
-        DataType::Int64 => Arc::new(Int64Array::from(ints(Value::integer)?)),
-        DataType::Float64 => Arc::new(each::<_, Float64Array>(values, data, as_float)?),
+        })),
+        DataType::Int64 => Arc::new(each::<_, Int64Array>(values, data, misfits, Value::integer)),
+        DataType::Float64 => Arc::new(each::<_, Float64Array>(values, data, misfits, as_float)),
         DataType::Decimal128(p, s) => {
-            let all: Decimal128Array = each(values, data, |v| decimal_at(as_decimal(v)?, *p, *s))?;
-            Arc::new(all.with_precision_and_scale(*p, *s).map_err(|e| (0, e.to_string()))?)
+            let all: Decimal128Array = each(values, data, misfits, |v| decimal_at(as_decimal(v)?, *p, *s));
+            Arc::new(all.with_data_type(data.clone()))
         }
-        DataType::Utf8 => Arc::new(each::<_, StringArray>(values, data, |v| Some(v.to_string()))?),
-        DataType::Date32 => Arc::new(each::<_, Date32Array>(values, data, |v| match v {
+        DataType::Utf8 => Arc::new(each::<_, StringArray>(values, data, misfits, |v| match v {
+            Value::Null => None,
+            value => Some(value.to_string()),
+        })),
+        DataType::Date32 => Arc::new(each::<_, Date32Array>(values, data, misfits, |v| match v {
             Value::Date(date) => Some(days_of(*date)),
             _ => None,
-        })?),
+        })),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-            Arc::new(TimestampMicrosecondArray::from(ints(Value::integer)?).with_timezone_opt(zone.clone()))
+            let all: TimestampMicrosecondArray = each(values, data, misfits, Value::integer);
+            Arc::new(all.with_timezone_opt(zone.clone()))
         }
-        DataType::Time64(TimeUnit::Microsecond) => Arc::new(Time64MicrosecondArray::from(ints(Value::integer)?)),
-        DataType::List(_) => {
-            let mut lists = ListBuilder::new(StringBuilder::new());
-            for value in values {
-                if let Value::List(items) = value {
-                    lists.append_value(items.iter().map(|item| Some(item.to_string())));
-                } else {
-                    lists.append_null();
-                }
-            }
-            Arc::new(lists.finish())
+        DataType::Time64(TimeUnit::Microsecond) => {
+            Arc::new(each::<_, Time64MicrosecondArray>(values, data, misfits, Value::integer))
         }
+        DataType::List(item) => lists(item, values, misfits),
         _ => new_null_array(data, values.len()),
-    })
+    }
+}
+
+/// A list with an item that does not fit is null.
+fn lists(item: &FieldRef, values: &[Value], misfits: &mut Vec<Misfit>) -> ArrayRef {
+    let (mut items, mut lengths, mut valid) = (Vec::new(), Vec::new(), Vec::new());
+    for (row, value) in values.iter().enumerate() {
+        let list = match value {
+            Value::List(list) => list.as_slice(),
+            Value::Null => &[],
+            other => {
+                misfits.push((row, misfit(other, &DataType::List(Arc::clone(item)))));
+                &[]
+            }
+        };
+        let wrong = array(item.data_type(), list).1;
+        misfits.extend(wrong.first().map(|(_, message)| (row, message.clone())));
+        let fits = wrong.is_empty() && matches!(value, Value::List(_));
+        lengths.push(if fits { list.len() } else { 0 });
+        valid.push(fits);
+        items.extend_from_slice(if fits { list } else { &[] });
+    }
+    let (items, _) = array(item.data_type(), &items);
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Arc::new(ListArray::new(Arc::clone(item), offsets, items, Some(NullBuffer::from(valid))))
 }
 
 fn misfit(value: &Value, data: &DataType) -> String {

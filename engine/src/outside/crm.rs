@@ -1,5 +1,6 @@
 //! What a CRM can do for us. One implementation a system, in the crate `crm`.
 
+mod kept;
 mod object;
 mod read;
 mod way;
@@ -14,9 +15,11 @@ use futures::stream::{self, BoxStream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::expr::Value;
 use crate::failure::{Class, Failure};
 use crate::reject::Reject;
 
+pub use kept::kept;
 pub use object::{CHOICES_TOLD_MAX, FieldKind, Object, ObjectField, ObjectKey, ObjectName, Target, choices};
 pub use read::{
     CURSOR_BYTES_MAX, Cursor, Deleted, DeletedPage, DeletedSpan, Feed, Misfit, OrderBy, Page, Query, Range, Read,
@@ -200,6 +203,12 @@ pub trait Crm: Send + Sync {
     /// What is wrong with it, for a reject's message.
     fn key(&self, _object: &Object, _field: &str, value: &str) -> Result<String, String> {
         Ok(value.to_owned())
+    }
+
+    /// A value of a field as the system keeps it once it is written: text without what it takes away, a time without what it
+    /// cuts off. Two values that are kept alike are the same there, so that neither replaces the other.
+    fn kept(&self, _field: &ObjectField, value: Value) -> Value {
+        kept(value)
     }
 
     /// Reads the ids of records that were deleted, in pages.

@@ -1,11 +1,13 @@
 //! What the marketing database can do for us. One implementation a database, in the crate `database`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use indexmap::IndexMap;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -38,7 +40,8 @@ pub trait Database: Send + Sync {
 
     /// Finds the rows of a table whose columns equal the keys, and returns their columns `lookup.columns`.
     ///
-    /// `keys` has one column for each of `lookup.keys`, in their order. A null in a key matches nothing.
+    /// `keys` has one column for each of `lookup.keys`, in their order. A null in a key matches nothing; text matches as
+    /// [`Table::collations`] says.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
@@ -78,6 +81,62 @@ pub struct Table {
     pub primary_key: Vec<String>,
     /// Other sets of columns that the database holds unique.
     pub unique: Vec<Vec<String>>,
+    /// How text in its keys is compared.
+    pub collations: Collations,
+}
+
+/// How a database compares text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Collation {
+    /// Byte by byte.
+    #[default]
+    Exact,
+    /// Without the case of A to Z.
+    NoCase,
+    /// Without spaces at the end.
+    TrimEnd,
+}
+
+impl Collation {
+    /// The one text that stands for all that are equal to this one.
+    pub fn fold(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Self::NoCase if text.bytes().any(|byte| byte.is_ascii_uppercase()) => text.to_ascii_lowercase().into(),
+            Self::TrimEnd => text.trim_end_matches(' ').into(),
+            Self::Exact | Self::NoCase => text.into(),
+        }
+    }
+}
+
+/// How a table compares text in its keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collations {
+    /// Columns that are not compared byte by byte.
+    pub columns: BTreeMap<String, Collation>,
+    /// How the columns of each set that is held unique are compared there, the primary key included.
+    pub unique: Vec<BTreeMap<String, Collation>>,
+}
+
+impl Collations {
+    /// How each column of a key is compared: as the database does that holds just these columns unique, else as it compares
+    /// the column itself.
+    pub fn of(&self, key: &[String]) -> Vec<Collation> {
+        let in_set = |set: &&BTreeMap<String, Collation>| {
+            set.len() == key.len() && key.iter().all(|column| named(set, column).is_some())
+        };
+        let sets: Vec<_> = self.unique.iter().filter(in_set).collect();
+        let of = |column: &String| {
+            let own = || named(&self.columns, column).unwrap_or_default();
+            let mut held = sets.iter().filter_map(|set| named(set, column));
+            // Of several sets, the one that takes more for equal refuses what the others would let through.
+            held.clone().find(|collation| *collation != Collation::Exact).or(held.next()).unwrap_or_else(own)
+        };
+        key.iter().map(of).collect()
+    }
+}
+
+fn named(columns: &BTreeMap<String, Collation>, name: &str) -> Option<Collation> {
+    columns.iter().find(|(column, _)| column.eq_ignore_ascii_case(name)).map(|(_, collation)| *collation)
 }
 
 /// A reading of a table.
@@ -89,6 +148,8 @@ pub struct Scan {
     pub columns: Vec<String>,
     /// The most rows at once.
     pub rows_max: usize,
+    /// The zone of a date and time that does not say its own, in a column of instants.
+    pub zone: TimeZone,
 }
 
 /// Rows that were read.
@@ -167,6 +228,8 @@ pub struct Lookup {
     pub keys: Vec<String>,
     /// Its columns that are returned.
     pub columns: Vec<String>,
+    /// The zone of a date and time that does not say its own, in a column of instants.
+    pub zone: TimeZone,
 }
 
 /// What a search found.
@@ -185,7 +248,7 @@ pub struct Write {
     pub table: String,
     /// How.
     pub operation: Operation,
-    /// The columns that identify a row; empty for `Insert`. Text is compared byte by byte.
+    /// The columns that identify a row; empty for `Insert`. Text is compared as [`Table::collations`] says.
     pub key: Vec<String>,
     /// Whether a null in the rows empties the column (`true`) or leaves it as it is.
     pub null_empties: bool,

@@ -59,7 +59,7 @@ pub(crate) fn wide(turn: usize) -> RecordBatch {
         (
             "big",
             Arc::new(Int64Array::from(column(
-                &[None, Some(0), Some(10), Some(i64::MAX), Some(i64::MIN), Some(3)],
+                &[None, Some(0), Some(10), Some(i64::MAX), Some(i64::MIN), Some(3), Some(9_007_199_254_740_993)],
                 5,
                 turn,
             ))),

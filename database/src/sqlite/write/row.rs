@@ -10,7 +10,7 @@ use rusqlite::{CachedStatement, Connection};
 use crate::sqlite::cell::{Cell, Values};
 use crate::sqlite::describe::{Column, Described};
 use crate::sqlite::error::{failed, refused};
-use crate::sqlite::find::{Access, Finders};
+use crate::sqlite::find::{Access, Finders, equal};
 use crate::sqlite::sql::{each, main_table, names, quoted, values};
 
 /// What became of a row.
@@ -286,9 +286,7 @@ impl<'a> Rows<'a> {
                 Some(Statement::new(self.connection, &sql, rest)?)
             }
             None => {
-                let equal =
-                    |(n, key): (usize, &String)| format!("{} = ?{} COLLATE BINARY", quoted(key), rest.len() + 1 + n);
-                let which = each(keys.iter().enumerate(), " AND ", equal);
+                let which = equal(described, "", &keys, rest.len() + 1);
                 let sql = format!("UPDATE OR ABORT {table} SET {set} WHERE {which}");
                 Some(Statement::new(self.connection, &sql, places)?)
             }
@@ -305,8 +303,7 @@ impl<'a> Rows<'a> {
                 Statement::new(self.connection, &format!("DELETE FROM {table} WHERE {rowid} = ?1"), Vec::new())?
             }
             None => {
-                let equal = |(n, key): (usize, &String)| format!("{} = ?{} COLLATE BINARY", quoted(key), n + 1);
-                let which = each(keys.iter().enumerate(), " AND ", equal);
+                let which = equal(self.described, "", keys, 1);
                 Statement::new(self.connection, &format!("DELETE FROM {table} WHERE {which}"), self.key.clone())?
             }
         };
