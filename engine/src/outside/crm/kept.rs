@@ -4,8 +4,8 @@ use jiff::{RoundMode, Unit};
 
 use crate::expr::Value;
 
-/// As any system keeps it: an empty text or list is none; line ends are `\n`; dates and times have no fractions of a second; the choices of a list
-/// have no order.
+/// As any system keeps it: an empty text or list is none, line ends are `\n`, dates and times have no fractions of a second,
+/// and the choices of a list have no order.
 pub fn kept(value: Value) -> Value {
     match value {
         Value::Text(text) if text.is_empty() => Value::Null,
