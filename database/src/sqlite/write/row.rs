@@ -37,8 +37,11 @@ pub(super) struct Rows<'a> {
 }
 
 struct Search<'a> {
+    /// By the key alone, since most rows of an import are new: their values are bound once, when they are inserted.
     find: Statement<'a>,
     count: Statement<'a>,
+    /// Whether the row that was found has all values already; `None` if the key is all there is.
+    same: Option<Statement<'a>>,
     /// `None` where the key is all there is.
     update: Option<Statement<'a>>,
     /// Adds a new row to the temporary index.
@@ -63,6 +66,23 @@ impl<'a> Statement<'a> {
             self.prepared.raw_bind_parameter(number + 1, &cells[*place])?;
         }
         Ok(())
+    }
+
+    /// With the number of a row that was found, if the table has such numbers.
+    fn bind_row(&mut self, cells: &[Cell<'_>], rowid: Option<i64>) -> rusqlite::Result<()> {
+        self.bind(cells)?;
+        match rowid {
+            Some(rowid) => self.prepared.raw_bind_parameter(self.places.len() + 1, rowid),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Search<'_> {
+    fn is_same(&mut self, cells: &[Cell<'_>], rowid: Option<i64>) -> rusqlite::Result<bool> {
+        let Some(same) = &mut self.same else { return Ok(true) };
+        same.bind_row(cells, rowid)?;
+        same.prepared.raw_query().next()?.map_or(Ok(false), |row| row.get(0))
     }
 }
 
@@ -158,11 +178,11 @@ impl<'a> Rows<'a> {
             return Ok(reject(number, "KEY_EMPTY", message, Some(column)));
         }
         search.find.bind(cells)?;
-        let (found, rowid, same) = {
+        let (found, rowid) = {
             let mut rows = search.find.prepared.raw_query();
-            let mut found = (0, None, false);
+            let mut found = (0, None);
             while let Some(row) = rows.next()? {
-                found = (found.0 + 1, row.get::<_, Option<i64>>(0)?, row.get::<_, bool>(1)?);
+                found = (found.0 + 1, row.get::<_, Option<i64>>(0)?);
             }
             found
         };
@@ -170,7 +190,7 @@ impl<'a> Rows<'a> {
             (0, Operation::Upsert) => self.insert(cells, number),
             (0, _) => Ok(Outcome::Counted("absent")),
             (1, Operation::Delete) => self.delete(cells, rowid, number),
-            (1, _) if same => Ok(Outcome::Counted("unchanged")),
+            (1, _) if search.is_same(cells, rowid)? => Ok(Outcome::Counted("unchanged")),
             (1, _) => self.update(cells, rowid, number),
             _ => {
                 search.count.bind(cells)?;
@@ -186,10 +206,7 @@ impl<'a> Rows<'a> {
         let Some(update) = self.search.as_mut().and_then(|search| search.update.as_mut()) else {
             return Ok(Outcome::Counted("unchanged"));
         };
-        update.bind(cells)?;
-        if let Some(rowid) = rowid {
-            update.prepared.raw_bind_parameter(update.places.len() + 1, rowid)?;
-        }
+        update.bind_row(cells, rowid)?;
         let changed = update.prepared.raw_execute()?;
         Ok(if changed == 0 { self.ignored(number) } else { Outcome::Counted("updated") })
     }
@@ -199,10 +216,7 @@ impl<'a> Rows<'a> {
             return Ok(self.ignored(number));
         };
         for statement in std::iter::once(&mut *delete).chain(forget.as_mut()) {
-            statement.bind(cells)?;
-            if let Some(rowid) = rowid {
-                statement.prepared.raw_bind_parameter(statement.places.len() + 1, rowid)?;
-            }
+            statement.bind_row(cells, rowid)?;
         }
         if delete.prepared.raw_execute()? == 0 {
             return Ok(self.ignored(number));
@@ -260,40 +274,35 @@ impl<'a> Rows<'a> {
         let name = |place: usize| quoted(&self.columns[place].0.name);
         let numbered = || rest.iter().enumerate().map(|(n, place)| (n + 1, *place));
 
-        let same = |(n, place): (usize, usize)| match self.null_empties {
-            true => format!("t.{} IS ?{n} COLLATE BINARY", name(place)),
-            false => format!("(?{n} IS NULL OR t.{} IS ?{n} COLLATE BINARY)", name(place)),
-        };
-        let same = if rest.is_empty() { "1".to_owned() } else { each(numbered(), " AND ", same) };
         let rowid = described.rowid.map_or_else(|| "NULL".to_owned(), |rowid| format!("t.{rowid}"));
-        let matching = access.rows(described, &keys, rest.len() + 1);
-        let places = [rest.clone(), self.key.clone()].concat();
-        let find = format!("SELECT {rowid}, {same} {matching} LIMIT 2");
-        let find = Statement::new(self.connection, &find, places.clone())?;
-        let count = format!("SELECT count(*) {}", access.rows(described, &keys, 1));
-        let count = Statement::new(self.connection, &count, self.key.clone())?;
+        let matching = access.rows(described, &keys, 1);
+        let find = Statement::new(self.connection, &format!("SELECT {rowid} {matching} LIMIT 2"), self.key.clone())?;
+        let count = Statement::new(self.connection, &format!("SELECT count(*) {matching}"), self.key.clone())?;
 
+        // The row that was found, by its number or by its key, whose parameters follow those of the values.
+        let (which, places) = match described.rowid {
+            Some(rowid) => (format!("{rowid} = ?{}", rest.len() + 1), rest.clone()),
+            None => (equal(described, "", &keys, rest.len() + 1), [rest.clone(), self.key.clone()].concat()),
+        };
+        let same = |(n, place): (usize, usize)| match self.null_empties {
+            true => format!("{} IS ?{n} COLLATE BINARY", name(place)),
+            false => format!("(?{n} IS NULL OR {} IS ?{n} COLLATE BINARY)", name(place)),
+        };
         let set = |(n, place): (usize, usize)| match self.null_empties {
             true => format!("{} = ?{n}", name(place)),
             false => format!("{} = coalesce(?{n}, {})", name(place), name(place)),
         };
-        let set = each(numbered(), ", ", set);
-        let update = match described.rowid {
-            _ if rest.is_empty() => None,
+        let (mut compare, mut update) = (None, None);
+        if !rest.is_empty() && self.operation != Operation::Delete {
+            let sql = format!("SELECT {} FROM {table} WHERE {which}", each(numbered(), " AND ", same));
+            compare = Some(Statement::new(self.connection, &sql, places.clone())?);
             // OR ABORT overrules ON CONFLICT in the table, which might replace other rows.
-            Some(rowid) => {
-                let sql = format!("UPDATE OR ABORT {table} SET {set} WHERE {rowid} = ?{}", rest.len() + 1);
-                Some(Statement::new(self.connection, &sql, rest)?)
-            }
-            None => {
-                let which = equal(described, "", &keys, rest.len() + 1);
-                let sql = format!("UPDATE OR ABORT {table} SET {set} WHERE {which}");
-                Some(Statement::new(self.connection, &sql, places)?)
-            }
-        };
+            let sql = format!("UPDATE OR ABORT {table} SET {} WHERE {which}", each(numbered(), ", ", set));
+            update = Some(Statement::new(self.connection, &sql, places)?);
+        }
         let remember = self.remember(&keys)?;
         let delete = if self.operation == Operation::Delete { Some(self.delete_by(&keys)?) } else { None };
-        Ok(Search { find, count, update, remember, delete })
+        Ok(Search { find, count, same: compare, update, remember, delete })
     }
 
     fn delete_by(&self, keys: &[String]) -> rusqlite::Result<(Statement<'a>, Option<Statement<'a>>)> {
