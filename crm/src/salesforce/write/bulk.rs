@@ -101,9 +101,8 @@ struct Sender<'a> {
 impl<'a> Sender<'a> {
     fn new(session: &'a Session, batch: Batch<'a>, progress: Progress) -> Result<Self, Failure> {
         let mut marks = Vec::with_capacity(batch.payloads.len());
-        for line in batch.payloads {
-            marks.push(mark(&batch, &payload::values(line)?));
-        }
+        let key = key_place(batch.write);
+        payload::each_line(batch.payloads, |values| marks.push(mark(batch.write, key, values.iter())))?;
         let outcomes = vec![None; batch.payloads.len()];
         Ok(Self { session, batch, progress, marks, outcomes, refused: HashMap::new(), without_results: None })
     }
@@ -366,16 +365,17 @@ impl<'a> Sender<'a> {
         let fields: Option<Vec<usize>> = self.batch.write.fields.iter().map(|field| place(&field.field.name)).collect();
         let fields = fields.ok_or_else(|| no_sense("a column is missing".to_owned()))?;
         let (id, created, error) = (place("sf__Id"), place("sf__Created"), place("sf__Error"));
+        let key = key_place(self.batch.write);
         let mut rows = Vec::new();
         for record in reader.records() {
             let record = record.map_err(|error| no_sense(error.to_string()))?;
-            let text = |place: Option<usize>| place.and_then(|place| record.get(place)).unwrap_or_default().to_owned();
-            let values: Vec<String> = fields.iter().map(|place| text(Some(*place))).collect();
+            let text = |place: Option<usize>| place.and_then(|place| record.get(place)).unwrap_or_default();
+            let values = fields.iter().map(|place| text(Some(*place)));
             rows.push(ResultRow {
-                mark: mark(&self.batch, &values),
-                id: text(id),
+                mark: mark(self.batch.write, key, values),
+                id: text(id).to_owned(),
                 created: text(created) == "true",
-                error: text(error),
+                error: text(error).to_owned(),
             });
         }
         Ok(Some(rows))
@@ -407,12 +407,15 @@ struct ResultRow {
     error: String,
 }
 
+/// The place of the key among the fields that are written.
+fn key_place(write: &Write) -> Option<usize> {
+    write.fields.iter().position(|field| write.key.contains(&field.field.name))
+}
+
 /// What makes a record out among others of its job: its key; without one all that it holds. Two records that are alike in
 /// everything may stand for each other.
-fn mark(batch: &Batch<'_>, values: &[String]) -> String {
-    let write = batch.write;
-    let key = write.fields.iter().position(|field| write.key.contains(&field.field.name));
-    if let Some(value) = key.and_then(|place| values.get(place)) {
+fn mark<'v>(write: &Write, key: Option<usize>, values: impl Iterator<Item = &'v str> + Clone) -> String {
+    if let Some(value) = key.and_then(|place| values.clone().nth(place)) {
         return key_of(write, value);
     }
     let mut mark = String::new();

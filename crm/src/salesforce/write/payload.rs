@@ -1,5 +1,7 @@
 //! From records to what is sent: an object of JSON each for collections, a line of CSV each for a job.
 
+use std::ops::Range;
+
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
 use bytes::Bytes;
@@ -34,10 +36,29 @@ pub(super) fn encode(
         }
         columns.push((field, records.column(place)));
     }
-    Ok((0..records.num_rows()).map(|row| record(write, is_bulk, &columns, row)).collect())
+    let records = (0..records.num_rows()).map(|row| texts(write, &columns, row));
+    if is_bulk {
+        return lines(records);
+    }
+    let payload = |(key, values): (Option<String>, Texts<'_>)| {
+        let bytes = match write.operation {
+            Operation::Delete => Bytes::from(key.clone().unwrap_or_default()),
+            _ => object(write, &values).map_err(|error| Reject::new("VALUE_TYPE", error.to_string()))?,
+        };
+        Ok(Payload { key, bytes })
+    };
+    Ok(records.map(|record| record.and_then(payload)).collect())
 }
 
-fn record(write: &Write, is_bulk: bool, columns: &[(&WriteField, &ArrayRef)], row: usize) -> Result<Payload, Reject> {
+/// The values of a record, as Salesforce writes them.
+type Texts<'a> = Vec<(&'a WriteField, Option<String>)>;
+
+/// The key of a record, and its values.
+fn texts<'a>(
+    write: &Write,
+    columns: &[(&'a WriteField, &ArrayRef)],
+    row: usize,
+) -> Result<(Option<String>, Texts<'a>), Reject> {
     let mut values = Vec::with_capacity(columns.len());
     let mut key = None;
     for (field, column) in columns {
@@ -64,12 +85,7 @@ fn record(write: &Write, is_bulk: bool, columns: &[(&WriteField, &ArrayRef)], ro
         }
         values.push((*field, text));
     }
-    let bytes = match (write.operation, is_bulk) {
-        (Operation::Delete, false) => Bytes::from(key.clone().unwrap_or_default()),
-        (_, false) => object(write, &values).map_err(|error| Reject::new("VALUE_TYPE", error.to_string()))?,
-        (_, true) => line(&values)?,
-    };
-    Ok(Payload { key, bytes })
+    Ok((key, values))
 }
 
 /// The text of a value, as Salesforce writes it; empty text is null there.
@@ -164,33 +180,46 @@ fn value(kind: FieldKind, text: &str) -> serde_json::Result<Box<RawValue>> {
     if is_bare { RawValue::from_string(text.to_owned()) } else { to_raw_value(text) }
 }
 
-/// A line of a job, with its end.
-fn line(values: &[(&WriteField, Option<String>)]) -> Result<Bytes, Reject> {
+/// A line of a job for each record, with its end. One writer makes them all: one of its own for each costs more than the line.
+fn lines<'a>(
+    records: impl Iterator<Item = Result<(Option<String>, Texts<'a>), Reject>>,
+) -> Result<Vec<Result<Payload, Reject>>, Failure> {
     let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Necessary).from_writer(Vec::new());
-    for (field, text) in values {
-        let name = field.field.name.as_str();
-        let text = match text.as_deref() {
-            None if name.contains('.') => "",
-            None => NULL,
-            Some(NULL) => {
-                return Err(Reject::new("VALUE_TYPE", format!("{name} is `{NULL}`, which a bulk job takes for null"))
-                    .field(name));
-            }
-            Some(text) if text.contains('\0') => {
-                return Err(Reject::new("VALUE_TYPE", format!("{name} holds a zero byte")).field(name));
-            }
-            Some(text) if text.len() > VALUE_CHARS_MAX && text.chars().count() > VALUE_CHARS_MAX => {
-                let message =
-                    format!("{name} has more than {VALUE_CHARS_MAX} characters, which a bulk job does not take");
-                return Err(Reject::new("STRING_TOO_LONG", message).field(name));
-            }
-            Some(text) => text,
-        };
-        writer.write_field(text).map_err(|error| Reject::new("VALUE_TYPE", error.to_string()).field(name))?;
+    let mut line = |(key, values): (Option<String>, Texts<'a>)| {
+        // A line that was begun cannot be taken back, so all its values are looked at first.
+        let values = values.iter().map(|(field, text)| line_value(field, text.as_deref()));
+        let values = values.collect::<Result<Vec<&str>, Reject>>()?;
+        let begin = writer.get_ref().len();
+        let written = writer.write_record(values).and_then(|()| Ok(writer.flush()?));
+        written.map_err(|error| Reject::new("VALUE_TYPE", error.to_string()))?;
+        Ok((key, begin..writer.get_ref().len()))
+    };
+    let placed: Vec<Result<_, Reject>> = records.map(|record| record.and_then(&mut line)).collect();
+    let lines = writer.into_inner().map_err(|error| Failure::internal(error.to_string()))?;
+    let lines = Bytes::from(lines);
+    let payload = |(key, place): (_, Range<usize>)| Payload { key, bytes: lines.slice(place) };
+    Ok(placed.into_iter().map(|placed| placed.map(payload)).collect())
+}
+
+/// A value as a line of a job has it, or why it cannot have it.
+fn line_value<'a>(field: &WriteField, text: Option<&'a str>) -> Result<&'a str, Reject> {
+    let name = field.field.name.as_str();
+    match text {
+        None if name.contains('.') => Ok(""),
+        None => Ok(NULL),
+        Some(NULL) => {
+            let message = format!("{name} is `{NULL}`, which a bulk job takes for null");
+            Err(Reject::new("VALUE_TYPE", message).field(name))
+        }
+        Some(text) if text.contains('\0') => {
+            Err(Reject::new("VALUE_TYPE", format!("{name} holds a zero byte")).field(name))
+        }
+        Some(text) if text.len() > VALUE_CHARS_MAX && text.chars().count() > VALUE_CHARS_MAX => {
+            let message = format!("{name} has more than {VALUE_CHARS_MAX} characters, which a bulk job does not take");
+            Err(Reject::new("STRING_TOO_LONG", message).field(name))
+        }
+        Some(text) => Ok(text),
     }
-    let end = |error: String| Reject::new("VALUE_TYPE", error);
-    writer.write_record(None::<&[u8]>).map_err(|error| end(error.to_string()))?;
-    writer.into_inner().map(Bytes::from).map_err(|error| end(error.to_string()))
 }
 
 /// The columns of a job.
@@ -203,12 +232,20 @@ pub(super) fn header(write: &Write) -> Result<Bytes, Failure> {
     writer.into_inner().map(Bytes::from).map_err(|error| internal(error.to_string()))
 }
 
-/// The values of a line.
-pub(super) fn values(line: &[u8]) -> Result<Vec<String>, Failure> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line);
-    let internal = || Failure::internal("a line of a bulk job is not understood");
-    let record = reader.records().next().ok_or_else(internal)?.map_err(|_| internal())?;
-    Ok(record.iter().map(str::to_owned).collect())
+/// Reads the values of lines, each of which [`lines`] wrote. One reader takes them all: one of its own for each would cost more
+/// than all else that is done for a record.
+pub(super) fn each_line(lines: &[Bytes], mut take: impl FnMut(&csv::StringRecord)) -> Result<(), Failure> {
+    let wrong = || Failure::internal("a line of a bulk job is not understood");
+    let text = lines.concat();
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
+    let mut values = csv::StringRecord::new();
+    for _ in lines {
+        match reader.read_record(&mut values) {
+            Ok(true) => take(&values),
+            Ok(false) | Err(_) => return Err(wrong()),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
