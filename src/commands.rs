@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod accept;
 mod accounts;
 mod alerts;
 mod backfill;
@@ -56,6 +57,7 @@ pub(crate) enum Command {
     Alerts(alerts::Args),
     #[command(subcommand)]
     Secrets(secrets::Args),
+    Accept(accept::Args),
     Sandbox(sandbox::Args),
     Schema(schema::Args),
 }
@@ -82,6 +84,7 @@ pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fau
             Command::Discover(args) => discover::perform(&args, global).await,
             Command::Explain(args) => explain::perform(&args, global).await,
             Command::Run(args) => Box::pin(run::perform(&args, global)).await,
+            Command::Accept(args) => accept::perform(&args, global).await,
             Command::Backfill(args) => Box::pin(backfill::perform(&args, global)).await,
             Command::Resume(args) => Box::pin(resume::perform(&args, global)).await,
             Command::Restart(args) => Box::pin(restart::perform(&args, global)).await,

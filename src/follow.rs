@@ -38,7 +38,11 @@ impl Follower {
     /// Opens the data folder, or finds who has it open.
     pub(crate) async fn new(project: Arc<Project>) -> Result<Self, Fault> {
         let interrupted = interruptions()?;
+        let is_new = !project.data.exists();
         let door = Door::open(&project, PALETTE, Stay::Long).await?;
+        if is_new {
+            terminal::note(&format!("new data folder {}", project.data.display()));
+        }
         let follower = Self { door, project, interrupted };
         follower.tell_owner();
         Ok(follower)

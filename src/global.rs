@@ -20,7 +20,7 @@ const ASKED_MAX: usize = 5;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Global {
     /// The data folder: journals, options, populations. Without it, what campanile.toml says, else `.campanile` in the
-    /// current folder.
+    /// project's folder: that of campanile.toml, else the parent of `workflows`.
     #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
     pub(crate) data: Option<PathBuf>,
     /// The configuration. Without it, the nearest campanile.toml in the workflow's folder or above it, else in the
@@ -96,6 +96,15 @@ impl Global {
         let message = format!("there is no data folder {}", project.data.display());
         let help = "name it with --data; the first `campanile run` makes it";
         Err(Fault::Failure(Failure::new(Class::Config, message).help(help)))
+    }
+
+    /// These, with the data folder named if a command in the current folder would use another one: what is printed for the
+    /// reader to copy must find it.
+    #[must_use]
+    pub(crate) fn for_project(&self, project: &Project) -> Self {
+        let found = Project::load(&self.given(), None).is_ok_and(|found| found.data == project.data);
+        let data = self.data.clone().or_else(|| (!found).then(|| project.data.clone()));
+        Self { data, ..self.clone() }
     }
 
     /// A command line that does something with a run, for who reads it to copy.

@@ -79,7 +79,7 @@ impl Activity for CrmDelete {
     }
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
-        let crm = cx.crm(&self.account)?;
+        let crm = cx.crm(&self.account).await?;
         let object = cx.object(&self.account, &self.object).await?;
         export(cx, crm, self.request(object)?).await
     }

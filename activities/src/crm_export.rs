@@ -242,7 +242,7 @@ impl Activity for CrmExport {
     }
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
-        let crm = cx.crm(&self.account)?;
+        let crm = cx.crm(&self.account).await?;
         let object = cx.object_with(&self.account, &self.object, &self.related()).await?;
         let request = Request::of_export(self, object, crm.system())?;
         export(cx, crm, request).await
@@ -258,7 +258,7 @@ impl Activity for CrmExport {
 
     async fn sent(&self, cx: &Cx, records: &RecordBatch) -> Result<Vec<Map<String, Value>>, Failure> {
         let object = cx.object_with(&self.account, &self.object, &self.related()).await?;
-        let request = Request::of_export(self, object, cx.crm(&self.account)?.system())?;
+        let request = Request::of_export(self, object, cx.crm(&self.account).await?.system())?;
         sent(cx, &request, records).await
     }
 

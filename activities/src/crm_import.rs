@@ -101,7 +101,7 @@ impl Activity for CrmImport {
     }
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
-        let crm = cx.crm(&self.account)?;
+        let crm = cx.crm(&self.account).await?;
         let object = cx.object_with(&self.account, &self.object, &self.related()).await?;
         let plan = Plan::new(self, &object, Some(crm.system()), &cx.time_zone, cx.backfill().is_some())?;
         if let Some(ids) = &self.ids {

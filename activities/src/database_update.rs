@@ -22,7 +22,7 @@ use engine::activity::{Activity, Columns, Effect, Flow, Need, Port, Spec};
 use engine::context::Cx;
 use engine::event::Segment;
 use engine::expr::Source;
-use engine::failure::Failure;
+use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::outside::database::{Operation, Table};
 use engine::population::Population;
@@ -160,7 +160,10 @@ impl Activity for DatabaseUpdate {
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let (population, columns) = rows::input(cx).await?;
         let (plan, mut position) = match cx.position::<Position>()? {
-            Some(position) => (Plan::new(self, cx, &columns, Some(&position.pinned)).await?, position),
+            Some(position) => {
+                check_ledger(cx, &position).await?;
+                (Plan::new(self, cx, &columns, Some(&position.pinned)).await?, position)
+            }
             None => self.begin(cx, &population, &columns).await?,
         };
         let firsts = match &position.firsts {
@@ -249,6 +252,25 @@ impl DatabaseUpdate {
         };
         cx.seal(&position).await?;
         Ok((plan, position))
+    }
+}
+
+/// What the task has counted as written must be in the database: a database that was put back from an older copy, or that
+/// lost its last transactions, lacks batches that would never be written again.
+async fn check_ledger(cx: &Cx, position: &Position) -> Result<(), Failure> {
+    match cx.database().batches(&cx.ledger_key()).await? {
+        Some(batches) if batches < position.batch => {
+            let message = format!(
+                "the database lacks {} of the {} batches that this task has written: it is an older copy, or its last \
+                 transactions are lost",
+                position.batch - batches,
+                position.batch
+            );
+            let help =
+                format!("put the database back as it was, or start over with `campanile restart {}`", cx.run_name());
+            Err(Failure::new(Class::Config, message).help(help))
+        }
+        _ => Ok(()),
     }
 }
 

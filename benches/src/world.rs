@@ -72,6 +72,7 @@ impl World {
             folder: self.folder,
             library: Vec::new(),
             limits: self.limits,
+            compared: Default::default(),
         })))
     }
 }

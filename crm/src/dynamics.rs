@@ -101,6 +101,10 @@ impl Crm for Dynamics {
         steps::now(&self.session).await
     }
 
+    async fn organisation(&self) -> Result<Option<String>, Failure> {
+        steps::organisation(&self.session).await.map(Some)
+    }
+
     async fn objects(&self) -> Result<Vec<ObjectName>, Failure> {
         metadata::objects(&self.session).await
     }

@@ -34,6 +34,9 @@ pub(crate) struct Granted {
     /// Of Salesforce only: the organisation's address.
     #[serde(default)]
     pub(crate) instance_url: String,
+    /// Of Salesforce only: the address of the user, `…/id/<organisation>/<user>`.
+    #[serde(default)]
+    pub(crate) id: String,
 }
 
 /// An answer that does not.

@@ -103,6 +103,10 @@ impl Crm for Salesforce {
         steps::now(&self.session).await
     }
 
+    async fn organisation(&self) -> Result<Option<String>, Failure> {
+        self.session.organisation().await
+    }
+
     async fn objects(&self) -> Result<Vec<ObjectName>, Failure> {
         describe::objects(&self.session).await
     }

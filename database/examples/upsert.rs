@@ -58,7 +58,7 @@ async fn main() {
             let batches: Vec<_> = (0..ROWS).step_by(8_000).map(|from| batch(from, key, city)).collect();
             let (begin, busy_before) = (Instant::now(), busy_s());
             for (number, rows) in (0..).zip(batches) {
-                let ledger = LedgerKey { task: pass.to_owned(), batch: number };
+                let ledger = LedgerKey { folder: "folder".to_owned(), task: pass.to_owned(), batch: number };
                 let written = database.write(&ledger, &write, rows).await.unwrap();
                 assert!(written.rejects.is_empty());
             }

@@ -9,6 +9,7 @@ mod describe;
 mod error;
 mod extend;
 mod find;
+mod folders;
 mod lookup;
 mod scan;
 mod setup;
@@ -27,7 +28,8 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::{Class, Failure};
 use engine::outside::database::{
-    Database, Extended, LedgerKey, Lookup, Matches, NewTable, Scan, Scanned, Table, Write, Written,
+    Attach, Database, DatabaseMark, Extended, LedgerKey, Lookup, Matches, NewTable, Scan, Scanned, Table, Write,
+    Written,
 };
 use engine::private;
 use rusqlite::Connection;
@@ -159,6 +161,27 @@ impl Database for Sqlite {
     async fn write(&self, ledger: &LedgerKey, write: &Write, rows: RecordBatch) -> Result<Written, Failure> {
         let (ledger, write) = (ledger.clone(), write.clone());
         self.call(move |session| write::write(session, &ledger, &write, &rows)).await
+    }
+
+    async fn batches(&self, task: &str) -> Result<Option<u64>, Failure> {
+        let task = task.to_owned();
+        self.call(move |session| write::batches(&session.connection, &task).map(Some)).await
+    }
+
+    async fn mark(&self, folder: &str) -> Result<Option<DatabaseMark>, Failure> {
+        let folder = folder.to_owned();
+        self.call(move |session| folders::mark(&session.connection, &folder)).await
+    }
+
+    async fn attach(&self, attach: &Attach) -> Result<bool, Failure> {
+        let attach = attach.clone();
+        self.call(move |session| folders::attach(&session.connection, &attach)).await?;
+        Ok(true)
+    }
+
+    async fn detach(&self, folder: &str) -> Result<(), Failure> {
+        let folder = folder.to_owned();
+        self.call(move |session| folders::detach(&session.connection, &folder)).await
     }
 
     async fn forget(&self, task: &str) -> Result<(), Failure> {

@@ -21,6 +21,7 @@ use crate::environment::{Environment, Limits};
 use crate::event::{Backfill, Event, IndexWindow, Level, Segment, Tally, TaskId, Vars};
 use crate::expr::{Bound, Source, Values, Variable};
 use crate::failure::{Class, Failure};
+use crate::identity;
 use crate::journal::Journal;
 use crate::outside::clock::Clock;
 use crate::outside::crm::Crm;
@@ -119,9 +120,11 @@ impl Cx {
     /// An account's CRM.
     ///
     /// # Errors
-    /// Where there is no such account any more.
-    pub fn crm(&self, account: &str) -> Result<Arc<dyn Crm>, Failure> {
-        self.environment.crm(account)
+    /// If there is no such account any more, or it leads to another organisation than before.
+    pub async fn crm(&self, account: &str) -> Result<Arc<dyn Crm>, Failure> {
+        let crm = self.environment.crm(account)?;
+        identity::check_account(&self.environment, account, crm.as_ref()).await?;
+        Ok(crm)
     }
 
     /// The marketing database.
@@ -212,7 +215,22 @@ impl Cx {
         &self.environment.folder
     }
 
-    /// Names this task among all tasks of all runs, the same after a crash.
+    /// The id of the data folder.
+    pub fn folder_id(&self) -> String {
+        self.environment.store.identity().folder
+    }
+
+    /// Names the run in other systems, where several data folders may have runs of one name.
+    pub fn run_key(&self) -> String {
+        self.journal.run().key(&self.journal.id)
+    }
+
+    /// Names this task in other systems, the same after a crash.
+    pub fn ledger_key(&self) -> String {
+        format!("{}/{}", self.run_key(), self.task)
+    }
+
+    /// Names this task among all tasks of all runs of the data folder, the same after a crash.
     pub fn task_key(&self) -> String {
         format!("{}/{}", self.journal.id, self.task)
     }

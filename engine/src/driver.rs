@@ -20,6 +20,7 @@ use crate::context::{Cx, Done};
 use crate::environment::Environment;
 use crate::event::{Event, Segment, TaskId, Vars};
 use crate::failure::{Class, Failure};
+use crate::identity;
 use crate::journal::{AppendError, Journal};
 use crate::outside::clock::Deadline;
 use crate::outside::store::{Hold, RunId, StoreError};
@@ -177,7 +178,7 @@ impl Driver {
     /// What a writing task kept to go on after a crash is needed no more once its end is in the journal.
     async fn forget(&self, task: &Task) {
         let inputs = inputs(&self.environment, &self.journal, &self.journal.run(), task);
-        temp::forget(&self.environment, &self.journal.id, task, &inputs).await;
+        temp::forget(&self.environment, &self.journal, task, &inputs).await;
     }
 
     fn stuck(&self) -> Failure {
@@ -282,7 +283,10 @@ impl Driver {
                     Err(Failure::new(Class::Data, message))
                 }
                 Some(node) if task.exhausted => exhausted(&mut cx, node),
-                Some(node) => node.activity.run(&mut cx).await,
+                Some(node) => match identity::check_node(&cx.environment, node).await {
+                    Ok(()) => node.activity.run(&mut cx).await,
+                    Err(failure) => Err(failure),
+                },
             };
             match outcome {
                 Ok(()) if let Some(until) = cx.done.waits_until => (id, Ok(Rest::Waits(until))),

@@ -1,6 +1,6 @@
 //! Starts runs and resumes them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -31,6 +31,8 @@ pub struct Engine {
     pub environment: Arc<Environment>,
     schemas: Schemas,
     driven: Mutex<HashMap<RunId, Driven>>,
+    /// Runs whose driver is about to be made.
+    beginning: Mutex<HashSet<RunId>>,
     /// Held while a run gets its number or its driver, or has an event recorded without one: no run has two.
     pub(crate) turn: tokio::sync::Mutex<()>,
     pub(crate) telling: Telling,
@@ -72,6 +74,18 @@ impl Driven {
     }
 }
 
+/// Marks a run that is about to get its driver.
+pub(crate) struct Beginning<'a> {
+    engine: &'a Engine,
+    id: RunId,
+}
+
+impl Drop for Beginning<'_> {
+    fn drop(&mut self) {
+        self.engine.beginning.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
 /// Why a run did not start.
 #[derive(Debug)]
 pub enum NotStarted {
@@ -91,7 +105,7 @@ impl Engine {
     /// An engine on this outside.
     pub fn new(environment: Arc<Environment>) -> Self {
         let (schemas, driven, turn) = (Schemas::default(), Mutex::default(), tokio::sync::Mutex::default());
-        Self { environment, schemas, driven, turn, telling: Telling::default() }
+        Self { environment, schemas, driven, beginning: Mutex::default(), turn, telling: Telling::default() }
     }
 
     /// Reads a workflow and checks it against what is known of the outside.
@@ -150,6 +164,9 @@ impl Engine {
             let message = format!("run {id} is over");
             return Err(Failure::new(Class::Config, message).help("start the workflow again with `campanile run`"));
         }
+        self.check_stores(&workflow).await?;
+        self.check_accounts(&workflow).await?;
+        let _beginning = self.beginning(id);
         let needs_word = run.needs_resume();
         let journal = self.journal(id, run);
         if needs_word || !vars.is_empty() {
@@ -233,6 +250,19 @@ impl Engine {
     /// A run that this process drives; one that is over is known for a moment more.
     pub fn driven(&self, id: &RunId) -> Option<Driven> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// A run that is about to get its driver counts as driven, until this is dropped.
+    pub(crate) fn beginning(&self, id: &RunId) -> Beginning<'_> {
+        self.beginning.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        Beginning { engine: self, id: id.clone() }
+    }
+
+    /// Whether this process drives a run, or is about to.
+    pub fn is_driving(&self, id: &RunId) -> bool {
+        // In this order: a run is among those that begin until it is among those that are driven.
+        let begins = self.beginning.lock().unwrap_or_else(PoisonError::into_inner).contains(id);
+        begins || self.driven(id).is_some_and(|driven| driven.is_driven())
     }
 
     /// Runs that this process drives now.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::activity::{Palette, Spec};
 use crate::describe::Descriptions;
 use crate::failure::{Class, Failure};
+use crate::identity::Compared;
 use crate::outside::alerts::Alerts;
 use crate::outside::clock::Clock;
 use crate::outside::crm::{Account, Crm};
@@ -46,6 +47,8 @@ pub struct Environment {
     pub library: Vec<(String, String)>,
     /// Limits.
     pub limits: Limits,
+    /// Which of these this process has found to be what they were.
+    pub compared: Compared,
 }
 
 impl Environment {

@@ -53,6 +53,9 @@ pub enum Event {
         /// The window that imports have instead of that of their automatic index.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backfill: Option<Backfill>,
+        /// The id of the data folder it began in, part of what names its writes elsewhere; an older version kept none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<String>,
         /// Whether it waits until its workflow is free; then nothing begins before `Admitted`.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         queued: bool,

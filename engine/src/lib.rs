@@ -2,6 +2,7 @@
 //!
 //! It knows no HTTP, no store, no DataFusion and no CRM: those stand behind the traits in [`outside`].
 
+pub mod accept;
 pub mod activity;
 pub mod alerting;
 pub mod allow;
@@ -19,6 +20,7 @@ pub mod expr;
 pub mod failure;
 pub mod flow;
 pub mod graph;
+pub mod identity;
 pub mod journal;
 pub mod numbers;
 pub mod outside;

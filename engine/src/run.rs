@@ -47,6 +47,7 @@ use jiff::Timestamp;
 
 use crate::event::{ArrivalId, Backfill, Entry, IndexWindow, Recorded, Segment, TaskId, Vars};
 use crate::graph::Graph;
+use crate::outside::store::RunId;
 
 pub use head::RunHead;
 pub use owed::Stop;
@@ -69,6 +70,8 @@ pub struct Run {
     pub workflow: String,
     /// BLAKE3 of the file it runs.
     pub file: String,
+    /// The id of the data folder it began in.
+    pub folder: Option<String>,
     /// BLAKE3 of its shared scripts, where they were pinned.
     pub scripts: Option<String>,
     /// Where it began instead of at its roots.
@@ -146,6 +149,7 @@ impl Run {
             events: 0,
             workflow: String::new(),
             file: String::new(),
+            folder: None,
             scripts: None,
             entry: None,
             backfill: None,
@@ -175,6 +179,14 @@ impl Run {
             run.apply(event)?;
         }
         Ok(run)
+    }
+
+    /// Names the run in other systems, where several data folders may have runs of one name.
+    pub fn key(&self, id: &RunId) -> String {
+        match &self.folder {
+            Some(folder) => format!("{folder}/{id}"),
+            None => id.to_string(),
+        }
     }
 
     /// What is at a number.

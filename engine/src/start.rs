@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::activity::Need;
 use crate::check::{Findings, Workflow};
 use crate::describe::Ask;
 use crate::driver::first_vars;
@@ -12,6 +13,7 @@ use crate::engine::{Driven, Engine, NotStarted};
 use crate::enter::Entering;
 use crate::event::{Backfill, Event, Vars};
 use crate::failure::{Class, Failure};
+use crate::identity;
 use crate::journal::AppendError;
 use crate::outside::store::{Hold, RunId, StoreError, WorkflowRuns};
 use crate::pinned::{Checksums, Pinned};
@@ -21,7 +23,7 @@ use crate::workflow::WhenRunning;
 
 /// What a run begins with next to its workflow.
 #[derive(Default)]
-struct Beginning<'a> {
+struct Begin<'a> {
     vars: Vars,
     entering: Option<Entering>,
     backfill: Option<Backfill>,
@@ -56,7 +58,7 @@ impl Engine {
             check_backfill(&workflow, backfill, self.environment.clock.now())?;
         }
         let vars = first_vars(&workflow, &vars);
-        self.begin(workflow, &pinned, Beginning { vars, backfill, ..Beginning::default() }).await
+        self.begin(workflow, &pinned, Begin { vars, backfill, ..Begin::default() }).await
     }
 
     /// Starts a run of what another run began with, file and shared scripts, at one of its activities, with records of
@@ -72,7 +74,7 @@ impl Engine {
     ) -> Result<(RunId, Driven), NotStarted> {
         let pinned = self.pinned(origin).await?;
         let (workflow, _) = self.ready(&self.file(origin), origin.workflow(), &pinned).await?;
-        self.begin(workflow, &pinned, Beginning { vars, entering: Some(entering), ..Beginning::default() }).await
+        self.begin(workflow, &pinned, Begin { vars, entering: Some(entering), ..Begin::default() }).await
     }
 
     /// Starts a new run of what a run began with: the same file and shared scripts, the same variables, the same window of
@@ -105,11 +107,17 @@ impl Engine {
             return Err(Failure::new(Class::Conflict, message).help(help).into());
         }
         let replaces = Some(id).filter(|_| !run.status().is_over());
-        self.begin(workflow, &pinned, Beginning { vars, backfill, replaces, entering: None }).await
+        self.begin(workflow, &pinned, Begin { vars, backfill, replaces, entering: None }).await
     }
 
     /// The workflow, where nothing is wrong with it as the outside is now, and what else was found.
     async fn ready(&self, file: &str, name: &str, pinned: &Pinned) -> Result<(Workflow, Findings), NotStarted> {
+        // Before anything is made: a database that is missing must not be made again.
+        if let (Some(workflow), problems) = self.read(file, name, pinned)
+            && problems.is_empty()
+        {
+            self.check_stores(&workflow).await?;
+        }
         let (workflow, findings) = self.check_pinned(file, name, pinned, Ask::Refresh).await;
         for warning in &findings.warnings {
             tracing::warn!(at = warning.pointer, "{}", warning.message);
@@ -118,9 +126,40 @@ impl Engine {
             tracing::warn!("not checked: {note}");
         }
         match workflow {
-            Some(workflow) if findings.problems.is_empty() => Ok((workflow, findings)),
+            Some(workflow) if findings.problems.is_empty() => {
+                // A system that did not answer just now is not asked again at once.
+                if findings.unchecked.is_empty() {
+                    self.check_accounts(&workflow).await?;
+                }
+                Ok((workflow, findings))
+            }
             _ => Err(NotStarted::Problems(findings.problems)),
         }
+    }
+
+    /// The rejects desk and the database are still those that this data folder knows.
+    ///
+    /// # Errors
+    /// If one of them is another. A database that cannot be asked now is compared when an activity uses it.
+    pub(crate) async fn check_stores(&self, workflow: &Workflow) -> Result<(), Failure> {
+        identity::check_desk(&self.environment).await?;
+        for node in workflow.activities.values() {
+            lasting(identity::check_node(&self.environment, node).await)?;
+        }
+        Ok(())
+    }
+
+    /// The accounts still lead to the organisations that this data folder knows.
+    ///
+    /// # Errors
+    /// If one leads to another. What does not answer now is compared when an activity uses it.
+    pub(crate) async fn check_accounts(&self, workflow: &Workflow) -> Result<(), Failure> {
+        for need in workflow.needs() {
+            let Need::Account(account) = need else { continue };
+            let Ok(crm) = self.environment.crm(&account) else { continue };
+            lasting(identity::check_account(&self.environment, &account, crm.as_ref()).await)?;
+        }
+        Ok(())
     }
 
     /// Gives a run its number, and drives it. Runs that it takes the place of are stopped only once it is in the store.
@@ -128,9 +167,9 @@ impl Engine {
         self: &Arc<Self>,
         workflow: Workflow,
         pinned: &Pinned,
-        beginning: Beginning<'_>,
+        begin: Begin<'_>,
     ) -> Result<(RunId, Driven), NotStarted> {
-        let Beginning { vars, entering, backfill, replaces } = beginning;
+        let Begin { vars, entering, backfill, replaces } = begin;
         let name = workflow.name.as_str();
         let rule = workflow.when_running;
         let (id, driven, stops) = {
@@ -148,6 +187,7 @@ impl Engine {
                 }
                 None => None,
             };
+            let _beginning = self.beginning(&id);
             let journal = self.journal(&id, Run::new(Arc::clone(&workflow.graph)));
             let started = |queued| Event::Started {
                 workflow: name.to_owned(),
@@ -156,6 +196,7 @@ impl Engine {
                 vars: vars.clone(),
                 entry: entry.clone(),
                 backfill: backfill.clone(),
+                folder: Some(self.environment.store.identity().folder),
                 queued,
             };
             let (take, wait) = rule.holds();
@@ -207,7 +248,7 @@ impl Engine {
             Ok(Some(entry)) => entry.head.status(),
             _ => Status::Running,
         };
-        let is_driven = self.driven(by).is_some_and(|driven| driven.is_driven());
+        let is_driven = self.is_driving(by);
         let (what, help) = match status {
             Status::Paused => {
                 ("is paused", format!("continue it with `campanile resume {by}`, or end it with `campanile stop {by}`"))
@@ -225,6 +266,11 @@ impl Engine {
         };
         Failure::new(Class::Conflict, format!("run {by} of the same workflow {what}")).help(help)
     }
+}
+
+/// Only what stays wrong keeps a run from beginning.
+fn lasting(checked: Result<(), Failure>) -> Result<(), Failure> {
+    checked.or_else(|failure| if failure.class == Class::Config { Err(failure) } else { Ok(()) })
 }
 
 fn queue_full(first: &RunId, waiting: usize) -> Failure {

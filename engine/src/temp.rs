@@ -12,7 +12,6 @@ use crate::check::Workflow;
 use crate::environment::Environment;
 use crate::event::TaskId;
 use crate::journal::Journal;
-use crate::outside::store::RunId;
 use crate::population::Population;
 use crate::run::Task;
 
@@ -49,25 +48,27 @@ pub(crate) fn is_writer(workflow: &Workflow, task: &Task) -> bool {
 }
 
 /// Forgets what one task kept, once its end is in the journal.
-pub(crate) async fn forget(environment: &Environment, run: &RunId, task: &Task, inputs: &[Population]) {
-    remove(&folder(&environment.run_folder(run), &task.activity, inputs));
-    forget_ledger(environment, run, task.id).await;
+pub(crate) async fn forget(environment: &Environment, journal: &Journal, task: &Task, inputs: &[Population]) {
+    remove(&folder(&environment.run_folder(&journal.id), &task.activity, inputs));
+    let run = journal.run().key(&journal.id);
+    forget_ledger(environment, &run, task.id).await;
 }
 
 /// Forgets all that the tasks of a run that is over kept: also those that failed, and one whose end was recorded just before
 /// a crash.
 pub(crate) async fn forget_all(environment: &Environment, workflow: &Workflow, journal: &Journal) {
     remove(&environment.run_folder(&journal.id).join(TEMP));
-    let writers: Vec<TaskId> = {
+    let (run, writers): (String, Vec<TaskId>) = {
         let run = journal.run();
-        run.tasks.iter().filter(|task| is_writer(workflow, task)).map(|task| task.id).collect()
+        let writers = run.tasks.iter().filter(|task| is_writer(workflow, task)).map(|task| task.id);
+        (run.key(&journal.id), writers.collect())
     };
     for task in writers {
-        forget_ledger(environment, &journal.id, task).await;
+        forget_ledger(environment, &run, task).await;
     }
 }
 
-async fn forget_ledger(environment: &Environment, run: &RunId, task: TaskId) {
+async fn forget_ledger(environment: &Environment, run: &str, task: TaskId) {
     let key = format!("{run}/{task}");
     if let Err(failure) = environment.database.forget(&key).await {
         tracing::warn!(task = key, %failure, "the database keeps the ledger of a task that is over");

@@ -11,6 +11,7 @@
 //! | `POST /runs/{run}/restart` | end it and start anew what it began with |
 //! | `GET /runs/{run}/populations/{activity}/{port}?task=&limit=` | the first records of a population |
 //! | `GET /options` · `GET`, `PUT`, `DELETE /options/{name}` | options |
+//! | `POST /accept` | take a data folder, database or account as it is, after a restored backup or a wanted change |
 //! | `GET /accounts` · `POST /accounts/{name}/test` | accounts |
 //! | `POST /check` | check a workflow against what is known |
 //! | `POST /explain` | what an activity would ask of a CRM |
@@ -27,6 +28,7 @@ use std::time::Duration;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use engine::accept::Accepted;
 use engine::check::Findings;
 use engine::describe::Ask;
 use engine::document::FILE_BYTES_MAX;
@@ -168,6 +170,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/runs/{run}/populations/{activity}/{port}", get(look))
         .route("/options", get(options))
         .route("/options/{name}", get(option).put(set_option).delete(remove_option))
+        .route("/accept", post(accept))
         .route("/accounts", get(accounts))
         .route("/accounts/{name}/test", post(test_account))
         .route("/check", post(check))
@@ -288,6 +291,11 @@ async fn set_option(
 
 async fn remove_option(State(service): Shared, Path(name): Path<String>) -> Answer<OptionValue> {
     within(STORE_TIME_MAX, service.remove_option(&name)).await
+}
+
+// It stops runs, which forget what they kept elsewhere.
+async fn accept(State(service): Shared, Json(what): Json<Accepted>) -> Answer<Vec<RunId>> {
+    within(STORE_TIME_MAX, async { Ok(service.engine.accept(&what).await?) }).await
 }
 
 async fn accounts(State(service): Shared) -> Json<Vec<AccountView>> {

@@ -8,7 +8,8 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::{Class, Failure};
 use engine::outside::database::{
-    Database, Extended, LedgerKey, Lookup, Matches, NewTable, Scan, Scanned, Table, Write, Written,
+    Attach, Database, DatabaseMark, Extended, LedgerKey, Lookup, Matches, NewTable, Scan, Scanned, Table, Write,
+    Written,
 };
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -33,6 +34,10 @@ impl Lazy {
     pub(crate) fn new(url: &str, missing: Missing) -> Self {
         let path = PathBuf::from(url.strip_prefix(SQLITE).unwrap_or(url));
         Self { path, missing, opened: OnceCell::new() }
+    }
+
+    fn is_missing(&self) -> bool {
+        self.opened.get().is_none() && !self.path.exists()
     }
 
     async fn database(&self) -> Result<&Arc<dyn Database>, Failure> {
@@ -80,9 +85,31 @@ impl Database for Lazy {
         self.database().await?.write(ledger, write, rows).await
     }
 
+    async fn batches(&self, task: &str) -> Result<Option<u64>, Failure> {
+        self.database().await?.batches(task).await
+    }
+
+    async fn mark(&self, folder: &str) -> Result<Option<DatabaseMark>, Failure> {
+        if self.is_missing() {
+            return Ok(None);
+        }
+        self.database().await?.mark(folder).await
+    }
+
+    async fn attach(&self, attach: &Attach) -> Result<bool, Failure> {
+        self.database().await?.attach(attach).await
+    }
+
+    async fn detach(&self, folder: &str) -> Result<(), Failure> {
+        if self.is_missing() {
+            return Ok(());
+        }
+        self.database().await?.detach(folder).await
+    }
+
     async fn forget(&self, task: &str) -> Result<(), Failure> {
         // What is not there has nothing to forget, and is not made for it.
-        if self.opened.get().is_none() && !self.path.exists() {
+        if self.is_missing() {
             return Ok(());
         }
         self.database().await?.forget(task).await

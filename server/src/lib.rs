@@ -17,6 +17,7 @@ pub mod config;
 mod database;
 pub mod door;
 pub mod explain;
+pub mod folder;
 pub mod online;
 pub mod opening;
 mod owner;

@@ -9,6 +9,7 @@ use engine::describe::Descriptions;
 use engine::engine::Engine;
 use engine::environment::Environment;
 use engine::failure::Failure;
+use engine::identity::Compared;
 use engine::outside::alerts::{Alerts, NoAlerts};
 use engine::outside::clock::{Clock, SystemClock};
 use engine::outside::store::{Store, StoreError};
@@ -18,6 +19,7 @@ use store::{Memory, OnDisk, SqliteDesk};
 use crate::accounts;
 use crate::alerts::Receivers;
 use crate::database::{Lazy, Missing};
+use crate::folder;
 use crate::project::Project;
 use crate::secrets::Secrets;
 
@@ -58,10 +60,12 @@ pub fn looking(project: &Project, palette: Palette) -> Arc<Engine> {
 /// `StoreError::InUse` where another process has it open; otherwise where the folder cannot be made or the store is not
 /// what was written.
 pub(crate) async fn open(project: &Project, palette: Palette) -> Result<Arc<Engine>, OpenError> {
+    folder::check_there(&project.data, &project.store_folder())?;
     make_private(project).map_err(|error| Failure::io(format!("cannot make {}", project.data.display()), &error))?;
     let (folder, kind) = (project.store_folder(), project.store_kind());
     let opened = tokio::task::spawn_blocking(move || OnDisk::open(&folder, kind)).await;
     let opened = opened.map_err(|error| Failure::internal(error.to_string()))??;
+    folder::check_same(&project.data, &opened.identity())?;
     Ok(on(project, palette, Arc::new(opened), Arc::new(SystemClock), Arc::new(receivers(project))))
 }
 
@@ -116,6 +120,7 @@ fn environment(project: &Project, palette: Palette, (store, clock, alerts): Outs
         files: project.files.clone(),
         library: project.library.clone(),
         limits: project.config.limits.clone(),
+        compared: Compared::default(),
     }
 }
 

@@ -1,10 +1,15 @@
 //! Where the things of a project lie: its configuration, data folder, database, files and shared scripts.
 //!
 //! `campanile.toml` is the one named by `--config`; else the nearest one in the workflow's folder or above it; else
-//! the nearest one in the current folder or above it; else there is none, and defaults hold. Paths in it are relative to
-//! its own folder; `--data`, and the data folder where nobody names one, to the current folder.
+//! the nearest one in the current folder or above it; else there is none, and defaults hold.
+//!
+//! The project's folder is that of `campanile.toml`; else the parent of the workflow's folder `workflows`, or the
+//! workflow's own folder; else, for a command that names no workflow, the nearest folder above the current one with
+//! `workflows` or a data folder. Paths in the configuration and the default data folder are relative to it, so that a
+//! workflow has the same data folder wherever it is run from; `--data` is relative to the current folder.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 
 use engine::failure::{Class, Failure};
@@ -16,6 +21,8 @@ use crate::config::{Config, FILE_NAME};
 
 /// The data folder where nobody names one.
 pub const DATA_DEFAULT: &str = ".campanile";
+/// The folder of a project's workflows.
+const WORKFLOWS: &str = "workflows";
 /// The largest configuration or shared script, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// The most scripts that workflows share.
@@ -95,6 +102,9 @@ impl Project {
                 }
             }
         };
+        if let Some(file) = config_file.as_deref().filter(|file| file.exists()) {
+            check_owner(file)?;
+        }
         let text = match &config_file {
             Some(file) => read_small(file).map_err(|failure| {
                 failure.help("name the right file with --config, or leave it out for the one beside the workflow")
@@ -105,12 +115,19 @@ impl Project {
             Some(file) => Config::parse(file, &text).map_err(|problems| NotLoaded::Problems(problems, text.clone()))?,
             None => Config::default(),
         };
-        let folder = config_file.as_deref().and_then(Path::parent);
-        let beside = |path: &Path| folder.map_or_else(|| path.to_owned(), |folder| folder.join(path));
+        let folder = match config_file.as_deref().and_then(Path::parent) {
+            Some(folder) => folder.to_owned(),
+            None => project_folder(&here(Path::new("."))?, workflow.map(here).transpose()?.as_deref()),
+        };
+        let beside = |path: &Path| folder.join(path);
         let data = match (&given.data, &config.data) {
             (Some(data), _) => here(data)?,
             (None, Some(data)) => beside(data),
-            (None, None) => here(Path::new(DATA_DEFAULT))?,
+            (None, None) => {
+                let data = beside(Path::new(DATA_DEFAULT));
+                check_old_place(&data, &here(Path::new(DATA_DEFAULT))?)?;
+                data
+            }
         };
         let database = match &config.database {
             Some(url) => database_url(url, &beside),
@@ -118,7 +135,7 @@ impl Project {
         };
         let files = config.files.as_deref().map_or_else(|| data.join("files"), beside);
         let library = library(&beside(Path::new("scripts")))?;
-        let identity = identity(folder, &text, &library);
+        let identity = identity(&folder, &text, &library);
         Ok(Self { config_file, config, data, database, files, library, identity })
     }
 
@@ -176,6 +193,50 @@ fn nearest(folder: &Path) -> Option<PathBuf> {
     folder.ancestors().map(|folder| folder.join(FILE_NAME)).find(|file| file.is_file())
 }
 
+/// The folder of a project without configuration.
+fn project_folder(current: &Path, workflow: Option<&Path>) -> PathBuf {
+    let Some(workflow) = workflow else {
+        let is_project = |folder: &&Path| [WORKFLOWS, DATA_DEFAULT].iter().any(|part| folder.join(part).is_dir());
+        return current.ancestors().find(is_project).unwrap_or(current).to_owned();
+    };
+    let folder = workflow.parent().unwrap_or(current);
+    match folder.parent() {
+        Some(above) if folder.file_name().is_some_and(|name| name == WORKFLOWS) => above.to_owned(),
+        _ => folder.to_owned(),
+    }
+}
+
+/// Earlier versions made the data folder in the current folder. What lies there is neither used nor forgotten silently.
+fn check_old_place(data: &Path, old: &Path) -> Result<(), Failure> {
+    let is_there = |folder: &Path| folder.join("store").is_dir();
+    if data == old || !is_there(old) || fs::canonicalize(old).ok() == fs::canonicalize(data).ok() {
+        return Ok(());
+    }
+    let message = format!(
+        "there is a data folder {}, where an earlier version looked for it, but this project's is {}",
+        old.display(),
+        data.display()
+    );
+    let help = match is_there(data) {
+        true => format!("name the one to use with --data, or move {} away", old.display()),
+        false => format!("move it there, or name the one to use with --data, such as --data {}", old.display()),
+    };
+    Err(Failure::new(Class::Config, message).help(help))
+}
+
+/// A configuration decides which systems are written to and what runs, so nobody else may have written it.
+fn check_owner(file: &Path) -> Result<(), Failure> {
+    let owner =
+        fs::metadata(file).map_err(|error| Failure::io(format!("cannot read {}", file.display()), &error))?.uid();
+    let user = rustix::process::geteuid().as_raw();
+    if owner == user || owner == 0 {
+        return Ok(());
+    }
+    let message = format!("{} belongs to another user (uid {owner}; this is {user})", file.display());
+    let help = "let it belong to you or root, or name another one with --config";
+    Err(Failure::new(Class::Config, message).help(help))
+}
+
 fn database_url(url: &str, beside: &dyn Fn(&Path) -> PathBuf) -> String {
     match url.strip_prefix("sqlite:") {
         Some(path) => format!("sqlite:{}", beside(Path::new(path.trim_start_matches("//"))).display()),
@@ -210,9 +271,9 @@ fn read_small(file: &Path) -> Result<String, Failure> {
     fs::read_to_string(file).map_err(|error| failed(&error))
 }
 
-fn identity(folder: Option<&Path>, text: &str, library: &[(String, String)]) -> String {
+fn identity(folder: &Path, text: &str, library: &[(String, String)]) -> String {
     let mut hasher = blake3::Hasher::new();
-    let folder = folder.map(|folder| folder.display().to_string()).unwrap_or_default();
+    let folder = folder.display().to_string();
     let library = library.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]);
     for part in [folder.as_str(), text].into_iter().chain(library) {
         hasher.update(&(part.len() as u64).to_le_bytes());
@@ -249,6 +310,47 @@ mod tests {
         fs::write(root.join("scripts/mail.rhai"), "fn a() { 2 }").unwrap();
         let changed = Project::load(&given, Some(&root.join("workflows/x.json"))).unwrap();
         assert_ne!(changed.identity, project.identity);
+    }
+
+    #[test]
+    fn a_project_without_configuration_has_one_data_folder_wherever_it_is_run_from() {
+        let root = Path::new("/srv/project");
+        let data = |workflow: &str| project_folder(Path::new("/tmp"), Some(Path::new(workflow)));
+        assert_eq!(data("/srv/project/workflows/x.json"), root);
+        assert_eq!(data("/srv/project/x.json"), root);
+        let folder = tempfile::tempdir().unwrap();
+        let project = folder.path().join("project");
+        fs::create_dir_all(project.join("workflows/inner")).unwrap();
+        assert_eq!(project_folder(&project.join("workflows/inner"), None), project);
+        assert_eq!(project_folder(Path::new("/srv"), None), Path::new("/srv"));
+    }
+
+    #[test]
+    fn a_data_folder_where_an_earlier_version_made_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("here"), folder.path().join("project"));
+        check_old_place(&new, &old).unwrap();
+        fs::create_dir_all(old.join("store")).unwrap();
+        check_old_place(&old, &old).unwrap();
+        let failure = check_old_place(&new, &old).unwrap_err();
+        assert!(failure.message.contains("/here") && failure.message.contains("/project"), "{failure}");
+        assert!(failure.help.unwrap().contains("move it there"));
+        fs::create_dir_all(new.join("store")).unwrap();
+        assert!(check_old_place(&new, &old).unwrap_err().help.unwrap().contains("--data"));
+    }
+
+    #[test]
+    fn a_configuration_of_another_user_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE_NAME);
+        fs::write(&file, "").unwrap();
+        check_owner(&file).unwrap();
+        // Only root can give a file away.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&file, Some(12_345), None).unwrap();
+            let failure = check_owner(&file).unwrap_err();
+            assert!(failure.message.contains("uid 12345"), "{failure}");
+        }
     }
 
     #[test]

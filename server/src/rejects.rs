@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use engine::desk::{Together, together};
 use engine::failure::{Class, Failure};
+use engine::identity;
 use engine::outside::desk::{Group, KeptReject, RejectId, RejectState, Wanted};
 use engine::outside::store::RunId;
 use engine::reject::KEY_REPEATED;
@@ -65,12 +66,14 @@ pub struct Resent {
 impl Service {
     /// What is on the desk.
     pub(crate) async fn rejects(&self, wanted: &Wanted) -> Result<RejectsView, Refusal> {
+        identity::check_desk(&self.engine.environment).await?;
         let desk = &self.engine.environment.desk;
         Ok(RejectsView { groups: desk.groups(wanted).await?, rejects: desk.list(wanted).await? })
     }
 
     /// One reject.
     pub(crate) async fn reject(&self, id: RejectId) -> Result<KeptReject, Refusal> {
+        identity::check_desk(&self.engine.environment).await?;
         let wanted = Wanted { ids: vec![id], closed: true, ..Wanted::default() };
         let found = self.engine.environment.desk.list(&wanted).await?.pop();
         Ok(found.ok_or_else(|| {

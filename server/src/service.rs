@@ -1,6 +1,6 @@
 //! What can be asked of a data folder. Every door to it, the socket first, leads here.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use engine::engine::{Driven, Engine};
 use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
+use engine::identity::RESERVED;
 use engine::outside::store::{Expect, OptionChange, OptionValue, Page, RunFilter, RunId, check_option_name};
 use engine::run::{Run, Status};
 use serde::{Deserialize, Serialize};
@@ -88,10 +89,12 @@ impl Service {
 
     /// The latest runs, the oldest of them first.
     pub(crate) async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Vec<RunLine>, Refusal> {
+        // A run that ended or began while the heads were read is not one that was interrupted.
+        let driven: HashSet<RunId> = self.engine.driving().into_iter().map(|(run, _)| run).collect();
         let runs = self.engine.environment.store.runs(filter, page).await?;
         let now = self.engine.environment.clock.now();
-        let lines = runs.into_iter().rev().map(|run| RunLine::new(&run, self.driven(&run.id).is_some(), now));
-        Ok(lines.collect())
+        let is_driven = |run: &RunId| driven.contains(run) || self.engine.is_driving(run);
+        Ok(runs.into_iter().rev().map(|run| RunLine::new(&run, is_driven(&run.id), now)).collect())
     }
 
     /// Starts a workflow.
@@ -228,13 +231,15 @@ impl Service {
 
     /// All options.
     pub(crate) async fn options(&self) -> Result<BTreeMap<String, OptionValue>, Refusal> {
-        Ok(self.engine.environment.store.options().await?)
+        let mut options = self.engine.environment.store.options().await?;
+        options.retain(|name, _| !name.starts_with(RESERVED));
+        Ok(options)
     }
 
     /// One option.
     pub(crate) async fn option(&self, name: &str) -> Result<OptionValue, Refusal> {
         let option = self.engine.environment.store.option(name).await?;
-        match option {
+        match option.filter(|_| !name.starts_with(RESERVED)) {
             Some(option) => Ok(option),
             None => {
                 let options = self.options().await?;

@@ -49,6 +49,7 @@ pub(crate) struct Args {
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
     let project = global.project(Some(&args.file))?;
     let vars = args.vars.iter().cloned().collect();
+    let global = &global.for_project(&project);
     let (run, view, follower) = start(&args.file, &project, vars, None).await?;
     let code = ended(&run, &view, global);
     follower.end().await;

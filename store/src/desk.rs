@@ -131,6 +131,10 @@ impl Desk for SqliteDesk {
         self.write(move |connection| sql::settle(connection, &task, &end)).await
     }
 
+    async fn last(&self) -> Result<RejectId, Failure> {
+        self.read(sql::last).await
+    }
+
     async fn open_keys(&self, workflow: &str, activity: &str) -> Result<HashSet<String>, Failure> {
         let (workflow, activity) = (workflow.to_owned(), activity.to_owned());
         self.read(move |connection| sql::open_keys(connection, &workflow, &activity)).await

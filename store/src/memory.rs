@@ -13,12 +13,10 @@ use engine::outside::store::{
 use tokio::sync::watch;
 
 use crate::disk::{Batch, Disk, Entries, failed};
+use crate::on_disk::new_folder_id;
 use crate::plan::{Plan, Request};
 use crate::read;
 use crate::record::{self, Meta};
-
-/// The id of its folder, the same in every test.
-const FOLDER: &str = "memory";
 
 /// Journals and options in memory, by the same rules as on disk.
 ///
@@ -26,6 +24,8 @@ const FOLDER: &str = "memory";
 /// [`Memory::reopened`], for every `n`.
 pub struct Memory {
     kept: Arc<Kept>,
+    /// The folder's id.
+    folder: String,
     /// Writes until it fails; also what makes writers wait for each other.
     left: Mutex<Option<Left>>,
     commits: watch::Sender<u64>,
@@ -54,31 +54,31 @@ impl Default for Memory {
 impl Memory {
     /// An empty store that does not fail.
     pub fn new() -> Self {
-        Self::over(Arc::default(), None)
+        Self::over(Arc::default(), new_folder_id(), None)
     }
 
     /// An empty store that takes `writes` appends and moves of options, and then refuses every write, as a process
     /// does that ended before the next one.
     pub fn failing_after(writes: u64) -> Self {
-        Self::over(Arc::default(), Some(Left { writes, keeps: false }))
+        Self::over(Arc::default(), new_folder_id(), Some(Left { writes, keeps: false }))
     }
 
     /// An empty store that keeps the `write`-th write (from 1) but answers it with an error and then refuses all others,
     /// as a process does that ended after it was durable and before its caller heard of it.
     pub fn losing_answer_of(write: u64) -> Self {
-        Self::over(Arc::default(), Some(Left { writes: write.saturating_sub(1), keeps: true }))
+        Self::over(Arc::default(), new_folder_id(), Some(Left { writes: write.saturating_sub(1), keeps: true }))
     }
 
     /// What a new process finds: all that was kept, in a store that does not fail.
     #[must_use]
     pub fn reopened(&self) -> Self {
-        Self::over(Arc::clone(&self.kept), None)
+        Self::over(Arc::clone(&self.kept), self.folder.clone(), None)
     }
 
     /// What a new process finds, in a store that fails after that many more writes.
     #[must_use]
     pub fn reopened_failing_after(&self, writes: u64) -> Self {
-        Self::over(Arc::clone(&self.kept), Some(Left { writes, keeps: false }))
+        Self::over(Arc::clone(&self.kept), self.folder.clone(), Some(Left { writes, keeps: false }))
     }
 
     /// It keeps what comes at once and answers so much later, as a disk does.
@@ -99,10 +99,11 @@ impl Memory {
         self.ended.subscribe()
     }
 
-    fn over(kept: Arc<Kept>, left: Option<Left>) -> Self {
+    fn over(kept: Arc<Kept>, folder: String, left: Option<Left>) -> Self {
         let commits = read::meta(&*kept).ok().flatten().map_or(0, |meta| meta.commits);
         Self {
             kept,
+            folder,
             left: Mutex::new(left),
             commits: watch::Sender::new(commits),
             pause: Duration::ZERO,
@@ -129,7 +130,7 @@ impl Memory {
         let mut plan = match read::meta(&*self.kept)? {
             Some(meta) => Plan::new(&*self.kept, meta.epoch)?,
             None => {
-                self.kept.commit(&vec![(record::META.to_vec(), Some(Meta::new(FOLDER.to_owned()).encode()?))])?;
+                self.kept.commit(&vec![(record::META.to_vec(), Some(Meta::new(self.folder.clone()).encode()?))])?;
                 Plan::new(&*self.kept, 0)?
             }
         };
@@ -157,7 +158,11 @@ impl Memory {
 #[async_trait]
 impl Store for Memory {
     fn identity(&self) -> Identity {
-        Identity { folder: FOLDER.to_owned(), starts: 1 }
+        Identity { folder: self.folder.clone(), starts: 1 }
+    }
+
+    async fn renew(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn append(&self, append: Append) -> Result<(), StoreError> {

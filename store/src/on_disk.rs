@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
@@ -48,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) disk: Careful,
     pub(crate) epoch: u64,
     /// The folder's id.
-    folder: String,
+    folder: Mutex<String>,
     /// Why everything is refused.
     broken: OnceLock<StoreError>,
     _lock: Lock,
@@ -98,7 +98,7 @@ impl OnDisk {
         let shared = Arc::new(Shared {
             disk,
             epoch: meta.epoch,
-            folder: meta.folder.clone(),
+            folder: Mutex::new(meta.folder.clone()),
             broken: OnceLock::new(),
             _lock: lock,
         });
@@ -255,7 +255,15 @@ fn unreadable(verdict: &Result<(), StoreError>) -> Option<StoreError> {
 #[async_trait]
 impl Store for OnDisk {
     fn identity(&self) -> Identity {
-        Identity { folder: self.shared.folder.clone(), starts: self.shared.epoch }
+        let folder = self.shared.folder.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Identity { folder, starts: self.shared.epoch }
+    }
+
+    async fn renew(&self) -> Result<(), StoreError> {
+        let folder = new_folder_id();
+        self.write(Request::renew(folder.clone())).await?;
+        *self.shared.folder.lock().unwrap_or_else(PoisonError::into_inner) = folder;
+        Ok(())
     }
 
     async fn append(&self, append: Append) -> Result<(), StoreError> {

@@ -13,6 +13,8 @@ use crate::record::{self, Head, Meta};
 /// What one caller wants written, all or nothing; already encoded and within its limits.
 #[derive(Debug)]
 pub(crate) struct Request {
+    /// The folder's new id.
+    folder: Option<String>,
     journal: Option<Journal>,
     options: Vec<Change>,
 }
@@ -41,11 +43,16 @@ impl Request {
             Ok((event, bytes))
         });
         let events = encoded.collect::<Result<_, StoreError>>()?;
-        Ok(Self { journal: Some(Journal { run, expected, events, hold }), options: changes(options)? })
+        Ok(Self { folder: None, journal: Some(Journal { run, expected, events, hold }), options: changes(options)? })
     }
 
     pub(crate) fn options(options: Vec<OptionChange>) -> Result<Self, StoreError> {
-        Ok(Self { journal: None, options: changes(options)? })
+        Ok(Self { folder: None, journal: None, options: changes(options)? })
+    }
+
+    /// Gives the folder a new id.
+    pub(crate) fn renew(folder: String) -> Self {
+        Self { folder: Some(folder), journal: None, options: Vec::new() }
     }
 }
 
@@ -60,6 +67,8 @@ fn changes(options: Vec<OptionChange>) -> Result<Vec<Change>, StoreError> {
 /// One commit in the making. Requests see those admitted before them, although nothing is written yet.
 pub(crate) struct Plan<'a> {
     disk: &'a dyn Disk,
+    /// The folder's id before.
+    folder: String,
     admitted: Staged,
 }
 
@@ -76,12 +85,16 @@ impl<'a> Plan<'a> {
         if meta.epoch != epoch {
             return Err(StoreError::Fenced { ours: epoch, theirs: meta.epoch });
         }
-        Ok(Self { disk, admitted: Staged { meta, values: BTreeMap::new() } })
+        let folder = meta.folder.clone();
+        Ok(Self { disk, folder, admitted: Staged { meta, values: BTreeMap::new() } })
     }
 
     /// Adds a request where all that it expects is true, else nothing of it.
     pub(crate) fn admit(&mut self, request: Request) -> Result<(), StoreError> {
         let mut staged = Staged { meta: self.admitted.meta.clone(), values: BTreeMap::new() };
+        if let Some(folder) = request.folder {
+            staged.meta.folder = folder;
+        }
         if let Some(journal) = request.journal {
             self.stage_events(&mut staged, journal)?;
         }
@@ -96,7 +109,7 @@ impl<'a> Plan<'a> {
     /// The number of this commit and what it writes; `None` where nothing was asked for.
     pub(crate) fn finish(self) -> Result<Option<(u64, Batch)>, StoreError> {
         let Staged { mut meta, values } = self.admitted;
-        if values.is_empty() {
+        if values.is_empty() && meta.folder == self.folder {
             return Ok(None);
         }
         meta.commits += 1;

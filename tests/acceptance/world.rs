@@ -16,6 +16,7 @@ use engine::engine::{Driven, Engine, NotStarted};
 use engine::environment::{Environment, Limits};
 use engine::event::{Event, Vars};
 use engine::failure::{Class, Failure};
+use engine::identity::Compared;
 use engine::outside::alerts::Alerts;
 use engine::outside::clock::Clock;
 use engine::outside::clock::SystemClock;
@@ -141,6 +142,7 @@ impl World {
             files: folder.join("files"),
             library: Vec::new(),
             limits: Limits::default(),
+            compared: Compared::default(),
         })))
     }
 

@@ -9,6 +9,7 @@ mod command_line;
 mod crm_commands;
 mod explain;
 mod field_types;
+mod identity;
 mod kill;
 mod mail_server;
 #[path = "../receiver/mod.rs"]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sandbox::{By, Change, Options, Sandbox};
+use sandbox::{By, Change, Fault, Options, Route, Sandbox};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -30,8 +30,13 @@ pub(crate) struct Answer {
 impl World {
     /// A CRM with so many contacts, whose clock stands still.
     pub(crate) fn new(contacts: u32) -> Self {
+        Self::with_seed(contacts, 5)
+    }
+
+    /// Another organisation for each seed.
+    pub(crate) fn with_seed(contacts: u32, seed: u64) -> Self {
         let now = "2026-03-03T10:00:00Z".parse().unwrap();
-        let options = Options { contacts, accounts: 20, seed: 5, now: Some(now), frozen: true, ..Options::default() };
+        let options = Options { contacts, accounts: 20, seed, now: Some(now), frozen: true, ..Options::default() };
         let world = Self { sandbox: Sandbox::start(options).unwrap(), folder: tempfile::tempdir().unwrap() };
         world.configure(&[]);
         world
@@ -79,6 +84,18 @@ impl World {
         for (id, name) in people {
             database.execute("INSERT INTO person (crm_id, last_name) VALUES (?1, ?2)", (id, name)).unwrap();
         }
+    }
+
+    /// Does something to the database of the data folder, which is made if it is missing.
+    pub(crate) fn database(&self, sql: &str) {
+        fs::create_dir_all(self.path(".campanile")).unwrap();
+        rusqlite::Connection::open(self.path(".campanile/marketing.db")).unwrap().execute_batch(sql).unwrap();
+    }
+
+    /// Every page of the CRM takes so long.
+    pub(crate) fn slow_pages(&self, delay_ms: u64) {
+        let fault = Fault { route: Route::Page, delay_ms: Some(delay_ms), ..Fault::default() };
+        self.sandbox.admin().add_fault(fault).unwrap();
     }
 
     /// What was changed in the CRM over the wire.

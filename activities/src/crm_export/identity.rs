@@ -80,8 +80,9 @@ impl Identity {
             of_key.extend(keys(columns).filter_map(|field| field.metadata().get(meta::KEY).cloned()));
         }
         let digest = cx.input_digest();
+        let run = cx.run_key();
         let of_place =
-            ["place", &request.account, object, &cx.workflow, &cx.activity, cx.run_name(), &digest].map(str::to_owned);
+            ["place", &request.account, object, &cx.workflow, &cx.activity, &run, &digest].map(str::to_owned);
         Ok(Self { by, of_key, of_place: of_place.to_vec() })
     }
 

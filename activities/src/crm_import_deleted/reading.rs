@@ -71,7 +71,7 @@ pub(super) async fn run(import: &CrmImportDeleted, cx: &mut Cx) -> Result<(), Fa
         }
         _ => None,
     };
-    let crm = cx.crm(&import.account)?;
+    let crm = cx.crm(&import.account).await?;
     let object = cx.object(&import.account, &import.object).await?;
     let mut position = match begun {
         Some(position) => position,

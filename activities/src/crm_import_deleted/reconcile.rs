@@ -100,7 +100,7 @@ struct Position {
 }
 
 pub(super) async fn run(import: &CrmImportDeleted, cx: &mut Cx, ids: &Source) -> Result<(), Failure> {
-    let crm = cx.crm(&import.account)?;
+    let crm = cx.crm(&import.account).await?;
     let object = cx.object(&import.account, &import.object).await?;
     let (population, columns) = rows::input(cx).await?;
     let ids = RemoteIds::new(cx, ids, &columns, &object).await?;

@@ -159,7 +159,7 @@ impl Plan {
         let rows = rows::filter(&rows, &sound)?;
         let mut counts = BTreeMap::new();
         if rows.num_rows() > 0 {
-            let ledger = LedgerKey { task: cx.task_key(), batch: number };
+            let ledger = LedgerKey { folder: cx.folder_id(), task: cx.ledger_key(), batch: number };
             let written = cx.database().write(&ledger, &self.write, rows).await?;
             let places: Vec<usize> = (0..sound.len()).filter(|row| sound[*row]).collect();
             for refused in written.rejects {

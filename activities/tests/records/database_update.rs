@@ -296,7 +296,8 @@ async fn a_task_that_ended_leaves_no_ledger() {
     let ran = world.run(&activities).await;
     assert_eq!(ran.status, Status::Finished);
     let first = ran.task("save").id;
-    assert_eq!(database.forgotten.lock().unwrap()[0], format!("test-1/{first}"));
+    let folder = engine::outside::store::Store::identity(ran.store.as_ref()).folder;
+    assert_eq!(database.forgotten.lock().unwrap()[0], format!("{folder}/test-1/{first}"));
     assert_eq!(world.query("SELECT count(*) FROM campanile_ledger"), ["0"]);
 }
 
@@ -311,7 +312,7 @@ async fn no_record_at_all_writes_nothing() {
     assert_eq!(counts, ["inserted 0", "unchanged 0", "updated 0"]);
     assert_eq!(ran.task("save").emitted, ["ok"]);
     assert!(ran.task("save").ports.contains_key("ok"));
-    assert!(world.query("SELECT name FROM sqlite_schema WHERE name LIKE 'campanile%'").is_empty());
+    assert!(world.query("SELECT name FROM sqlite_schema WHERE name = 'campanile_ledger'").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -166,6 +166,7 @@ impl World {
             files: folder.join("files"),
             library: self.library.clone(),
             limits: self.limits.clone(),
+            compared: Default::default(),
         })))
     }
 

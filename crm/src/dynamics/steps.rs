@@ -61,6 +61,12 @@ struct WhoAmI {
     organization_id: String,
 }
 
+/// The organisation's id, by a `WhoAmI`.
+pub(super) async fn organisation(session: &Session) -> Result<String, Failure> {
+    let who: WhoAmI = session.get_json("WhoAmI", "asking for the organisation").await?;
+    Ok(who.organization_id)
+}
+
 async fn who_am_i(session: &Session) -> Result<String, Failure> {
     let who: WhoAmI = session.get_json("WhoAmI", "asking who we are").await?;
     Ok(format!("user {}, organization {}", who.user_id, who.organization_id))

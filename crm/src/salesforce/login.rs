@@ -58,6 +58,8 @@ pub(super) struct Token {
     pub(super) header: HeaderValue,
     /// The organisation's address; the token goes nowhere else.
     pub(super) instance: Url,
+    /// The organisation's id, if the answer has it.
+    pub(super) organisation: Option<String>,
 }
 
 /// The login of one account.
@@ -103,7 +105,7 @@ impl Login {
             self.keep(http.account(), token).await?;
         }
         tracing::info!(account = http.account(), host = instance.host_str(), "logged in");
-        Ok(Token { header, instance })
+        Ok(Token { header, instance, organisation: organisation(&granted.id) })
     }
 
     /// The form that asks for a token.
@@ -285,6 +287,14 @@ fn replace(file: &std::path::Path, text: &str) -> std::io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.sync_all()?;
     std::fs::rename(&beside, file)
+}
+
+/// The organisation in a user's address, `…/id/<organisation>/<user>`: the first 15 characters of its id, which alone tell
+/// organisations apart.
+fn organisation(id: &str) -> Option<String> {
+    let (_, ids) = id.rsplit_once("/id/")?;
+    let organisation = ids.split('/').next().filter(|id| id.len() >= 15 && id.starts_with("00D"))?;
+    organisation.get(..15).map(str::to_owned)
 }
 
 #[cfg(test)]

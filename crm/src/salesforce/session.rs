@@ -181,6 +181,11 @@ impl Session {
             .help("a proxy or firewall between here and the organisation may have answered in its place")
     }
 
+    /// The organisation's id, as the login said it.
+    pub(super) async fn organisation(&self) -> Result<Option<String>, Failure> {
+        Ok(self.login.token(&self.http).await?.organisation.clone())
+    }
+
     /// The organisation's allowances. Where no request of the day is left, there is no answer but that, and no waiting for one.
     pub(super) async fn limits(&self) -> Result<BTreeMap<String, Limit>, Failure> {
         let ask = Ask::get("limits").repeat(Repeat::UnlessSpent);

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use super::affinity::{Affinity, arrow_type, declared_length};
 use super::collation;
 use super::error::failed;
+use super::folders::FOLDERS;
 use super::not_found;
 use super::write::LEDGER;
 
@@ -46,9 +47,9 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<String>, Failure> {
     let read = || {
         let mut list = connection.prepare_cached(
             "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual')
-             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> ?1 ORDER BY name",
+             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT IN (?1, ?2) ORDER BY name",
         )?;
-        list.query_map([LEDGER], |row| row.get(0))?.collect::<rusqlite::Result<_>>()
+        list.query_map([LEDGER, FOLDERS], |row| row.get(0))?.collect::<rusqlite::Result<_>>()
     };
     read().map_err(|e| failed("cannot list the tables", e))
 }

@@ -31,7 +31,7 @@ fn a_full_disk_or_a_lock_fails_the_batch_and_it_can_be_written_later() {
     let upsert =
         Write { table: "t".to_owned(), operation: Operation::Upsert, key: vec!["k".to_owned()], null_empties: true };
     let write = |session: &mut Session, batch_number, rows| {
-        let ledger = LedgerKey { task: "run/1".to_owned(), batch: batch_number };
+        let ledger = LedgerKey { folder: "folder".to_owned(), task: "run/1".to_owned(), batch: batch_number };
         write::write(session, &ledger, &upsert, &batch(rows))
     };
     write(&mut session, 0, 10).unwrap();

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::Session;
 use super::describe::described;
 use super::error::failed;
+use super::folders;
 use super::sql::quoted;
 use row::{Outcome, Rows};
 
@@ -56,6 +57,19 @@ pub(super) fn forget(connection: &Connection, task: &str) -> Result<(), Failure>
         false => Ok(()),
     };
     forget().map_err(|e| failed("cannot forget the ledger of a task", e))
+}
+
+/// How many batches of a task the ledger has.
+pub(super) fn batches(connection: &Connection, task: &str) -> Result<u64, Failure> {
+    let count = || match has_ledger(connection)? {
+        true => connection.query_row(
+            &format!("SELECT count(*) FROM main.{} WHERE task = ?1", quoted(LEDGER)),
+            [task],
+            |row| row.get::<_, i64>(0),
+        ),
+        false => Ok(0),
+    };
+    count().map(i64::unsigned_abs).map_err(|e| failed("cannot read the ledger", e))
 }
 
 enum Attempt {
@@ -130,6 +144,7 @@ fn write_all(
 
     let written = Written { counts, rejects, replayed: false };
     record(connection, &ledger.task, batch, &written)?;
+    folders::count(connection, &ledger.folder).map_err(|e| failed("cannot count a batch", e))?;
     Ok(Attempt::Done(written))
 }
 

@@ -16,7 +16,7 @@ const ROUNDS: u64 = 12;
 async fn write_batch(sqlite: &Sqlite, batch: u64) -> bool {
     let keys: Vec<String> = (0..20).map(|row| format!("{batch}/{row}")).collect();
     let keys: Vec<_> = keys.iter().map(|key| Some(key.as_str())).collect();
-    let ledger = LedgerKey { task: "run/1".to_owned(), batch };
+    let ledger = LedgerKey { folder: "folder".to_owned(), task: "run/1".to_owned(), batch };
     let insert = write("t", Operation::Insert, &[]);
     let written = sqlite.write(&ledger, &insert, texts(&[("k", &keys)])).await.unwrap();
     assert_eq!(written.counts["inserted"], 20);

@@ -69,7 +69,7 @@ impl Place {
 
     fn write_as(&self, write: &Write, rows: RecordBatch) -> Result<Written, Failure> {
         self.batches.set(self.batches.get() + 1);
-        let ledger = LedgerKey { task: "run/1".to_owned(), batch: self.batches.get() };
+        let ledger = LedgerKey { folder: "folder".to_owned(), task: "run/1".to_owned(), batch: self.batches.get() };
         block_on(self.sqlite.write(&ledger, write, rows))
     }
 }

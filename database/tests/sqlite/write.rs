@@ -131,7 +131,7 @@ fn a_key_that_is_empty_or_not_unique_refuses_the_row() {
 #[test]
 fn a_batch_that_was_written_is_not_written_again() {
     let place = Place::new(&format!("CREATE TABLE t(k TEXT UNIQUE, n TEXT); {}", ""));
-    let ledger = |task: &str, batch| LedgerKey { task: task.to_owned(), batch };
+    let ledger = |task: &str, batch| LedgerKey { folder: "folder".to_owned(), task: task.to_owned(), batch };
     let insert = write("t", Operation::Insert, &[]);
     let rows = || texts(&[("k", &[Some("a"), Some("b"), Some("a")])]);
     let first = block_on(place.sqlite.write(&ledger("r/1", 0), &insert, rows())).unwrap();

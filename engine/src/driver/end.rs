@@ -7,12 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize as _;
 
 use super::Driver;
-use crate::activity::When;
+use crate::activity::{Effect, Need, When};
 use crate::check::Node;
 use crate::context::{Cx, Done};
 use crate::desk;
 use crate::event::{Event, TaskId, Then};
 use crate::failure::{Class, Failure};
+use crate::identity;
 use crate::journal::AppendError;
 use crate::outside::store::{Expect, OptionChange, OptionValue, SeenFile, StoreError};
 use crate::run::{Ending, Run, Settled, Task};
@@ -52,7 +53,16 @@ impl Driver {
         };
         let mut events = sealed;
         events.push(ended);
-        self.record(events, Ending { task: task.id, well: true, ports: &ports }).await?;
+        let writes_to_database = node.spec.effect == Effect::Writes
+            && node.activity.needs().iter().any(|need| matches!(need, Need::Table(_)));
+        let mut known = Vec::new();
+        if writes_to_database {
+            known.extend(identity::written(&self.environment).await?);
+        }
+        if out.get("reject").is_some_and(|rejects| *rejects > 0) {
+            known.extend(identity::refused(&self.environment).await?);
+        }
+        self.record(events, known, Ending { task: task.id, well: true, ports: &ports }).await?;
         if temp::is_kept_by(&self.workflow, task) {
             self.forget(task).await;
         }
@@ -75,7 +85,7 @@ impl Driver {
         let alerts = self.to_be_told(&then);
         let failed = Event::TaskFailed { task: task.id, failure, then, alerts };
         if ends {
-            self.record(vec![failed], Ending { task: task.id, well: false, ports: &ports }).await
+            self.record(vec![failed], Vec::new(), Ending { task: task.id, well: false, ports: &ports }).await
         } else {
             Ok(self.journal.append(vec![failed]).await?)
         }
@@ -113,14 +123,14 @@ impl Driver {
 
     /// Records how a task ended, and in the same batch what becomes of the options that waited for it. An option that
     /// somebody moved meanwhile stays where they moved it.
-    async fn record(&self, events: Vec<Event>, ending: Ending<'_>) -> Result<(), Failure> {
+    async fn record(&self, events: Vec<Event>, known: Vec<OptionChange>, ending: Ending<'_>) -> Result<(), Failure> {
         let mut moved = HashSet::new();
         loop {
             let appended = self
                 .journal
                 .append_with(|run| {
                     let mut events = events.clone();
-                    let mut options = Vec::new();
+                    let mut options = known.clone();
                     // The latest first: of several windows of an option that are done, its end is where the option moves to.
                     for mut settled in run.settled_by(ending).into_iter().rev() {
                         // The run does not know yet what a task leaves behind that ends now.

@@ -115,6 +115,14 @@ pub trait Crm: Send + Sync {
     /// Where the CRM cannot be reached or refuses the login.
     async fn now(&self) -> Result<Timestamp, Failure>;
 
+    /// The id that the system itself has for the organisation that the account leads to; none if it has no such id.
+    ///
+    /// # Errors
+    /// If the system cannot be reached or refuses the login.
+    async fn organisation(&self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
     /// The objects that the account may read, by name with label.
     ///
     /// # Errors

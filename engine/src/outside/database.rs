@@ -63,11 +63,65 @@ pub trait Database: Send + Sync {
     /// [`Written::rejects`] instead, and the others are written.
     async fn write(&self, ledger: &LedgerKey, write: &Write, rows: RecordBatch) -> Result<Written, Failure>;
 
+    /// How many batches of a task the ledger has.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or refuses.
+    async fn batches(&self, _task: &str) -> Result<Option<u64>, Failure> {
+        Ok(None)
+    }
+
+    /// What the database keeps of a data folder, if it was ever attached to it. A database that is not there is not made.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or refuses.
+    async fn mark(&self, _folder: &str) -> Result<Option<DatabaseMark>, Failure> {
+        Ok(None)
+    }
+
+    /// Keeps the token of a data folder's start; `false` if this database keeps none.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or refuses.
+    async fn attach(&self, _attach: &Attach) -> Result<bool, Failure> {
+        Ok(false)
+    }
+
+    /// Forgets a data folder.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or refuses.
+    async fn detach(&self, _folder: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Forgets the ledger of a task, once what it holds is in the journal.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
     async fn forget(&self, task: &str) -> Result<(), Failure>;
+}
+
+/// What a database keeps of a data folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseMark {
+    /// The database's id for this folder.
+    pub database: String,
+    /// The token of the folder's last start that used it.
+    pub start: String,
+    /// How many batches the folder has written to it, each counted in its own transaction.
+    pub writes: u64,
+}
+
+/// A data folder begins to use a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attach {
+    /// The folder's id.
+    pub folder: String,
+    /// The id that the database has for it.
+    pub database: String,
+    /// A token that no other start has.
+    pub start: String,
 }
 
 /// A table of the database.
@@ -271,7 +325,9 @@ pub enum Operation {
 /// Names one batch of one task; the same after a crash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerKey {
-    /// Run and task.
+    /// The id of the data folder, whose batches are counted.
+    pub folder: String,
+    /// Data folder, run and task.
     pub task: String,
     /// The batch's number within the task, from 0.
     pub batch: u64,

@@ -31,6 +31,14 @@ pub trait Desk: Send + Sync {
     /// Where the desk cannot be written.
     async fn settle(&self, task: &Filing, end: Settlement) -> Result<(), Failure>;
 
+    /// The highest number that a reject ever had; 0 if the desk is empty or its file is missing.
+    ///
+    /// # Errors
+    /// If the desk cannot be read.
+    async fn last(&self) -> Result<RejectId, Failure> {
+        Ok(RejectId::MAX)
+    }
+
     /// The keys of the rejects of an activity that are not closed.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::event::Recorded;
 use crate::failure::{Class, Failure};
+use crate::identity::RESERVED;
 use crate::run::RunHead;
 #[cfg(doc)]
 use crate::run::Status;
@@ -27,6 +28,10 @@ pub const OPTION_NAME_BYTES_MAX: usize = 200;
 /// # Errors
 /// What would be right, where it cannot.
 pub fn check_option_name(name: &str) -> Result<(), Failure> {
+    if name.starts_with(RESERVED) {
+        let message = format!("options whose name begins with {RESERVED} belong to Campanile");
+        return Err(Failure::new(Class::Config, message).help("choose another name"));
+    }
     if name.is_empty() || name.len() > OPTION_NAME_BYTES_MAX || name.chars().any(char::is_control) {
         let message = format!("an option's name has 1 to {OPTION_NAME_BYTES_MAX} bytes and no control characters");
         return Err(Failure::new(Class::Config, message));
@@ -39,6 +44,12 @@ pub fn check_option_name(name: &str) -> Result<(), Failure> {
 pub trait Store: Send + Sync {
     /// Which folder this is, and how often it was opened.
     fn identity(&self) -> Identity;
+
+    /// Gives the folder a new id: what relied on the old one no longer belongs to it.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    async fn renew(&self) -> Result<(), StoreError>;
 
     /// Adds events to a run's journal, brings its head and its workflow's hold up to date and moves options, all or
     /// nothing, durable before it returns.

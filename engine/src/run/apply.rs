@@ -70,13 +70,14 @@ impl Run {
     /// Takes in an event that is legal.
     pub(super) fn step(&mut self, Recorded { at, event, .. }: &Recorded) {
         match event {
-            Event::Started { workflow, file, scripts, vars, entry, backfill, queued } => {
+            Event::Started { workflow, file, scripts, vars, entry, backfill, folder, queued } => {
                 workflow.clone_into(&mut self.workflow);
                 file.clone_into(&mut self.file);
                 self.scripts.clone_from(scripts);
                 self.started = Some(*at);
                 self.instance_vars = vars.clone();
                 self.backfill.clone_from(backfill);
+                self.folder.clone_from(folder);
                 self.queued = *queued;
                 self.begin(entry.clone());
             }

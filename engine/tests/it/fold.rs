@@ -66,7 +66,7 @@ fn recorded(number: usize, event: Event) -> Recorded {
 
 fn started(entry: Option<Entry>) -> Event {
     let (workflow, file, vars) = ("w".to_owned(), String::new(), Vars::new());
-    Event::Started { workflow, file, scripts: None, vars, entry, backfill: None, queued: false }
+    Event::Started { workflow, file, scripts: None, vars, entry, backfill: None, folder: None, queued: false }
 }
 
 /// The task ends well, and puts an event on `ok`.

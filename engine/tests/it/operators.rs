@@ -94,7 +94,8 @@ async fn a_run_that_is_stopped_while_nothing_drives_it_leaves_no_ledger() {
     let forgotten = || FORGOTTEN.lock().unwrap().remove(&bench.folder.path().display().to_string());
     forgotten();
     assert_eq!(engine.stop(&id).await, Ok(Status::Stopped));
-    assert_eq!(forgotten(), Some(vec![format!("{id}/2")]));
+    let folder = store.identity().folder;
+    assert_eq!(forgotten(), Some(vec![format!("{folder}/{id}/2")]));
 }
 
 #[tokio::test]

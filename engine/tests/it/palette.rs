@@ -414,5 +414,6 @@ pub(crate) fn environment(store: Arc<dyn Store>, folder: &Path, alerts: Arc<dyn 
         files: folder.join("files"),
         library: Vec::new(),
         limits: Limits::default(),
+        compared: Default::default(),
     })
 }

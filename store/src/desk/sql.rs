@@ -38,6 +38,12 @@ const OPEN: &str = "state IN ('open', 'sending')";
 /// Below every other place: a reject that was known before by its key stands at this, less its place in its task.
 const KNOWN_BY_KEY: i64 = -(1 << 50);
 
+/// The highest number that a reject ever had.
+pub(super) fn last(connection: &Connection) -> Result<RejectId> {
+    let last = connection.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'reject'", [], |row| row.get(0));
+    Ok(last.optional()?.unwrap_or(0))
+}
+
 /// Keeps rejects. One whose record was refused before is the same reject, with one attempt more: what was sent again, and
 /// what an earlier task of the activity refused of the same key, unless somebody corrected that.
 pub(super) fn keep(connection: &Connection, task: &Filing, rejects: &[NewReject]) -> Result<()> {

@@ -189,6 +189,7 @@ fn started(queued: bool) -> Recorded {
         vars: Default::default(),
         entry: None,
         backfill: None,
+        folder: None,
         queued,
     })
 }

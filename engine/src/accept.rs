@@ -1,0 +1,71 @@
+//! Continues after a restored backup or a wanted change: what the data folder relies on is taken as it is.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::activity::Need;
+use crate::check::Workflow;
+use crate::engine::Engine;
+use crate::failure::{Class, Failure};
+use crate::identity;
+use crate::outside::store::{Page, RunFilter, RunId};
+
+/// What is taken as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "what", content = "name")]
+pub enum Accepted {
+    /// The data folder: it gets a new id.
+    Data,
+    /// The database.
+    Database,
+    /// The organisation that an account leads to.
+    Account(String),
+}
+
+impl Engine {
+    /// Takes something as it is. Runs that are not over and rely on it are stopped: what they did since is not known.
+    /// The runs that were stopped.
+    ///
+    /// # Errors
+    /// If a run that relies on it is driven now, there is no such account, or the store cannot be written.
+    pub async fn accept(self: &Arc<Self>, what: &Accepted) -> Result<Vec<RunId>, Failure> {
+        if let Accepted::Account(account) = what {
+            self.environment.account(account)?;
+        }
+        let mut stops = Vec::new();
+        for entry in self.environment.store.runs(&RunFilter::open(), Page::ALL).await? {
+            if entry.head.status().is_over() {
+                continue;
+            }
+            let relies = self.load(&entry.id).await.map_or(true, |(workflow, _)| relies(&workflow, what));
+            if !relies {
+                continue;
+            }
+            if self.driven(&entry.id).is_some_and(|driven| driven.is_driven()) {
+                let message = format!("run {} is at work", entry.id);
+                let help = format!("wait until it ends, or stop it with `campanile stop {}`", entry.id);
+                return Err(Failure::new(Class::Conflict, message).help(help));
+            }
+            stops.push(entry.id);
+        }
+        for run in &stops {
+            self.stop(run).await?;
+        }
+        match what {
+            Accepted::Data => identity::accept_data(&self.environment).await?,
+            Accepted::Database => identity::accept_database(&self.environment).await?,
+            Accepted::Account(account) => identity::accept_account(&self.environment, account).await?,
+        }
+        Ok(stops)
+    }
+}
+
+fn relies(workflow: &Workflow, what: &Accepted) -> bool {
+    let mut needs = workflow.needs().into_iter();
+    match what {
+        Accepted::Data => true,
+        Accepted::Database => needs.any(|need| matches!(need, Need::Table(_))),
+        Accepted::Account(account) => needs.any(|need| need == Need::Account(account.clone())),
+    }
+}

@@ -1,0 +1,166 @@
+//! Between data folders, databases and organisations: what does not belong together stops, and says how to continue.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::world::{PAGE, World, import_to, wait_for};
+
+fn save() -> Value {
+    json!({ "save": { "type": "database.update", "table": "recipient", "key": ["crm_id"],
+        "set": { "crm_id": "contactid", "last_name": "lastname" } } })
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else if path.file_name().unwrap() != "reserve" {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+fn with_database(world: &World) {
+    let text = fs::read_to_string(world.path("campanile.toml")).unwrap();
+    world.write("campanile.toml", &format!("database = \"sqlite:shared.db\"\n{text}"));
+}
+
+fn rows(world: &World) -> i64 {
+    let database = rusqlite::Connection::open(world.path("shared.db")).unwrap();
+    database.query_row("SELECT count(*) FROM recipient", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn two_data_folders_on_one_database_write_all_their_records() {
+    let world = World::new(3 * PAGE);
+    with_database(&world);
+    let table = |name: &str| {
+        json!({ name: { "type": "database.update", "table": "recipient", "operation": "insert",
+            "set": { "crm_id": "contactid", "last_name": "lastname" } } })
+    };
+    let file = world.workflow("a", &import_to("save", &table("save")));
+    // Both runs are a-1, and both tasks write their batches 0, 1 and so on.
+    let first = world.begin(&["run", &file, "--data", "one"]);
+    world.ask(&["run", &file, "--data", "two"]).expect(0);
+    first.end().expect(0);
+    assert_eq!(rows(&world), 2 * i64::from(3 * PAGE));
+}
+
+#[test]
+fn a_missing_or_older_database_stops_the_next_run_until_it_is_accepted() {
+    let world = World::new(3 * PAGE);
+    with_database(&world);
+    let file = world.workflow("a", &import_to("save", &save()));
+    world.ask(&["run", &file]).expect(0);
+    fs::copy(world.path("shared.db"), world.path("older.db")).unwrap();
+    world.ask(&["run", &file]).expect(0);
+    fs::rename(world.path("shared.db"), world.path("newest.db")).unwrap();
+    let refused = world.ask(&["run", &file]).expect(1);
+    refused.says(&["is not the one that this data folder wrote to", "campanile accept database"]);
+    assert!(!world.path("shared.db").exists(), "no new one is made");
+    fs::copy(world.path("older.db"), world.path("shared.db")).unwrap();
+    world.ask(&["run", &file]).expect(1).says(&["older copy"]);
+    fs::remove_file(world.path("shared.db")).unwrap();
+    fs::rename(world.path("newest.db"), world.path("shared.db")).unwrap();
+    world.ask(&["run", &file]).expect(0);
+
+    fs::rename(world.path("older.db"), world.path("shared.db")).unwrap();
+    world.ask(&["accept", "database"]).expect(0);
+    world.ask(&["run", &file]).expect(0);
+    assert_eq!(world.ask(&["runs", "--json"]).expect(0).json().as_array().unwrap().len(), 4, "the others never began");
+}
+
+#[test]
+fn a_database_without_its_write_ahead_log_stops_the_resume_of_a_run() {
+    let world = World::new(20 * PAGE);
+    with_database(&world);
+    world.slow_pages(100);
+    let file = world.workflow("a", &import_to("save", &save()));
+    let mut working = world.begin(&["run", &file]);
+    wait_for("rows", || world.path("shared.db-wal").exists() && world.sealed("a-1") > 6);
+    working.kill();
+    fs::remove_file(world.path("shared.db-wal")).unwrap();
+    fs::remove_file(world.path("shared.db-shm")).ok();
+    let refused = world.ask(&["resume", "a-1"]);
+    assert_ne!(refused.code, Some(0), "{}", refused.err);
+}
+
+#[test]
+fn a_copy_of_a_data_folder_and_an_older_one_stop() {
+    let world = World::new(PAGE);
+    with_database(&world);
+    let file = world.workflow("a", &import_to("save", &save()));
+    world.ask(&["run", &file]).expect(0);
+    copy(&world.path(".campanile"), &world.path("copied"));
+    copy(&world.path(".campanile/store"), &world.path("older-store"));
+    world.ask(&["run", &file]).expect(0);
+    world.ask(&["run", &file, "--data", "copied"]).expect(1).says(&["do not belong together", "campanile accept data"]);
+
+    // The store alone was put back.
+    fs::remove_dir_all(world.path(".campanile/store")).unwrap();
+    world.ask(&["run", &file]).expect(1).says(&["the store of the data folder", "is missing"]);
+    copy(&world.path("older-store"), &world.path(".campanile/store"));
+    world.ask(&["run", &file]).expect(1).says(&["is an older copy"]);
+    world.ask(&["accept", "data"]).expect(0);
+    world.ask(&["run", &file]).expect(0);
+}
+
+#[test]
+fn a_desk_that_is_missing_is_not_an_empty_one() {
+    let world = World::new(0);
+    world.database(
+        "CREATE TABLE source(id INTEGER PRIMARY KEY, mail TEXT); INSERT INTO source(mail) VALUES (NULL), ('a');
+         CREATE TABLE target(email TEXT)",
+    );
+    let save = json!({ "type": "database.update", "table": "target", "key": ["email"], "set": { "email": "mail" } });
+    let read = json!({ "type": "database.query", "table": "source", "to": "save" });
+    let file = world.workflow("a", &json!({ "read": read, "save": save }));
+    world.ask(&["run", &file]).expect(0);
+    assert_eq!(world.ask(&["rejects", "list", "--json"]).expect(0).json()["rejects"].as_array().map(Vec::len), Some(1));
+    fs::remove_file(world.path(".campanile/rejects.db")).unwrap();
+    world.ask(&["rejects", "list"]).expect(1).says(&["rejects desk lacks rejects"]);
+    world.ask(&["run", &file]).expect(1).says(&["rejects desk lacks rejects"]);
+    world.ask(&["accept", "data"]).expect(0);
+    world.ask(&["run", &file]).expect(0);
+}
+
+#[test]
+fn an_account_that_leads_to_another_organisation_stops_what_uses_it() {
+    let world = World::new(10 * PAGE);
+    world.slow_pages(150);
+    let file = world.workflow("a", &import_to("end", &json!({ "end": { "type": "end" } })));
+    let mut working = world.begin(&["run", &file]);
+    wait_for("some pages", || world.sealed("a-1") > 2);
+    working.kill();
+    let other = World::with_seed(PAGE, 2);
+    let kept = fs::read_to_string(world.path("campanile.toml")).unwrap();
+    world.write("campanile.toml", &fs::read_to_string(other.path("campanile.toml")).unwrap());
+    let refused = world.ask(&["resume", "a-1"]).expect(1);
+    refused.says(&["leads to another organisation", "campanile accept account dynamics"]);
+    world.ask(&["run", &file]).expect(1);
+    world.write("campanile.toml", &kept);
+    world.sandbox.admin().clear_faults();
+    world.ask(&["resume", "a-1"]).expect(0);
+    world.write("campanile.toml", &fs::read_to_string(other.path("campanile.toml")).unwrap());
+    world.ask(&["run", &file]).expect(1).says(&["leads to another organisation"]);
+    world.ask(&["accept", "account", "dynamics"]).expect(0);
+    world.ask(&["run", &file]).expect(0);
+}
+
+#[test]
+fn a_workflow_has_one_data_folder_wherever_it_is_run_from() {
+    let world = World::new(PAGE);
+    fs::create_dir_all(world.path("elsewhere")).unwrap();
+    let file = world.workflow("a", &import_to("save", &save()));
+    world.ask(&["run", &file]).expect(0).says(&["new data folder"]);
+    let mut command = world.command(&["run", "../workflows/a.json"]);
+    let output = command.current_dir(world.path("elsewhere")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!world.path("elsewhere/.campanile").exists());
+    assert_eq!(world.ask(&["runs", "--json"]).expect(0).json().as_array().unwrap().len(), 2);
+}
