@@ -138,7 +138,7 @@ impl Activity for CrmImport {
         };
         let mut position = match begun {
             Some(position) => position,
-            None => Position::new(window, since, self.ranges(&*crm, &read).await?),
+            None => Position::new(window, since, self.ranges(&*crm, &read).await),
         };
         position.pinned = Some(pinned);
         reading::import(cx, crm, read, (&plan, &values), position, self.at_once()).await
@@ -202,15 +202,14 @@ impl CrmImport {
         if is_worth_it && read.order.is_empty() && read.feed.is_none() { self.at_once() } else { 1 }
     }
 
-    /// What is read side by side.
-    async fn ranges(
-        &self,
-        crm: &dyn engine::outside::crm::Crm,
-        read: &Read,
-    ) -> Result<Vec<engine::outside::crm::Range>, Failure> {
+    /// What is read side by side. It only plans: a reading that cannot be parted is one part.
+    async fn ranges(&self, crm: &dyn engine::outside::crm::Crm, read: &Read) -> Vec<engine::outside::crm::Range> {
         match self.parts_max(read) {
-            at_most if at_most > 1 => crm.ranges(read, at_most).await,
-            _ => Ok(Vec::new()),
+            at_most if at_most > 1 => crm.ranges(read, at_most).await.unwrap_or_else(|failure| {
+                tracing::warn!(%failure, object = read.object.name, "reading in one part");
+                Vec::new()
+            }),
+            _ => Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! anything is too much.
 
 mod budget;
+mod gate;
 mod lanes;
 mod limits;
 mod retry;
@@ -26,6 +27,7 @@ use url::{Host, Url};
 pub use limits::{Limits, QuotaPercent, Span};
 pub use retry::{RETRY_AFTER_S_MAX, Waits};
 
+pub(crate) use gate::{Gate, at_rest};
 pub(crate) use retry::{date, retry_after_s};
 
 use budget::Budget;
@@ -61,11 +63,13 @@ pub struct Request {
 pub enum Repeat {
     /// Always: a read, or a write that is the same when repeated.
     Always,
-    /// Only where it surely took no hold: it did not leave, or the system refused it as a whole. Otherwise the end is
+    /// Only if it surely took no hold: it did not leave, or the system itself refused it as a whole. Otherwise the end is
     /// `Class::InDoubt`.
     IfRefused,
     /// Always, but an allowance that is used up is an answer: it waits for none.
     UnlessSpent,
+    /// Only after an answer, for what plans or explains something: no answer is not worth another wait.
+    IfAnswered,
 }
 
 impl Request {
@@ -133,7 +137,7 @@ pub struct Refusal {
     pub status: Option<StatusCode>,
     /// Whether the system complains of too many requests at the same time, so that fewer are sent from now on.
     pub crowded: bool,
-    /// Whether it may have taken hold all the same: it left and no answer came, or a server on the way failed.
+    /// Whether it may have taken hold all the same: it left, and the system itself did not answer that it refuses it.
     pub doubtful: bool,
 }
 
@@ -238,14 +242,28 @@ impl Http {
     /// # Errors
     /// The last refusal. `Class::Transient` without a status where no answer came; `Class::Limit` where it was too large.
     pub async fn send(&self, request: &Request, judge: Judge<'_>) -> Result<Reply, Refusal> {
+        self.send_through(None, request, judge).await
+    }
+
+    /// Sends a request as [`Http::send`] does; the gate records when it is under way.
+    pub(crate) async fn send_through(
+        &self,
+        gate: Option<&dyn Gate>,
+        request: &Request,
+        judge: Judge<'_>,
+    ) -> Result<Reply, Refusal> {
         let mut waits = Waits::new(&self.limits);
         loop {
-            let mut refusal = match self.attempt(request, judge).await {
+            // A small future for all that waits for an answer.
+            let mut refusal = match Box::pin(self.attempt(gate, request, judge)).await {
                 Ok(reply) => return Ok(reply),
                 Err(refusal) => refusal,
             };
             if refusal.doubtful && request.repeat == Repeat::IfRefused {
                 refusal.failure.class = Class::InDoubt;
+                return Err(refusal);
+            }
+            if refusal.doubtful && request.repeat == Repeat::IfAnswered {
                 return Err(refusal);
             }
             if request.repeat == Repeat::UnlessSpent && refusal.failure.class == Class::Quota && !refusal.crowded {
@@ -263,16 +281,22 @@ impl Http {
             if wait >= WAIT_TOLD_MIN {
                 tracing::warn!(target: WAITS, "{}; trying again in {} s", refusal.failure, wait.as_secs());
             }
-            tokio::time::sleep(wait).await;
+            at_rest(gate, tokio::time::sleep(wait)).await?;
         }
     }
 
     /// One attempt, within the time and the lanes that the account has.
-    async fn attempt(&self, request: &Request, judge: Judge<'_>) -> Result<Reply, Refusal> {
-        if request.repeat != Repeat::UnlessSpent {
-            self.budget.wait(&self.account).await;
+    async fn attempt(&self, gate: Option<&dyn Gate>, request: &Request, judge: Judge<'_>) -> Result<Reply, Refusal> {
+        let turn = async {
+            if request.repeat != Repeat::UnlessSpent {
+                self.budget.wait(&self.account).await;
+            }
+            self.lanes.enter().await
+        };
+        let lane = at_rest(gate, turn).await?;
+        if let Some(gate) = gate {
+            gate.leaves().await?;
         }
-        let lane = self.lanes.enter().await;
         self.sent.fetch_add(1, Ordering::Relaxed);
         let begin = Instant::now();
         let total = self.limits.total_timeout.0;
@@ -300,7 +324,6 @@ impl Http {
                     lane.complained();
                 }
                 refusal.status = Some(reply.status);
-                refusal.doubtful |= reply.status.is_server_error() && refusal.failure.class == Class::Transient;
                 if refusal.failure.retry_after_s.is_none() {
                     refusal.failure.retry_after_s = retry_after_s(&reply.headers);
                 }

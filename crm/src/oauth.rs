@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use engine::failure::{Class, Failure};
-use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
@@ -51,6 +51,19 @@ pub(crate) struct Refused {
     pub(crate) error_codes: Vec<u64>,
 }
 
+impl Refused {
+    /// What these bytes say, if they say anything.
+    fn of(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Self>(body).ok().filter(|refused| !refused.error.is_empty())
+    }
+
+    /// What is said, without what follows on lines of its own, such as Entra's trace ids.
+    pub(crate) fn first_line(&self) -> &str {
+        let line = self.error_description.lines().next().unwrap_or_default().trim();
+        if line.is_empty() { &self.error } else { line }
+    }
+}
+
 impl Endpoint<'_> {
     /// A request with this form.
     pub(crate) fn ask(&self, form: String) -> Request {
@@ -81,18 +94,29 @@ impl Endpoint<'_> {
         let Self { account, help, .. } = self;
         let (status, host) = (reply.status, self.host());
         let body = Bytes::from(without_secrets(&request.body, &String::from_utf8_lossy(&reply.body)));
-        let refused = serde_json::from_slice::<Refused>(&body).ok().filter(|refused| !refused.error.is_empty());
+        let refused = Refused::of(&body);
         let is_later =
             refused.as_ref().is_some_and(|said| matches!(&*said.error, "temporarily_unavailable" | "server_error"));
         if is_later || status.is_server_error() || matches!(status.as_u16(), 408 | 420 | 429) {
             let class = if status.as_u16() == 429 { Class::Quota } else { Class::Transient };
-            return Err(Failure::new(class, format!("{account}: the login at {host} answered {status}")));
+            return Err(self.later(class, refused.as_ref(), status));
         }
         refused.ok_or_else(|| {
             let excerpt = Reply { body, ..reply.clone() }.excerpt();
             let message = format!("{account}: the login at {host} answered {status}: {excerpt}");
             Failure::new(Class::Auth, message).help(*help)
         })
+    }
+
+    /// Whether an answer gives no token and says why, whatever its status.
+    pub(crate) fn is_refusal(&self, reply: &Reply) -> bool {
+        !reply.status.is_success() || self.granted(reply).is_err() && Refused::of(&reply.body).is_some()
+    }
+
+    /// A refusal that passes by itself.
+    pub(crate) fn later(&self, class: Class, refused: Option<&Refused>, status: StatusCode) -> Failure {
+        let said = refused.map_or_else(|| format!("answered {status}"), |refused| refused.first_line().to_owned());
+        Failure::new(class, format!("{}: the login at {} is not possible now: {said}", self.account, self.host()))
     }
 
     pub(crate) fn host(&self) -> &str {
@@ -120,8 +144,6 @@ fn without_secrets(form: &[u8], text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::StatusCode;
-
     use super::*;
 
     #[test]

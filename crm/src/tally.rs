@@ -2,13 +2,21 @@
 //!
 //! ```text
 //!   open ─▶ about to be sent ─┬─ answered ────────────▶ known
-//!           (a durable step)  ├─ refused as a whole ──▶ open (a durable step); the batch fails and is gone on with later
+//!           (a durable step)  ├─ refused as a whole ──▶ open (a durable step, before any wait); it is sent again
 //!                             └─ no answer ───────────▶ in doubt; the others go on
 //! ```
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Batch, Outcome, Steps};
 use serde::{Deserialize, Serialize};
+
+use crate::http::Gate;
+
+/// Why records are in doubt that were about to be sent when the process ended.
+const INTERRUPTED: &str = "Campanile was interrupted before it recorded an answer";
 
 /// What must be known when the batch is sent again.
 #[derive(Debug, Serialize, Deserialize)]
@@ -18,6 +26,9 @@ struct Step {
     known: Vec<Option<Outcome>>,
     /// The places of records that were about to be sent.
     asked: Vec<usize>,
+    /// Why no answer came for them, if the process saw that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unanswered: Option<String>,
 }
 
 /// The records of a batch by their places, from 0.
@@ -26,6 +37,8 @@ pub(crate) struct Tally<'a> {
     /// Why a record without an answer is not sent again; none where sending it twice is the same as sending it once.
     doubt: Option<&'static str>,
     known: Vec<Option<Outcome>>,
+    /// Whether the last step says that nothing is under way, and all that is known.
+    rests: AtomicBool,
 }
 
 impl<'a> Tally<'a> {
@@ -34,10 +47,11 @@ impl<'a> Tally<'a> {
         let records = batch.payloads.len();
         let step = batch.steps.last().and_then(|step| serde_json::from_value::<Step>(step).ok());
         let step = step.filter(|step| step.known.len() == records);
-        let unknown = || Step { known: vec![None; records], asked: (0..records).filter(|_| batch.again).collect() };
-        let Step { known, asked } = step.unwrap_or_else(unknown);
-        let mut tally = Self { steps: batch.steps, doubt, known };
-        tally.give_up(&asked);
+        let asked = || (0..records).filter(|_| batch.again).collect();
+        let unknown = || Step { known: vec![None; records], asked: asked(), unanswered: None };
+        let Step { known, asked, unanswered } = step.unwrap_or_else(unknown);
+        let mut tally = Self { steps: batch.steps, doubt, known, rests: AtomicBool::new(false) };
+        tally.give_up(&asked, unanswered.as_deref().unwrap_or(INTERRUPTED));
         tally
     }
 
@@ -52,29 +66,36 @@ impl<'a> Tally<'a> {
 
     pub(crate) fn set(&mut self, row: usize, outcome: Outcome) {
         self.known[row] = Some(outcome);
+        *self.rests.get_mut() = false;
     }
 
     /// Forgets a refusal that may pass: the record is to be sent once more.
     pub(crate) fn reopen(&mut self, row: usize) {
         self.known[row] = None;
+        *self.rests.get_mut() = false;
     }
 
-    /// Keeps that these are about to be sent. Of the first request of a batch, if it holds all of it, this is known already.
-    pub(crate) async fn sending(&self, rows: &[usize]) -> Result<(), Failure> {
-        let is_known = rows.len() == self.known.len() && self.steps.last().is_none();
-        if self.doubt.is_none() || is_known { Ok(()) } else { self.note(rows).await }
+    /// The gate of a request for these records.
+    pub(crate) fn gate<'t>(&'t self, rows: &'t [usize]) -> impl Gate + 't {
+        Requested { tally: self, rows }
     }
 
-    /// Keeps that nothing is under way, before a wait or a failure.
+    /// Records that nothing is under way, before a wait or a failure.
     pub(crate) async fn rest(&self) -> Result<(), Failure> {
-        if self.doubt.is_none() { Ok(()) } else { self.note(&[]).await }
+        if self.doubt.is_none() || self.rests.load(Ordering::Relaxed) { Ok(()) } else { self.note(&[]).await }
     }
 
-    /// Keeps what is known, and that these were about to be sent.
+    /// Records what is known, and that these were about to be sent.
     pub(crate) async fn note(&self, asked: &[usize]) -> Result<(), Failure> {
-        let step = Step { known: self.known.clone(), asked: asked.to_vec() };
+        self.record(asked, None).await
+    }
+
+    async fn record(&self, asked: &[usize], unanswered: Option<String>) -> Result<(), Failure> {
+        let step = Step { known: self.known.clone(), asked: asked.to_vec(), unanswered };
         let step = serde_json::to_value(step).map_err(|error| Failure::internal(error.to_string()))?;
-        self.steps.record(step).await
+        self.steps.record(step).await?;
+        self.rests.store(asked.is_empty(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// A request for these brought no outcome. `Ok` where they are in doubt now, and the others may go on.
@@ -84,10 +105,13 @@ impl<'a> Tally<'a> {
     pub(crate) async fn failed(&mut self, rows: &[usize], failure: Failure) -> Result<(), Failure> {
         let Some(doubt) = self.doubt else { return Err(failure) };
         match failure.class {
-            Class::InDoubt if rows.len() == self.known.len() => Err(failure),
+            Class::InDoubt if rows.len() == self.known.len() => {
+                self.record(rows, Some(failure.message.clone())).await?;
+                Err(failure)
+            }
             Class::InDoubt => {
                 tracing::warn!(records = rows.len(), %failure, doubt, "they are in doubt");
-                self.give_up(rows);
+                self.give_up(rows, &failure.message);
                 Ok(())
             }
             _ => {
@@ -97,13 +121,15 @@ impl<'a> Tally<'a> {
         }
     }
 
-    fn give_up(&mut self, rows: &[usize]) {
+    /// Those of these records that are open are in doubt, because no answer came for this reason.
+    fn give_up(&mut self, rows: &[usize], unanswered: &str) {
         let Some(doubt) = self.doubt else { return };
         for row in rows {
             if let Some(open) = self.known.get_mut(*row).filter(|known| known.is_none()) {
-                *open = Some(Outcome::InDoubt { reason: doubt.to_owned() });
+                *open = Some(Outcome::InDoubt { reason: format!("{unanswered}; {doubt}") });
             }
         }
+        *self.rests.get_mut() = false;
     }
 
     /// The outcomes of all records.
@@ -113,5 +139,25 @@ impl<'a> Tally<'a> {
     pub(crate) fn finish(self) -> Result<Vec<Outcome>, Failure> {
         let lost = || Failure::internal("a record without an outcome");
         self.known.into_iter().map(|outcome| outcome.ok_or_else(lost)).collect()
+    }
+}
+
+/// A request for some records of a tally.
+struct Requested<'t> {
+    tally: &'t Tally<'t>,
+    rows: &'t [usize],
+}
+
+#[async_trait]
+impl Gate for Requested<'_> {
+    async fn rests(&self) -> Result<(), Failure> {
+        self.tally.rest().await
+    }
+
+    /// Of the first request of a batch, if it holds all of it, the batch's intent says this already.
+    async fn leaves(&self) -> Result<(), Failure> {
+        let Self { tally, rows } = self;
+        let is_intended = rows.len() == tally.known.len() && tally.steps.last().is_none();
+        if tally.doubt.is_none() || is_intended { Ok(()) } else { tally.note(rows).await }
     }
 }

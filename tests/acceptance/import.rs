@@ -11,6 +11,7 @@ use crate::world::{DYNAMICS_IMPORT, Ended, World, events, instant};
 
 on_both!(
     the_first_import_is_full,
+    an_import_that_cannot_be_counted_is_read_in_one_part,
     only_what_changed_is_imported_with_late_commits_and_nothing_twice,
     a_record_of_the_overlap_that_changed_since_is_imported_once_more,
     a_resumed_run_goes_on_with_what_it_read_and_the_option_moves_to_its_end,
@@ -65,6 +66,16 @@ fn changes(world: &World) {
         "modifiedon": at("2026-03-03 11:00:00"),
     });
     world.contact(12, new);
+}
+
+async fn an_import_that_cannot_be_counted_is_read_in_one_part(side: Side) {
+    let world = section_one(side);
+    let count = if side == Side::Dynamics { "count=true" } else { "COUNT()" };
+    let refused = json!({ "containing": count, "status": 400, "code": "0x80040203" });
+    world.sandbox.admin().add_fault(serde_json::from_value(refused).unwrap()).unwrap();
+    let ended = world.run(DYNAMICS_IMPORT).await;
+    assert_eq!((ended.status, ended.out("import", "ok") > 0), (Status::Finished, true));
+    assert!(world.sandbox.admin().faults()[0].fired > 0, "the count was asked for");
 }
 
 const AFTER_FIRST: [&str; 7] = [

@@ -163,7 +163,7 @@ pub(super) async fn plan(import: &CrmImportDeleted, cx: &PlanCx, crm: &dyn Crm) 
     let object = cx.object(&account, &import.object).await?;
     let (read, rules) = (Box::new(only_ids(&object)?), vec!["stillThere", "repeated"]);
     let max = cx.limits().overlap_records as u64;
-    Ok(match is_scanned(crm, &read, cx.records, max).await? {
+    Ok(match is_scanned(crm, &read, cx.records, max).await {
         true => {
             let notes = vec!["ids that this reading does not bring are asked for by themselves afterwards".to_owned()];
             Plan::Read { account, read, filter: None, rules, parts_max: 1, notes }
@@ -180,19 +180,24 @@ fn only_ids(object: &Arc<Object>) -> Result<Read, Failure> {
 }
 
 /// Whether reading all ids is cheaper than asking for each of so many, and they fit into memory.
-async fn is_scanned(crm: &dyn Crm, read: &Read, records: u64, max: u64) -> Result<bool, Failure> {
+async fn is_scanned(crm: &dyn Crm, read: &Read, records: u64, max: u64) -> bool {
     if records <= CHUNK_RECORDS as u64 {
-        return Ok(false);
+        return false;
     }
     let cheaper = |count: &u64| *count <= records.saturating_mul(SCAN_FACTOR) && *count <= max;
-    Ok(crm.count(read).await?.filter(cheaper).is_some())
+    // It only plans: without a count the ids are asked for by themselves.
+    let count = crm.count(read).await.unwrap_or_else(|failure| {
+        tracing::warn!(%failure, object = read.object.name, "asking for each id");
+        None
+    });
+    count.filter(cheaper).is_some()
 }
 
 /// All ids that the CRM has, where they are read.
 async fn scan(cx: &Cx, crm: &dyn Crm, read: &Read, records: u64) -> Result<HashSet<u128>, Failure> {
     let mut there = HashSet::new();
     let max = cx.limits().overlap_records as u64;
-    if !is_scanned(crm, read, records, max).await? {
+    if !is_scanned(crm, read, records, max).await {
         return Ok(there);
     }
     let mut pages = crm.read(Arc::new(read.clone()), None);

@@ -11,6 +11,7 @@
 
 mod keeper;
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ const AUDIT_DAYS: RangeInclusive<i64> = 1..=365_000;
 const AUDIT_LATE: SignedDuration = SignedDuration::from_mins(5);
 /// The most records of the recycle bin in one answer.
 const BIN_PAGE: usize = 5_000;
+/// Without it, an answer to FetchXML does not say whether there are more records.
+const BIN_ANNOTATIONS: HeaderValue = HeaderValue::from_static("odata.include-annotations=\"Microsoft.Dynamics.CRM.*\"");
 
 /// What now where the feed goes back no further.
 const FEED_LOST: &str = "the CRM keeps changes for some days only (7 by default): compare all ids to find what was deleted \
@@ -80,6 +83,8 @@ pub(super) fn pages(
     struct State {
         place: Option<Place>,
         is_first: bool,
+        /// Links that were followed.
+        seen: HashSet<String>,
     }
     let begin = match from.map(|cursor| serde_json::from_value(cursor.0)) {
         None => Ok(None),
@@ -94,22 +99,23 @@ pub(super) fn pages(
         Ok(place) => place,
         Err(failure) => return stream::once(async { Err(failure) }).boxed(),
     };
-    let state = State { is_first: place.is_none(), place };
+    let state = State { is_first: place.is_none(), place, seen: HashSet::new() };
     stream::unfold(Some(state), move |state| {
         let (session, read) = (session.clone(), read.clone());
         async move {
-            let state = state?;
+            let mut state = state?;
             let place = match (state.place, state.is_first) {
                 (Some(place), _) => Ok(place),
                 (None, true) => first(&session, &read).await.map(|(place, _)| place),
                 (None, false) => return None,
             };
             let page = match place {
+                Ok(place) if !state.seen.insert(place.link.clone()) => Err(session.circle(&what(&read.object))),
                 Ok(place) => page(&session, &read, place).await,
                 Err(failure) => Err(failure),
             };
             match page {
-                Ok((page, place)) => Some((Ok(page), Some(State { place, is_first: false }))),
+                Ok((page, place)) => Some((Ok(page), Some(State { place, is_first: false, seen: state.seen }))),
                 Err(failure) => Some((Err(failure), None)),
             }
         }
@@ -285,8 +291,8 @@ struct List {
     next: Option<String>,
     #[serde(rename = "@odata.deltaLink")]
     delta: Option<String>,
-    #[serde(rename = "@Microsoft.Dynamics.CRM.morerecords", default)]
-    has_more: bool,
+    #[serde(rename = "@Microsoft.Dynamics.CRM.morerecords")]
+    has_more: Option<bool>,
     #[serde(rename = "@Microsoft.Dynamics.CRM.fetchxmlpagingcookie")]
     cookie: Option<String>,
 }
@@ -304,9 +310,11 @@ async fn ask(session: &Session, link: &str, prefer: Option<HeaderValue>, what: &
 /// A page, and where the next one is.
 async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(DeletedPage, Option<Place>), Failure> {
     let size = session.http.limits().records_per_page.max(1);
-    let track = if matches!(place.source, Source::Feed { .. }) { "odata.track-changes," } else { "" };
-    let prefer = HeaderValue::try_from(format!("{track}odata.maxpagesize={size}"));
-    let prefer = prefer.ok().filter(|_| !matches!(place.source, Source::Bin { .. }));
+    let prefer = match &place.source {
+        Source::Feed { .. } => HeaderValue::try_from(format!("odata.track-changes,odata.maxpagesize={size}")).ok(),
+        Source::Audit { .. } => HeaderValue::try_from(format!("odata.maxpagesize={size}")).ok(),
+        Source::Bin { .. } => Some(BIN_ANNOTATIONS),
+    };
     let (list, reply) =
         ask(session, &place.link, prefer, &what(&read.object)).await.map_err(|failure| match place.source {
             Source::Feed { .. } if failure.class == Class::CursorLost => failure.help(FEED_LOST),
@@ -314,14 +322,22 @@ async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(De
         })?;
     let next = match &place.source {
         Source::Bin { page } => {
-            list.has_more.then(|| bin(&read.object, page + 1, list.cookie.as_deref().and_then(inner_cookie)))
+            // A full page that does not say that it is the last is not.
+            let has_more = list.has_more.unwrap_or(list.cookie.is_some() || list.value.len() >= BIN_PAGE);
+            has_more.then(|| bin(&read.object, page + 1, list.cookie.as_deref().and_then(inner_cookie)))
         }
         source => match &list.next {
             Some(link) => Some(Place { source: source.clone(), link: own(session, link)? }),
             None => None,
         },
     };
-    let records = list.value.iter().filter_map(|record| deleted(read, &place.source, record)).collect();
+    let records = list.value.iter().filter_map(|record| deleted(read, &place.source, record));
+    let records: Option<Vec<Deleted>> = records.collect();
+    let records = records.ok_or_else(|| {
+        let mut failure = session.no_sense(&what(&read.object), &reply);
+        failure.message += " (an entry does not say which record was deleted)";
+        failure
+    })?;
     let cursor = next.as_ref().map(|place| serde_json::to_value(place).map(Cursor));
     let cursor = cursor.transpose().map_err(|error| Failure::internal(error.to_string()))?;
     let feed = match (&place.source, &next, &list.delta) {
@@ -347,20 +363,19 @@ async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(De
     Ok((DeletedPage { records, next: cursor, covered, feed }, next))
 }
 
-fn deleted(read: &ReadDeleted, source: &Source, record: &Map<String, Value>) -> Option<Deleted> {
+/// The deletion that an entry is about; `Some(None)` where it does not say which record it was, `None` where it is none.
+fn deleted(read: &ReadDeleted, source: &Source, record: &Map<String, Value>) -> Option<Option<Deleted>> {
     let text = |name: &str| record.get(name).and_then(Value::as_str);
-    match source {
-        Source::Feed { first: true } => None,
+    let (id, at) = match source {
+        Source::Feed { first: true } => return None,
         Source::Feed { .. } => {
             text("@odata.context").filter(|context| context.ends_with(DELETED))?;
-            Some(Deleted { id: key::guid(text("id")?).ok()?, at: None })
+            (text("id"), None)
         }
-        Source::Audit { .. } => {
-            let at = text("createdon").and_then(|text| text.parse().ok());
-            Some(Deleted { id: key::guid(text("_objectid_value")?).ok()?, at })
-        }
-        Source::Bin { .. } => Some(Deleted { id: key::guid(text(&read.object.id)?).ok()?, at: None }),
-    }
+        Source::Audit { .. } => (text("_objectid_value"), text("createdon").and_then(|text| text.parse().ok())),
+        Source::Bin { .. } => (text(&read.object.id), None),
+    };
+    Some(id.and_then(|id| key::guid(id).ok()).map(|id| Deleted { id, at }))
 }
 
 /// A link of the CRM as it is kept, if it leads to the account's own host.

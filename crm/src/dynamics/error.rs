@@ -1,8 +1,10 @@
 //! What an answer of Dataverse means: its error code first, then the status.
 
 use engine::failure::{Class, Failure};
+use memchr::memmem;
 use reqwest::StatusCode;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::http::{Refusal, Reply, clip};
 
@@ -39,12 +41,44 @@ pub(super) struct Said {
     pub(super) message: String,
 }
 
+/// An answer that may have an error within it: as a whole, or in place of a record.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow, alias = "odata.error", alias = "@odata.error")]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+}
+
 /// What the CRM says of an error, as far as it says anything.
 pub(super) fn said(reply: &Reply) -> Said {
-    let Said { code, message } = serde_json::from_slice::<Body>(&reply.body).unwrap_or_default().error;
+    let said = error_within(&reply.body);
+    let Said { code, message } =
+        said.unwrap_or_else(|| serde_json::from_slice::<Body>(&reply.body).unwrap_or_default().error);
     let code = code.trim();
     let code = if code.starts_with("0x") && code != "0x0" { code } else { "" };
     Said { code: code.to_owned(), message: clip(&message) }
+}
+
+/// The error that an answer has within it, as a whole or in place of a record, whatever its status says.
+fn error_within(body: &[u8]) -> Option<Said> {
+    // Most answers have none, and are not parsed twice.
+    memmem::find(body, b"error\"")?;
+    let error = |text: &[u8]| {
+        let error = serde_json::from_slice::<Answer<'_>>(text).ok()?.error?;
+        serde_json::from_str::<Said>(error.get()).ok()
+    };
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let entries = || {
+        let value = serde_json::from_slice::<Answer<'_>>(body).ok()?.value?;
+        serde_json::from_str::<Vec<&RawValue>>(value.get()).ok()
+    };
+    error(body).or_else(|| entries()?.iter().find_map(|entry| error(entry.get().as_bytes())))
+}
+
+/// Whether the CRM has done what was asked: neither its status nor its text says otherwise.
+pub(super) fn is_accepted(reply: &Reply) -> bool {
+    reply.status.is_success() && error_within(&reply.body).is_none()
 }
 
 /// What this answer means; `Ok` for success.
@@ -66,10 +100,10 @@ fn judge_by(
     what: &str,
     reply: &Reply,
 ) -> Result<(), Refusal> {
-    let status = reply.status;
-    if status.is_success() {
+    if is_accepted(reply) {
         return Ok(());
     }
+    let status = reply.status;
     if status.is_redirection() {
         return Err(redirected(account, what, reply).into());
     }
@@ -87,28 +121,46 @@ fn refusal(account: &str, what: &str, reply: &Reply, class: Class, Said { code, 
     let small = code.to_ascii_lowercase();
     failure.help = help(&small, status, &failure.message).map(str::to_owned);
     failure.code = Some(if code.is_empty() { status.as_u16().to_string() } else { code });
-    Refusal { failure, status: Some(status), crowded: small == CONCURRENCY, doubtful: false }
+    Refusal { failure, status: Some(status), crowded: small == CONCURRENCY, doubtful: !is_refused(&small, status) }
+}
+
+/// Whether this says that nothing of the request was done. The CRM refuses a request by one of its codes; an error inside, and
+/// a server on the way that got no answer, do not say how far it came.
+fn is_refused(code: &str, status: StatusCode) -> bool {
+    match code {
+        REQUESTS | EXECUTION_TIME | CONCURRENCY => true,
+        "" | UNEXPECTED | GENERIC_SQL => !status.is_server_error() && !status.is_success(),
+        _ => !status.is_server_error(),
+    }
 }
 
 /// `Class::Data` where a record itself is the reason: Dataverse answers a rule against duplicates with 500.
 fn classify_write(code: &str, status: StatusCode, message: &str) -> Class {
     match code {
-        UNEXPECTED | GENERIC_SQL if !status.is_server_error() => return Class::Data,
+        UNEXPECTED | GENERIC_SQL if status.is_client_error() => return Class::Data,
         // A right on this one record, which others may have.
         NO_ACCESS => return Class::Data,
         _ => {}
     }
     match (classify(code, status, message), status.as_u16()) {
+        // An error within an answer that has another status.
+        (Class::Config | Class::CursorLost, 200..300) if !is_about_rights(code) => Class::Data,
         (Class::Transient, 500) if !code.is_empty() && !matches!(code, UNEXPECTED | GENERIC_SQL) => Class::Data,
         (Class::Config, 413) => Class::Limit,
         (Class::Config, 400 | 404) if is_about_model(message) => Class::Config,
+        // Only the CRM's own words are about the record; without them somebody on the way has answered.
         (Class::Config | Class::CursorLost, 400 | 403 | 404 | 409 | 412)
-            if code != PRIVILEGE_DENIED && code != NOT_A_MEMBER =>
+            if !is_about_rights(code) && (!code.is_empty() || !message.is_empty()) =>
         {
             Class::Data
         }
         (class, _) => class,
     }
+}
+
+/// Whether a right is missing that every record needs.
+fn is_about_rights(code: &str) -> bool {
+    matches!(code, PRIVILEGE_DENIED | NOT_A_MEMBER)
 }
 
 /// Whether the message is about names that the CRM does not have: then every record is refused alike.
@@ -136,7 +188,10 @@ fn classify(code: &str, status: StatusCode, message: &str) -> Class {
         401 => Class::Auth,
         429 => Class::Quota,
         408 | 500.. => Class::Transient,
-        410 => Class::CursorLost,
+        // The status of a place that is no longer known is not documented: the CRM must say something about it.
+        410 if !code.is_empty() || !message.is_empty() => Class::CursorLost,
+        // An error within an answer, which does not say what is wrong.
+        200..300 if code.is_empty() => Class::Transient,
         // The codes of a broken paging cookie differ between versions; its name does not.
         400 if is_about_cookie(message) => Class::CursorLost,
         _ => Class::Config,

@@ -1,5 +1,7 @@
 //! Records by the values of a key: several queries of a length that any server takes, in one request.
 
+use std::collections::HashSet;
+
 use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::compute::{concat, concat_batches};
 use engine::failure::{Class, Failure};
@@ -96,8 +98,11 @@ struct Pages<'a> {
 impl Pages<'_> {
     /// Reads an address, and what follows its page.
     async fn get(&mut self, url: &str) -> Result<(), Failure> {
-        let mut next = Some(url.to_owned());
+        let (mut next, mut seen) = (Some(url.to_owned()), HashSet::new());
         while let Some(link) = next {
+            if !seen.insert(link.clone()) {
+                return Err(self.session.circle(&self.what));
+            }
             let url = self.session.root.join(&link).map_err(|error| Failure::internal(error.to_string()))?;
             let prefer = self.prefer.as_deref().and_then(|prefer| prefer.parse().ok());
             let is_page = |reply: &Reply| self.check(reply);

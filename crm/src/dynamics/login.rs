@@ -57,6 +57,10 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 /// The assertion's times do not fit Entra's clock.
 const NOT_NOW: &str = "AADSTS700024";
 
+/// Refusals that Entra itself calls transient, or says that it is busy or not available now: see
+/// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>.
+const LATER: &[u64] = &[50_033, 50_087, 80_005, 90_006, 90_012, 90_024, 90_033, 90_055, 90_090, 90_091];
+
 /// A token in use.
 #[derive(Debug)]
 pub(super) struct Token {
@@ -147,14 +151,20 @@ impl Login {
     }
 
     fn judge(&self, endpoint: Endpoint<'_>, request: &Request, reply: &Reply) -> Result<(), Refusal> {
-        if reply.status.is_success() {
+        if !endpoint.is_refusal(reply) {
             return Ok(endpoint.granted(reply).map(|_| ())?);
         }
         if let Some(theirs) = date(&reply.headers, DATE) {
             let ahead = theirs.as_second() - SystemClock.now().as_second();
             self.ahead_s.store(ahead, Ordering::Relaxed);
         }
-        Err(failure(&endpoint.refused(request, reply)?, endpoint.account, &self.credentials).into())
+        let refused = endpoint.refused(request, reply)?;
+        let code = code(&refused);
+        if let Some(code) = code.filter(|code| LATER.contains(code)) {
+            let later = endpoint.later(Class::Transient, Some(&refused), reply.status);
+            return Err(later.code(format!("AADSTS{code}")).into());
+        }
+        Err(failure(&refused, endpoint.account, &self.credentials).into())
     }
 }
 
@@ -204,7 +214,7 @@ fn failure(refused: &Refused, account: &str, credentials: &Credentials) -> Failu
              https://contoso.crm4.dynamics.com, in this tenant",
         ),
         _ => (
-            format!("the login at {} was refused: {}", token_url.host_str().unwrap_or_default(), first_line(refused)),
+            format!("the login at {} was refused: {}", token_url.host_str().unwrap_or_default(), refused.first_line()),
             "check `tenantId`, `clientId` and `clientSecret` or `certificate` of the account",
         ),
     };
@@ -217,10 +227,4 @@ fn code(refused: &Refused) -> Option<u64> {
         let digits = refused.error_description.strip_prefix("AADSTS")?;
         digits[..digits.find(|c: char| !c.is_ascii_digit())?].parse().ok()
     })
-}
-
-/// Without the trace ids and the timestamp that follow on lines of their own.
-fn first_line(refused: &Refused) -> &str {
-    let line = refused.error_description.lines().next().unwrap_or_default().trim();
-    if line.is_empty() { &refused.error } else { line }
 }

@@ -17,6 +17,7 @@ use engine::outside::crm::{FieldKind, Object, ObjectKey, ObjectName, Target};
 use futures::future::try_join_all;
 use indexmap::IndexMap;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
 use super::column;
@@ -96,11 +97,6 @@ struct Name {
     label: String,
 }
 
-#[derive(Deserialize)]
-struct List<T> {
-    value: Vec<T>,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Entity {
@@ -119,6 +115,19 @@ struct Entity {
     keys: Vec<Key>,
     #[serde(default)]
     many_to_one_relationships: Vec<Relationship>,
+    #[serde(rename = "Attributes@odata.nextLink")]
+    more_attributes: Option<IgnoredAny>,
+    #[serde(rename = "Keys@odata.nextLink")]
+    more_keys: Option<IgnoredAny>,
+    #[serde(rename = "ManyToOneRelationships@odata.nextLink")]
+    more_relationships: Option<IgnoredAny>,
+}
+
+impl Entity {
+    /// Whether a list within it goes on elsewhere. Dataverse sends such lists whole.
+    fn is_cut(&self) -> bool {
+        [&self.more_attributes, &self.more_keys, &self.more_relationships].iter().any(|more| more.is_some())
+    }
 }
 
 /// A property that a solution may fix.
@@ -226,6 +235,12 @@ pub(super) async fn describe(session: &Session, object: &str) -> Result<Object, 
     let what = format!("describing {object}");
     let path = format!("EntityDefinitions(LogicalName='{logical}')");
     let mut entity: Entity = session.get_json(&format!("{path}?{TABLE}"), &what).await?;
+    if entity.logical_name != logical || entity.is_cut() {
+        let message = format!("{}: {what}: the answer is not the whole description of {logical}", session.account());
+        return Err(
+            Failure::new(Class::Transient, message).help("try again; if it stays so, a proxy may change answers")
+        );
+    }
     add_details(session, &path, &what, &mut entity.attributes).await?;
 
     let no_name =
@@ -341,9 +356,8 @@ async fn find(session: &Session, object: &str) -> Result<(String, Names), Failur
 
 async fn fetch_names(session: &Session) -> Result<Names, Failure> {
     let relative = "EntityDefinitions?$select=LogicalName,EntitySetName,DisplayName";
-    let list: List<Entity> = session.get_json(relative, "listing the tables").await?;
+    let list: Vec<Entity> = session.get_list(relative, "listing the tables").await?;
     let mut names: Vec<Name> = list
-        .value
         .into_iter()
         .filter_map(|entity| {
             let label = label(entity.display_name.as_ref(), &entity.logical_name);
@@ -384,11 +398,11 @@ async fn add_details(session: &Session, path: &str, what: &str, attributes: &mut
     }
     let requests = wanted.iter().map(async |(cast, detail)| {
         let relative = format!("{path}/Attributes/Microsoft.Dynamics.CRM.{cast}?{}", detail.options());
-        session.get_json::<List<Attribute>>(&relative, what).await
+        session.get_list::<Attribute>(&relative, what).await
     });
     let places: HashMap<String, usize> =
         attributes.iter().enumerate().map(|(place, attribute)| (attribute.logical_name.clone(), place)).collect();
-    for detailed in try_join_all(requests).await?.into_iter().flat_map(|list| list.value) {
+    for detailed in try_join_all(requests).await?.into_iter().flatten() {
         let Some(place) = places.get(&detailed.logical_name) else { continue };
         let attribute = &mut attributes[*place];
         attribute.max_length = attribute.max_length.or(detailed.max_length);

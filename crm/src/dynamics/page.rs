@@ -17,7 +17,6 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BooleanArray, StringArray, StringBuilder, StructArray};
 use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
-use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use engine::failure::Failure;
 use engine::outside::crm::{Deleted, Read, ReadField};
@@ -48,6 +47,8 @@ pub struct PageDecoder {
     envelope: SchemaRef,
     /// Of `places` those of context and id, where a feed of changes is read.
     feed: Option<(usize, usize)>,
+    /// Of `places` the id, which every record has.
+    id: Option<usize>,
 }
 
 /// Where a text is: under this key of the record, or of the record at the end of this way.
@@ -87,7 +88,7 @@ impl PageDecoder {
             key: column::own_key(&field.field),
             is_json: column::is_unknown(&field.field),
         };
-        Self::with(fields, fields.iter().map(place).collect(), false)
+        Self::with(fields, fields.iter().map(place).collect(), false, None)
     }
 
     /// For this reading.
@@ -100,11 +101,11 @@ impl PageDecoder {
             column::wire(&read.object, &field.field).map(|wire| Place { way: wire.way, key: wire.key, is_json })
         };
         let places = read.fields.iter().map(place).collect::<Result<_, _>>()?;
-        Ok(Self::with(&read.fields, places, read.feed.is_some()))
+        Ok(Self::with(&read.fields, places, read.feed.is_some(), Some(&read.object.id)))
     }
 
-    fn with(fields: &[ReadField], wanted: Vec<Place>, is_feed: bool) -> Self {
-        let mut places: Vec<Place> = Vec::with_capacity(wanted.len() + 3);
+    fn with(fields: &[ReadField], wanted: Vec<Place>, is_feed: bool, id: Option<&str>) -> Self {
+        let mut places: Vec<Place> = Vec::with_capacity(wanted.len() + 4);
         let mut at = |place: Place| {
             places.iter().position(|known| *known == place).unwrap_or_else(|| {
                 places.push(place);
@@ -114,6 +115,7 @@ impl PageDecoder {
         let columns = fields.iter().zip(wanted).map(|(field, place)| (at(place), field.column())).collect();
         let own = |key: &str| Place { way: None, key: key.to_owned(), is_json: false };
         let feed = is_feed.then(|| (at(own(CONTEXT)), at(own(DELETED_ID))));
+        let id = id.map(|id| at(own(id)));
         places.push(own(ETAG));
         let record = Field::new_list_field(DataType::Struct(record(&places)), false);
         let text = |name: &str| Field::new(name, DataType::Utf8, true);
@@ -122,7 +124,7 @@ impl PageDecoder {
             text(NEXT_LINK),
             text(DELTA_LINK),
         ]);
-        Self { layout: Layout::new(columns), places, envelope: Arc::new(envelope), feed }
+        Self { layout: Layout::new(columns), places, envelope: Arc::new(envelope), feed, id }
     }
 
     /// Decodes a page.
@@ -136,7 +138,8 @@ impl PageDecoder {
             Some(found) => found,
             None => loose::read(&self.places, body)?,
         };
-        let deleted = self.take_deleted(&mut texts).map_err(|error| error.to_string())?;
+        let deleted = self.take_deleted(&mut texts)?;
+        self.require_ids(&texts)?;
         let versions = versions(texts.columns.last());
         let parts = self.layout.parts(&texts, versions.as_ref(), ROWS_MAX).map_err(|error| error.to_string())?;
         Ok(Decoded { parts, next_link: links.next, deleted, delta_link: links.delta })
@@ -178,14 +181,17 @@ impl PageDecoder {
     }
 
     /// Takes the entries out that say that a record was deleted; they have its id and no time.
-    fn take_deleted(&self, texts: &mut Texts) -> Result<Vec<Deleted>, ArrowError> {
+    fn take_deleted(&self, texts: &mut Texts) -> Result<Vec<Deleted>, String> {
         let Some((contexts, ids)) = self.feed.map(|(context, id)| (&texts.columns[context], &texts.columns[id])) else {
             return Ok(Vec::new());
         };
         let is_deleted = |row: usize| contexts.is_valid(row) && contexts.value(row).ends_with(DELETED);
-        let rows: Vec<usize> = (0..texts.rows).filter(|row| is_deleted(*row) && ids.is_valid(*row)).collect();
+        let rows: Vec<usize> = (0..texts.rows).filter(|row| is_deleted(*row)).collect();
         if rows.is_empty() {
             return Ok(Vec::new());
+        }
+        if rows.iter().any(|row| ids.is_null(*row)) {
+            return Err("a deletion does not say of which record".to_owned());
         }
         let deleted = rows.iter().map(|row| Deleted { id: ids.value(*row).to_ascii_lowercase(), at: None }).collect();
         let keep: BooleanArray = (0..texts.rows).map(|row| Some(!is_deleted(row))).collect();
@@ -194,10 +200,20 @@ impl PageDecoder {
         texts.unfit.retain(|(_, unfit)| keep.value(unfit.row));
         texts.unfit.iter_mut().for_each(|(_, unfit)| unfit.row = place(unfit.row));
         for column in &mut texts.columns {
-            *column = filter(column, &keep)?.as_string::<i32>().clone();
+            *column = filter(column, &keep).map_err(|error| error.to_string())?.as_string::<i32>().clone();
         }
         texts.rows = keep.true_count();
         Ok(deleted)
+    }
+
+    /// What has no id is no record, whatever it is. One whose values do not fit is rejected by itself.
+    fn require_ids(&self, texts: &Texts) -> Result<(), String> {
+        let Some(ids) = self.id.map(|id| &texts.columns[id]).filter(|ids| ids.null_count() > 0) else { return Ok(()) };
+        let is_unfit = |row: usize| texts.unfit.iter().any(|(_, unfit)| unfit.row == row);
+        match (0..texts.rows).find(|row| ids.is_null(*row) && !is_unfit(*row)) {
+            Some(row) => Err(format!("record {} of the page has no id", row + 1)),
+            None => Ok(()),
+        }
     }
 }
 

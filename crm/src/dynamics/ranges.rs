@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::odata;
 use super::query::conditions;
 use super::session::Session;
-use crate::http::{Refusal, Reply, in_query};
+use crate::http::{Refusal, Repeat, Reply, in_query};
 
 /// The fewest records that are worth reading in parts.
 const RECORDS_MIN: u64 = 50_000;
@@ -170,7 +170,9 @@ async fn ask<T: serde::de::DeserializeOwned>(
         }
     };
     let url = session.address(relative)?;
-    let reply = session.get(url, prefer.map(HeaderValue::from_static), what, &makes_sense).await?;
+    let reply = session
+        .get_repeating(Repeat::IfAnswered, url, prefer.map(HeaderValue::from_static), what, &makes_sense)
+        .await?;
     serde_json::from_slice(&reply.body).map_err(|_| {
         let mut failure = session.no_sense(what, &reply);
         failure.class = Class::Config;

@@ -167,15 +167,7 @@ impl Reader {
             Some(link) => {
                 let url = self.follow(link)?;
                 if self.seen.contains(&hash(&url)) {
-                    return Err(Failure::new(
-                        Class::Config,
-                        format!(
-                            "{}: reading {}: the CRM's pages lead in a circle",
-                            self.session.account(),
-                            self.plan.set
-                        ),
-                    )
-                    .help("restart the activity; if it happens again, order by another field"));
+                    return Err(self.session.circle(&format!("reading {}", self.plan.set)));
                 }
                 Some(Place { url, parts: 0, size: place.size })
             }

@@ -8,6 +8,7 @@ use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -15,7 +16,7 @@ use super::account::DynamicsAccount;
 use super::login::Login;
 use super::multipart::{self, Part};
 use super::{error, metadata};
-use crate::http::{Http, Judge, Refusal, Repeat, Reply, Request};
+use crate::http::{Gate, Http, Judge, Refusal, Repeat, Reply, Request, at_rest, retry_after_s};
 use crate::secret::{Secret, SecretSource};
 
 /// The longest address of a request; a longer one goes within a batch, where 64 KiB are allowed.
@@ -116,7 +117,17 @@ impl Session {
     }
 
     /// Sends a request. The token is renewed once where it is refused.
-    pub(super) async fn send(&self, mut request: Request, judge: Judge<'_>) -> Result<Reply, Refusal> {
+    pub(super) async fn send(&self, request: Request, judge: Judge<'_>) -> Result<Reply, Refusal> {
+        self.send_through(None, request, judge).await
+    }
+
+    /// The same; the gate records when it is under way.
+    pub(super) async fn send_through(
+        &self,
+        gate: Option<&dyn Gate>,
+        mut request: Request,
+        judge: Judge<'_>,
+    ) -> Result<Reply, Refusal> {
         if !self.owns(&request.url) {
             return Err(self.foreign(&request.url).into());
         }
@@ -125,16 +136,16 @@ impl Session {
             judge(reply)
         };
         let judge: Judge<'_> = &noted;
-        let token = self.login.token(&self.http).await?;
+        let token = at_rest(gate, self.login.token(&self.http)).await??;
         request.headers.insert(AUTHORIZATION, token.header.clone());
-        let refusal = match self.http.send(&request, judge).await {
+        let refusal = match self.http.send_through(gate, &request, judge).await {
             Err(refusal) if refusal.status == Some(StatusCode::UNAUTHORIZED) => refusal,
             end => return end,
         };
         tracing::debug!(account = self.account(), failure = %refusal.failure, "the token is not accepted any more");
-        let token = self.login.renew(&self.http, &token).await?;
+        let token = at_rest(gate, self.login.renew(&self.http, &token)).await??;
         request.headers.insert(AUTHORIZATION, token.header.clone());
-        self.http.send(&request, judge).await
+        self.http.send_through(gate, &request, judge).await
     }
 
     /// What Dataverse says beside its answers: how many requests at once it thinks best, and how many are left.
@@ -155,16 +166,29 @@ impl Session {
         what: &str,
         also: Judge<'_>,
     ) -> Result<Reply, Failure> {
+        self.get_repeating(Repeat::Always, url, prefer, what, also).await
+    }
+
+    /// The same, sent again by another rule.
+    pub(super) async fn get_repeating(
+        &self,
+        repeat: Repeat,
+        url: Url,
+        prefer: Option<HeaderValue>,
+        what: &str,
+        also: Judge<'_>,
+    ) -> Result<Reply, Failure> {
         if url.as_str().len() > URL_CHARS_MAX {
-            return self.get_long(&url, prefer, what, also).await;
+            return self.get_long(repeat, &url, prefer, what, also).await;
         }
-        let request = Request { headers: headers(prefer), ..Request::get(url) };
+        let request = Request { headers: headers(prefer), repeat, ..Request::get(url) };
         let judge = |reply: &Reply| error::judge(self.account(), what, reply).and_then(|()| also(reply));
         self.send(request, &judge).await.map_err(|refusal| refusal.failure)
     }
 
     async fn get_long(
         &self,
+        repeat: Repeat,
         url: &Url,
         prefer: Option<HeaderValue>,
         what: &str,
@@ -175,7 +199,7 @@ impl Session {
         let headers: Vec<&str> = GET_HEADERS.iter().copied().chain(prefer.as_deref()).collect();
         let part = Part { method: "GET", path, headers: &headers, body: &[] };
         let judge = |reply: &Reply| error::judge(self.account(), what, reply).and_then(|()| also(reply));
-        let mut replies = self.batch(&[part], what, Repeat::Always, &judge).await.map_err(|refusal| refusal.failure)?;
+        let mut replies = self.batch(&[part], what, repeat, &judge).await.map_err(|refusal| refusal.failure)?;
         replies.pop().ok_or_else(|| Failure::internal("a batch without answers"))
     }
 
@@ -183,6 +207,18 @@ impl Session {
     /// is refused as that one was.
     pub(super) async fn batch(
         &self,
+        parts: &[Part<'_>],
+        what: &str,
+        repeat: Repeat,
+        judge: Judge<'_>,
+    ) -> Result<Vec<Reply>, Refusal> {
+        self.batch_through(None, parts, what, repeat, judge).await
+    }
+
+    /// The same; the gate records when it is under way.
+    pub(super) async fn batch_through(
+        &self,
+        gate: Option<&dyn Gate>,
         parts: &[Part<'_>],
         what: &str,
         repeat: Repeat,
@@ -206,12 +242,38 @@ impl Session {
                 failure.message = format!("{} ({reason})", failure.message);
                 Refusal { doubtful: true, ..failure.into() }
             })?;
-            replies.iter().try_for_each(judge)?;
+            for reply in &replies {
+                judge(reply).map_err(|mut refusal| {
+                    refusal.failure.retry_after_s =
+                        refusal.failure.retry_after_s.or_else(|| retry_after_s(&reply.headers));
+                    refusal
+                })?;
+            }
             *found.lock().unwrap_or_else(PoisonError::into_inner) = replies;
             Ok(())
         };
-        self.send(request, &all).await?;
+        self.send_through(gate, request, &all).await?;
         Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads a small list, with the pages that follow it.
+    pub(super) async fn get_list<T: DeserializeOwned>(&self, relative: &str, what: &str) -> Result<Vec<T>, Failure> {
+        #[derive(Deserialize)]
+        struct List<T> {
+            value: Vec<T>,
+            #[serde(rename = "@odata.nextLink")]
+            next: Option<String>,
+        }
+        let (mut all, mut next, mut seen) = (Vec::new(), Some(relative.to_owned()), HashSet::new());
+        while let Some(link) = next {
+            if !seen.insert(link.clone()) {
+                return Err(self.circle(what));
+            }
+            let list: List<T> = self.get_json(&link, what).await?;
+            all.extend(list.value);
+            next = list.next;
+        }
+        Ok(all)
     }
 
     /// Reads a small JSON answer.
@@ -224,12 +286,23 @@ impl Session {
             }
         };
         let reply = self.get(url, None, what, &is_json).await?;
+        self.parse(what, &reply)
+    }
+
+    /// Reads a small JSON answer that came.
+    pub(super) fn parse<T: DeserializeOwned>(&self, what: &str, reply: &Reply) -> Result<T, Failure> {
         serde_json::from_slice(&reply.body).map_err(|error| {
-            let mut failure = self.no_sense(what, &reply);
+            let mut failure = self.no_sense(what, reply);
             failure.class = Class::Config;
             failure.message = format!("{}: {error}", failure.message);
             failure
         })
+    }
+
+    /// A link that leads to a page that was read before.
+    pub(super) fn circle(&self, what: &str) -> Failure {
+        Failure::new(Class::Config, format!("{}: {what}: the CRM's pages lead in a circle", self.account()))
+            .help("restart the activity; if it happens again, order by another field")
     }
 
     /// An answer that is not what it says: a proxy's page, a cut one.

@@ -11,15 +11,24 @@ use super::session::{REQUESTS_LEFT, REQUESTS_MAX, Session, TIME_LEFT, TIME_MAX_S
 use crate::http::{Refusal, Reply, Request};
 use crate::steps::{clock, find_host, secrecy, try_in_turn};
 
+/// The answer to a `WhoAmI`; that of somebody on the way is none, whatever time it has.
+async fn ask(session: &Session) -> Result<Reply, Failure> {
+    const WHAT: &str = "asking who we are";
+    let is_own = |reply: &Reply| match serde_json::from_slice::<WhoAmI>(&reply.body) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Refusal::from(session.no_sense(WHAT, reply))),
+    };
+    session.get(session.address("WhoAmI")?, None, WHAT, &is_own).await
+}
+
 /// The clock of the CRM, by a `WhoAmI`.
 pub(super) async fn now(session: &Session) -> Result<Timestamp, Failure> {
-    let reply = session.get(session.address("WhoAmI")?, None, "asking who we are", &|_| Ok(())).await?;
-    clock(session.account(), &reply)
+    clock(session.account(), &ask(session).await?)
 }
 
 /// What is left of what Dataverse allows one user in five minutes, as far as this environment says it.
 pub(super) async fn limits(session: &Session) -> Result<Vec<Allowance>, Failure> {
-    let reply = session.get(session.address("WhoAmI")?, None, "asking who we are", &|_| Ok(())).await?;
+    let reply = ask(session).await?;
     let allowance = |name: &str, header: &str, max: u64| {
         let left = number(&reply.headers, header)?.min(max);
         Some(Allowance { name: name.to_owned(), max, left, window: "5 minutes".to_owned() })

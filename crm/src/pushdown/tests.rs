@@ -89,11 +89,14 @@ impl Simulated {
         prop::sample::select(self.fields.iter().copied().filter(is_it).collect::<Vec<_>>())
     }
 
-    /// Some of the related records are not there: those that have null in all fields.
+    /// Every record has an id. Some of the related records are not there: those that have null in all fields.
     fn record(&'static self) -> impl Strategy<Value = Json> {
-        let value = |field: &FieldOf| prop_oneof![1 => Just(Json::Null), 3 => self.value(field)];
-        let values = self.fields.iter().map(value).collect::<Vec<_>>();
         let object = self.object();
+        let value = |field: &FieldOf| match field.0 == object.id {
+            true => self.value(field),
+            false => prop_oneof![1 => Just(Json::Null), 3 => self.value(field)].boxed(),
+        };
+        let values = self.fields.iter().map(value).collect::<Vec<_>>();
         values.prop_map(move |values| {
             let mut record = Map::new();
             let mut related: BTreeMap<&str, Map<String, Json>> = BTreeMap::new();

@@ -138,7 +138,7 @@ async fn covered(session: &Session, object: &str, now: Timestamp) -> Result<Time
     let span = replication::look(now);
     let log = replication::deleted(session, object, span).await?;
     let updated = replication::updated(session, object, span).await?;
-    Ok(log.latest_date_covered.unwrap_or(span.0).min(updated.latest_date_covered).min(now))
+    Ok(log.latest_date_covered.min(updated.latest_date_covered).min(now))
 }
 
 /// The reading of all that was last changed before this time.
@@ -224,7 +224,7 @@ impl Told {
         // What was covered before still is.
         let covered = match place.to {
             Some(_) => span.1,
-            None => log.latest_date_covered.unwrap_or(span.0).min(updated.latest_date_covered),
+            None => log.latest_date_covered.min(updated.latest_date_covered),
         };
         let is_halved = span.1 < end;
         let to = covered.clamp(span.0, span.1);

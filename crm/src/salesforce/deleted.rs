@@ -109,7 +109,7 @@ async fn first(session: &Session, read: &ReadDeleted) -> Result<Place, Failure> 
             // The first minute of what is kept may be gone when it is asked for.
             let kept = replication::kept_at_most(now);
             let kept = kept.saturating_add(SignedDuration::from_mins(2)).unwrap_or(kept);
-            ((log.earliest_date_available.map_or(kept, |earliest| earliest.max(kept)), now), true)
+            ((log.earliest_date_available.max(kept), now), true)
         }
     };
     Ok(Place { object, spans: vec![span], since })
@@ -130,7 +130,7 @@ async fn next(
         other => other?,
     };
     // What is newer than this may still be missing from the log.
-    let covered = log.latest_date_covered.unwrap_or(span.1).min(span.1).max(span.0);
+    let covered = log.latest_date_covered.min(span.1).max(span.0);
     let until = if place.since { covered } else { span.1 };
     let mut records: Vec<Deleted> = log
         .deleted_records

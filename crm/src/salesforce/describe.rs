@@ -108,6 +108,12 @@ pub(super) async fn describe(session: &Session, object: &str) -> Result<Object, 
         }
         other => other?,
     };
+    if !described.name.eq_ignore_ascii_case(object) || described.fields.is_empty() {
+        let message = format!("{}: describing {object}: the answer is not its description", session.account());
+        return Err(
+            Failure::new(Class::Transient, message).help("try again; if it stays so, a proxy may change answers")
+        );
+    }
     let object = object_of(described);
     session.related.lock().await.insert(object.name.clone(), Arc::new(object.clone()));
     Ok(object)

@@ -2,12 +2,15 @@
 
 use engine::failure::{Class, Failure};
 use engine::reject::Reject;
+use memchr::memmem;
 use reqwest::StatusCode;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
-use crate::http::{Refusal, Reply, clip};
+use crate::http::{Refusal, Reply, clip, retry_after_s};
 
-/// How long a request waits when an allowance is used up, before it asks again.
+/// How long a request waits when an allowance is used up, before it asks again, if the answer does not say.
 const QUOTA_WAIT_S: u64 = 60;
 /// The session has ended.
 const SESSION: &str = "INVALID_SESSION_ID";
@@ -15,6 +18,10 @@ const SESSION: &str = "INVALID_SESSION_ID";
 const REQUESTS: &str = "REQUEST_LIMIT_EXCEEDED";
 /// The place in a list of pages is no longer known.
 pub(super) const LOCATOR: &str = "INVALID_QUERY_LOCATOR";
+/// The organisation takes no requests now.
+const UNAVAILABLE: &str = "SERVER_UNAVAILABLE";
+/// Something failed inside, while the request was worked on or before.
+const UNKNOWN: &str = "UNKNOWN_EXCEPTION";
 /// Another transaction holds the record.
 pub(super) const LOCKED: &str = "UNABLE_TO_LOCK_ROW";
 
@@ -29,11 +36,45 @@ pub(super) struct Said {
     pub(super) fields: Vec<String>,
 }
 
+/// An entry of a list that is an error and neither a record nor what became of one.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Body {
-    Many(Vec<Said>),
-    One(Said),
+#[serde(rename_all = "camelCase")]
+struct ErrorEntry {
+    #[serde(alias = "exceptionCode")]
+    error_code: String,
+    #[serde(default, alias = "exceptionMessage")]
+    message: String,
+    #[serde(default)]
+    fields: Vec<String>,
+    attributes: Option<IgnoredAny>,
+    success: Option<IgnoredAny>,
+}
+
+/// A page of records.
+#[derive(Deserialize)]
+struct Records<'a> {
+    #[serde(borrow)]
+    records: Vec<&'a RawValue>,
+}
+
+/// The error that an answer has within it, as a whole or in place of a record, whatever its status says.
+fn error_within(body: &[u8]) -> Option<Said> {
+    // Most answers have none, and are not parsed twice.
+    ["\"errorCode\"", "\"exceptionCode\""].iter().find(|key| memmem::find(body, key.as_bytes()).is_some())?;
+    let error = |text: &[u8]| {
+        let entry: ErrorEntry = serde_json::from_slice(text).ok()?;
+        let ErrorEntry { error_code, message, fields, attributes, success } = entry;
+        (attributes.is_none() && success.is_none()).then_some(Said { error_code, message, fields })
+    };
+    let entries: Vec<&RawValue> = match body.trim_ascii_start().first()? {
+        b'[' => serde_json::from_slice(body).ok()?,
+        b'{' => match error(body) {
+            Some(said) => return Some(said),
+            None => serde_json::from_slice::<Records<'_>>(body).ok()?.records,
+        },
+        _ => return None,
+    };
+    entries.iter().find_map(|entry| error(entry.get().as_bytes()))
 }
 
 /// What this answer means; `Ok` for success.
@@ -41,20 +82,28 @@ enum Body {
 /// `what` says what was asked for, such as "reading Contact".
 pub(super) fn judge(account: &str, what: &str, reply: &Reply) -> Result<(), Refusal> {
     let status = reply.status;
-    if status.is_success() {
-        return Ok(());
-    }
     if status.is_redirection() {
         let message = format!("{account}: {what}: answered {status}");
         return Err(Failure::new(Class::Config, message)
             .help("write the address that the organisation answers at itself into `url`; redirects are not followed")
             .into());
     }
-    let said = match serde_json::from_slice::<Body>(&reply.body) {
-        Ok(Body::Many(all)) => all.into_iter().next().unwrap_or_default(),
-        Ok(Body::One(one)) => one,
-        Err(_) => Said::default(),
+    let said = match error_within(&reply.body) {
+        Some(said) => said,
+        None if status.is_success() => return Ok(()),
+        None => said(&reply.body),
     };
+    Err(refusal(account, what, reply, &said))
+}
+
+/// What an answer says of an error in any other form.
+fn said(body: &[u8]) -> Said {
+    let first = serde_json::from_slice::<Vec<Said>>(body).ok().and_then(|all| all.into_iter().next());
+    first.or_else(|| serde_json::from_slice(body).ok()).unwrap_or_default()
+}
+
+fn refusal(account: &str, what: &str, reply: &Reply, said: &Said) -> Refusal {
+    let status = reply.status;
     let code = said.error_code.as_str();
     let crowded = code == REQUESTS && said.message.to_ascii_lowercase().contains("concurrent");
     let text = match said.message.is_empty() {
@@ -65,17 +114,39 @@ pub(super) fn judge(account: &str, what: &str, reply: &Reply) -> Result<(), Refu
     let mut failure = Failure::new(classify(code, status), format!("{account}: {what}: {text}"));
     failure.code = Some(if code.is_empty() { status.as_u16().to_string() } else { code.to_owned() });
     failure.help = help(code, status).map(str::to_owned);
-    if failure.class == Class::Quota && !crowded {
-        // Salesforce does not say when; an allowance of a day comes back little by little.
-        failure.retry_after_s = Some(QUOTA_WAIT_S);
+    failure.retry_after_s = retry_after_s(&reply.headers);
+    if is_spent(code) && !crowded {
+        // Salesforce rarely says when; an allowance of a day comes back little by little.
+        failure.retry_after_s.get_or_insert(QUOTA_WAIT_S);
     }
-    Err(Refusal { failure, status: Some(status), crowded, doubtful: false })
+    Refusal { failure, status: Some(status), crowded, doubtful: !is_refused(code, status) }
+}
+
+/// Whether this says that nothing of the request was done. Salesforce refuses a request by one of its codes; an error inside,
+/// and a server on the way that got no answer, do not say how far it came.
+fn is_refused(code: &str, status: StatusCode) -> bool {
+    match code {
+        SESSION | UNAVAILABLE | LOCKED => true,
+        _ if is_spent(code) => true,
+        "" | UNKNOWN => !status.is_server_error() && !status.is_success(),
+        _ => !status.is_server_error(),
+    }
+}
+
+/// Whether an allowance is used up.
+fn is_spent(code: &str) -> bool {
+    matches!(code, REQUESTS | "LIMIT_EXCEEDED" | "EXCEEDED_QUOTA")
+}
+
+/// Whether the session has ended, whatever the status.
+pub(super) fn is_about_session(failure: &Failure) -> bool {
+    failure.code.as_deref() == Some(SESSION)
 }
 
 fn classify(code: &str, status: StatusCode) -> Class {
     match code {
         SESSION => Class::Auth,
-        REQUESTS | "LIMIT_EXCEEDED" | "EXCEEDED_QUOTA" => Class::Quota,
+        _ if is_spent(code) => Class::Quota,
         LOCATOR | "INVALID_REPLICATION_DATE" => Class::CursorLost,
         "EXCEEDED_ID_LIMIT" => Class::Limit,
         _ if is_transient(code) => Class::Transient,
@@ -84,6 +155,7 @@ fn classify(code: &str, status: StatusCode) -> Class {
             429 => Class::Quota,
             414 | 431 => Class::Limit,
             406 | 408 | 420 | 500.. => Class::Transient,
+            200..300 if matches!(code, "" | UNKNOWN) => Class::Transient,
             _ => Class::Config,
         },
     }
@@ -91,13 +163,13 @@ fn classify(code: &str, status: StatusCode) -> Class {
 
 /// Whether the same may succeed a moment later, of requests and of records.
 pub(super) fn is_transient(code: &str) -> bool {
-    matches!(code, LOCKED | "SERVER_UNAVAILABLE" | "QUERY_TIMEOUT" | "REQUEST_RUNNING_TOO_LONG")
+    matches!(code, LOCKED | UNAVAILABLE | "QUERY_TIMEOUT" | "REQUEST_RUNNING_TOO_LONG")
 }
 
 fn help(code: &str, status: StatusCode) -> Option<&'static str> {
     Some(match code {
         SESSION => "the organisation does not accept the session: check that the user is active and may use the API",
-        REQUESTS | "LIMIT_EXCEEDED" | "EXCEEDED_QUOTA" => {
+        _ if is_spent(code) => {
             "the organisation's allowance is used up (Setup, Company Information, API Requests); it comes back within 24 \
              hours"
         }

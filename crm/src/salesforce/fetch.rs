@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::field;
@@ -17,7 +18,7 @@ use super::page::{Decoded, PageDecoder};
 use super::query::Plan;
 use super::session::{Ask, Session};
 use super::soql::quoted;
-use crate::http::Reply;
+use crate::http::{Repeat, Reply};
 use crate::names;
 
 /// The longest address of a question for keys, in bytes.
@@ -40,7 +41,7 @@ struct Counted {
 /// How many records a reading has, as far as Salesforce can evaluate its filter.
 pub(super) async fn count(session: &Session, read: &Read) -> Result<u64, Failure> {
     let plan = Plan::new(session, read)?;
-    let ask = Ask::get(plan.address(&plan.selecting("COUNT()", None)));
+    let ask = Ask::get(plan.address(&plan.selecting("COUNT()", None))).repeat(Repeat::IfAnswered);
     let counted: Counted = session.json(&ask, &format!("counting {}", plan.object)).await?;
     Ok(counted.total_size)
 }
@@ -103,7 +104,8 @@ async fn edge(session: &Session, read: &Read, direction: &str) -> Result<Option<
     }
     let plan = Plan::new(session, read)?;
     let soql = format!("{} ORDER BY {RANGE_FIELD} {direction} LIMIT 1", plan.selecting(RANGE_FIELD, None));
-    let found: Records = session.json(&Ask::get(plan.address(&soql)), &format!("parting {}", plan.object)).await?;
+    let ask = Ask::get(plan.address(&soql)).repeat(Repeat::IfAnswered);
+    let found: Records = session.json(&ask, &format!("parting {}", plan.object)).await?;
     Ok(found.records.first().and_then(|record| record.created_date).map(Timestamp::as_second))
 }
 
@@ -141,11 +143,13 @@ pub(super) fn list(plan: &Plan, ids: &[String]) -> Value {
 /// By one request, whose body has the ids.
 async fn by_ids(session: &Session, plan: &Plan, decoder: &PageDecoder, ids: &[String]) -> Result<Decoded, Failure> {
     let what = format!("reading {} by ids", plan.object);
-    let body = list(plan, ids);
+    let mut seen = HashSet::with_capacity(ids.len());
+    let ids: Vec<String> = ids.iter().filter(|id| seen.insert(*id)).cloned().collect();
+    let body = list(plan, &ids);
     let ask = Ask::json(Method::POST, format!("composite/sobjects/{}", plan.object), body.to_string());
     let is_json = |reply: &Reply| session.require_json(&what, reply);
     let reply = session.send(&ask, &what, &is_json).await?;
-    decoder.list(&reply.body).map_err(|reason| no_list(session, &what, &reply, &reason))
+    decoder.list(&reply.body, &ids).map_err(|reason| no_list(session, &what, &reply, &reason))
 }
 
 /// Of queries, each with as many keys as its address holds.
@@ -213,11 +217,16 @@ async fn by_address(
     address: String,
     what: &str,
 ) -> Result<Vec<Decoded>, Failure> {
-    let (mut pages, mut next) = (Vec::new(), Some(address));
+    let (mut pages, mut next, mut seen) = (Vec::new(), Some(address), HashSet::new());
     while let Some(address) = next.take() {
+        if !seen.insert(address.clone()) {
+            return Err(session.circle(what));
+        }
         let is_json = |reply: &Reply| session.require_json(what, reply);
         let reply = session.send(&Ask::get(address), what, &is_json).await?;
-        let decoded = decoder.json(&reply.body).map_err(|reason| no_list(session, what, &reply, &reason))?;
+        let decoded = decoder.json(&reply.body);
+        let decoded = if pages.is_empty() { decoded.and_then(Decoded::first) } else { decoded };
+        let decoded = decoded.map_err(|reason| no_list(session, what, &reply, &reason))?;
         next = decoded.next.clone();
         pages.push(decoded);
     }

@@ -19,8 +19,9 @@ pub(super) struct Job {
     pub(super) state: String,
     #[serde(default)]
     pub(super) error_message: Option<String>,
-    #[serde(default)]
-    pub(super) number_records_processed: u64,
+    pub(super) number_records_processed: Option<u64>,
+    /// Of those that were processed.
+    pub(super) number_records_failed: Option<u64>,
 }
 
 impl Job {
@@ -47,12 +48,24 @@ pub(super) async fn query(session: &Session, soql: &str, all: bool) -> Result<St
     Ok(job.id)
 }
 
+/// Asks for a job of this kind (`jobs/query`, `jobs/ingest`).
+pub(super) async fn get(session: &Session, kind: &str, id: &str, what: &str) -> Result<Job, Failure> {
+    let job: Job = session.get(&format!("{kind}/{id}"), what).await?;
+    // The last three characters say how the others are written.
+    let bare = |id: &str| id.get(..15).unwrap_or(id).to_owned();
+    if bare(&job.id) == bare(id) {
+        return Ok(job);
+    }
+    let message = format!("{}: {what}: asked for job {id}, and job {} was answered", session.account(), job.id);
+    Err(Failure::new(Class::Transient, message))
+}
+
 /// Looks at a job until it is over.
-pub(super) async fn finished(session: &Session, path: &str, what: &str) -> Result<Job, Failure> {
+pub(super) async fn finished(session: &Session, kind: &str, id: &str, what: &str) -> Result<Job, Failure> {
     let bulk = &session.bulk;
     let (begin, mut wait) = (Instant::now(), bulk.poll_min.0);
     loop {
-        let job: Job = session.get(path, what).await?;
+        let job = get(session, kind, id, what).await?;
         if job.is_over() {
             return Ok(job);
         }
@@ -73,10 +86,10 @@ pub(super) async fn finished(session: &Session, path: &str, what: &str) -> Resul
     }
 }
 
-/// Whether a job that reads did so.
-pub(super) fn succeeded(account: &str, what: &str, job: &Job) -> Result<(), Failure> {
+/// Whether a job that reads did so, and how many records.
+pub(super) fn succeeded(account: &str, what: &str, job: &Job) -> Result<Option<u64>, Failure> {
     if job.state == "JobComplete" {
-        return Ok(());
+        return Ok(job.number_records_processed);
     }
     let said = job.error_message.as_deref().map_or_else(String::new, |said| format!(": {}", clip(said)));
     let message = format!("{account}: {what}: the job ended as {}{said}", job.state);
@@ -84,16 +97,15 @@ pub(super) fn succeeded(account: &str, what: &str, job: &Job) -> Result<(), Fail
     Err(Failure::new(Class::CursorLost, message).help(help))
 }
 
-/// Whether a job, or its result, is no longer there, or was made by another version of the API.
+/// Whether Salesforce says that a job, or its result, is no longer there, or was made by another version of the API. A status
+/// alone may come from somebody on the way.
 pub(super) fn is_gone(failure: &Failure) -> bool {
-    matches!(failure.code.as_deref(), Some("NOT_FOUND" | "INVALIDJOB" | "404" | "409" | "INVALID_JOB_VERSION"))
-        || failure.code.as_deref() == Some("VERSION_MISMATCH")
+    matches!(failure.code.as_deref(), Some("NOT_FOUND" | "INVALIDJOB" | "INVALID_JOB_VERSION" | "VERSION_MISMATCH"))
 }
 
-/// Whether the Bulk API does not know this object.
-pub(super) fn is_unsupported(failure: &Failure) -> bool {
-    matches!(failure.code.as_deref(), Some("INVALIDENTITY" | "INVALID_ENTITY" | "FUNCTIONALITY_NOT_ENABLED"))
-        || failure.message.contains("not supported by the Bulk API")
+/// Whether a page of a result says where the next one is, or that there is none.
+pub(super) fn has_locator(reply: &Reply) -> bool {
+    reply.headers.get("sforce-locator").is_some_and(|locator| !locator.as_bytes().trim_ascii().is_empty())
 }
 
 /// Where the next page of a result is, as it stands in an address; the last one says `null` in so many letters.

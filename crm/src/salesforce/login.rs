@@ -14,10 +14,13 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::jwt;
-use crate::http::{Http, Refusal, Reply, Request, date, is_loopback, require_https};
+use crate::http::{Http, Refusal, Reply, Request, date, is_loopback, require_https, retry_after_s};
 use crate::oauth::{Endpoint, Refused};
 use crate::secret::{Secret, Vault};
 use crate::single_flight::SingleFlight;
+
+/// How long to wait after too many logins, if the answer does not say: Salesforce allows so many an hour.
+const RATE_WAIT_S: u64 = 60;
 
 /// What is needed to log in.
 #[derive(Debug)]
@@ -218,10 +221,17 @@ impl Login {
     }
 
     fn judge(&self, endpoint: Endpoint<'_>, request: &Request, reply: &Reply) -> Result<(), Refusal> {
-        if reply.status.is_success() {
+        if !endpoint.is_refusal(reply) {
             return Ok(endpoint.granted(reply).map(|_| ())?);
         }
-        Err(self.refused(endpoint, &endpoint.refused(request, reply)?).into())
+        let refused = endpoint.refused(request, reply)?;
+        let failure = match passing(&refused) {
+            Some(class) => endpoint.later(class, Some(&refused), reply.status).code(refused.error.as_str()),
+            None => return Err(self.refused(endpoint, &refused).into()),
+        };
+        let asked = retry_after_s(&reply.headers);
+        let wait = asked.or((failure.class == Class::Quota).then_some(RATE_WAIT_S));
+        Err(Failure { retry_after_s: wait, ..failure }.into())
     }
 
     /// In an administrator's words: what is wrong and where to cure it.
@@ -261,10 +271,22 @@ impl Login {
             (_, _, Grant::RefreshToken { .. }) => "the consent has ended or was revoked: consent again",
             _ => "switch on the client credentials flow in the connected app and choose the user to run as",
         };
-        let said = said.lines().next().filter(|line| !line.is_empty()).unwrap_or(error);
+        let said = refused.first_line();
         let (account, host) = (endpoint.account, endpoint.host());
         let message = format!("{account}: the login at {host} was refused: {said}");
         Failure::new(Class::Auth, message).code(error.as_str()).help(help)
+    }
+}
+
+/// What kind of refusal it is, if it passes by itself: Salesforce failed inside, or takes no more logins of this user now.
+fn passing(refused: &Refused) -> Option<Class> {
+    let said = refused.error_description.to_ascii_lowercase().replace('_', " ");
+    match refused.error.as_str() {
+        "rate_limit_exceeded" => Some(Class::Quota),
+        _ if said.contains("login rate exceeded") => Some(Class::Quota),
+        "unknown_error" => Some(Class::Transient),
+        _ if said.contains("retry your request") => Some(Class::Transient),
+        _ => None,
     }
 }
 

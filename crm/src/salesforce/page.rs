@@ -56,11 +56,27 @@ pub(super) struct Decoded {
     pub(super) total: u64,
 }
 
+impl Decoded {
+    /// The first page of a query: without another one it is the whole.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub(super) fn first(self) -> Result<Self, String> {
+        match self.next {
+            None if self.rows as u64 != self.total => {
+                Err(format!("it is the only page, with {} of {} records", self.rows, self.total))
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Envelope<'a> {
     #[serde(default)]
     total_size: u64,
+    done: bool,
     #[serde(borrow)]
     records: Vec<&'a RawValue>,
     next_records_url: Option<String>,
@@ -97,17 +113,33 @@ impl PageDecoder {
     /// # Errors
     /// Why the bytes are no page, such as being cut. A record that does not fit is no error.
     pub(super) fn json(&self, body: &[u8]) -> Result<Decoded, String> {
-        let Envelope { total_size, records, next_records_url } =
+        let Envelope { total_size, done, records, next_records_url } =
             serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        if !done && next_records_url.is_none() {
+            return Err("it is not the last page, and has no link to the next one".to_owned());
+        }
         let decoded = self.decoded(self.texts(&records))?;
         Ok(Decoded { next: next_records_url, total: total_size, ..decoded })
     }
 
-    /// A list of records, in which those that are not there are null.
-    pub(super) fn list(&self, body: &[u8]) -> Result<Decoded, String> {
+    /// A list of the records with these ids, in their order, in which those that are not there are null.
+    pub(super) fn list(&self, body: &[u8], ids: &[String]) -> Result<Decoded, String> {
         let records: Vec<Option<&RawValue>> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        let records: Vec<&RawValue> = records.into_iter().flatten().filter(|raw| raw.get() != "null").collect();
-        self.decoded(self.texts(&records))
+        if records.len() != ids.len() {
+            return Err(format!("{} records for {} ids", records.len(), ids.len()));
+        }
+        let there = records.iter().zip(ids).filter_map(|(raw, id)| Some((raw.filter(|raw| raw.get() != "null")?, id)));
+        let (records, ids): (Vec<&RawValue>, Vec<&String>) = there.unzip();
+        let texts = self.texts(&records);
+        let is_same = |(found, asked): (Option<&str>, &&String)| match found {
+            Some(found) => normal(found) == normal(asked),
+            // The check for ids says what is wrong.
+            None => true,
+        };
+        if !texts.columns[self.id].iter().zip(&ids).all(is_same) {
+            return Err("a record has another id than the one that was asked for at its place".to_owned());
+        }
+        self.decoded(texts)
     }
 
     fn texts(&self, records: &[&RawValue]) -> Texts {
@@ -176,7 +208,18 @@ impl PageDecoder {
         self.decoded(Texts { columns, rows, unfit })
     }
 
+    /// What has no id is no record, whatever it is. One whose values do not fit is rejected by itself.
+    fn require_ids(&self, texts: &Texts) -> Result<(), String> {
+        let ids = &texts.columns[self.id];
+        let is_unfit = |row: usize| texts.unfit.iter().any(|(_, unfit)| unfit.row == row);
+        match (0..texts.rows).find(|row| ids.is_null(*row) && !is_unfit(*row)) {
+            Some(row) => Err(format!("record {} of the page has no id", row + 1)),
+            None => Ok(()),
+        }
+    }
+
     fn decoded(&self, texts: Texts) -> Result<Decoded, String> {
+        self.require_ids(&texts)?;
         let changed = self.version.map(|place| &texts.columns[place]);
         let mut parts = self.layout.parts(&texts, changed, self.rows_max).map_err(|error| error.to_string())?;
         for part in &mut parts {
@@ -190,6 +233,11 @@ impl PageDecoder {
         let last = (0..parts.len()).map(last).collect();
         Ok(Decoded { parts, rows: texts.rows, last, next: None, total: 0 })
     }
+}
+
+/// An id with 18 characters, by which ids are compared.
+fn normal(id: &str) -> String {
+    field::id(id).unwrap_or_else(|_| id.to_owned())
 }
 
 /// The second of the last change, and what the record holds: two changes within a second differ by that. Of values and

@@ -32,7 +32,7 @@ use crate::http::{Refusal, Reply, Waits};
 const BATCH: std::ops::RangeInclusive<u32> = 200..=2_000;
 
 /// A place in a reading.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Place {
     /// The first page, of the records after this id.
@@ -52,6 +52,19 @@ enum Place {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         locator: Option<String>,
     },
+}
+
+impl Place {
+    /// Of its address, which two pages do not share.
+    fn hashed(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        match self {
+            Self::Begin { after } => after.hash(&mut hasher),
+            Self::Next { url, .. } => url.hash(&mut hasher),
+            Self::Job { job, locator } => (job, locator).hash(&mut hasher),
+        }
+        hasher.finish()
+    }
 }
 
 /// What a cursor holds.
@@ -147,7 +160,12 @@ enum Fetched {
     /// Records.
     Page(Decoded),
     /// A page of a job's result, which is being decoded.
-    Result { decoding: JoinHandle<Result<Decoded, String>>, reply: Reply },
+    Result {
+        decoding: JoinHandle<Result<Decoded, String>>,
+        reply: Reply,
+        /// Records of the whole result, if it must be all on this page.
+        whole: Option<u64>,
+    },
     /// Nothing yet: it goes on there.
     Instead(Place),
 }
@@ -182,8 +200,8 @@ impl Reader {
                     }
                 }
                 Fetched::Page(decoded) => self.take(&place, decoded, next)?,
-                Fetched::Result { decoding, reply } => {
-                    if let Some(decoded) = self.decoded(decoding, &reply).await? {
+                Fetched::Result { decoding, reply, whole } => {
+                    if let Some(decoded) = self.decoded(decoding, &reply, whole).await? {
                         self.take(&place, decoded, next)?;
                     }
                 }
@@ -196,9 +214,13 @@ impl Reader {
         &mut self,
         decoding: JoinHandle<Result<Decoded, String>>,
         reply: &Reply,
+        whole: Option<u64>,
     ) -> Result<Option<Decoded>, Failure> {
         let decoded = decoding.await.map_err(|error| Failure::internal(format!("decoding a page: {error}")))?;
         let reason = match decoded {
+            Ok(decoded) if whole.is_some_and(|whole| whole != decoded.rows as u64) => {
+                format!("{} records, which may not be all: it does not say whether others follow", decoded.rows)
+            }
             Ok(decoded) if job::records(reply).is_none_or(|records| records == decoded.rows) => {
                 self.waits = Waits::new(self.source.session.http.limits());
                 return Ok(Some(decoded));
@@ -225,14 +247,9 @@ impl Reader {
             let (versions, rejects) = (part.versions, part.misfits);
             self.ready.push_back(Page { versions, rejects, next: cursor, ..Page::new(part.records) });
         }
-        if let Some(place) = &next {
-            let mut hasher = DefaultHasher::new();
-            place.hash(&mut hasher);
-            if !self.seen.insert(hasher.finish()) {
-                let (account, object) = (self.source.session.account(), &self.source.plan.object);
-                let message = format!("{account}: reading {object}: the CRM's pages lead in a circle");
-                return Err(Failure::new(Class::Config, message).help("restart the activity"));
-            }
+        self.seen.insert(place.hashed());
+        if next.as_ref().is_some_and(|next| self.seen.contains(&next.hashed())) {
+            return Err(self.source.session.circle(&self.source.what()));
         }
         self.place = next;
         Ok(())
@@ -273,7 +290,7 @@ impl Source {
     async fn fetch(&self, place: &Place) -> ahead::Fetched<Fetched, Place> {
         match place {
             Place::Begin { after } => self.begin(after.as_deref()).await,
-            Place::Next { url, after } => match self.page(Ask::get(url.as_str())).await {
+            Place::Next { url, after } => match self.page(Ask::get(url.as_str()), false).await {
                 Err(failure) if failure.code.as_deref() == Some(LOCATOR) && self.plan.is_by_id => {
                     tracing::warn!(account = self.session.account(), %failure, "the reading begins anew after the last id");
                     Ok((Fetched::Instead(Place::Begin { after: after.clone() }), None))
@@ -290,12 +307,12 @@ impl Source {
         if may_be_bulk && self.plan.is_too_long() {
             return Ok((Fetched::Instead(self.job().await?), None));
         }
-        let decoded = self.page(Ask::get(self.plan.address(&self.plan.soql(after)))).await?;
+        let decoded = self.page(Ask::get(self.plan.address(&self.plan.soql(after))), true).await?;
         if may_be_bulk && decoded.next.is_some() && is_many(&self.session, decoded.total) {
             match self.job().await {
                 Ok(job) => return Ok((Fetched::Instead(job), None)),
-                // Some objects are not for the Bulk API.
-                Err(failure) if job::is_unsupported(&failure) => {
+                // Some objects are not for the Bulk API, and some users; a job is only the faster way.
+                Err(failure) if matches!(failure.class, Class::Config | Class::Limit | Class::Quota) => {
                     tracing::info!(account = self.session.account(), %failure, "reading by REST instead");
                 }
                 Err(failure) => return Err(failure),
@@ -315,19 +332,25 @@ impl Source {
         format!("reading {}", self.plan.object)
     }
 
-    /// A page of REST.
-    async fn page(&self, ask: Ask) -> Result<Decoded, Failure> {
+    /// A page of REST; one that makes no sense is asked for again.
+    async fn page(&self, ask: Ask, is_first: bool) -> Result<Decoded, Failure> {
         let what = self.what();
         let size = page_size(&self.session);
         let options = HeaderValue::try_from(format!("batchSize={size}"));
         let options = options.map_err(|error| Failure::internal(error.to_string()))?;
         let ask = ask.header(HeaderName::from_static("sforce-query-options"), options);
-        let is_json = |reply: &Reply| self.session.require_json(&what, reply);
-        let reply = self.session.send(&ask, &what, &is_json).await?;
-        let (decoder, body) = (self.decoder.clone(), reply.body.clone());
-        let decoding = tokio::task::spawn_blocking(move || decoder.json(&body));
-        let decoded = decoding.await.map_err(|error| Failure::internal(format!("decoding a page: {error}")))?;
-        decoded.map_err(|reason| self.no_page(&what, &reply, &reason))
+        let mut waits = Waits::new(self.session.http.limits());
+        loop {
+            let is_json = |reply: &Reply| self.session.require_json(&what, reply);
+            let reply = self.session.send(&ask, &what, &is_json).await?;
+            let (decoder, body) = (self.decoder.clone(), reply.body.clone());
+            let decoding = tokio::task::spawn_blocking(move || decoder.json(&body));
+            let decoded = decoding.await.map_err(|error| Failure::internal(format!("decoding a page: {error}")))?;
+            match if is_first { decoded.and_then(Decoded::first) } else { decoded } {
+                Ok(decoded) => return Ok(decoded),
+                Err(reason) => waits.pause(self.session.account(), self.no_page(&what, &reply, &reason)).await?,
+            }
+        }
     }
 
     fn no_page(&self, what: &str, reply: &Reply, reason: &str) -> Failure {
@@ -345,10 +368,11 @@ impl Source {
     /// A page of a job's result.
     async fn result(&self, job: &str, locator: Option<&str>) -> ahead::Fetched<Fetched, Place> {
         let what = format!("{} by job {job}", self.what());
+        let mut processed = None;
         if locator.is_none() {
-            match job::finished(&self.session, &format!("jobs/query/{job}"), &what).await {
+            match job::finished(&self.session, "jobs/query", job, &what).await {
                 Err(failure) if job::is_gone(&failure) => return Ok((Fetched::Instead(self.job().await?), None)),
-                other => job::succeeded(self.session.account(), &what, &other?)?,
+                other => processed = job::succeeded(self.session.account(), &what, &other?)?,
             }
         }
         let most = self.session.bulk.records_per_page.max(1);
@@ -358,10 +382,15 @@ impl Source {
             Err(failure) if job::is_gone(&failure) => return Err(self.lost(job, &failure)),
             other => other?,
         };
+        let whole = match (job::has_locator(&reply), processed) {
+            (true, _) => None,
+            (false, Some(processed)) => Some(processed),
+            (false, None) => return Err(self.no_page(&what, &reply, "it does not say whether others follow")),
+        };
         let next = job::locator(&reply).map(|locator| Place::Job { job: job.to_owned(), locator: Some(locator) });
         let (decoder, body) = (self.decoder.clone(), reply.body.clone());
         let decoding = tokio::task::spawn_blocking(move || decoder.csv(&body));
-        Ok((Fetched::Result { decoding, reply }, next))
+        Ok((Fetched::Result { decoding, reply, whole }, next))
     }
 
     /// Of the page where it is to go on some records were read before. What stands in its place has others, or has them in

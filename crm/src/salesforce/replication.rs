@@ -34,8 +34,8 @@ pub(super) struct Updated {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Log {
     pub(super) deleted_records: Vec<Entry>,
-    pub(super) earliest_date_available: Option<Timestamp>,
-    pub(super) latest_date_covered: Option<Timestamp>,
+    pub(super) earliest_date_available: Timestamp,
+    pub(super) latest_date_covered: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -74,9 +74,9 @@ pub(super) async fn kept(session: &Session, object: &str, span: Span) -> Result<
         Err(failure) if is_too_early(&failure) => return Err(too_early(session, object, span.0, failure).await),
         other => other?,
     };
-    match log.earliest_date_available.filter(|earliest| *earliest > span.0) {
-        Some(earliest) => Err(kept_from(session, object, span.0, earliest)),
-        None => Ok(log),
+    match log.earliest_date_available {
+        earliest if earliest > span.0 => Err(kept_from(session, object, span.0, earliest)),
+        _ => Ok(log),
     }
 }
 
@@ -131,7 +131,7 @@ async fn too_early(session: &Session, object: &str, from: Timestamp, failure: Fa
     let known = async {
         let now = steps::now(session).await?;
         let log = deleted(session, object, look(now)).await?;
-        Ok::<_, Failure>(log.earliest_date_available.unwrap_or_else(|| kept_at_most(now)))
+        Ok::<_, Failure>(log.earliest_date_available)
     };
     let Ok(earliest) = known.await else { return failure };
     let mut named = kept_from(session, object, from, earliest);

@@ -16,7 +16,7 @@ use super::account::{BulkLimits, SalesforceAccount};
 use super::error;
 use super::login::{Login, Token};
 use super::quota::{self, Limit};
-use crate::http::{Http, Refusal, Repeat, Reply, Request};
+use crate::http::{Gate, Http, Judge, Refusal, Repeat, Reply, Request, at_rest};
 use crate::secret::Vault;
 
 /// Beneath which everything lies to which a token goes.
@@ -106,26 +106,33 @@ impl Session {
 
     /// Sends it; `what` says in messages what for. The token is renewed once where it is refused, in the midst of
     /// anything.
-    pub(super) async fn send(
+    pub(super) async fn send(&self, ask: &Ask, what: &str, also: Judge<'_>) -> Result<Reply, Failure> {
+        self.send_through(None, ask, what, also).await
+    }
+
+    /// The same; the gate records when it is under way.
+    pub(super) async fn send_through(
         &self,
+        gate: Option<&dyn Gate>,
         ask: &Ask,
         what: &str,
-        also: &(dyn Fn(&Reply) -> Result<(), Refusal> + Send + Sync),
+        also: Judge<'_>,
     ) -> Result<Reply, Failure> {
         let judge = |reply: &Reply| {
             quota::note(&self.http, &reply.headers);
             error::judge(self.account(), what, reply).and_then(|()| also(reply))
         };
-        let token = self.login.token(&self.http).await?;
-        let refusal = match self.http.send(&self.request(ask, &token)?, &judge).await {
+        let token = at_rest(gate, self.login.token(&self.http)).await??;
+        let refusal = match self.http.send_through(gate, &self.request(ask, &token)?, &judge).await {
             Ok(reply) => return Ok(reply),
             Err(refusal) => refusal,
         };
-        if refusal.status != Some(StatusCode::UNAUTHORIZED) {
+        if refusal.status != Some(StatusCode::UNAUTHORIZED) && !error::is_about_session(&refusal.failure) {
             return Err(refusal.failure);
         }
-        let token = self.login.renew(&self.http, &token).await?;
-        self.http.send(&self.request(ask, &token)?, &judge).await.map_err(|refusal| refusal.failure)
+        let token = at_rest(gate, self.login.renew(&self.http, &token)).await??;
+        let request = self.request(ask, &token)?;
+        self.http.send_through(gate, &request, &judge).await.map_err(|refusal| refusal.failure)
     }
 
     fn request(&self, ask: &Ask, token: &Token) -> Result<Request, Failure> {
@@ -171,6 +178,12 @@ impl Session {
             failure.message = format!("{}: {error}", failure.message);
             failure
         })
+    }
+
+    /// A link that leads to a page that was read before.
+    pub(super) fn circle(&self, what: &str) -> Failure {
+        Failure::new(Class::Config, format!("{}: {what}: the CRM's pages lead in a circle", self.account()))
+            .help("restart the activity")
     }
 
     /// An answer that is not what it says: a proxy's page, a cut one.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "test code")]
 
 mod anew;
+mod answers;
 mod changes;
 #[path = "../common/mod.rs"]
 mod common;

@@ -121,10 +121,6 @@ impl<'a> Search<'a> {
         struct Table {
             is_audit_enabled: Option<Managed>,
         }
-        #[derive(Deserialize)]
-        struct Organisations {
-            value: Vec<Organisation>,
-        }
         #[derive(Default, Deserialize)]
         struct Organisation {
             isauditenabled: Option<bool>,
@@ -136,10 +132,10 @@ impl<'a> Search<'a> {
             return Ok(Log::Off("auditing of the table is off".to_owned()));
         }
         let settings = "organizations?$select=isauditenabled,auditretentionperiodv2".to_owned();
-        let settings = match self.json::<Organisations>(settings).await {
-            Ok(all) => all.value.into_iter().next().unwrap_or_default(),
+        let settings = match self.list::<Organisation>(settings).await {
+            Ok(all) => all.into_iter().next().unwrap_or_default(),
             // No right to read the environment's settings: the log itself may be readable all the same.
-            Err(failure) if failure.class == Class::Config => Organisation::default(),
+            Err(failure) if is_refused(&failure) => Organisation::default(),
             Err(failure) => return Err(failure),
         };
         if settings.isauditenabled == Some(false) {
@@ -158,14 +154,25 @@ impl<'a> Search<'a> {
         answer
     }
 
+    async fn list<T: DeserializeOwned>(&mut self, link: String) -> Result<Vec<T>, Failure> {
+        let answer = self.session.get_list(&link, "asking for auditing").await;
+        self.asked.push(link);
+        answer
+    }
+
     /// Whether a list may be read, or why not: no right to it is as good as none.
     async fn is_there(&mut self, link: String) -> Result<Result<(), String>, Failure> {
         let answer = ask(self.session, &link, None, &what(self.object)).await;
         self.asked.push(link);
         match answer {
             Ok(_) => Ok(Ok(())),
-            Err(failure) if failure.class == Class::Config => Ok(Err(failure.message)),
+            Err(failure) if is_refused(&failure) => Ok(Err(failure.message)),
             Err(failure) => Err(failure),
         }
     }
+}
+
+/// Whether the CRM itself refuses it, and not somebody on the way.
+fn is_refused(failure: &Failure) -> bool {
+    failure.class == Class::Config && failure.code.as_deref().is_some_and(|code| code.starts_with("0x"))
 }

@@ -10,6 +10,9 @@ use crate::dynamics::error::{self, EXISTS, MISSING, Said, cure_of};
 use crate::dynamics::key;
 use crate::http::{Reply, retry_after_s};
 
+/// Why nothing is sent a second time.
+pub(super) const NO_RULE: &str = "without an id of our own, sending it again could make a second record: look it up";
+
 /// What became of a record.
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -20,15 +23,20 @@ pub(super) enum Answer {
     Never(Failure),
 }
 
-/// What the answer to the writing of one record says. `place` is what stands in the parentheses of its address.
+/// What the answer to the writing of one record says. `place` is what stands in the parentheses of its address; without one,
+/// a second sending would make a second record.
 pub(super) fn of(account: &str, what: &str, write: &Write, place: &str, again: bool, reply: &Reply) -> Answer {
-    if reply.status.is_success() {
+    if error::is_accepted(reply) {
         return Answer::Known(done(write, place, reply));
     }
     let refused = error::judge_write(account, what, reply);
     if let Err(mut refusal) = refused {
         refusal.failure.retry_after_s = retry_after_s(&reply.headers);
         return match refusal.failure.class {
+            _ if refusal.doubtful && place.is_empty() => {
+                let reason = format!("{}; {NO_RULE}", refusal.failure.message);
+                Answer::Known(Outcome::InDoubt { reason })
+            }
             Class::Transient | Class::Quota => Answer::Later(refusal.failure),
             _ => Answer::Never(refusal.failure),
         };
@@ -37,7 +45,9 @@ pub(super) fn of(account: &str, what: &str, write: &Write, place: &str, again: b
     let id = || place.to_owned();
     let code = code(&said, reply.status);
     Answer::Known(match write.operation {
-        Operation::Delete if reply.status == StatusCode::NOT_FOUND && code == MISSING => {
+        Operation::Delete
+            if reply.status == StatusCode::NOT_FOUND && code == MISSING && !names_another(&said.message, place) =>
+        {
             Outcome::Done { id: id(), what: if again { What::Deleted } else { What::Absent } }
         }
         Operation::Insert if code == EXISTS && write.chosen_ids && !place.is_empty() => {
@@ -52,16 +62,32 @@ pub(super) fn of(account: &str, what: &str, write: &Write, place: &str, again: b
     })
 }
 
+/// Whether an answer that accepts a write is one of the CRM: a page of somebody on the way is neither empty nor a record.
+pub(super) fn is_own(write: &Write, reply: &Reply) -> bool {
+    match reply.status {
+        StatusCode::NO_CONTENT => true,
+        _ => {
+            write.operation != Operation::Delete && (entity_id(reply).is_some() || represented(write, reply).is_some())
+        }
+    }
+}
+
 fn done(write: &Write, place: &str, reply: &Reply) -> Outcome {
+    let doubt = |reason: &str| Outcome::InDoubt { reason: reason.to_owned() };
+    if !is_own(write, reply) {
+        return doubt("the answer is neither empty nor the record, so it may not be the CRM's");
+    }
     let what = match (write.operation, reply.status) {
         (Operation::Insert, _) | (Operation::Upsert, StatusCode::CREATED) => What::Created,
         (Operation::Delete, _) => What::Deleted,
         // Without a word about it, or where an earlier sending may have made it, it was there.
         (Operation::Upsert | Operation::Update, _) => What::Updated,
     };
-    match key::guid(place).ok().or_else(|| entity_id(reply)).or_else(|| represented(write, reply)) {
-        Some(id) => Outcome::Done { id, what },
-        None => Outcome::InDoubt { reason: "the CRM took the record, but did not say its id".to_owned() },
+    let said = entity_id(reply).or_else(|| represented(write, reply));
+    match (key::guid(place).ok(), said) {
+        (Some(sent), Some(said)) if sent != said => doubt(&format!("the CRM's answer is about another record, {said}")),
+        (Some(id), _) | (None, Some(id)) => Outcome::Done { id, what },
+        (None, None) => doubt("the CRM took the record, but did not say its id"),
     }
 }
 
@@ -77,14 +103,26 @@ fn represented(write: &Write, reply: &Reply) -> Option<String> {
     key::guid(record.get(&write.object.id)?.as_str()?).ok()
 }
 
-/// The code, also where the CRM leaves it empty, as its documentation shows.
+/// The code. Where the CRM leaves it empty, as its documentation shows, its message says the same; a status does not.
 fn code(said: &Said, status: StatusCode) -> String {
+    let message = said.message.to_ascii_lowercase();
     match (said.code.as_str(), status) {
-        ("", StatusCode::NOT_FOUND) => MISSING.to_owned(),
-        ("", StatusCode::PRECONDITION_FAILED) => EXISTS.to_owned(),
+        ("", StatusCode::NOT_FOUND) if message.contains("with id =") && message.contains("does not exist") => {
+            MISSING.to_owned()
+        }
+        ("", StatusCode::PRECONDITION_FAILED) if message.contains("matching key values already exists") => {
+            EXISTS.to_owned()
+        }
         ("", status) => status.as_u16().to_string(),
         (code, _) => code.to_owned(),
     }
+}
+
+/// Whether a message is about records, and none of them is this one: a plug-in may miss another record.
+fn names_another(message: &str, place: &str) -> bool {
+    let words = message.split(|c: char| !c.is_ascii_hexdigit() && c != '-');
+    let mut ids = words.filter(|word| word.len() == 36).filter_map(|word| key::guid(word).ok()).peekable();
+    ids.peek().is_some() && key::guid(place).is_ok_and(|own| ids.all(|id| id != own))
 }
 
 /// Why a record was refused, in the CRM's words, with the field and what now.

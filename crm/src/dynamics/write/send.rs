@@ -6,22 +6,19 @@ use engine::outside::crm::{Batch, Operation, Outcome, Write};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::outcome::{self, Answer};
 use super::{BATCH_USUAL, MULTIPLE, SINGLE};
-use crate::dynamics::error;
 use crate::dynamics::multipart::Part;
 use crate::dynamics::session::{Session, headers};
-use crate::http::{Refusal, Repeat, Reply, Request, Waits};
+use crate::dynamics::{error, key};
+use crate::http::{Gate, Refusal, Repeat, Reply, Request, Waits};
 use crate::tally::Tally;
 
 mod known;
 
 pub(super) use known::can_tell;
-
-/// Why nothing is sent a second time.
-const NO_RULE: &str =
-    "it was sent, and no answer came; without an id of our own, sending it again could make a second record";
 
 /// Sends a batch and tells what became of each record.
 pub(in crate::dynamics) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
@@ -43,7 +40,7 @@ pub(in crate::dynamics) async fn send(session: &Session, batch: Batch<'_>) -> Re
     };
     let what = format!("{verb} {}", batch.write.object.name);
     let is_keyed = batch.write.operation != Operation::Insert || records.iter().all(|record| !record.place.is_empty());
-    let tally = Tally::resume(&batch, (!is_keyed).then_some(NO_RULE));
+    let tally = Tally::resume(&batch, (!is_keyed).then_some(outcome::NO_RULE));
     let mut sender = Sender { session, batch, records, what, is_keyed, again: batch.again, tally };
     sender.deliver().await?;
     sender.tally.finish()
@@ -114,7 +111,6 @@ impl Sender<'_> {
         let mut most = self.batch.plan.records_max.max(1);
         while !left.is_empty() {
             let asked = left.len().min(most);
-            self.tally.sending(&left[..asked]).await?;
             let replies = match self.request(&left[..asked]).await {
                 Ok(replies) => replies,
                 Err(refusal) => {
@@ -206,9 +202,10 @@ impl Sender<'_> {
     async fn request(&self, indexes: &[usize]) -> Result<Vec<Reply>, Refusal> {
         let write = self.batch.write;
         let headers = self.part_headers();
+        let gate = self.tally.gate(indexes);
         let is_single = self.batch.plan.method == SINGLE && indexes.len() == 1;
         if is_single {
-            return self.single(&self.records[indexes[0]], &headers).await.map(|reply| vec![reply]);
+            return self.single(&gate, &self.records[indexes[0]], &headers).await.map(|reply| vec![reply]);
         }
         let root = self.session.root.path();
         let bodies: Vec<[&[u8]; 1]> = indexes.iter().map(|index| [self.records[*index].json]).collect();
@@ -222,10 +219,10 @@ impl Sender<'_> {
                 body: if write.operation == Operation::Delete { &[] } else { body },
             })
             .collect();
-        self.session.batch(&parts, &self.what, self.repeat(), &|_| Ok(())).await
+        self.session.batch_through(Some(&gate), &parts, &self.what, self.repeat(), &|_| Ok(())).await
     }
 
-    async fn single(&self, record: &Record<'_>, lines: &[&str]) -> Result<Reply, Refusal> {
+    async fn single(&self, gate: &dyn Gate, record: &Record<'_>, lines: &[&str]) -> Result<Reply, Refusal> {
         let mut headers = headers(None);
         for (name, value) in lines.iter().filter_map(|line| line.split_once(": ")) {
             let name = HeaderName::from_bytes(name.as_bytes());
@@ -240,8 +237,14 @@ impl Sender<'_> {
             body: Bytes::copy_from_slice(record.json),
             repeat: self.repeat(),
         };
-        let judge = |reply: &Reply| error::judge_write(self.session.account(), &self.what, reply);
-        self.session.send(request, &judge).await
+        let judge = |reply: &Reply| {
+            error::judge_write(self.session.account(), &self.what, reply)?;
+            match error::is_accepted(reply) && !outcome::is_own(self.batch.write, reply) {
+                true => Err(Refusal { doubtful: true, ..self.session.no_sense(&self.what, reply).into() }),
+                false => Ok(()),
+            }
+        };
+        self.session.send_through(Some(gate), request, &judge).await
     }
 
     /// A second sending of an insert is told from the first; anything else is the same however often it is sent.
@@ -307,7 +310,14 @@ impl Sender<'_> {
 
     /// All records in one transaction; false where the whole was refused, and each must be looked at.
     async fn multiple(&mut self) -> Result<bool, Failure> {
-        let before = self.known_before().await?;
+        let before = match self.known_before().await {
+            Ok(before) => before,
+            // It only tells new records from old ones; record by record the CRM says that itself.
+            Err(failure) => {
+                tracing::warn!(account = self.session.account(), %failure, "going on record by record");
+                return Ok(false);
+            }
+        };
         let mut headers = headers(None);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         if self.batch.write.detect_duplicates {
@@ -320,7 +330,11 @@ impl Sender<'_> {
         let mut waits = Waits::new(self.session.http.limits());
         let reply = loop {
             let judge = |reply: &Reply| self.judge_multiple(reply);
-            match self.session.send(request.clone(), &judge).await {
+            let all = self.tally.open();
+            let gate = self.tally.gate(&all);
+            let sent = self.session.send_through(Some(&gate), request.clone(), &judge).await;
+            drop(gate);
+            match sent {
                 Ok(reply) => break reply,
                 Err(refusal) => match self.after(refusal, &mut waits, self.records.len()).await {
                     After::Again => {}
@@ -332,7 +346,7 @@ impl Sender<'_> {
                 },
             }
         };
-        if !reply.status.is_success() {
+        if !error::is_accepted(&reply) {
             if matches!(reply.status, StatusCode::NOT_IMPLEMENTED | StatusCode::NOT_FOUND) && is_unknown(&reply) {
                 self.session.note_without_multiple(self.message());
             }
@@ -354,14 +368,25 @@ impl Sender<'_> {
             // What the message lacks the records by themselves may have, and they tell it better.
             Err(refusal) if refusal.failure.class == Class::Config && !reply.status.is_redirection() => Ok(()),
             Err(_) if reply.status == StatusCode::NOT_IMPLEMENTED => Ok(()),
-            Ok(()) if reply.status.is_success() && self.batch.write.operation == Operation::Insert => {
-                match ids(reply).is_some_and(|ids| ids.len() == self.records.len()) {
-                    true => Ok(()),
-                    false => Err(Refusal { doubtful: true, ..self.session.no_sense(&self.what, reply).into() }),
-                }
+            Ok(()) if error::is_accepted(reply) && !self.is_done(reply) => {
+                Err(Refusal { doubtful: true, ..self.session.no_sense(&self.what, reply).into() })
             }
             end => end,
         }
+    }
+
+    /// Whether an answer says that all records were written: of new ones by their ids, each in its place.
+    fn is_done(&self, reply: &Reply) -> bool {
+        if self.batch.write.operation != Operation::Insert {
+            let is_json = || serde_json::from_slice::<Map<String, Value>>(&reply.body).is_ok();
+            return reply.status == StatusCode::NO_CONTENT || is_json();
+        }
+        let ids = ids(reply).unwrap_or_default();
+        let is_its = |(id, record): (&String, &Record<'_>)| match key::guid(id) {
+            Ok(id) => record.place.is_empty() || key::guid(record.place).is_ok_and(|own| own == id),
+            Err(_) => false,
+        };
+        ids.len() == self.records.len() && ids.iter().zip(&self.records).all(is_its)
     }
 
     /// `{"Targets":[{"@odata.type":"Microsoft.Dynamics.CRM.contact","contactid":"…",…}]}`

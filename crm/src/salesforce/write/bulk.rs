@@ -8,28 +8,37 @@
 //! job is given up and another one made; with "closing", the job itself tells. Only records that were not worked on, or
 //! were refused for a reason that may pass, go into another job, whose id joins the first.
 
+mod said;
+
 use std::collections::{HashMap, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Batch, Operation, Outcome, What, Write};
 use engine::reject::Reject;
-use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::error::{self, Said};
 use super::super::job::{self, Job};
 use super::super::session::{Ask, CSV, Session, any};
-use super::collections::{is_gone, is_race};
+use super::collections::{NO_ID, is_gone, is_race};
 use super::{is_by_id, is_repeatable, key_of, payload};
-use crate::http::{Repeat, clip};
+use crate::http::{Refusal, Repeat, Reply, Waits, clip};
+use said::said;
 
 /// Jobs that one batch may need: the first, and those of what is left or whose results are not to be had.
 const JOBS_MAX: usize = 4;
 /// Uploads that may be cut off before it is given up for now.
 const UPLOADS_MAX: usize = 3;
+/// Where jobs that write are.
+const INGEST: &str = "jobs/ingest";
+/// The three lists of what a job did.
+const SUCCESSFUL: &str = "successfulResults";
+const FAILED: &str = "failedResults";
+const UNPROCESSED_LIST: &str = "unprocessedrecords";
 /// What is said of a record that no job worked on.
 const UNPROCESSED: &str = "UNPROCESSED";
 
@@ -117,10 +126,12 @@ impl<'a> Sender<'a> {
         let jobs = self.progress.jobs.clone();
         let Some((last, over)) = jobs.split_last() else { return Ok(()) };
         for id in over {
-            self.take_results(id).await?;
+            match job::get(self.session, INGEST, id, &self.what()).await {
+                Err(failure) if job::is_gone(&failure) => self.lost(id, true),
+                job => self.take_results(&job?).await?,
+            }
         }
-        let path = format!("jobs/ingest/{last}");
-        match self.session.get::<Job>(&path, &self.what()).await {
+        match job::get(self.session, INGEST, last, &self.what()).await {
             Err(failure) if job::is_gone(&failure) => self.lost(last, self.progress.closing),
             Err(failure) => return Err(failure),
             // It was not closed: what is in it is not known, and nothing happens to it.
@@ -222,9 +233,15 @@ impl<'a> Sender<'a> {
     }
 
     async fn upload(&self, id: &str, body: &Bytes) -> Result<(), Failure> {
-        let ask = Ask::json(Method::PUT, format!("jobs/ingest/{id}/batches"), body.clone());
+        let ask = Ask::json(Method::PUT, format!("{INGEST}/{id}/batches"), body.clone());
         let ask = ask.header(CONTENT_TYPE, CSV).repeat(Repeat::IfRefused);
-        self.session.send(&ask, &self.what(), &any).await.map(|_| ())
+        let what = self.what();
+        // Salesforce answers 201 without a word.
+        let is_taken = |reply: &Reply| match reply.status {
+            StatusCode::CREATED => Ok(()),
+            _ => Err(Refusal { doubtful: true, ..self.session.no_sense(&what, reply).into() }),
+        };
+        self.session.send(&ask, &what, &is_taken).await.map(|_| ())
     }
 
     /// Gives a job up; where that fails, it stays open and is never worked on.
@@ -239,7 +256,11 @@ impl<'a> Sender<'a> {
     async fn close(&mut self, id: &str) -> Result<(), Failure> {
         self.without_results = None;
         let ask = Ask::json(Method::PATCH, format!("jobs/ingest/{id}"), r#"{"state":"UploadComplete"}"#);
-        match self.session.send(&ask, &self.what(), &any).await {
+        match self.session.json::<Job>(&ask, &self.what()).await {
+            Ok(job) if job.state == "Open" => {
+                let message = format!("{}: {}: job {id} is not closed", self.session.account(), self.what());
+                return Err(Failure::new(Class::Transient, message));
+            }
             // It was closed before; the job itself says how far it is.
             Err(failure) if matches!(failure.code.as_deref(), Some("INVALIDJOBSTATE" | "INVALIDJOB")) => {}
             Err(failure) if job::is_gone(&failure) => {
@@ -248,7 +269,7 @@ impl<'a> Sender<'a> {
             }
             other => other.map(|_| ())?,
         }
-        let over = job::finished(self.session, &format!("jobs/ingest/{id}"), &self.what()).await?;
+        let over = job::finished(self.session, INGEST, id, &self.what()).await?;
         if let Some(failure) = self.not_understood(&over) {
             // Nothing of it took hold: when the cause is cured, another job takes its place. Those before it are over.
             self.progress.jobs.retain(|job| job != id);
@@ -256,7 +277,7 @@ impl<'a> Sender<'a> {
             self.record().await?;
             return Err(failure);
         }
-        self.take_results(id).await?;
+        self.take_results(&over).await?;
         if over.state == "Aborted" {
             let message = format!("job {id} was aborted in Salesforce before it came to this record");
             for row in self.open() {
@@ -272,7 +293,7 @@ impl<'a> Sender<'a> {
         let said = job.error_message.as_deref().unwrap_or_default();
         let is_ours =
             ["InvalidBatch", "ClientInputError", "FeatureNotEnabled"].iter().any(|word| said.starts_with(word));
-        (job.state == "Failed" && job.number_records_processed == 0 && is_ours).then(|| {
+        (job.state == "Failed" && job.number_records_processed.unwrap_or(0) == 0 && is_ours).then(|| {
             let message = format!("{}: {}: {}", self.session.account(), self.what(), clip(said));
             Failure::new(Class::Config, message)
                 .help("check the mapped fields, and that a permission set lets the integration user edit them")
@@ -280,7 +301,8 @@ impl<'a> Sender<'a> {
     }
 
     /// Takes the three lists of what a job did.
-    async fn take_results(&mut self, id: &str) -> Result<(), Failure> {
+    async fn take_results(&mut self, job: &Job) -> Result<(), Failure> {
+        let id = &job.id;
         let mut rows: HashMap<&str, VecDeque<usize>> = HashMap::new();
         let marks = self.marks.clone();
         for row in self.open() {
@@ -288,8 +310,10 @@ impl<'a> Sender<'a> {
         }
         self.refused.clear();
         let mut strangers = 0;
-        for list in ["successfulResults", "failedResults", "unprocessedrecords"] {
-            let Some(results) = self.results(id, list).await? else {
+        let failed = job.number_records_failed;
+        let done = job.number_records_processed.zip(failed).map(|(all, failed)| all.saturating_sub(failed));
+        for (list, expected) in [(SUCCESSFUL, done), (FAILED, failed), (UNPROCESSED_LIST, None)] {
+            let Some(results) = self.results(id, list, expected).await? else {
                 self.lost(id, true);
                 return Ok(());
             };
@@ -314,16 +338,19 @@ impl<'a> Sender<'a> {
     fn take(&mut self, row: usize, list: &str, result: ResultRow) {
         let write = self.batch.write;
         match list {
-            "successfulResults" => {
+            SUCCESSFUL => {
                 let what = match write.operation {
                     Operation::Insert => What::Created,
                     Operation::Upsert if result.created => What::Created,
                     Operation::Update | Operation::Upsert => What::Updated,
                     Operation::Delete => What::Deleted,
                 };
-                self.outcomes[row] = Some(Outcome::Done { id: result.id, what });
+                self.outcomes[row] = Some(match result.id.is_empty() {
+                    true => Outcome::InDoubt { reason: NO_ID.to_owned() },
+                    false => Outcome::Done { id: result.id, what },
+                });
             }
-            "failedResults" => {
+            FAILED => {
                 let said = said(&result.error);
                 let reject = error::reject(&said);
                 if write.operation == Operation::Delete && is_gone(&said.error_code) {
@@ -343,32 +370,52 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// One of the lists; `None` where the job is no longer there.
-    async fn results(&self, id: &str, list: &str) -> Result<Option<Vec<ResultRow>>, Failure> {
+    /// One of the lists, with as many records as the job says; `None` where the job is no longer there.
+    async fn results(&self, id: &str, list: &str, expected: Option<u64>) -> Result<Option<Vec<ResultRow>>, Failure> {
         let what = self.what();
-        let ask = Ask::get(format!("jobs/ingest/{id}/{list}/")).header(ACCEPT, CSV);
-        let reply = match self.session.send(&ask, &what, &any).await {
-            Err(failure) if job::is_gone(&failure) => return Ok(None),
-            other => other?,
-        };
-        let no_sense = |reason: String| {
-            let mut failure = self.session.no_sense(&what, &reply);
-            failure.message = format!("{} ({list}: {reason})", failure.message);
-            failure
-        };
+        let ask = Ask::get(format!("{INGEST}/{id}/{list}/")).header(ACCEPT, CSV);
+        let mut waits = Waits::new(self.session.http.limits());
+        loop {
+            let reply = match self.session.send(&ask, &what, &any).await {
+                Err(failure) if job::is_gone(&failure) => return Ok(None),
+                other => other?,
+            };
+            let rows = self.rows(list, &reply).and_then(|rows| match expected {
+                Some(expected) if expected != rows.len() as u64 => {
+                    Err(format!("{} records, where the job says {expected}", rows.len()))
+                }
+                _ => Ok(rows),
+            });
+            match rows {
+                Ok(rows) => return Ok(Some(rows)),
+                Err(reason) => {
+                    let mut failure = self.session.no_sense(&what, &reply);
+                    failure.message = format!("{} ({list}: {reason})", failure.message);
+                    waits.pause(self.session.account(), failure).await?;
+                }
+            }
+        }
+    }
+
+    /// The lines of a list; `Err` says why it is none.
+    fn rows(&self, list: &str, reply: &Reply) -> Result<Vec<ResultRow>, String> {
         let mut reader = csv::ReaderBuilder::new().from_reader(reply.body.as_ref());
-        let header = reader.headers().map_err(|error| no_sense(error.to_string()))?.clone();
+        let header = reader.headers().map_err(|error| error.to_string())?.clone();
+        // An empty list may come without its header; the job says whether it is one.
         if header.is_empty() {
-            return Ok(Some(Vec::new()));
+            return Ok(Vec::new());
         }
         let place = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
         let fields: Option<Vec<usize>> = self.batch.write.fields.iter().map(|field| place(&field.field.name)).collect();
-        let fields = fields.ok_or_else(|| no_sense("a column is missing".to_owned()))?;
+        let fields = fields.ok_or("a column is missing")?;
         let (id, created, error) = (place("sf__Id"), place("sf__Created"), place("sf__Error"));
+        if list == SUCCESSFUL && id.is_none() || list == FAILED && error.is_none() {
+            return Err("a column is missing".to_owned());
+        }
         let key = key_place(self.batch.write);
         let mut rows = Vec::new();
         for record in reader.records() {
-            let record = record.map_err(|error| no_sense(error.to_string()))?;
+            let record = record.map_err(|error| error.to_string())?;
             let text = |place: Option<usize>| place.and_then(|place| record.get(place)).unwrap_or_default();
             let values = fields.iter().map(|place| text(Some(*place)));
             rows.push(ResultRow {
@@ -378,7 +425,7 @@ impl<'a> Sender<'a> {
                 error: text(error).to_owned(),
             });
         }
-        Ok(Some(rows))
+        Ok(rows)
     }
 
     /// The outcomes; what is still open was refused for reasons that may pass, until the last job.
@@ -426,60 +473,4 @@ fn mark<'v>(write: &Write, key: Option<usize>, values: impl Iterator<Item = &'v 
         mark.push('\u{1f}');
     }
     mark
-}
-
-/// `REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name --`
-fn said(text: &str) -> Said {
-    let text = text.trim().trim_end_matches("--").trim_end();
-    let (code, rest) = text.split_once(':').unwrap_or(("", text));
-    let is_code = !code.is_empty() && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-    if !is_code {
-        return Said { error_code: String::new(), message: text.to_owned(), fields: Vec::new() };
-    }
-    let (message, fields) = rest.rsplit_once(':').unwrap_or((rest, ""));
-    let names: Vec<String> =
-        fields.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
-    let is_name = |name: &String| {
-        // An id after the last colon of a message is no field.
-        name.starts_with(|c: char| c.is_ascii_alphabetic())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.".contains(&b))
-    };
-    let are_names = names.iter().all(is_name);
-    let (message, fields) = if are_names { (message, names) } else { (rest, Vec::new()) };
-    Said { error_code: code.to_owned(), message: message.to_owned(), fields }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_text_of_a_refusal_is_taken_apart_whatever_its_message_holds() {
-        for (text, code, message, fields) in [
-            (
-                "REQUIRED_FIELD_MISSING:Required fields are missing: [LastName]:LastName --",
-                "REQUIRED_FIELD_MISSING",
-                "Required fields are missing: [LastName]",
-                vec!["LastName"],
-            ),
-            (
-                "UNABLE_TO_LOCK_ROW:unable to obtain exclusive access:--",
-                "UNABLE_TO_LOCK_ROW",
-                "unable to obtain exclusive access",
-                vec![],
-            ),
-            (
-                "DUPLICATE_VALUE:duplicate value found: Ext__c duplicates value on record with id: 003000000000001 --",
-                "DUPLICATE_VALUE",
-                "duplicate value found: Ext__c duplicates value on record with id: 003000000000001",
-                vec![],
-            ),
-            ("something else", "", "something else", vec![]),
-            ("", "", "", vec![]),
-        ] {
-            let said = said(text);
-            assert_eq!((said.error_code.as_str(), said.message.as_str()), (code, message));
-            assert_eq!(said.fields, fields);
-        }
-    }
 }

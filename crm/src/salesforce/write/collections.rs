@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::value::to_raw_value;
 
 use super::super::error::{self, Said};
-use super::super::fetch;
 use super::super::session::{Ask, Session};
+use super::super::{fetch, field};
 use super::landed::landed;
 use super::payload::Object;
 use super::{is_by_id, is_repeatable, is_update_by_key, key_of, not_found};
@@ -26,16 +26,16 @@ const DUPLICATE_VALUE: &str = "DUPLICATE_VALUE";
 /// The record is in the recycle bin, or was.
 const DELETED: &str = "ENTITY_IS_DELETED";
 /// Why it is not known which record it was.
-const NO_ID: &str = "Salesforce took the record, but did not say its id";
-/// Why an insert is not sent a second time.
-const NO_ANSWER: &str = "the connection ended before Salesforce answered, and an insert without an external id must not \
-                         be sent twice: look the record up";
+pub(super) const NO_ID: &str = "Salesforce took the record, but did not say its id";
+/// Why it is not known whether it was taken.
+const BOTH: &str = "Salesforce's result says both that it took the record and that it did not: look the record up";
+/// Why an insert without an answer is not sent a second time.
+const NO_RULE: &str = "an insert without an external id must not be sent twice: look the record up";
 
 /// What became of one record, in the order of the request.
 #[derive(Debug, Deserialize)]
 struct Answer {
     id: Option<String>,
-    #[serde(default)]
     success: bool,
     created: Option<bool>,
     #[serde(default)]
@@ -46,12 +46,20 @@ struct Answer {
 /// that Salesforce did not take it the last time.
 pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
     let write = batch.write;
-    let mut tally = Tally::resume(&batch, (!is_repeatable(write)).then_some(NO_ANSWER));
+    let mut tally = Tally::resume(&batch, (!is_repeatable(write)).then_some(NO_RULE));
     let mut payloads = batch.payloads.to_vec();
     if is_update_by_key(write) {
         with_ids(session, &batch, &mut payloads, &mut tally).await?;
     } else if write.operation == Operation::Upsert && batch.again && !is_by_id(write) {
-        for (row, outcome) in landed(session, write, batch.payloads).await?.into_iter().enumerate() {
+        let known = match landed(session, write, batch.payloads).await {
+            // It only saves a second writing, which changes nothing.
+            Err(failure) if failure.class == Class::Config => {
+                tracing::warn!(account = session.account(), %failure, "writing once more what may be there");
+                Vec::new()
+            }
+            known => known?,
+        };
+        for (row, outcome) in known.into_iter().enumerate() {
             if let Some(outcome) = outcome {
                 tally.set(row, outcome);
             }
@@ -141,7 +149,6 @@ impl Sender<'_> {
     async fn bisect(&mut self, rows: Vec<usize>) -> Result<(), Failure> {
         let mut parts = vec![rows];
         while let Some(part) = parts.pop() {
-            self.tally.sending(&part).await?;
             match self.request(&part).await {
                 Ok(outcomes) => {
                     part.into_iter().zip(outcomes).for_each(|(row, outcome)| self.tally.set(row, outcome));
@@ -187,12 +194,19 @@ impl Sender<'_> {
             }
         };
         let is_json = |reply: &Reply| -> Result<(), Refusal> { self.session.require_json(&what, reply) };
-        let reply = self.session.send(&self.with_rules(ask)?, &what, &is_json).await?;
+        let (ask, gate) = (self.with_rules(ask)?, self.tally.gate(rows));
+        let reply = self.session.send_through(Some(&gate), &ask, &what, &is_json).await?;
         let answers: Vec<Answer> = self.session.parse(&what, &reply).map_err(|failure| self.unclear(failure))?;
+        let no_sense = |what_came: String| {
+            let message = format!("{}: {what}: {what_came}", self.session.account());
+            self.unclear(Failure::new(Class::Transient, message))
+        };
         if answers.len() != payloads.len() {
-            let message =
-                format!("{}: {what}: {} results for {} records", self.session.account(), answers.len(), payloads.len());
-            return Err(self.unclear(Failure::new(Class::Transient, message)));
+            return Err(no_sense(format!("{} results for {} records", answers.len(), payloads.len())));
+        }
+        if let Some(other) = answers.iter().zip(&payloads).find_map(|(answer, payload)| self.stranger(answer, payload))
+        {
+            return Err(no_sense(format!("a result is about {other}, which is not the record at its place")));
         }
         Ok(answers.into_iter().zip(payloads).map(|(answer, payload)| self.outcome(answer, payload)).collect())
     }
@@ -201,6 +215,23 @@ impl Sender<'_> {
     fn unclear(&self, failure: Failure) -> Failure {
         let class = if is_repeatable(self.write) { Class::Transient } else { Class::InDoubt };
         Failure { class, ..failure }
+    }
+
+    /// The id of another record than the one that was sent by its id.
+    fn stranger<'a>(&self, answer: &'a Answer, payload: &Bytes) -> Option<&'a str> {
+        #[derive(Deserialize)]
+        struct Sent<'a> {
+            #[serde(borrow)]
+            id: Option<&'a str>,
+        }
+        let sent = match self.write.operation {
+            Operation::Insert => None,
+            Operation::Delete => std::str::from_utf8(payload).ok(),
+            Operation::Update | Operation::Upsert => serde_json::from_slice::<Sent<'_>>(payload).ok()?.id,
+        };
+        let normal = |id: &str| field::id(id).unwrap_or_else(|_| id.to_owned());
+        let id = answer.id.as_deref().filter(|_| answer.success)?;
+        sent.filter(|sent| normal(sent) != normal(id)).map(|_| id)
     }
 
     /// Headers of duplicate and assignment rules.
@@ -218,6 +249,9 @@ impl Sender<'_> {
     }
 
     fn outcome(&self, answer: Answer, payload: &Bytes) -> Outcome {
+        if answer.success && !answer.errors.is_empty() {
+            return Outcome::InDoubt { reason: BOTH.to_owned() };
+        }
         if answer.success {
             let what = match self.write.operation {
                 Operation::Insert => What::Created,

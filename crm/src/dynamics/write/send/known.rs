@@ -21,6 +21,8 @@ pub(super) type Known = HashMap<String, String>;
 #[derive(Deserialize)]
 struct List {
     value: Vec<Map<String, Value>>,
+    #[serde(rename = "@odata.nextLink")]
+    next: Option<String>,
 }
 
 /// Whether records found by these fields can be told apart here as the CRM does it.
@@ -88,9 +90,15 @@ impl Sender<'_> {
             list.map(|_| ()).map_err(|_| Refusal::from(session.no_sense(&what, reply)))
         };
         let replies = session.batch(&parts, &what, Repeat::Always, &judge).await.map_err(|refusal| refusal.failure)?;
-        let lists = replies.iter().filter_map(|reply| serde_json::from_slice::<List>(&reply.body).ok());
-        let found = lists.flat_map(|list| list.value).filter_map(|record| entry(write, &record));
-        Ok(found.collect())
+        let mut found = Vec::new();
+        for reply in &replies {
+            let List { value, next } = session.parse(&what, reply)?;
+            found.extend(value);
+            if let Some(next) = next {
+                found.extend(session.get_list(&next, &what).await?);
+            }
+        }
+        Ok(found.iter().filter_map(|record| entry(write, record)).collect())
     }
 }
 
