@@ -125,7 +125,7 @@ fn refusal(account: &str, what: &str, reply: &Reply, class: Class, Said { code, 
 }
 
 /// Whether this says that nothing of the request was done. The CRM refuses a request by one of its codes; an error inside, and
-/// a server on the way that got no answer, do not say how far it came.
+/// a gateway that got no answer, do not say how far it came.
 fn is_refused(code: &str, status: StatusCode) -> bool {
     match code {
         REQUESTS | EXECUTION_TIME | CONCURRENCY => true,
@@ -148,7 +148,7 @@ fn classify_write(code: &str, status: StatusCode, message: &str) -> Class {
         (Class::Transient, 500) if !code.is_empty() && !matches!(code, UNEXPECTED | GENERIC_SQL) => Class::Data,
         (Class::Config, 413) => Class::Limit,
         (Class::Config, 400 | 404) if is_about_model(message) => Class::Config,
-        // Only the CRM's own words are about the record; without them somebody on the way has answered.
+        // Only the CRM's own words are about the record; without them a proxy may have answered.
         (Class::Config | Class::CursorLost, 400 | 403 | 404 | 409 | 412)
             if !is_about_rights(code) && (!code.is_empty() || !message.is_empty()) =>
         {

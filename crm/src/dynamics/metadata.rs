@@ -124,7 +124,7 @@ struct Entity {
 }
 
 impl Entity {
-    /// Whether a list within it goes on elsewhere. Dataverse sends such lists whole.
+    /// Whether a list within it continues on another page. Dataverse sends such lists whole.
     fn is_cut(&self) -> bool {
         [&self.more_attributes, &self.more_keys, &self.more_relationships].iter().any(|more| more.is_some())
     }

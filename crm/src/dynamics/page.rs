@@ -206,7 +206,7 @@ impl PageDecoder {
         Ok(deleted)
     }
 
-    /// What has no id is no record, whatever it is. One whose values do not fit is rejected by itself.
+    /// An entry without an id is not a record. A record whose values do not fit is rejected by itself.
     fn require_ids(&self, texts: &Texts) -> Result<(), String> {
         let Some(ids) = self.id.map(|id| &texts.columns[id]).filter(|ids| ids.null_count() > 0) else { return Ok(()) };
         let is_unfit = |row: usize| texts.unfit.iter().any(|(_, unfit)| unfit.row == row);

@@ -11,7 +11,7 @@ use super::session::{REQUESTS_LEFT, REQUESTS_MAX, Session, TIME_LEFT, TIME_MAX_S
 use crate::http::{Refusal, Reply, Request};
 use crate::steps::{clock, find_host, secrecy, try_in_turn};
 
-/// The answer to a `WhoAmI`; that of somebody on the way is none, whatever time it has.
+/// The answer to a `WhoAmI`. The time in a proxy's answer is not the CRM's.
 async fn ask(session: &Session) -> Result<Reply, Failure> {
     const WHAT: &str = "asking who we are";
     let is_own = |reply: &Reply| match serde_json::from_slice::<WhoAmI>(&reply.body) {

@@ -123,7 +123,7 @@ fn refusal(account: &str, what: &str, reply: &Reply, said: &Said) -> Refusal {
 }
 
 /// Whether this says that nothing of the request was done. Salesforce refuses a request by one of its codes; an error inside,
-/// and a server on the way that got no answer, do not say how far it came.
+/// and a gateway that got no answer, do not say how far it came.
 fn is_refused(code: &str, status: StatusCode) -> bool {
     match code {
         SESSION | UNAVAILABLE | LOCKED => true,

@@ -98,7 +98,7 @@ pub(super) fn succeeded(account: &str, what: &str, job: &Job) -> Result<Option<u
 }
 
 /// Whether Salesforce says that a job, or its result, is no longer there, or was made by another version of the API. A status
-/// alone may come from somebody on the way.
+/// alone may come from a proxy.
 pub(super) fn is_gone(failure: &Failure) -> bool {
     matches!(failure.code.as_deref(), Some("NOT_FOUND" | "INVALIDJOB" | "INVALID_JOB_VERSION" | "VERSION_MISMATCH"))
 }

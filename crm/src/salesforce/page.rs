@@ -208,7 +208,7 @@ impl PageDecoder {
         self.decoded(Texts { columns, rows, unfit })
     }
 
-    /// What has no id is no record, whatever it is. One whose values do not fit is rejected by itself.
+    /// An entry without an id is not a record. A record whose values do not fit is rejected by itself.
     fn require_ids(&self, texts: &Texts) -> Result<(), String> {
         let ids = &texts.columns[self.id];
         let is_unfit = |row: usize| texts.unfit.iter().any(|(_, unfit)| unfit.row == row);

@@ -15,7 +15,7 @@ use crate::steps::{clock, find_host, secrecy, try_in_turn};
 /// The clock of the CRM, by a question that any user may ask.
 pub(super) async fn now(session: &Session) -> Result<Timestamp, Failure> {
     const WHAT: &str = "asking for the time";
-    // The answer of somebody on the way is none, whatever time it has.
+    // The time in a proxy's answer is not Salesforce's.
     let is_own = |reply: &Reply| session.require_json(WHAT, reply);
     let reply = session.send(&Ask::get("limits"), WHAT, &is_own).await?;
     clock(session.account(), &reply)

@@ -160,7 +160,7 @@ async fn the_lists_of_a_job_have_as_many_results_as_the_job_says() {
         ("empty", ""),
         ("cut", "\"sf__Id\",\"sf__Created\",\"Ext__c\",\"LastName\"\n\"003000000000001AAA\",\"true\",\"A\",\"One\"\n"),
         ("without ids", "\"sf__Created\",\"Ext__c\",\"LastName\"\n\"true\",\"A\",\"One\"\n\"true\",\"B\",\"Two\"\n"),
-        ("a page of somebody on the way", "<html>come later</html>"),
+        ("a proxy's page", "<html>come later</html>"),
     ] {
         world.sandbox.admin().clear_faults();
         let failure = upsert(&world, 2, list(body)).await.unwrap_err();
@@ -180,7 +180,7 @@ impl WithBody for Fault {
 }
 
 #[tokio::test]
-async fn a_page_of_somebody_on_the_way_uploads_nothing_and_closes_nothing() {
+async fn a_page_of_a_proxy_uploads_nothing_and_closes_nothing() {
     for containing in ["/batches", "UploadComplete"] {
         let world = world(0, json!({ "bulk": { "from": 1, "pollMin": "1ms" }, "limits": { "retryWaitMin": "1ms" } }));
         let page = Fault {
@@ -214,7 +214,7 @@ async fn the_end_of_a_result_is_what_the_job_says_and_not_a_header_that_is_missi
 }
 
 #[tokio::test]
-async fn a_job_that_somebody_on_the_way_does_not_find_is_not_lost() {
+async fn a_job_that_a_proxy_does_not_find_is_not_lost() {
     let world = world(0, json!({ "bulk": { "from": 1, "pollMin": "1ms" }, "limits": { "retries": 0 } }));
     let object = world.contacts().await;
     let insert = write(&object, Operation::Insert, &[], &["LastName"]);

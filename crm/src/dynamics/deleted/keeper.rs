@@ -172,7 +172,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Whether the CRM itself refuses it, and not somebody on the way.
+/// Whether the CRM itself refuses it, and not a proxy.
 fn is_refused(failure: &Failure) -> bool {
     failure.class == Class::Config && failure.code.as_deref().is_some_and(|code| code.starts_with("0x"))
 }

@@ -62,7 +62,7 @@ pub(super) fn of(account: &str, what: &str, write: &Write, place: &str, again: b
     })
 }
 
-/// Whether an answer that accepts a write is one of the CRM: a page of somebody on the way is neither empty nor a record.
+/// Whether the CRM itself accepts a write: a proxy's page is neither empty nor a record.
 pub(super) fn is_own(write: &Write, reply: &Reply) -> bool {
     match reply.status {
         StatusCode::NO_CONTENT => true,

@@ -312,9 +312,9 @@ impl Sender<'_> {
     async fn multiple(&mut self) -> Result<bool, Failure> {
         let before = match self.known_before().await {
             Ok(before) => before,
-            // It only tells new records from old ones; record by record the CRM says that itself.
+            // It only distinguishes new records from old ones; record by record the CRM says that itself.
             Err(failure) => {
-                tracing::warn!(account = self.session.account(), %failure, "going on record by record");
+                tracing::warn!(account = self.session.account(), %failure, "sending record by record");
                 return Ok(false);
             }
         };
