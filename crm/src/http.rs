@@ -5,6 +5,7 @@
 //! anything is too much.
 
 mod budget;
+mod header;
 mod lanes;
 mod limits;
 mod retry;
@@ -26,7 +27,8 @@ use url::{Host, Url};
 pub use limits::{Limits, QuotaPercent, Span};
 pub use retry::{RETRY_AFTER_S_MAX, Waits};
 
-pub(crate) use retry::{date, retry_after_s};
+pub(crate) use header::{date, text as header_text, whole_number};
+pub(crate) use retry::retry_after_s;
 
 use budget::Budget;
 use lanes::Lanes;
