@@ -14,6 +14,7 @@
 //!
 //! Every request of an account goes through its one [`http::Http`], which holds the limits and the retries.
 
+mod address;
 mod ahead;
 pub mod dynamics;
 pub mod http;
