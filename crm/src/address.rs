@@ -33,7 +33,9 @@ pub(crate) fn address(what: &str, text: &str, example: &str) -> Result<Url, Fail
     let text = text.trim();
     let such_as = format!("write it with https://, such as {example}");
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(config(format!("{what} has a space inside it"), &such_as));
+        let joined: String = text.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
+        let help = address(what, &joined, example).map_or(such_as, |url| format!("write `{url}`"));
+        return Err(config(format!("{what} has a space inside it"), &help));
     }
     let complete = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let url = Url::parse(&complete).map_err(|error| config(format!("{what} is not an address: {error}"), &such_as))?;
@@ -98,8 +100,8 @@ mod tests {
                 "write `https://org123abc.dynamics.com/`",
             ),
             ("https://a:b@org123abc.dynamics.com", "without user", "write `https://org123abc.dynamics.com/`"),
-            ("https://org123 abc.dynamics.com", "a space inside", "such as https://contoso.crm4.dynamics.com"),
-            ("https://org123abc.dynamics.com/main .aspx", "a space inside", "such as"),
+            ("https://org123 abc.dynamics.com", "a space inside", "write `https://org123abc.dynamics.com/`"),
+            ("a <b>", "a space inside", "such as https://contoso.crm4.dynamics.com"),
             ("", "not an address", "such as"),
             ("https://", "not an address", "such as"),
         ] {

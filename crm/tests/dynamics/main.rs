@@ -150,7 +150,7 @@ async fn money_has_the_places_that_its_column_describes() {
     let scale = |scale| FieldKind::Decimal { scale };
     assert_eq!((object.fields["new_unit"].kind, object.fields["new_whole"].kind), (scale(10), scale(4)));
     let pages = world.all(&read(&object, &["new_unit", "new_whole"]), None).await.unwrap();
-    assert_eq!(records(&pages), ["123.4567890123 | 922337203685477"]);
+    assert_eq!(records(&pages), ["123.4567890123 | 922337203685477.0000"]);
 }
 
 #[tokio::test]
