@@ -6,6 +6,7 @@
 
 mod budget;
 mod gate;
+mod header;
 mod lanes;
 mod limits;
 mod retry;
@@ -28,7 +29,8 @@ pub use limits::{Limits, QuotaPercent, Span};
 pub use retry::{RETRY_AFTER_S_MAX, Waits};
 
 pub(crate) use gate::{Gate, at_rest};
-pub(crate) use retry::{date, retry_after_s};
+pub(crate) use header::{date, text as header_text, whole_number};
+pub(crate) use retry::retry_after_s;
 
 use budget::Budget;
 use lanes::Lanes;

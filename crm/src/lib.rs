@@ -5,7 +5,7 @@
 //!                    ├─▶ http ─▶ the CRM          shared by all systems
 //!   Limits ──────────┘
 //!   ahead                                         pages that are fetched before they are taken
-//!   records, values, names                        from texts to Arrow
+//!   records, values, numbers, names               from texts to Arrow
 //!   tally                                         what became of each record of a batch
 //!   pushdown                                      which part of a filter the CRM is asked
 //!   dynamics/  account, metadata, odata, read     one system
@@ -14,10 +14,12 @@
 //!
 //! Every request of an account goes through its one [`http::Http`], which holds the limits and the retries.
 
+mod address;
 mod ahead;
 pub mod dynamics;
 pub mod http;
 mod names;
+mod numbers;
 mod oauth;
 mod pushdown;
 mod records;

@@ -33,6 +33,9 @@ pub(crate) trait Dialect {
     const OR: &'static str;
     /// Whether a related record that is not there has null in all its fields, as it has here.
     const MISSING_IS_NULL: bool;
+    /// Whether a condition takes a boolean that is null for `false`. Of such a system its own booleans are never null;
+    /// those of a related record that is not there are.
+    const NULL_IS_FALSE: bool;
 
     /// A field, and the name by which the CRM compares it; `None` where it cannot.
     fn comparable(&self, name: &str) -> Option<(&ObjectField, String)>;
@@ -181,6 +184,9 @@ fn field_with<D: Dialect>(
     was_negated: bool,
 ) -> Option<Pushed> {
     let (field, path) = crm.comparable(name)?;
+    if let (true, FieldKind::Bool) = (D::NULL_IS_FALSE, field.kind) {
+        return boolean::<D>(field, &path, Wanted::of(comparison, literal)?);
+    }
     let operator = D::operator(comparison);
     if D::is_text(field) {
         // Without case "not equal" would take away more than Rhai's, and the order is another one.
@@ -199,8 +205,50 @@ fn field_with<D: Dialect>(
     }
 }
 
+/// Which values of a boolean a condition wants.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    is_true: bool,
+    is_false: bool,
+    is_null: bool,
+}
+
+impl Wanted {
+    /// Those that fulfil a comparison here; `None` where it has no order, or is with something else.
+    fn of(comparison: Comparison, literal: &Literal) -> Option<Self> {
+        let (is_true, is_false, is_null) = match literal {
+            Literal::Bool(value) => (*value, !*value, false),
+            Literal::Null => (false, false, true),
+            _ => return None,
+        };
+        match comparison {
+            Comparison::Eq => Some(Self { is_true, is_false, is_null }),
+            Comparison::Ne => Some(Self { is_true: !is_true, is_false: !is_false, is_null: !is_null }),
+            _ => None,
+        }
+    }
+}
+
+/// A boolean of a system that takes null for `false`: null itself cannot be asked for.
+fn boolean<D: Dialect>(field: &ObjectField, path: &str, wanted: Wanted) -> Option<Pushed> {
+    let may_be_null = names::is_path(&field.name);
+    let false_or_null = wanted.is_false || (wanted.is_null && may_be_null);
+    let value = match (wanted.is_true, false_or_null) {
+        (true, false) => true,
+        (false, true) => false,
+        // All records; or none, which no condition says.
+        _ => return None,
+    };
+    let exact = value || !may_be_null || (wanted.is_false && wanted.is_null);
+    Some(Pushed { exact, ..Pushed::exact(format!("{path} {} {value}", D::operator(Comparison::Eq))) })
+}
+
 /// That a field is null, or that it is not. Whether a related record is there at all need not be told by its fields.
 fn null<D: Dialect>(field: &ObjectField, path: &str, is_null: bool) -> Option<Pushed> {
+    if let (true, FieldKind::Bool) = (D::NULL_IS_FALSE, field.kind) {
+        let wanted = Wanted { is_true: !is_null, is_false: !is_null, is_null };
+        return boolean::<D>(field, path, wanted);
+    }
     let operator = D::operator(if is_null { Comparison::Eq } else { Comparison::Ne });
     let is_told = !is_null || D::MISSING_IS_NULL || !names::is_path(&field.name);
     is_told.then(|| Pushed::exact(format!("{path} {operator} null")))
@@ -213,6 +261,10 @@ fn or_null<D: Dialect>(pushed: Pushed, field: &ObjectField, path: &str) -> Optio
 /// A field by itself, which must be true or false. Null is let in where it could count.
 fn truth<D: Dialect>(crm: &D, name: &str, negated: bool) -> Option<Pushed> {
     let (field, path) = crm.comparable(name).filter(|(field, _)| field.kind == FieldKind::Bool)?;
+    if D::NULL_IS_FALSE {
+        let wanted = Wanted { is_true: !negated, is_false: negated, is_null: negated };
+        return boolean::<D>(field, &path, wanted).map(|pushed| Pushed { exact: false, ..pushed });
+    }
     let pushed = Pushed::wider(format!("{path} {} {}", D::operator(Comparison::Eq), !negated));
     if negated { or_null::<D>(pushed, field, &path) } else { Some(pushed) }
 }

@@ -10,6 +10,10 @@ use arrow::array::{
 use arrow::datatypes::{ArrowPrimitiveType, DataType, TimeUnit};
 use jiff::{Timestamp, civil};
 
+use crate::numbers;
+
+/// Up to this number floating point has every whole number.
+const DOUBLE_WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 /// The longest part of a value that a message shows, in characters.
 const SHOWN_CHARS_MAX: usize = 60;
 
@@ -109,7 +113,7 @@ pub(crate) fn misfit(text: &str, to: &DataType) -> String {
         DataType::Boolean => write!(message, "true or false"),
         DataType::Int32 => write!(message, "a whole number of 32 bits"),
         DataType::Int64 => write!(message, "a whole number of 64 bits"),
-        DataType::Float64 => write!(message, "a finite number"),
+        DataType::Float64 => write!(message, "a number that floating point can hold"),
         DataType::Decimal128(precision, scale) => {
             write!(message, "a number of at most {precision} digits, {scale} of them after the point")
         }
@@ -139,7 +143,10 @@ fn int(text: &str) -> Option<i64> {
 }
 
 fn float(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|value| value.is_finite())
+    let value = text.parse::<f64>().ok().filter(|value| value.is_finite())?;
+    // A whole number that floating point does not have would become another one.
+    let is_kept = value.abs() < DOUBLE_WHOLE_MAX || numbers::altered_by_double(text).is_none();
+    is_kept.then_some(value)
 }
 
 /// A decimal number, scaled; digits that would be lost make it unfit, zeros do not.
@@ -339,6 +346,15 @@ mod tests {
             assert_eq!(decimal(wrong, 19, 4), None, "{wrong}");
         }
         assert_eq!((int("5.0"), int("5.5"), int("9223372036854775807")), (Some(5), None, Some(i64::MAX)));
+    }
+
+    #[test]
+    fn a_whole_number_never_becomes_another_one_by_floating_point() {
+        assert_eq!(int("9.007199254740993E15"), Some(9_007_199_254_740_993));
+        assert_eq!(decimal("9.007199254740993E15", 38, 0), Some(9_007_199_254_740_993));
+        assert_eq!(float("9007199254740992"), Some(9_007_199_254_740_992.0));
+        assert_eq!((float("9007199254740993"), float("9.007199254740993E15")), (None, None));
+        assert_eq!((float("1E300"), float("0.1"), float("1e999")), (Some(1e300), Some(0.1), None));
     }
 
     #[test]

@@ -142,7 +142,16 @@ fn check_account(document: &Document, name: &str) -> Vec<Problem> {
         return vec![document.problem(&format!("{pointer}/kind"), "wrong-value", message, help)];
     };
     schema["properties"]["kind"] = serde_json::json!({ "const": kind });
-    check(document, &schema, &pointer, &format!("account \"{name}\""))
+    let mut problems = check(document, &schema, &pointer, &format!("account \"{name}\""));
+    let url = format!("{pointer}/url");
+    let checked = document.value.pointer(&url).and_then(serde_json::Value::as_str).map(|text| match kind {
+        "dynamics" => DynamicsAccount::check_url(text),
+        _ => SalesforceAccount::check_url(text),
+    });
+    if let Some(Err(failure)) = checked {
+        problems.push(document.problem(&url, "wrong-value", failure.message, failure.help));
+    }
+    problems
 }
 
 #[cfg(test)]
@@ -234,6 +243,23 @@ user = "u"
                 "22:6 wrong-value /alerts/mail/to: nobody gets the mail (write [\"ann@example.com\"])",
             ]
         );
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_is_taken_and_one_that_leads_elsewhere_is_refused_where_it_stands() {
+        let text = |kind: &str, url: &str| {
+            format!("[accounts.a]\nkind = \"{kind}\"\nurl = \"{url}\"\ntenantId = \"t\"\nclientId = \"c\"\n")
+        };
+        let taken = Config::parse(Path::new("campanile.toml"), &text("dynamics", "org123abc.dynamics.com"));
+        assert!(taken.is_ok(), "{taken:?}");
+        for (url, problem) in [
+            ("https://org123abc.dynamics.com/contacts", "`url` has a path, /contacts"),
+            ("http://org123abc.dynamics.com", "`url` uses http:// on org123abc.dynamics.com, which is not encrypted"),
+        ] {
+            let found = problems(&text("dynamics", url));
+            let place = format!("3:7 wrong-value /accounts/a/url: {problem} (write `https://org123abc.dynamics.com/`");
+            assert!(found.len() == 1 && found[0].starts_with(&place), "{found:?}");
+        }
     }
 
     #[test]

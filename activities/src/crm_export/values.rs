@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Int32Array, ListBuilder, StringArray, StringBuilder, Time64MicrosecondArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Int32Array, Int64Array, ListBuilder, StringArray, StringBuilder,
+    Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::DataType;
 use engine::expr::Value;
@@ -14,6 +14,8 @@ use engine::types::{Type, UTC};
 use engine::written::read_list;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
 
 use crate::conversion::Conversion;
 use crate::convert::exactly;
@@ -38,6 +40,8 @@ pub(super) fn fits(from: &Type, kind: FieldKind, conversion: Conversion) -> Resu
         K::Bool if *from == T::Bool => Ok(()),
         K::Bool if *from == T::Int => Err(Some("… != 0")),
         K::Picklist if *from == T::Bool => Err(Some("the number of its choice: if … { 1 } else { 2 }")),
+        // Salesforce describes most numbers as whole ones of 18 digits; a value that is none is a reject.
+        K::BigInt if matches!(from, T::Decimal | T::Float) => Ok(()),
         K::Int | K::BigInt | K::Picklist => match from {
             T::Int | T::Bool => Ok(()),
             T::Decimal | T::Float => Err(Some("to_int(…)")),
@@ -71,8 +75,9 @@ pub(super) fn cure(field: &ObjectField) -> String {
     };
     let correct = "correct the value, or what is computed of it";
     let ends = match (field.min.zip(field.max), field.kind) {
-        (Some(ends), Int | BigInt | Double | Money | Decimal { .. }) => Some(ends),
-        (None, Int) => Some((f64::from(i32::MIN), f64::from(i32::MAX))),
+        (Some((min, max)), Int | Double | Money | Decimal { .. }) => Some((min.to_string(), max.to_string())),
+        (None, Int) => Some((i32::MIN.to_string(), i32::MAX.to_string())),
+        (_, BigInt) => Some((i64::MIN.to_string(), i64::MAX.to_string())),
         _ => None,
     };
     match (field.kind, ends) {
@@ -129,12 +134,30 @@ pub(super) fn convert(
             Arc::new(locals.collect::<TimestampMicrosecondArray>())
         }
         K::Time => Arc::new(each(values, clock).collect::<Time64MicrosecondArray>()),
+        K::Int | K::BigInt | K::Picklist if is_fractional(values) => {
+            let whole: ArrayRef = Arc::new(each(values, whole).collect::<Int64Array>());
+            exactly(&whole, &kind.arrow())?
+        }
         K::MultiPicklist => numbers(values),
         K::TextMultiPicklist => texts(values),
         _ => exactly(values, &kind.arrow())?,
     };
     let lost = (0..values.len()).filter(|row| values.is_valid(*row) && converted.is_null(*row)).collect();
     Ok((converted, lost))
+}
+
+fn is_fractional(values: &ArrayRef) -> bool {
+    matches!(values.data_type(), DataType::Float64 | DataType::Decimal128(..))
+}
+
+/// A number without a fraction.
+fn whole(value: Value) -> Option<i64> {
+    let number = match value {
+        Value::Decimal(number) => number,
+        Value::Float(number) => number.to_string().parse::<Decimal>().ok()?,
+        _ => return None,
+    };
+    number.fract().is_zero().then(|| number.to_i64())?
 }
 
 /// The same values, with null for empty text.
@@ -433,6 +456,36 @@ mod tests {
         }
         for text in ["[1,null]", "[1.5]", "[[1]]", "[1"] {
             assert_eq!(sent(text, FieldKind::MultiPicklist, Conversion::Default), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_number_becomes_another_one_on_its_way() {
+        let exact = |text: &str| cast(&StringArray::from(vec![text]), &DataType::Decimal128(38, 10)).unwrap();
+        let int = |number: i64| Arc::new(Int64Array::from(vec![number])) as ArrayRef;
+        let float = |number: f64| Arc::new(arrow::array::Float64Array::from(vec![number])) as ArrayRef;
+        let text = |text: &str| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+        let (double, big, money) = (FieldKind::Double, FieldKind::BigInt, FieldKind::Decimal { scale: 10 });
+        for (values, kind, expected) in [
+            (int(9_007_199_254_740_993), double, None),
+            (int(-9_007_199_254_740_992), double, Some("-9007199254740992.0")),
+            (text("9007199254740993"), double, None),
+            (text("0.1"), double, Some("0.1")),
+            (text("1e300"), double, Some("1e300")),
+            (exact("0.1"), double, Some("0.1")),
+            (int(9_007_199_254_740_993), big, Some("9007199254740993")),
+            (text("9007199254740993"), big, Some("9007199254740993")),
+            (exact("9007199254740993"), big, Some("9007199254740993")),
+            (float(5.0), big, Some("5")),
+            (float(1e19), big, None),
+            (exact("1.5"), big, None),
+            (float(1.5), FieldKind::Int, None),
+            (float(1_234_567.89), money, Some("1234567.8900000000")),
+            (exact("922337203685477.5807"), money, Some("922337203685477.5807000000")),
+        ] {
+            let (converted, lost) = convert(&values, kind, Conversion::Default, &TimeZone::UTC).unwrap();
+            let sent = lost.is_empty().then(|| arrow::util::display::array_value_to_string(&converted, 0).unwrap());
+            assert_eq!(sent.as_deref(), expected, "{values:?} as {kind:?}");
         }
     }
 

@@ -240,7 +240,9 @@ async fn finish(cx: &mut Cx, position: &Position, tail: Option<Tail>, follows: b
     }
     if let Some(window) = position.window.as_ref().filter(|_| follows) {
         let Some(feed) = &position.feed else {
-            return Err(Failure::internal("the feed of changes did not say where it goes on"));
+            let message = "the CRM ended its feed of changes without a link to the next changes";
+            return Err(Failure::new(Class::Config, message)
+                .help("check that the CRM tracks changes of this object, then restart the activity"));
         };
         cx.tally().seen = Some(place::keep(cx.data_folder(), window, &cx.task_key(), feed)?);
         if let Some(covered) = position.covered {

@@ -7,12 +7,14 @@ use url::Url;
 
 use super::certificate::Certificate;
 use super::login::{Credentials, Proof};
-use crate::http::{Limits, is_loopback, require_https};
+use crate::address::{self, Form};
+use crate::http::{Limits, is_loopback};
 use crate::secret::{Secret, SecretSource};
 
 /// Beneath which the Web API answers.
 const SERVICE_PATH: &str = "/api/data/v9.2/";
 const AUTHORITY: &str = "https://login.microsoftonline.com/";
+const FORM: Form = Form { example: "https://contoso.crm4.dynamics.com", own_paths: &["/api/data", "/main.aspx"] };
 
 /// An account of Microsoft Dynamics 365 or Dataverse, logged in to as an application user.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -38,17 +40,18 @@ pub struct DynamicsAccount {
 }
 
 impl DynamicsAccount {
+    /// Whether this is the address of an environment, as people copy it.
+    ///
+    /// # Errors
+    /// What is wrong with it; the help has the right form.
+    pub fn check_url(text: &str) -> Result<(), Failure> {
+        address::root("`url`", text, &FORM).map(|_| ())
+    }
+
     /// The address beneath which every request stays, with a slash at its end.
     pub(super) fn root(&self, name: &str) -> Result<Url, Failure> {
-        let mut url = address(name, "url", &self.url)?;
-        let path = url.path().trim_end_matches('/').to_ascii_lowercase();
-        if !path.is_empty() && !path.starts_with("/api/data") && path != "/main.aspx" {
-            return Err(Failure::new(Class::Config, format!("{name}: `url` has a path, {}", url.path()))
-                .help("write the environment's address only, such as https://contoso.crm4.dynamics.com"));
-        }
+        let mut url = address::root(&format!("{name}: `url`"), &self.url, &FORM)?;
         url.set_path(SERVICE_PATH);
-        url.set_query(None);
-        url.set_fragment(None);
         Ok(url)
     }
 
@@ -61,9 +64,10 @@ impl DynamicsAccount {
     ) -> Result<Credentials, Failure> {
         let tenant = self.tenant_id.trim();
         let token_url = match &self.token_url {
-            Some(text) => address(name, "tokenUrl", text)?,
+            Some(text) => address::address(&format!("{name}: `tokenUrl`"), text, AUTHORITY)?,
             None if !tenant.is_empty() && tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) => {
-                address(name, "tokenUrl", &format!("{AUTHORITY}{tenant}/oauth2/v2.0/token"))?
+                let url = format!("{AUTHORITY}{tenant}/oauth2/v2.0/token");
+                address::address(&format!("{name}: `tenantId`"), &url, AUTHORITY)?
             }
             None => {
                 return Err(Failure::new(Class::Config, format!("{name}: `tenantId` is not a tenant's id"))
@@ -106,19 +110,6 @@ impl DynamicsAccount {
     }
 }
 
-/// Reads an address; host and scheme become lower case, a port that is the scheme's own disappears.
-fn address(name: &str, key: &str, text: &str) -> Result<Url, Failure> {
-    let url = Url::parse(text.trim()).map_err(|error| {
-        Failure::new(Class::Config, format!("{name}: `{key}` is not an address: {error}"))
-            .help("write it with https://, such as https://contoso.crm4.dynamics.com")
-    })?;
-    require_https(&format!("{name}: `{key}`"), &url)?;
-    if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
-        return Err(Failure::new(Class::Config, format!("{name}: `{key}` must be a host without user or password")));
-    }
-    Ok(url)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +124,7 @@ mod tests {
     fn an_address_means_the_same_however_it_is_written() {
         for url in [
             "https://contoso.crm4.dynamics.com",
+            "contoso.crm4.dynamics.com",
             "  https://Contoso.CRM4.dynamics.com/ ",
             "https://contoso.crm4.dynamics.com:443/api/data/v9.2",
             "https://contoso.crm4.dynamics.com/api/data/v9.0/",
@@ -142,7 +134,7 @@ mod tests {
             assert_eq!(root.as_str(), "https://contoso.crm4.dynamics.com/api/data/v9.2/", "{url}");
         }
         for (url, reason) in [
-            ("contoso.crm4.dynamics.com", "not an address"),
+            ("contoso crm4.dynamics.com", "a space inside"),
             ("http://contoso.crm4.dynamics.com", "not encrypted"),
             ("https://a:b@contoso.crm4.dynamics.com", "without user"),
             ("https://contoso.crm4.dynamics.com/contacts", "has a path"),

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!   of a period ───────────▶ audit log, else recycle bin, which has no times
-//!   since the last time ─┬─ a place in the feed, or none and change tracking ─▶ the feed
-//!                        └─ else ─▶ audit log, from a little before where the last reading ended
+//!   since the last time ─┬─ a place in the feed ─────▶ the feed
+//!                        ├─ none, change tracking ───▶ the feed to its end, where the next reading begins;
+//!                        │                             then what audit log or recycle bin have from before
+//!                        └─ else ─▶ audit log, from a little before where the last reading ended, or all of it
 //! ```
 //!
 //! Who begins with the audit log goes on with it, also where change tracking is switched on later: a feed that begins then
@@ -72,6 +74,15 @@ struct Place {
     source: Source,
     /// Beneath the service root.
     link: String,
+    /// Where the next reading begins, once the first one has found the end of the feed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    feed: Option<String>,
+}
+
+impl Place {
+    fn new(source: Source, link: String) -> Self {
+        Self { source, link, feed: None }
+    }
 }
 
 /// The pages of deleted records.
@@ -140,7 +151,9 @@ pub(super) async fn way(session: &Session, read: &ReadDeleted) -> Result<Way, Fa
             calls = all.map(|all| all.div_ceil(page).max(1));
             (
                 "feed of changes, to its end",
-                Some("a first import only finds where the feed ends: no deletion comes of it"),
+                Some(
+                    "a first import finds where the feed ends; deletions from before come of the audit log or recycle bin",
+                ),
             )
         }
         Source::Feed { first: false } => (
@@ -172,18 +185,15 @@ async fn first(session: &Session, read: &ReadDeleted) -> Result<(Place, Vec<Stri
     let begin = || format!("{}?$select={}", object.name, object.id);
     let mut search = Search::new(session, object);
     let place = match &read.span {
-        DeletedSpan::Since { feed: Some(link), .. } => {
-            Place { source: Source::Feed { first: false }, link: link.clone() }
-        }
-        DeletedSpan::Since { from: None, .. } if object.feed => {
-            Place { source: Source::Feed { first: true }, link: begin() }
-        }
+        DeletedSpan::Since { feed: Some(link), .. } => Place::new(Source::Feed { first: false }, link.clone()),
+        DeletedSpan::Since { from: None, .. } if object.feed => Place::new(Source::Feed { first: true }, begin()),
         DeletedSpan::Since { from, .. } => {
             let keeper = search.of_news().await?;
             let now = super::steps::now(session).await?;
-            let from = from.unwrap_or(now);
-            require_within(session, read, (from, now), keeper)?;
-            audited(object, from.saturating_sub(AUDIT_LATE).unwrap_or(from), now)
+            if let Some(from) = from {
+                require_within(session, read, (*from, now), keeper)?;
+            }
+            audited(object, from.map(|from| from.saturating_sub(AUDIT_LATE).unwrap_or(from)), now)
         }
         DeletedSpan::Period { from, to } => {
             let keeper = search.of_period().await?;
@@ -191,7 +201,7 @@ async fn first(session: &Session, read: &ReadDeleted) -> Result<(Place, Vec<Stri
                 require_within(session, read, (*from, super::steps::now(session).await?), keeper)?;
             }
             match keeper {
-                Keeper::Audit { .. } => audited(object, *from, *to),
+                Keeper::Audit { .. } => audited(object, Some(*from), *to),
                 Keeper::Bin => bin(object, 1, None),
             }
         }
@@ -207,11 +217,25 @@ fn require_name(session: &Session, object: &Object) -> Result<(), Failure> {
     Err(Failure::new(Class::Config, message))
 }
 
-/// The entries of the audit log from one time to another.
-fn audited(object: &Object, from: Timestamp, to: Timestamp) -> Place {
-    let filter = in_query(&format!("{} and createdon ge {from} and createdon le {to}", deletions(object)));
+/// What the system has of the time before the feed began: all of its audit log, else of its recycle bin, if it has either.
+async fn before_feed(session: &Session, object: &Object, to: Timestamp) -> Result<Option<Place>, Failure> {
+    match Search::new(session, object).of_period().await {
+        Ok(Keeper::Audit { .. }) => Ok(Some(audited(object, None, to))),
+        Ok(Keeper::Bin) => Ok(Some(bin(object, 1, None))),
+        Err(failure) if failure.class == Class::Config => {
+            tracing::info!(account = session.account(), %failure, "no deletion from before the feed of changes is known");
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The entries of the audit log from one time to another; without the first, all that it still has.
+fn audited(object: &Object, from: Option<Timestamp>, to: Timestamp) -> Place {
+    let from = from.map(|from| format!(" and createdon ge {from}")).unwrap_or_default();
+    let filter = in_query(&format!("{}{from} and createdon le {to}", deletions(object)));
     let link = format!("audits?$select=_objectid_value,createdon&$filter={filter}&$orderby=createdon,auditid");
-    Place { source: Source::Audit { to }, link }
+    Place::new(Source::Audit { to }, link)
 }
 
 /// What was deleted longer ago would be missing without a word.
@@ -277,7 +301,7 @@ fn bin(object: &Object, page: usize, cookie: Option<String>) -> Place {
          name=\"{id}\"/><order attribute=\"{id}\"/></entity></fetch>"
     );
     let link = format!("{}?fetchXml={}", object.name, in_query(&fetch));
-    Place { source: Source::Bin { page }, link }
+    Place::new(Source::Bin { page }, link)
 }
 
 fn what(object: &Object) -> String {
@@ -320,17 +344,32 @@ async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(De
             Source::Feed { .. } if failure.class == Class::CursorLost => failure.help(FEED_LOST),
             _ => failure,
         })?;
-    let next = match &place.source {
+    let now = date(&reply.headers, DATE);
+    let mut next = match &place.source {
         Source::Bin { page } => {
             // A full page that does not say that it is the last is not.
             let has_more = list.has_more.unwrap_or(list.cookie.is_some() || list.value.len() >= BIN_PAGE);
             has_more.then(|| bin(&read.object, page + 1, list.cookie.as_deref().and_then(inner_cookie)))
         }
         source => match &list.next {
-            Some(link) => Some(Place { source: source.clone(), link: own(session, link)? }),
+            Some(link) => Some(Place::new(source.clone(), own(session, link)?)),
             None => None,
         },
     };
+    let mut feed = match (&place.source, &next) {
+        (Source::Feed { .. }, None) => Some(feed_end(session, read, list.delta.as_deref())?),
+        _ => place.feed.clone(),
+    };
+    if next.is_none() && place.source == (Source::Feed { first: true }) {
+        let to = match now {
+            Some(now) => now,
+            None => super::steps::now(session).await?,
+        };
+        next = before_feed(session, &read.object, to).await?;
+    }
+    if let Some(next) = &mut next {
+        next.feed = feed.take();
+    }
     let records = list.value.iter().filter_map(|record| deleted(read, &place.source, record));
     let records: Option<Vec<Deleted>> = records.collect();
     let records = records.ok_or_else(|| {
@@ -340,27 +379,26 @@ async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(De
     })?;
     let cursor = next.as_ref().map(|place| serde_json::to_value(place).map(Cursor));
     let cursor = cursor.transpose().map_err(|error| Failure::internal(error.to_string()))?;
-    let feed = match (&place.source, &next, &list.delta) {
-        (Source::Feed { .. }, None, Some(link)) => Some(own(session, link)?),
-        (Source::Feed { .. }, None, None) => {
-            let message = format!(
-                "{}: {}: the feed of changes does not say where to go on",
-                session.account(),
-                what(&read.object)
-            );
-            return Err(
-                Failure::new(Class::Config, message).help("see that `Track changes` is switched on for this table")
-            );
-        }
-        _ => None,
-    };
-    let now = date(&reply.headers, DATE).filter(|_| next.is_none());
     // What came later than the log was asked for is for the next reading, however long this one took.
+    let now = now.filter(|_| next.is_none());
     let covered = match (&place.source, &read.span) {
         (Source::Audit { to }, _) | (_, DeletedSpan::Period { to, .. }) => now.map(|now| now.min(*to)),
         (_, DeletedSpan::Since { .. }) => now,
     };
     Ok((DeletedPage { records, next: cursor, covered, feed }, next))
+}
+
+/// Where the feed ends, which its last page says.
+fn feed_end(session: &Session, read: &ReadDeleted, link: Option<&str>) -> Result<String, Failure> {
+    let Some(link) = link else {
+        let message = format!(
+            "{}: {}: the last page of the feed of changes has no link to the next changes",
+            session.account(),
+            what(&read.object)
+        );
+        return Err(Failure::new(Class::Config, message).help("switch on `Track changes` for this table"));
+    };
+    own(session, link)
 }
 
 /// The deletion that an entry is about; `Some(None)` where it does not say which record it was, `None` where it is none.
@@ -380,10 +418,7 @@ fn deleted(read: &ReadDeleted, source: &Source, record: &Map<String, Value>) -> 
 
 /// A link of the CRM as it is kept, if it leads to the account's own host.
 fn own(session: &Session, link: &str) -> Result<String, Failure> {
-    let url = session.root.join(link).map_err(|error| {
-        Failure::new(Class::Config, format!("{}: a link of the CRM is no address: {error}", session.account()))
-    })?;
-    session.relative(&url).map(str::to_owned)
+    session.relative(&session.linked(link)?).map(str::to_owned)
 }
 
 /// The cookie within `<cookie pagenumber="2" pagingcookie="%253ccookie…" istracking="False" />`, which is encoded twice.

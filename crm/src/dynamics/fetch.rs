@@ -103,7 +103,7 @@ impl Pages<'_> {
             if !seen.insert(link.clone()) {
                 return Err(self.session.circle(&self.what));
             }
-            let url = self.session.root.join(&link).map_err(|error| Failure::internal(error.to_string()))?;
+            let url = self.session.linked(&link)?;
             let prefer = self.prefer.as_deref().and_then(|prefer| prefer.parse().ok());
             let is_page = |reply: &Reply| self.check(reply);
             let reply = self.session.get(url, prefer, &self.what, &is_page).await?;

@@ -42,7 +42,7 @@ const CASTS: &[(&str, &str, Detail)] = &[
     ("Decimal", "DecimalAttributeMetadata", Detail::Precision),
     ("Integer", "IntegerAttributeMetadata", Detail::Range),
     ("Double", "DoubleAttributeMetadata", Detail::Range),
-    ("Money", "MoneyAttributeMetadata", Detail::Range),
+    ("Money", "MoneyAttributeMetadata", Detail::Precision),
     ("Lookup", "LookupAttributeMetadata", Detail::Targets),
     ("Customer", "LookupAttributeMetadata", Detail::Targets),
     ("Owner", "LookupAttributeMetadata", Detail::Targets),

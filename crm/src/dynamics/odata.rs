@@ -26,6 +26,8 @@ impl Dialect for OData<'_> {
     const OR: &'static str = " or ";
     /// Of a record without the related one Dataverse need not say that its field is null.
     const MISSING_IS_NULL: bool = false;
+    /// A two-option column that was added later is null in older records.
+    const NULL_IS_FALSE: bool = false;
 
     fn comparable(&self, name: &str) -> Option<(&ObjectField, String)> {
         column::comparable(self.0, name)

@@ -16,7 +16,7 @@ use super::account::DynamicsAccount;
 use super::login::Login;
 use super::multipart::{self, Part};
 use super::{error, metadata};
-use crate::http::{Gate, Http, Judge, Refusal, Repeat, Reply, Request, at_rest, retry_after_s};
+use crate::http::{Gate, Http, Judge, Refusal, Repeat, Reply, Request, at_rest, header_text, retry_after_s, whole_number};
 use crate::secret::{Secret, SecretSource};
 
 /// The longest address of a request; a longer one goes within a batch, where 64 KiB are allowed.
@@ -90,6 +90,14 @@ impl Session {
             .join(relative)
             .map_err(|error| Failure::internal(format!("{}: {relative} is not an address: {error}", self.account())))?;
         if self.owns(&url) { Ok(url) } else { Err(self.foreign(&url)) }
+    }
+
+    /// An address that the CRM points to, such as that of the next page.
+    pub(super) fn linked(&self, link: &str) -> Result<Url, Failure> {
+        self.root.join(link).map_err(|error| {
+            Failure::new(Class::Config, format!("{}: a link of the CRM is no address: {error}", self.account()))
+                .help("a proxy may change the CRM's answers; if none does, show this message to Microsoft's support")
+        })
     }
 
     /// Whether the address is on the account's own scheme, host and port and beneath its service root.
@@ -315,10 +323,9 @@ impl Session {
     }
 }
 
-/// A header that is a whole number, perhaps with places that are nought.
+/// A header that is a number, such as `1,200.00`.
 pub(super) fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    let text = headers.get(name)?.to_str().ok()?.trim();
-    text.split(['.', ',']).next()?.parse().ok()
+    whole_number(header_text(headers, name)?)
 }
 
 pub(super) fn headers(prefer: Option<HeaderValue>) -> HeaderMap {

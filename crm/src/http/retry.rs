@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use engine::failure::{Class, Failure};
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
-use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::Limits;
+use super::header::{self, date, instant, whole_number};
 
 /// The longest `Retry-After` that is believed, in seconds; a larger one is taken as this.
 pub const RETRY_AFTER_S_MAX: u64 = 3_600;
@@ -75,21 +74,14 @@ impl Waits {
 ///
 /// A date is compared with the answer's own `Date`, so that a wrong clock on this side does not matter.
 pub(crate) fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let seconds = match text.bytes().all(|b| b.is_ascii_digit()) {
-        // All digits but no u64 is absurdly large.
-        true => text.parse().unwrap_or(u64::MAX),
-        false => {
-            let until = rfc2822::parse(text).ok()?.timestamp();
-            u64::try_from(until.duration_since(date(headers, DATE)?).as_secs()).ok()?
-        }
+    let text = header::text(headers, RETRY_AFTER)?;
+    let seconds = match instant(text) {
+        Some(until) => u64::try_from(until.duration_since(date(headers, DATE)?).as_secs()).ok()?,
+        // Never earlier than asked.
+        None if text.contains('.') => whole_number(text)?.saturating_add(1),
+        None => whole_number(text)?,
     };
     (seconds > 0).then(|| seconds.min(RETRY_AFTER_S_MAX))
-}
-
-/// A header that holds a date, such as `Date` itself.
-pub(crate) fn date(headers: &HeaderMap, name: HeaderName) -> Option<Timestamp> {
-    Some(rfc2822::parse(headers.get(name)?.to_str().ok()?.trim()).ok()?.timestamp())
 }
 
 #[cfg(test)]
@@ -106,6 +98,9 @@ mod tests {
     #[test]
     fn retry_after_is_read_in_every_form_and_never_believed_beyond_its_limit() {
         assert_eq!(asked("7"), Some(7));
+        assert_eq!(asked("1,200"), Some(1_200));
+        assert_eq!(asked("0.5"), Some(1));
+        assert_eq!(asked("Tuesday, 03-Mar-26 10:00:30 GMT"), Some(30));
         assert_eq!(asked("Tue, 03 Mar 2026 10:00:30 GMT"), Some(30));
         assert_eq!(asked("Tue, 03 Mar 2026 09:00:00 GMT"), None);
         assert_eq!(asked("0"), None);

@@ -23,6 +23,8 @@ pub(crate) struct Simulated {
     pub(crate) id_type: &'static str,
     /// Ids of its records, and then what else a filter may take for one.
     pub(crate) ids: [&'static str; 4],
+    /// Whether a boolean can be null in a record that is there.
+    pub(crate) null_booleans: bool,
     /// The key under which a record has a field of its own.
     pub(crate) key: fn(&ObjectField) -> String,
     /// How it writes an instant.
@@ -92,9 +94,13 @@ impl Simulated {
     /// Every record has an id. Some of the related records are not there: those that have null in all fields.
     fn record(&'static self) -> impl Strategy<Value = Json> {
         let object = self.object();
+        let null = |(name, kind, _): &FieldOf| match kind {
+            FieldKind::Bool if !names::is_path(name) => self.null_boolean(),
+            _ => Json::Null,
+        };
         let value = |field: &FieldOf| match field.0 == object.id {
             true => self.value(field),
-            false => prop_oneof![1 => Just(Json::Null), 3 => self.value(field)].boxed(),
+            false => prop_oneof![1 => Just(null(field)), 3 => self.value(field)].boxed(),
         };
         let values = self.fields.iter().map(value).collect::<Vec<_>>();
         values.prop_map(move |values| {
@@ -106,12 +112,21 @@ impl Simulated {
                     None => drop(record.insert((self.key)(&object.fields[*name]), value)),
                 }
             }
-            for (way, fields) in related {
+            for (way, mut fields) in related {
                 let is_there = fields.values().any(|value| !value.is_null());
+                for (name, value) in fields.iter_mut().filter(|(_, value)| value.is_null()) {
+                    let kind = object.fields[&format!("{way}.{name}")].kind;
+                    *value = if kind == FieldKind::Bool { self.null_boolean() } else { Json::Null };
+                }
                 record.insert(way.to_owned(), if is_there { fields.into() } else { Json::Null });
             }
             record.into()
         })
+    }
+
+    /// What a record that is there has for a boolean without a value.
+    fn null_boolean(&self) -> Json {
+        if self.null_booleans { Json::Null } else { json!(false) }
     }
 
     fn value(&'static self, field: &FieldOf) -> BoxedStrategy<Json> {
@@ -176,6 +191,12 @@ impl Simulated {
             .clone()
             .prop_flat_map(|field| (Just(field.0), prop::collection::vec(self.literal(&field), 1..3)))
             .prop_map(|(name, items)| Expr::In(Box::new(named(name)), items.into_iter().map(Expr::Literal).collect()));
+        let booleans = self.any_field(|(_, kind, _)| *kind == FieldKind::Bool);
+        // Few of all comparisons are of a boolean with null, and systems disagree on these most.
+        let nulls = (booleans.clone(), any::<bool>()).prop_map(|((name, ..), same)| {
+            let comparison = if same { Comparison::Eq } else { Comparison::Ne };
+            Expr::Compare(comparison, Box::new(named(name)), Box::new(Expr::Literal(Literal::Null)))
+        });
         let functions = prop::sample::select(vec!["contains", "starts_with", "ends_with", "eq_ci"]);
         let texts = (functions, any_text.clone(), text())
             .prop_map(|(function, name, text)| called(function, vec![named(name), Expr::Literal(Literal::Text(text))]));
@@ -196,7 +217,8 @@ impl Simulated {
             1 => cased,
             1 => unpushed,
             1 => any_field.prop_map(|(name, ..)| called("is_empty", vec![named(name)])),
-            1 => self.any_field(|(_, kind, _)| *kind == FieldKind::Bool).prop_map(|(name, ..)| named(name)),
+            1 => nulls,
+            1 => booleans.prop_map(|(name, ..)| named(name)),
         ]
     }
 

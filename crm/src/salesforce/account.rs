@@ -9,8 +9,16 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::login::{Credentials, Grant, Kept};
-use crate::http::{Limits, Span, is_loopback, require_https};
+use crate::address::{self, Form};
+use crate::http::{Limits, Span, is_loopback};
 use crate::secret::{Secret, SecretSource, Vault};
+
+const FORM: Form = Form {
+    example: "https://acme.my.salesforce.com",
+    own_paths: &["/services", "/lightning", "/one", "/home", "/setup", "/secur"],
+};
+/// How hosts of pages end, beside the API's `.my.salesforce.com`.
+const PAGE_HOSTS: [&str; 2] = [".lightning.force.com", ".my.salesforce-setup.com"];
 
 /// An account of Salesforce, logged in to as an integration user through a connected app.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -106,11 +114,15 @@ fn api_version() -> String {
 impl SalesforceAccount {
     /// The address of the organisation, or of the login that knows it.
     pub(super) fn root(&self, name: &str) -> Result<Url, Failure> {
-        let mut url = address(name, "url", &self.url)?;
-        url.set_path("/");
-        url.set_query(None);
-        url.set_fragment(None);
-        Ok(url)
+        root(&format!("{name}: `url`"), &self.url)
+    }
+
+    /// Whether this is the address of an organisation, as people copy it.
+    ///
+    /// # Errors
+    /// What is wrong with it; the help has the right form.
+    pub fn check_url(text: &str) -> Result<(), Failure> {
+        root("`url`", text).map(|_| ())
     }
 
     /// Such as `v67.0`, also where it is written `67` or `67.0`.
@@ -129,7 +141,7 @@ impl SalesforceAccount {
     /// How to log in, with the secrets found.
     pub(super) fn credentials(&self, name: &str, root: &Url, vault: &Arc<dyn Vault>) -> Result<Credentials, Failure> {
         let token_url = match &self.token_url {
-            Some(text) => address(name, "tokenUrl", text)?,
+            Some(text) => address::address(&format!("{name}: `tokenUrl`"), text, FORM.example)?,
             None => {
                 root.join("/services/oauth2/token").map_err(|error| Failure::internal(format!("{name}: {error}")))?
             }
@@ -207,6 +219,17 @@ impl SalesforceAccount {
     }
 }
 
+/// The address of an organisation, which is not that of its pages.
+fn root(what: &str, text: &str) -> Result<Url, Failure> {
+    let url = address::root(what, text, &FORM)?;
+    let host = url.host_str().unwrap_or_default();
+    match PAGE_HOSTS.iter().find_map(|end| host.strip_suffix(end)) {
+        None => Ok(url),
+        Some(domain) => Err(Failure::new(Class::Config, format!("{what} is the address of the pages, not of the API"))
+            .help(format!("write `https://{domain}.my.salesforce.com/`"))),
+    }
+}
+
 /// Whom an assertion is for, where the account does not say.
 fn audience(root: &Url) -> String {
     match root.host_str() {
@@ -216,23 +239,6 @@ fn audience(root: &Url) -> String {
         Some(host) if host.ends_with(".salesforce.com") => "https://login.salesforce.com".to_owned(),
         _ => root.origin().ascii_serialization(),
     }
-}
-
-/// Reads an address; host and scheme become lower case, a port that is the scheme's own disappears.
-fn address(name: &str, key: &str, text: &str) -> Result<Url, Failure> {
-    let url = Url::parse(text.trim()).map_err(|error| {
-        Failure::new(Class::Config, format!("{name}: `{key}` is not an address: {error}"))
-            .help("write it with https://, such as https://acme.my.salesforce.com")
-    })?;
-    require_https(&format!("{name}: `{key}`"), &url)?;
-    if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
-        return Err(Failure::new(Class::Config, format!("{name}: `{key}` must be a host without user or password")));
-    }
-    if key == "url" && url.host_str().is_some_and(|host| host.ends_with(".lightning.force.com")) {
-        return Err(Failure::new(Class::Config, format!("{name}: `url` is the address of the pages, not of the API"))
-            .help("write the My Domain address, which ends with .my.salesforce.com"));
-    }
-    Ok(url)
 }
 
 #[cfg(test)]
@@ -267,8 +273,22 @@ mod tests {
             assert!(failure.class == Class::Config && failure.message.contains(said), "{failure}");
             assert!(!format!("{failure:?}").contains("canary"));
         }
-        let page = account(json!({ "url": "https://acme.lightning.force.com" })).root("sf").unwrap_err();
+        let page = account(json!({ "url": "acme.lightning.force.com/lightning/page/home" })).root("sf").unwrap_err();
         assert!(page.message.contains("address of the pages"), "{page}");
+        assert_eq!(page.help.as_deref(), Some("write `https://acme.my.salesforce.com/`"));
+    }
+
+    #[test]
+    fn an_address_is_the_organisation_s_whatever_page_it_was_copied_from() {
+        for url in [
+            "acme.my.salesforce.com",
+            "https://acme.my.salesforce.com/services/data/v67.0",
+            "acme.my.salesforce.com/lightning/setup/SetupOneHome/home",
+        ] {
+            assert_eq!(account(json!({ "url": url })).root("sf").unwrap().as_str(), "https://acme.my.salesforce.com/");
+        }
+        let foreign = account(json!({ "url": "https://acme.my.salesforce.com/crm" })).root("sf").unwrap_err();
+        assert!(foreign.message.contains("has a path, /crm"), "{foreign}");
     }
 
     #[test]

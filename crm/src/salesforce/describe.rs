@@ -53,6 +53,12 @@ struct DescribedField {
     #[serde(rename = "type")]
     system_type: String,
     length: u32,
+    /// Of numbers: how many digits in all.
+    precision: u32,
+    /// Of numbers: how many of them after the point.
+    scale: i8,
+    /// Whether a formula gives its value.
+    calculated: bool,
     nillable: bool,
     createable: bool,
     updateable: bool,

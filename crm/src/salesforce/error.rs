@@ -113,7 +113,7 @@ fn refusal(account: &str, what: &str, reply: &Reply, said: &Said) -> Refusal {
     };
     let mut failure = Failure::new(classify(code, status), format!("{account}: {what}: {text}"));
     failure.code = Some(if code.is_empty() { status.as_u16().to_string() } else { code.to_owned() });
-    failure.help = help(code, status).map(str::to_owned);
+    failure.help = help(code, status, &said.message).map(str::to_owned);
     failure.retry_after_s = retry_after_s(&reply.headers);
     if is_spent(code) && !crowded {
         // Salesforce rarely says when; an allowance of a day comes back little by little.
@@ -166,7 +166,13 @@ pub(super) fn is_transient(code: &str) -> bool {
     matches!(code, LOCKED | UNAVAILABLE | "QUERY_TIMEOUT" | "REQUEST_RUNNING_TOO_LONG")
 }
 
-fn help(code: &str, status: StatusCode) -> Option<&'static str> {
+/// Whether the object can be read only with a condition on an id, such as `ContentDocumentLink`.
+fn wants_filter(message: &str) -> bool {
+    message.contains("requires a filter")
+        || (message.contains("Implementation restriction") && message.contains("filter"))
+}
+
+fn help(code: &str, status: StatusCode, message: &str) -> Option<&'static str> {
     Some(match code {
         SESSION => "the organisation does not accept the session: check that the user is active and may use the API",
         _ if is_spent(code) => {
@@ -188,7 +194,20 @@ fn help(code: &str, status: StatusCode) -> Option<&'static str> {
             "the edition or the user's profile has no API: tick API Enabled in a permission set"
         }
         "FUNCTIONALITY_NOT_ENABLED" => "the organisation has not switched this on, or the user lacks the permission",
-        "MALFORMED_QUERY" => "this is a fault of Campanile; please report it with the query that `explain` shows",
+        _ if wants_filter(message) => {
+            "Salesforce reads this object only by the ids that the message names: add a `filter` such as `ContentDocumentId \
+             == \"069…\"`, or read its records by `ids`"
+        }
+        "MALFORMED_QUERY" | "INVALID_QUERY_FILTER_OPERATOR" => {
+            "the message names what Salesforce does not take; `explain` shows the query: change the field, filter or order \
+             that it names"
+        }
+        "INVALID_TYPE_FOR_OPERATION" => "Salesforce does not let this object be queried: read another one",
+        "QUERY_TOO_COMPLICATED" => "read fewer fields, first of all fewer formulas, or shorten the filter",
+        "OPERATION_TOO_LARGE" => {
+            "give the integration user View All on this object, or narrow the filter: Salesforce checks the sharing of too \
+             many records"
+        }
         "TXN_SECURITY_METERING_ERROR" => "a transaction security policy of the organisation stops this user",
         _ => match status.as_u16() {
             401 | 403 => "give the integration user API Enabled and the object's permissions by a permission set",
@@ -247,4 +266,26 @@ fn row_help(code: &str) -> Option<&'static str> {
         "UNPROCESSED" => "send it again",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_salesforce_says_of_a_query_is_no_fault_of_ours_and_a_filter_that_it_wants_is_named() {
+        let restriction = "Implementation restriction: ContentDocumentLink requires a filter by a single Id on \
+                           ContentDocumentId or LinkedEntityId using the equals operator";
+        let vote =
+            "Implementation restriction. When querying the Vote Object, you must filter using the following syntax";
+        for (message, words) in [
+            (restriction, "add a `filter`"),
+            (vote, "add a `filter`"),
+            ("unexpected token: 'FROM'", "`explain` shows the query"),
+            ("Implementation restriction: ORDER BY is not supported here", "`explain` shows the query"),
+        ] {
+            let help = help("MALFORMED_QUERY", StatusCode::BAD_REQUEST, message).unwrap_or_default();
+            assert!(help.contains(words) && !help.contains("fault of Campanile"), "{message}: {help}");
+        }
+    }
 }

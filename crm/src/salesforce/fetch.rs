@@ -19,7 +19,7 @@ use super::query::Plan;
 use super::session::{Ask, Session};
 use super::soql::quoted;
 use crate::http::{Repeat, Reply};
-use crate::names;
+use crate::{names, numbers};
 
 /// The longest address of a question for keys, in bytes.
 const ADDRESS_BYTES_MAX: usize = 1_900;
@@ -205,7 +205,7 @@ fn literal(kind: FieldKind, value: &str) -> Option<String> {
     match kind.arrow() {
         DataType::Int32 => Some(value.parse::<i32>().ok()?.to_string()),
         DataType::Int64 => Some(value.parse::<i64>().ok()?.to_string()),
-        DataType::Float64 => Some(value.parse::<f64>().ok().filter(|number| number.is_finite())?.to_string()),
+        DataType::Float64 | DataType::Decimal128(..) => numbers::canonical(value),
         _ => (!value.trim().is_empty()).then(|| quoted(value)),
     }
 }

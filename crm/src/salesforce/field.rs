@@ -6,6 +6,7 @@ use engine::expr::Value;
 use engine::outside::crm::{self, FieldKind, Object, ObjectField};
 
 use crate::names::is_identifier;
+use crate::numbers;
 
 /// The system type that we give to `<lookup>_type`, the companion of a lookup of several objects.
 pub(super) const LOOKUP_TYPE: &str = "LookupType";
@@ -24,6 +25,12 @@ pub(super) fn is_lookup_type(field: &ObjectField) -> bool {
 /// Whether the field holds ids.
 pub(super) fn is_id(field: &ObjectField) -> bool {
     field.system_type == ID || field.kind == FieldKind::Lookup
+}
+
+/// Whether the field holds numbers.
+pub(super) fn is_number(kind: FieldKind) -> bool {
+    use FieldKind::{BigInt, Decimal, Double, Int, Money};
+    matches!(kind, Int | BigInt | Double | Money | Decimal { .. })
 }
 
 /// Its name in SOQL, which may follow relationships; `None` where it may not stand in a query.
@@ -51,9 +58,7 @@ pub(super) fn key(object: &Object, name: &str, value: &str) -> Result<String, St
         // Mail addresses are kept in small letters, whatever the description says of them.
         Some(field) if field.case_sensitive && !is_email(field) => value.to_owned(),
         // `5.0` and `5` are one number.
-        Some(field) if field.kind == FieldKind::Double => {
-            value.parse::<f64>().map_or_else(|_| value.to_owned(), |number| number.to_string())
-        }
+        Some(field) if is_number(field.kind) => numbers::canonical(value).unwrap_or_else(|| value.to_owned()),
         _ => value.to_lowercase(),
     })
 }

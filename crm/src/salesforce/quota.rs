@@ -6,7 +6,7 @@ use engine::outside::crm::Allowance;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use crate::http::Http;
+use crate::http::{Http, header_text, whole_number};
 
 const HEADER: &str = "sforce-limit-info";
 
@@ -18,8 +18,7 @@ const WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
 /// Tells the client what an answer says of the day's requests.
 pub(super) fn note(http: &Http, headers: &HeaderMap) {
-    let text = headers.get(HEADER).and_then(|value| value.to_str().ok());
-    if let Some((used, max)) = text.and_then(usage) {
+    if let Some((used, max)) = header_text(headers, HEADER).and_then(usage) {
         http.note_allowance(max, max.saturating_sub(used), WINDOW);
     }
 }
@@ -30,11 +29,12 @@ pub(super) fn spent(http: &Http) -> Option<Limit> {
     Some(Limit { max, remaining: 0 })
 }
 
-/// `api-usage=18/5000`, with or without `; per-app-api-usage=17/250(appName=x)`.
+/// `api-usage=18/5000`, with or without others such as `; api-bursts=1/750; per-app-api-usage=17/250(appName=x)`.
 fn usage(text: &str) -> Option<(u64, u64)> {
-    let part = text.split([';', ',']).find_map(|part| part.trim().strip_prefix("api-usage="))?;
-    let (used, max) = part.trim().split_once('/')?;
-    Some((used.trim().parse().ok()?, max.trim().parse().ok()?))
+    let mut parts = text.split(';').flat_map(|part| part.split(", "));
+    let part = parts.find_map(|part| part.trim().strip_prefix("api-usage="))?;
+    let (used, max) = part.split_once('/')?;
+    Some((whole_number(used.trim())?, whole_number(max.trim())?))
 }
 
 /// One line of `/limits`.
@@ -65,9 +65,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usage_is_read_in_both_forms() {
+    fn the_usage_is_read_whatever_stands_around_it() {
         assert_eq!(usage("api-usage=18/5000"), Some((18, 5_000)));
         assert_eq!(usage("api-usage=25/5000; per-app-api-usage=17/250(appName=x)"), Some((25, 5_000)));
+        assert_eq!(
+            usage("per-app-api-usage=17/250(appName=a;b), api-usage=10018/100000; api-bursts=1/750"),
+            Some((10_018, 100_000))
+        );
+        assert_eq!(usage("api-usage=1,200/100,000"), Some((1_200, 100_000)));
         assert_eq!(usage("per-app-api-usage=17/250(appName=x)"), None);
     }
 }

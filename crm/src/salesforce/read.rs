@@ -307,7 +307,8 @@ impl Source {
         if may_be_bulk && self.plan.is_too_long() {
             return Ok((Fetched::Instead(self.job().await?), None));
         }
-        let decoded = self.page(Ask::get(self.plan.address(&self.plan.soql(after))), true).await?;
+        let decoded = self.page(Ask::get(self.plan.address(&self.plan.soql(after))), true).await;
+        let decoded = decoded.map_err(|failure| self.explained(failure))?;
         if may_be_bulk && decoded.next.is_some() && is_many(&self.session, decoded.total) {
             match self.job().await {
                 Ok(job) => return Ok((Fetched::Instead(job), None)),
@@ -319,6 +320,17 @@ impl Source {
             }
         }
         Ok(self.fetched(decoded, after))
+    }
+
+    /// A query that is too long for an address could go into a job, were it not for its order.
+    fn explained(&self, failure: Failure) -> Failure {
+        match failure.class {
+            Class::Limit if !self.plan.is_by_id => failure.help(
+                "without `orderBy`, Salesforce reads a query of this length by a bulk job; with it, the query must fit into an \
+                 address: leave `orderBy` out, read fewer fields, or shorten the filter",
+            ),
+            _ => failure,
+        }
     }
 
     fn fetched(&self, decoded: Decoded, after: Option<&str>) -> (Fetched, Option<Place>) {

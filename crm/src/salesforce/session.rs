@@ -16,7 +16,7 @@ use super::account::{BulkLimits, SalesforceAccount};
 use super::error;
 use super::login::{Login, Token};
 use super::quota::{self, Limit};
-use crate::http::{Gate, Http, Judge, Refusal, Repeat, Reply, Request, at_rest};
+use crate::http::{Gate, Http, Judge, Refusal, Repeat, Reply, Request, at_rest, clip};
 use crate::secret::Vault;
 
 /// Beneath which everything lies to which a token goes.
@@ -138,7 +138,12 @@ impl Session {
     fn request(&self, ask: &Ask, token: &Token) -> Result<Request, Failure> {
         let path = if ask.path.starts_with('/') { ask.path.clone() } else { format!("{}{}", self.base(), ask.path) };
         let joined = token.instance.join(&path);
-        let url = joined.map_err(|error| Failure::internal(format!("{}: {path}: {error}", self.account())))?;
+        // A link to the next page comes from the CRM.
+        let url = joined.map_err(|error| {
+            let message =
+                format!("{}: the CRM points to `{}`, which is no address: {error}", self.account(), clip(&path));
+            Failure::new(Class::Config, message).help("a proxy may change the CRM's answers")
+        })?;
         if url.origin() != token.instance.origin() || !url.path().starts_with(SERVICES) {
             let place = url.host_str().unwrap_or_default().to_owned() + url.path();
             return Err(Failure::new(

@@ -24,6 +24,8 @@ impl Dialect for Soql<'_> {
     const AND: &'static str = " AND ";
     const OR: &'static str = " OR ";
     const MISSING_IS_NULL: bool = true;
+    /// See <https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_null.htm>.
+    const NULL_IS_FALSE: bool = true;
 
     fn comparable(&self, name: &str) -> Option<(&ObjectField, String)> {
         let field = names::find(self.0, name)?;

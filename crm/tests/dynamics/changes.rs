@@ -89,6 +89,34 @@ async fn deleted_ids_come_from_the_feed_incrementally_and_of_a_period_from_the_a
 }
 
 #[tokio::test]
+async fn a_first_incremental_reading_brings_every_deletion_that_the_crm_still_knows_and_the_next_none_of_them() {
+    for (is_tracked, is_audited) in [(true, true), (true, false), (false, true)] {
+        let world = world(0, json!({ "recordsPerPage": 2, "retryWaitMin": "1ms" }));
+        (0..8).for_each(|n| world.admin().put("contacts", &id(n), &json!({ "lastname": format!("P{n}") })).unwrap());
+        let table = |on| [("contact".to_owned(), on)].into();
+        let tracking = Tracking { tables: table(is_tracked), audited: table(is_audited), ..Tracking::default() };
+        let tracking = Tracking { audit: Some(true), recycle_bin_days: Some(30), ..tracking };
+        world.admin().set_tracking(&tracking).unwrap();
+        for n in 1..=5 {
+            world.admin().delete("contacts", &id(n)).unwrap();
+            world.admin().advance_clock(86_400).unwrap();
+        }
+        let object = world.contacts().await;
+        assert_eq!(object.feed, is_tracked);
+        let first = deleted(&world, &object, DeletedSpan::Since { from: None, feed: None }).await.unwrap();
+        let case = format!("tracked {is_tracked}, audited {is_audited}");
+        assert_eq!(ids(&first), (1..=5).map(id).collect::<Vec<_>>(), "{case}");
+        let last = first.last().unwrap();
+        assert_eq!(last.feed.is_some(), is_tracked, "{case}");
+
+        world.admin().advance_clock(60).unwrap();
+        world.admin().delete("contacts", &id(6)).unwrap();
+        let next = DeletedSpan::Since { from: last.covered, feed: last.feed.clone() };
+        assert_eq!(ids(&deleted(&world, &object, next).await.unwrap()), [id(6)], "{case}");
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_is_no_longer_written_is_none_and_who_asks_beforehand_is_told_the_same() {
     let world = world(0, quick());
     (1..=3).for_each(|n| world.admin().put("contacts", &id(n), &json!({ "lastname": format!("P{n}") })).unwrap());

@@ -138,6 +138,23 @@ async fn every_type_of_a_contact_is_decoded_and_null_stays_null() {
 }
 
 #[tokio::test]
+async fn money_has_the_places_that_its_column_describes() {
+    let world = world(0, quick());
+    for (name, precision) in [("new_unit", 10), ("new_whole", 0)] {
+        let money =
+            Attribute { name: name.into(), kind: "Money".into(), precision: Some(precision), ..Attribute::default() };
+        world.admin().add_attribute("contact", &money).unwrap();
+    }
+    let values = json!({ "lastname": "A", "new_unit": 123.456_789_012_3, "new_whole": 922_337_203_685_477_i64 });
+    world.admin().put("contacts", "c0000000-0000-4000-8000-000000000001", &values).unwrap();
+    let object = world.contacts().await;
+    let scale = |scale| FieldKind::Decimal { scale };
+    assert_eq!((object.fields["new_unit"].kind, object.fields["new_whole"].kind), (scale(10), scale(4)));
+    let pages = world.all(&read(&object, &["new_unit", "new_whole"]), None).await.unwrap();
+    assert_eq!(records(&pages), ["123.4567890123 | 922337203685477.0000"]);
+}
+
+#[tokio::test]
 async fn an_object_is_described_by_either_name_and_a_wrong_one_offers_the_right_one() {
     let world = world(0, quick());
     let tags = vec![AttributeOption { value: 7, label: "Seven".into() }];
@@ -154,7 +171,8 @@ async fn an_object_is_described_by_either_name_and_a_wrong_one_offers_the_right_
 
     let field = |name: &str| &object.fields[name];
     assert_eq!((field("lastname").kind, field("lastname").length), (FieldKind::Text, Some(50)));
-    assert_eq!((field("birthdate").kind, field("annualincome").kind), (FieldKind::Date, FieldKind::Money));
+    assert_eq!(field("birthdate").kind, FieldKind::Date);
+    assert_eq!(field("annualincome").kind, FieldKind::Decimal { scale: 4 });
     assert_eq!(field("new_pick").options["7"], "Seven");
     assert!(field("statecode").options.len() == 2 && field("statecode").kind == FieldKind::Picklist);
     assert_eq!(field("parentcustomerid").kind, FieldKind::Lookup);

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::ArrayRef;
+use arrow::util::display::array_value_to_string;
 use engine::expr::Expr;
 use engine::failure::Class;
-use engine::outside::crm::{Crm, Deleted, DeletedSpan, OrderBy, Page, Read, ReadField, Window};
+use engine::outside::crm::{Crm, Deleted, DeletedSpan, FieldKind, OrderBy, Page, Read, ReadField, Window};
 use futures::StreamExt;
 use jiff::Timestamp;
-use sandbox::{Fault, Route};
+use sandbox::{Fault, Route, SalesforceField};
 use serde_json::json;
 
 use crate::world::{NOW, connect, ids, read, texts, world};
@@ -106,7 +108,7 @@ async fn what_is_described_is_what_can_be_read_and_found() {
         ("LastName", "Text"),
         ("LeadSource", "TextPicklist"),
         ("Tags__c", "TextMultiPicklist"),
-        ("Worth__c", "Money"),
+        ("Worth__c", "Decimal { scale: 4 }"),
         ("Calls__c", "Time"),
         ("HasOptedOutOfEmail", "Bool"),
         ("Birthdate", "Date"),
@@ -127,6 +129,51 @@ async fn what_is_described_is_what_can_be_read_and_found() {
     assert!(wrong.help.unwrap().contains("`Account`"));
     let wrong = world.crm.describe("Contakt").await.unwrap_err();
     assert!(wrong.class == Class::Config && wrong.help.unwrap().contains("`Contact`"));
+}
+
+#[tokio::test]
+async fn numbers_of_eighteen_digits_come_with_each_of_them_by_rest_and_by_a_job() {
+    let number = |name: &str, kind: &str, scale| SalesforceField {
+        name: name.to_owned(),
+        kind: Some(kind.to_owned()),
+        scale: Some(scale),
+        ..SalesforceField::default()
+    };
+    for from in [2_000, 0] {
+        let world =
+            world(0, json!({ "bulk": { "pollMin": "1ms", "from": from }, "limits": { "recordsPerPage": 200 } }));
+        let admin = world.sandbox.admin();
+        let fields = [
+            number("Amount__c", "currency", 0),
+            number("Rate__c", "currency", 8),
+            number("Number__c", "double", 0),
+            number("Small__c", "double", 3),
+        ];
+        fields.iter().for_each(|field| admin.salesforce().add_field("Contact", field).unwrap());
+        let values = json!({ "LastName": "L", "Amount__c": 2_500_000_000_000_000_i64, "Rate__c": 12.345_678_91,
+            "Number__c": 900_719_925_474_099_200_i64, "Small__c": 12_345_678.125 });
+        for n in 0..300 {
+            admin.salesforce().put("Contact", &world.id(1_000 + n), &values).unwrap();
+        }
+        let object = world.contacts().await;
+        let kinds = ["Amount__c", "Rate__c", "Number__c", "Small__c"].map(|name| object.fields[name].kind);
+        let decimal = |scale| FieldKind::Decimal { scale };
+        assert_eq!(kinds, [decimal(4), decimal(8), FieldKind::BigInt, FieldKind::Double]);
+        let pages =
+            world.pages(&read(&object, &["Amount__c", "Rate__c", "Number__c", "Small__c"]), None).await.unwrap();
+        assert!(pages.iter().all(|page| page.rejects.is_empty()), "{pages:?}");
+        let mut rows = 0;
+        for page in &pages {
+            for row in 0..page.records.num_rows() {
+                let cell = |column: &ArrayRef| array_value_to_string(column, row).unwrap();
+                let cells: Vec<String> = page.records.columns().iter().map(cell).collect();
+                assert_eq!(cells, ["2500000000000000.0000", "12.34567891", "900719925474099200", "12345678.125"]);
+                rows += 1;
+            }
+        }
+        assert_eq!(rows, 300);
+        assert_eq!(world.requests("POST /services/data/v67.0/jobs/query").len(), usize::from(from == 0));
+    }
 }
 
 #[tokio::test]
@@ -178,6 +225,26 @@ async fn a_large_reading_is_a_bulk_job_which_goes_on_from_any_page_and_gives_the
     }
     assert_eq!(world.requests("POST /services/data/v67.0/jobs/query").len(), 1, "it is the same job");
     assert_eq!(world.crm.count(&bulk).await.unwrap(), Some(2_300));
+}
+
+#[tokio::test]
+async fn a_query_too_long_for_an_address_goes_into_a_job_and_with_an_order_it_is_said_that_this_hinders() {
+    let world = world(3, json!({}));
+    let names: Vec<String> = (0..500).map(|n| format!("Survey_answer_to_question_number_{n:03}__c")).collect();
+    for name in &names {
+        let field =
+            SalesforceField { name: name.clone(), kind: Some("string".to_owned()), ..SalesforceField::default() };
+        world.sandbox.admin().salesforce().add_field("Contact", &field).unwrap();
+    }
+    let object = world.contacts().await;
+    let all: Vec<&str> = ["Id"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let unordered = read(&object, &all);
+    assert_eq!(ids(&world.pages(&unordered, None).await.unwrap()).len(), 3);
+    let order = vec![OrderBy { field: "LastName".to_owned(), descending: false }];
+    let failure = world.pages(&Read { order, ..unordered }, None).await.unwrap_err();
+    assert_eq!(failure.class, Class::Limit, "{failure}");
+    let help = failure.help.unwrap_or_default();
+    assert!(help.contains("without `orderBy`") && help.contains("bulk job"), "{help}");
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ pub(crate) enum Leniency {
 /// 1753-01-01 in days since 1970.
 const FIRST_DAY: i64 = -79_258;
 
+/// Money is kept with so many places at least, whatever its column shows.
+const MONEY_PLACES_MIN: u8 = 4;
 /// Money and numbers with places, from minus to plus this.
 const NUMBER_MAX: i64 = 100_000_000_000;
 
@@ -233,9 +235,9 @@ pub(crate) fn field_value(
         (FieldKind::Boolean { .. }, Json::Bool(flag)) => Value::Boolean(*flag),
         (FieldKind::MultiPicklist(_), Json::String(text)) => choices(text).ok_or_else(wrong)?,
         (FieldKind::Double { .. }, Json::Number(number)) => Value::Double(number.as_f64().ok_or_else(wrong)?),
-        (FieldKind::Money { .. }, Json::Number(_)) => Value::Decimal(number().ok_or_else(wrong)?.rescaled(4)),
-        (FieldKind::Decimal { precision }, Json::Number(_)) => {
-            Value::Decimal(number().ok_or_else(wrong)?.rescaled(*precision))
+        (FieldKind::Money { precision } | FieldKind::Decimal { precision }, Json::Number(_)) => {
+            let least = if let FieldKind::Money { .. } = field.kind { MONEY_PLACES_MIN } else { 0 };
+            Value::Decimal(number().ok_or_else(wrong)?.rescaled((*precision).max(least)))
         }
         (FieldKind::Lookup { targets, .. }, Json::String(text)) => {
             let table = targets.first().ok_or_else(wrong)?;

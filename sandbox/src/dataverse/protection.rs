@@ -133,7 +133,9 @@ impl Protection {
         }
         if let Some(limit) = self.limits.execution_ms {
             let left = Duration::from_millis(limit).saturating_sub(usage.time());
-            headers.push(("x-ms-ratelimit-time-remaining-xrm-requests", format!("{:.2}", left.as_secs_f64())));
+            let whole = super::render::grouped(&left.as_secs().to_string());
+            let seconds = format!("{whole}.{:02}", left.subsec_millis() / 10);
+            headers.push(("x-ms-ratelimit-time-remaining-xrm-requests", seconds));
         }
         headers
     }

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::admin::Refused;
 
+/// Digits of a number, before and after the point.
+const DIGITS_MAX: u8 = 18;
+
 /// A field to add, or what to change about one that is there.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -29,7 +32,7 @@ pub struct SalesforceField {
     /// Longest text: 255 for `string`, 32,000 for `textarea`, 175 for `encryptedstring` unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
-    /// Places after the point: 2 unless given. (16 digits stand before it.)
+    /// Places after the point: 2 unless given. With those before it a number has 18 digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<u8>,
     /// Words of a picklist or a combobox.
@@ -95,7 +98,8 @@ pub(super) fn new_field(store: &Store, field: &SalesforceField, kind: &str) -> R
 fn simple(kind: &str, field: &SalesforceField) -> Option<Kind> {
     let words = field.values.clone().unwrap_or_default();
     let restricted = field.restricted.unwrap_or(false);
-    let (digits, places) = (16, field.scale.unwrap_or(2));
+    let places = field.scale.unwrap_or(2).min(DIGITS_MAX);
+    let digits = DIGITS_MAX - places;
     Some(match kind {
         "string" => Kind::Text(field.length.unwrap_or(255)),
         "textarea" => Kind::TextArea(field.length.unwrap_or(32_000)),

@@ -157,9 +157,18 @@ pub(super) fn parse_instant(text: &str) -> Option<i64> {
     })
 }
 
+/// As Java writes it, and so the product: with a point always, and with an exponent from ten million on and below a
+/// thousandth, such as `1.2345678E7`.
 fn double_text(number: f64) -> String {
-    let text = number.to_string();
-    if text.contains(['.', 'e', 'N', 'i']) { text } else { format!("{text}.0") }
+    if number == 0.0 || (1e-3..1e7).contains(&number.abs()) {
+        let text = number.to_string();
+        return if text.contains('.') { text } else { format!("{text}.0") };
+    }
+    let text = format!("{number:E}");
+    match text.split_once('E') {
+        Some((mantissa, exponent)) if !mantissa.contains('.') => format!("{mantissa}.0E{exponent}"),
+        _ => text,
+    }
 }
 
 /// Appends a JSON string.

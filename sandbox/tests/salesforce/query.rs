@@ -135,6 +135,40 @@ async fn conditions_select_as_the_product_does() {
 }
 
 #[tokio::test]
+async fn a_boolean_is_never_null_to_a_condition_and_null_is_false() {
+    let sandbox = start(0);
+    let client = Client::new(&sandbox).await;
+    let flag =
+        SalesforceField { name: "Customer__c".into(), kind: Some("boolean".into()), ..SalesforceField::default() };
+    sandbox.admin().salesforce().add_field("Account", &flag).unwrap();
+    let account = client.create("Account", json!({"Name": "Acme", "Customer__c": true})).await;
+    for (last, account, opted_out) in [("Employee", Some(&account), false), ("Nobody", None, true)] {
+        let contact = json!({"LastName": last, "AccountId": account, "HasOptedOutOfEmail": opted_out});
+        client.create("Contact", contact).await;
+    }
+    for (condition, expected) in [
+        ("HasOptedOutOfEmail = null", "Employee"),
+        ("HasOptedOutOfEmail != null", "Nobody"),
+        ("HasOptedOutOfEmail != false", "Nobody"),
+        ("HasOptedOutOfEmail IN (null)", "Employee"),
+        ("HasOptedOutOfEmail NOT IN (null)", "Nobody"),
+        // Nobody has an account, which is not a customer then.
+        ("Account.Customer__c = true", "Employee"),
+        ("Account.Customer__c = false", "Nobody"),
+        ("Account.Customer__c != true", "Nobody"),
+        ("Account.Customer__c != null", "Employee"),
+        ("Account.Customer__c NOT IN (false)", "Employee"),
+    ] {
+        let query = format!("SELECT LastName FROM Contact WHERE {condition}");
+        assert_eq!(client.column(&query, "LastName").await, [json!(expected)], "{condition}");
+    }
+    for wrong in ["HasOptedOutOfEmail > null", "HasOptedOutOfEmail > false", "HasOptedOutOfEmail = 'true'"] {
+        let query = format!("SELECT Id FROM Contact WHERE {wrong}");
+        assert_eq!(client.query(&query).await.error(), (400, "INVALID_FIELD".into()), "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn records_nest_their_parents_and_show_nulls() {
     let sandbox = start(0);
     let client = Client::new(&sandbox).await;

@@ -1,5 +1,6 @@
 //! Constants that the description of their field already refutes: each record would be a reject.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -70,14 +71,23 @@ fn refusal(value: &Value, field: &ObjectField) -> Option<String> {
             (found > most as usize).then(|| format!("{name} takes {most} characters, and this has {found}"))
         }
         Int | BigInt | Double | Money | Decimal { .. } => {
-            let number: f64 = value.to_string().parse().ok()?;
-            let is_out = field.min.is_some_and(|min| number < min) || field.max.is_some_and(|max| number > max);
+            let is_out = is_beyond(value, field.min, Ordering::Less) || is_beyond(value, field.max, Ordering::Greater);
             is_out.then(|| format!("{value} is beyond the ends of {name}"))
         }
         Picklist | MultiPicklist => {
             unlisted(value, field).map(|choice| format!("{choice} is no number of the list of {name}"))
         }
         _ => None,
+    }
+}
+
+/// Whether a number is on this side of an end.
+fn is_beyond(value: &Value, end: Option<f64>, side: Ordering) -> bool {
+    let (text, Some(end)) = (value.to_string(), end) else { return false };
+    let exact = |text: &str| text.parse::<rust_decimal::Decimal>().ok();
+    match exact(&text).zip(exact(&end.to_string())) {
+        Some((number, end)) => number.cmp(&end) == side,
+        None => text.parse::<f64>().is_ok_and(|number| number.partial_cmp(&end) == Some(side)),
     }
 }
 

@@ -11,7 +11,9 @@ use super::{Attribute, label};
 /// How the columns end that a file or an image has beside it.
 const PART_ENDS: &[&str] = &["_name", "_url", "_timestamp"];
 /// The most digits after the point that Dataverse keeps.
-const SCALE_MAX: i64 = 10;
+const SCALE_MAX: i8 = 10;
+/// The digits after the point that money has at least, whatever its column shows.
+const MONEY_SCALE_MIN: i8 = 4;
 /// Types that are text, or an id.
 const TEXTS: &[&str] = &["String", "Memo", GUID, "EntityName"];
 /// Types that hide behind `Virtual`. A file's column holds its id, but not as one to compare.
@@ -49,8 +51,8 @@ pub(super) fn field(attribute: &Attribute, id: &str) -> ObjectField {
         "Integer" => FieldKind::Int,
         "BigInt" => FieldKind::BigInt,
         "Double" => FieldKind::Double,
-        "Money" => FieldKind::Money,
-        "Decimal" => FieldKind::Decimal { scale: scale(attribute) },
+        "Money" => FieldKind::Decimal { scale: scale(attribute, MONEY_SCALE_MIN).max(MONEY_SCALE_MIN) },
+        "Decimal" => FieldKind::Decimal { scale: scale(attribute, SCALE_MAX) },
         "DateTime" => match attribute.date_time_behavior.as_ref().and_then(|behavior| behavior.value.as_deref()) {
             Some("DateOnly") => FieldKind::Date,
             Some("TimeZoneIndependent") => FieldKind::LocalDateTime,
@@ -77,8 +79,8 @@ pub(super) fn field(attribute: &Attribute, id: &str) -> ObjectField {
         updatable: attribute.is_valid_for_update.unwrap_or(false),
         required: required == Some("SystemRequired") && !is_filled_in && attribute.is_valid_for_create.unwrap_or(false),
         targets: Vec::new(),
-        min: attribute.min_value.filter(|_| is_number(kind)),
-        max: attribute.max_value.filter(|_| is_number(kind)),
+        min: attribute.min_value.filter(|_| has_ends(kind)),
+        max: attribute.max_value.filter(|_| has_ends(kind)),
         incomparable: !is_known,
         case_sensitive: false,
         instead: (system_type == FILE).then(|| "a file is uploaded in the app, not written with a record".to_owned()),
@@ -110,17 +112,15 @@ fn no_value(attribute: &Attribute, system_type: &str) -> Option<String> {
     })
 }
 
-/// The digits after the point of an exact number.
-fn scale(attribute: &Attribute) -> i8 {
-    let scale = attribute.precision.unwrap_or(SCALE_MAX).clamp(0, SCALE_MAX);
-    i8::try_from(scale).unwrap_or_default()
+/// The digits after the point of an exact number, or so many where they are not described.
+fn scale(attribute: &Attribute, otherwise: i8) -> i8 {
+    let scale = attribute.precision.unwrap_or(otherwise.into()).clamp(0, SCALE_MAX.into());
+    i8::try_from(scale).unwrap_or(otherwise)
 }
 
-fn is_number(kind: FieldKind) -> bool {
-    matches!(
-        kind,
-        FieldKind::Int | FieldKind::BigInt | FieldKind::Double | FieldKind::Money | FieldKind::Decimal { .. }
-    )
+/// Whether the ends that are described say more than the type. Those of 64 bits have more digits than a described number.
+fn has_ends(kind: FieldKind) -> bool {
+    matches!(kind, FieldKind::Int | FieldKind::Double | FieldKind::Money | FieldKind::Decimal { .. })
 }
 
 /// The companion of a lookup: which object it points to. Its options are the internal names of those that it can.

@@ -29,6 +29,7 @@ static DATAVERSE: Simulated = Simulated {
         "C0000000-0000-4000-8000-00000000000A",
         "no guid",
     ],
+    null_booleans: true,
     key: column::own_key,
     instant: |at| at.to_string(),
     decode: |read, records| {

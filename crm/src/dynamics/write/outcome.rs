@@ -91,11 +91,12 @@ fn done(write: &Write, place: &str, reply: &Reply) -> Outcome {
     }
 }
 
-/// `OData-EntityId: https://…/contacts(00000000-…)`
+/// `OData-EntityId: https://…/contacts(00000000-…)`, of an elastic table `…(contactid=00000000-…,partitionid='a')`.
 fn entity_id(reply: &Reply) -> Option<String> {
     let address = reply.headers.get("odata-entityid").or_else(|| reply.headers.get("location"))?.to_str().ok()?;
-    let (_, id) = address.strip_suffix(')')?.rsplit_once('(')?;
-    key::guid(id).ok()
+    let (_, keys) = address.trim().strip_suffix(')')?.rsplit_once('(')?;
+    let (id, _) = keys.split_once(',').unwrap_or((keys, ""));
+    key::guid(id.split_once('=').map_or(id, |(_, id)| id)).ok()
 }
 
 fn represented(write: &Write, reply: &Reply) -> Option<String> {

@@ -6,6 +6,13 @@ use indexmap::IndexMap;
 use super::super::field::{LOOKUP_TYPE, LOOKUP_TYPE_SUFFIX};
 use super::DescribedField;
 
+/// Floating point keeps numbers of so many digits, whatever they are.
+const DOUBLE_DIGITS: u32 = 15;
+/// Places of money. The least is more than most fields describe: pages round to what is described, the API does not, see
+/// <https://help.salesforce.com/s/articleView?id=000385689>.
+const MONEY_SCALE_MIN: i8 = 4;
+const MONEY_SCALE_MAX: i8 = 18;
+
 /// The field, and of a compound one the names of its parts. A type that we do not know is text: a new kind of field must
 /// stop nobody.
 pub(super) fn field(field: &DescribedField, parts: &[&str]) -> ObjectField {
@@ -19,8 +26,9 @@ pub(super) fn field(field: &DescribedField, parts: &[&str]) -> ObjectField {
         "boolean" => FieldKind::Bool,
         "int" => FieldKind::Int,
         "long" => FieldKind::BigInt,
+        "double" if is_whole(field) => FieldKind::BigInt,
         "double" | "percent" => FieldKind::Double,
-        "currency" => FieldKind::Money,
+        "currency" => FieldKind::Decimal { scale: field.scale.clamp(MONEY_SCALE_MIN, MONEY_SCALE_MAX) },
         "date" => FieldKind::Date,
         "datetime" => FieldKind::DateTime,
         "time" => FieldKind::Time,
@@ -44,6 +52,12 @@ pub(super) fn field(field: &DescribedField, parts: &[&str]) -> ObjectField {
         case_sensitive: field.case_sensitive,
         ..ObjectField::new(&field.name, kind)
     }
+}
+
+/// A whole number that may have more digits than floating point keeps. What a formula gives may have more places than are
+/// described.
+fn is_whole(field: &DescribedField) -> bool {
+    field.scale == 0 && field.precision > DOUBLE_DIGITS && !field.calculated
 }
 
 fn is_required(field: &DescribedField) -> bool {

@@ -28,6 +28,7 @@ static SALESFORCE: Simulated = Simulated {
     ],
     id_type: field::ID,
     ids: ["001A0000006Vm9rIAC", "001A0000006Vm9sIAC", "001A0000006Vm9r", "no id"],
+    null_booleans: false,
     key: |field| field.name.clone(),
     instant: |at| at.strftime("%Y-%m-%dT%H:%M:%S.000+0000").to_string(),
     decode: |read, records| {
@@ -127,7 +128,13 @@ impl<'a> Salesforce<'a> {
         let (operator, rest) = rest.split_once(' ').unwrap();
         self.text = rest;
         let value = path.split('.').fold(self.record, |record, step| record.get(step).unwrap_or(&Json::Null));
-        compare(value, operator, &self.literal())
+        let (literal, is_text) = self.literal();
+        // To a condition a boolean that is null is false, and so is the null that one is compared with.
+        if path.contains("IsActive") || path.contains("HasOptedOut") {
+            let is_same = value.as_bool().unwrap_or(false) == (literal == "true");
+            return is_same == (operator == "=");
+        }
+        compare(value, operator, &(literal, is_text))
     }
 
     /// A text, with its escapes; anything else as it is written.
@@ -169,7 +176,6 @@ fn compare(value: &Json, operator: &str, (with, is_text): &(String, bool)) -> bo
         Json::String(text) if *is_text && SALESFORCE.ids.contains(&text.as_str()) => text.as_str().cmp(with.as_str()),
         Json::String(text) if *is_text => text.trim_end().to_lowercase().cmp(&with.to_lowercase()),
         Json::String(text) => text.replace(".000+0000", "Z").cmp(with),
-        Json::Bool(flag) => flag.to_string().cmp(with),
         number => number.as_f64().unwrap().total_cmp(&with.parse().unwrap()),
     };
     match operator {

@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 use super::super::fetch;
 use super::super::session::Session;
 use super::key_of;
+use crate::numbers;
 
 /// Beside the fields that were written, what tells whether a record was changed since it was made.
 const MADE: &str = "CreatedDate";
@@ -87,7 +88,7 @@ fn same(sent: &Json, has: Option<&str>) -> bool {
             sent == has || instant(sent).is_some_and(|at| instant(has) == Some(at))
         }
         (Json::Bool(sent), Some(has)) => has == if *sent { "true" } else { "false" },
-        (Json::Number(sent), Some(has)) => sent.as_f64().is_some_and(|sent| has.parse() == Ok(sent)),
+        (Json::Number(sent), Some(has)) => numbers::are_same(&sent.to_string(), has),
         _ => false,
     }
 }

@@ -172,9 +172,7 @@ fn object(write: &Write, values: &[(&WriteField, Option<String>)]) -> serde_json
 fn value(kind: FieldKind, text: &str) -> serde_json::Result<Box<RawValue>> {
     let is_bare = match kind {
         FieldKind::Bool => matches!(text, "true" | "false"),
-        FieldKind::Int | FieldKind::BigInt | FieldKind::Double | FieldKind::Money => {
-            serde_json::from_str::<Number>(text).is_ok()
-        }
+        kind if field::is_number(kind) => serde_json::from_str::<Number>(text).is_ok(),
         _ => false,
     };
     if is_bare { RawValue::from_string(text.to_owned()) } else { to_raw_value(text) }

@@ -226,7 +226,8 @@ pub enum FieldKind {
     BigInt,
     /// A binary floating point number.
     Double,
-    /// Money: 19 digits, 4 of them after the point.
+    /// Money of descriptions that were kept before these had its places: 19 digits, 4 of them after the point. Described
+    /// now, it is [`Decimal`](Self::Decimal).
     Money,
     /// An exact decimal number with so many digits after the point.
     Decimal {

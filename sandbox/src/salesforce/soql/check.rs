@@ -34,6 +34,8 @@ pub(in crate::salesforce) enum Test {
 pub(in crate::salesforce) enum Check {
     Equal(Value),
     NotEqual(Value),
+    /// The boolean is this one; null counts as false.
+    Is(bool),
     /// The value against this one has one of these orders.
     Order(Value, &'static [Ordering]),
     /// The same of ids, in which capitals and small letters are different digits.
@@ -99,6 +101,7 @@ impl Check {
         match self {
             Self::Equal(Value::Null) => value.is_null(),
             Self::NotEqual(Value::Null) => !value.is_null(),
+            Self::Is(flag) => matches!(value, Value::Boolean(true)) == *flag,
             Self::Equal(right) => !value.is_null() && value.order(right).is_eq(),
             Self::NotEqual(right) => value.is_null() || value.order(right).is_ne(),
             Self::Order(right, orders) => !value.is_null() && orders.contains(&value.order(right)),
@@ -147,6 +150,9 @@ pub(super) fn test(scope: &Scope<'_>, condition: &Condition) -> Result<Test, Err
             for literal in literals {
                 let value = value(field, literal)?;
                 keys.insert(key(&value).unwrap_or_default());
+                if value == Value::Boolean(false) {
+                    keys.insert(key(&Value::Null).unwrap_or_default());
+                }
             }
             (path, Check::In(keys, *negated))
         }
@@ -200,6 +206,9 @@ fn compare(scope: &Scope<'_>, name: &Name, operator: Operator, literal: &Literal
         (Kind::Id | Kind::Reference { .. }, Some(id)) => Check::IdOrder(id.to_owned(), orders),
         _ => Check::Order(value, orders),
     };
+    if let Value::Boolean(flag) = value {
+        return Ok(Check::Is(flag == (operator == Operator::Equal)));
+    }
     Ok(match operator {
         Operator::Equal => Check::Equal(value),
         Operator::NotEqual => Check::NotEqual(value),
@@ -235,7 +244,9 @@ fn relative(scope: &Scope<'_>, field: &Field, operator: Operator, word: &str, co
 fn value(field: &Field, literal: &Literal) -> Result<Value, Error> {
     Ok(match (&field.kind, literal) {
         (Kind::Boolean, Literal::Boolean(flag)) => Value::Boolean(*flag),
-        (_, Literal::Null) if field.kind != Kind::Boolean => Value::Null,
+        // A condition takes a boolean that is null for false.
+        (Kind::Boolean, Literal::Null) => Value::Boolean(false),
+        (_, Literal::Null) => Value::Null,
         (Kind::Id | Kind::Reference { .. }, Literal::Text(text)) => match (text.is_empty(), Id::parse(text)) {
             (true, _) => Value::Null,
             (false, Some(id)) => Value::text(id.as_str()),
