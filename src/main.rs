@@ -35,7 +35,15 @@ Exit codes:
   1  it failed; of a run: failed, suspended, stopped, or left to be resumed
   2  a workflow, the configuration or the command line is not right";
 
+/// A core dump would put the secrets that this process has in memory into a file.
+fn leave_no_core_dumps() {
+    if let Err(error) = rlimit::setrlimit(rlimit::Resource::CORE, 0, 0) {
+        report::warning(&format!("core dumps of this process cannot be switched off: {error}"));
+    }
+}
+
 fn main() -> ExitCode {
+    leave_no_core_dumps();
     let Cli { command, global } = Cli::parse();
     report::begin(&global);
     if let Err(fault) = logging::begin(&global, !matches!(command, Command::Test(_))) {

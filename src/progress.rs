@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use engine::event::{Event, Level, Recorded, TaskId, Then};
+use engine::printable;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use server::service::News;
 use server::view::{TaskState, TaskView};
@@ -71,7 +72,7 @@ impl Progress {
                     Level::Warning => "!",
                     Level::Error => "×",
                 };
-                terminal::note(&format!("{mark} {}: {message}", name(task)));
+                terminal::note(&format!("{mark} {}: {}", name(task), printable::line(message)));
             }
             Event::TaskFailed { task, failure, then, .. } => {
                 let follows = match then {
@@ -81,7 +82,8 @@ impl Progress {
                     Then::Ignore => "ignored, as the workflow says".to_owned(),
                     Then::Abort => "the run ends, as the workflow says".to_owned(),
                 };
-                terminal::note(&format!("× {}: {failure} ({follows})", name(task)));
+                let failure = failure.to_string();
+                terminal::note(&format!("× {}: {} ({follows})", name(task), printable::line(&failure)));
             }
             Event::TaskWaiting { task, until } => {
                 terminal::note(&format!("· {}: waits until {}", name(task), crate::table::instant(*until)));

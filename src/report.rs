@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use engine::failure::Failure;
 use engine::outside::store::RunId;
+use engine::printable;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use server::refusal::ProblemView;
 use server::view::{RunView, TaskState};
@@ -65,7 +66,7 @@ pub(crate) fn fault(fault: &Fault) -> ExitCode {
 /// Prints what is wrong with a file, with excerpts.
 pub(crate) fn problems(problems: &[ProblemView], text: &str) {
     for problem in problems.iter().take(SHOWN_MAX) {
-        terminal::note(&format!("{}\n", rendered(&Shown::new(problem, text)).trim_end()));
+        terminal::coloured(&format!("{}\n", rendered(&Shown::new(problem, text)).trim_end()));
     }
     if problems.len() > SHOWN_MAX {
         terminal::note(&format!("… and {} more; --json has them all", problems.len() - SHOWN_MAX));
@@ -78,25 +79,26 @@ pub(crate) fn problems(problems: &[ProblemView], text: &str) {
 
 /// Prints what went wrong and what to do.
 pub(crate) fn failure(failure: &Failure) {
-    terminal::note(&told("", &failure.to_string(), failure.help.as_deref()));
+    terminal::coloured(&told("", &failure.to_string(), failure.help.as_deref()));
 }
 
 /// Prints a warning.
 pub(crate) fn warning(message: &str) {
-    terminal::note(&format!("! {message}"));
+    terminal::note(&format!("! {}", printable::line(message)));
 }
 
 /// Prints a risk that does not keep a workflow from running.
 pub(crate) fn risk(warning: &ProblemView) {
     let ProblemView { file, line, column, message, code, .. } = warning;
-    let help = warning.help.as_deref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
+    let help = warning.help.as_deref().map(|help| format!("\n  help: {}", printable::line(help))).unwrap_or_default();
+    let message = printable::line(message);
     terminal::note(&format!("! {file}:{line}:{column}: {message} ({code}){help}"));
 }
 
 /// Prints what could not be checked.
 pub(crate) fn unchecked(notes: &[String]) {
     for note in notes {
-        terminal::note(&format!("  not checked: {note}"));
+        terminal::note(&format!("  not checked: {}", printable::line(note)));
     }
 }
 
@@ -108,7 +110,7 @@ pub(crate) fn run_stands(view: &RunView, run: &RunId, global: &Global) {
         let Some(failure) = task.failure.as_ref().filter(|_| task.status != TaskState::Finished) else { continue };
         if task.status == TaskState::Suspended || view.status == Status::Failed {
             let place = format!("{} (task {}): ", task.activity, task.task);
-            terminal::note(&told(&place, &failure.to_string(), failure.help.as_deref()));
+            terminal::coloured(&told(&place, &failure.to_string(), failure.help.as_deref()));
         }
     }
     let resume = global.command("resume", run);
@@ -127,9 +129,10 @@ pub(crate) fn run_stands(view: &RunView, run: &RunId, global: &Global) {
 }
 
 fn told(place: &str, message: &str, help: Option<&str>) -> String {
+    let (place, message) = (printable::line(place), printable::line(message));
     let mark = if terminal::has_colours() { "\u{1b}[31m×\u{1b}[0m" } else { "×" };
     match help {
-        Some(help) => format!("{mark} {place}{message}\n  help: {}", callable(help)),
+        Some(help) => format!("{mark} {place}{message}\n  help: {}", callable(&printable::line(help))),
         None => format!("{mark} {place}{message}"),
     }
 }

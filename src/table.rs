@@ -1,5 +1,6 @@
 //! Tables for people, and how numbers and times are written in them.
 
+use engine::printable;
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
@@ -69,9 +70,9 @@ impl Table {
     }
 }
 
-/// A cell in one line, without what would move the cursor.
+/// A cell in one line.
 fn shown(text: &str, most: usize) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let plain = printable::line(text).into_owned();
     if plain.width() <= most {
         return plain;
     }

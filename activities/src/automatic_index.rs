@@ -14,7 +14,7 @@
 pub mod place;
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,7 @@ use engine::context::Cx;
 use engine::event::{Backfill, IndexWindow, Level};
 use engine::failure::{Class, Failure};
 use engine::outside::store::SeenFile;
+use engine::private;
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -212,8 +213,8 @@ impl Tail {
         let name = format!("{}{}.seen", prefix(window), task.replace('/', "-"));
         let path = Path::new(FOLDER).join(name);
         let open = || {
-            fs::create_dir_all(&folder)?;
-            let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(data.join(&path))?;
+            private::make_folders(&folder)?;
+            let file = private::open(&data.join(&path))?;
             let bytes = records * SEEN_BYTES as u64;
             file.set_len(bytes)?;
             (&file).seek(SeekFrom::Start(bytes))?;

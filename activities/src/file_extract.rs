@@ -223,7 +223,7 @@ impl FileExtract {
         let bounds: Vec<&Bound> = wanted.iter().map(|(_, bound)| bound).collect();
         let values = cx.values(bounds).await?;
         let io = |error: &std::io::Error| Failure::io(format!("cannot write {}", part.display()), error);
-        let file = File::create(part).map_err(|error| io(&error))?;
+        let file = cx.files_access().create(part).map_err(|error| io(&error))?;
         let mut file =
             Csv::new(file, self.separator_byte().unwrap_or(b','), &wanted, self.header).map_err(failed(part))?;
         let mut batches = population.read();

@@ -17,6 +17,7 @@ use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Account, Crm};
 use engine::outside::desk::NoDesk;
 use engine::outside::store::Store;
+use engine::private::Access;
 use engine::run::{Run, Status};
 use serde_json::Value;
 use store::{Kind, OnDisk};
@@ -69,6 +70,7 @@ impl World {
             descriptions: Descriptions::new(&self.folder),
             palette: palette(),
             files: self.folder.join("files"),
+            files_access: Access::default(),
             folder: self.folder,
             library: Vec::new(),
             limits: self.limits,

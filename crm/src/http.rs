@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use engine::failure::{Class, Failure};
-use engine::outside::clock::Clock;
+use engine::outside::clock::{Clock, within};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, Proxy, StatusCode, redirect};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use url::{Host, Url};
 
 pub use limits::{Limits, QuotaPercent, Span};
@@ -302,9 +302,9 @@ impl Http {
         self.sent.fetch_add(1, Ordering::Relaxed);
         let begin = Instant::now();
         let total = self.limits.total_timeout.0;
-        let outcome = match timeout(total, self.exchange(request)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(doubtful(self.too_slow(request, "did not finish its answer", total))),
+        let outcome = match within(total, Box::pin(self.exchange(request))).await {
+            Some(outcome) => outcome,
+            None => Err(doubtful(self.too_slow(request, "did not finish its answer", total))),
         };
         let (account, method, path) = (&self.account, request.method.as_str(), self.path(request));
         let ms = millis(begin.elapsed());
@@ -347,9 +347,9 @@ impl Http {
             builder = builder.body(request.body.clone());
         }
         let first = self.limits.first_byte_timeout.0;
-        let mut response = match timeout(first, builder.send()).await {
-            Ok(response) => response.map_err(|error| self.no_answer(request, &error))?,
-            Err(_) => return Err(doubtful(self.too_slow(request, "did not answer", first))),
+        let mut response = match within(first, builder.send()).await {
+            Some(response) => response.map_err(|error| self.no_answer(request, &error))?,
+            None => return Err(doubtful(self.too_slow(request, "did not answer", first))),
         };
         let (status, headers) = (response.status(), response.headers().clone());
         let most = self.limits.body_bytes_max;
@@ -360,14 +360,14 @@ impl Http {
         let mut body = BytesMut::with_capacity(expected);
         loop {
             let idle = self.limits.idle_timeout.0;
-            match timeout(idle, response.chunk()).await {
-                Ok(Ok(Some(chunk))) if body.len() + chunk.len() > most => {
+            match within(idle, response.chunk()).await {
+                Some(Ok(Some(chunk))) if body.len() + chunk.len() > most => {
                     return Err(doubtful(self.too_large(request, most)));
                 }
-                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
-                Ok(Ok(None)) => return Ok(Reply { status, headers, body: body.freeze() }),
-                Ok(Err(error)) => return Err(self.no_answer(request, &error)),
-                Err(_) => return Err(doubtful(self.too_slow(request, "stopped in the midst of its answer", idle))),
+                Some(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+                Some(Ok(None)) => return Ok(Reply { status, headers, body: body.freeze() }),
+                Some(Err(error)) => return Err(self.no_answer(request, &error)),
+                None => return Err(doubtful(self.too_slow(request, "stopped in the midst of its answer", idle))),
             }
         }
     }

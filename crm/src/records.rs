@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, UInt64Array};
-use arrow::compute::{filter, filter_record_batch, take_record_batch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::compute::{filter, filter_record_batch, not};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use engine::outside::crm::Misfit;
@@ -84,11 +84,12 @@ impl Layout {
             return Ok(Part { records: batch, versions, misfits: Vec::new() });
         }
         let fits: BooleanArray = (0..texts.rows).map(|row| Some(!unfit.contains_key(&row))).collect();
-        let mut misfits = Vec::with_capacity(unfit.len());
-        for (row, (column, message)) in unfit {
-            let record = take_record_batch(&batch, &UInt64Array::from_value(row as u64, 1))?;
-            misfits.push(Misfit { record, field: self.schema.field(column).name().clone(), message });
-        }
+        let apart = filter_record_batch(&batch, &not(&fits)?)?;
+        let misfit = |(row, (column, message))| {
+            let field = self.schema.field(column).name().clone();
+            Misfit { record: apart.slice(row, 1), field, message }
+        };
+        let misfits = unfit.into_values().enumerate().map(misfit).collect();
         let versions = match versions {
             Some(versions) => Some(filter(&versions, &fits)?.as_string::<i32>().clone()),
             None => None,

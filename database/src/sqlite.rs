@@ -18,7 +18,6 @@ mod sql;
 mod tests;
 mod write;
 
-use std::fs;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -32,8 +31,8 @@ use engine::outside::database::{
     Written,
 };
 use engine::private;
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -75,11 +74,11 @@ impl Sqlite {
     /// Where the file or its folder cannot be read and written, or it is no SQLite file.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|e| Failure::io(format!("cannot make {}", folder.display()), &e))?;
+            private::make_folders(folder).map_err(|e| Failure::io(format!("cannot make {}", folder.display()), &e))?;
         }
         // What SQLite puts beside it is as readable as this file.
-        private::make_file(path).map_err(|e| Failure::io(format!("cannot make {}", path.display()), &e))?;
-        let connection = connect(path).map_err(|e| failed(&format!("cannot open {}", path.display()), e))?;
+        let real = private::make_file(path).map_err(|e| Failure::io(format!("cannot open {}", path.display()), &e))?;
+        let connection = connect(&real).map_err(|e| failed(&format!("cannot open {}", path.display()), e))?;
         let (queue, jobs) = mpsc::channel::<Job>();
         let mut session = Session { connection, finders: Finders::default() };
         let thread = thread::Builder::new().name("sqlite".to_owned()).spawn(move || {
@@ -107,7 +106,7 @@ impl Sqlite {
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open(path)?;
+    let mut connection = Connection::open_with_flags(path, OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // Else a misspelt column in quotes is a text.

@@ -29,6 +29,7 @@ use crate::outside::database::Database;
 use crate::outside::store::OptionValue;
 use crate::pinned::Library;
 use crate::population::{Population, Writer};
+use crate::private::{self, Access};
 use crate::progress::Progress;
 use crate::temp;
 
@@ -173,13 +174,18 @@ impl Cx {
         &self.environment.files
     }
 
+    /// Who may use the files that activities write.
+    pub fn files_access(&self) -> Access {
+        self.environment.files_access
+    }
+
     /// A folder of this task's own, which stays until the run is removed.
     ///
     /// # Errors
     /// Where it cannot be made.
     pub fn own_folder(&self) -> Result<PathBuf, Failure> {
         let folder = self.journal_folder().join(&self.folder);
-        std::fs::create_dir_all(&folder)
+        private::make_folders(&folder)
             .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
         Ok(folder)
     }
@@ -191,7 +197,7 @@ impl Cx {
     /// Where it cannot be made.
     pub fn temp_folder(&self) -> Result<PathBuf, Failure> {
         let folder = temp::folder(&self.journal_folder(), &self.activity, &self.inputs);
-        std::fs::create_dir_all(&folder)
+        private::make_folders(&folder)
             .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
         Ok(folder)
     }

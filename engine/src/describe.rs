@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +15,7 @@ use crate::environment::Environment;
 use crate::failure::{Class, Failure};
 use crate::flow::Known;
 use crate::outside::crm::{Account, Object, ObjectField};
+use crate::private;
 
 /// Objects of CRMs, kept as `descriptions/<account>/<object>.json`.
 #[derive(Debug)]
@@ -25,7 +27,11 @@ pub struct Descriptions {
     fresh: Mutex<HashMap<(String, String), Arc<Object>>>,
     /// Fields of related records, likewise, by account, object and path.
     fresh_fields: Mutex<HashMap<(String, String, String), ObjectField>>,
+    /// Who describes what now, by account and the name of what is described.
+    flights: Mutex<Flights>,
 }
+
+type Flights = HashMap<(String, String), Arc<tokio::sync::Mutex<()>>>;
 
 /// Whether the outside is asked, or only what is kept of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +45,9 @@ pub enum Ask {
 impl Descriptions {
     /// Those of a data folder.
     pub fn new(data: &Path) -> Self {
-        Self { folder: data.join("descriptions"), keeps: true, fresh: Mutex::default(), fresh_fields: Mutex::default() }
+        let folder = data.join("descriptions");
+        let (fresh, fresh_fields, flights) = Default::default();
+        Self { folder, keeps: true, fresh, fresh_fields, flights }
     }
 
     /// Those of a data folder, of which nothing changes by asking.
@@ -57,10 +65,21 @@ impl Descriptions {
     /// # Errors
     /// Where the CRM says that there is none, or cannot be asked.
     pub async fn object(&self, environment: &Environment, account: &str, name: &str) -> Result<Arc<Object>, Failure> {
+        if let Some(object) = self.fetched(account, name) {
+            return Ok(object);
+        }
+        let flight = self.flight(account, name);
+        let _turn = flight.lock().await;
         match self.fetched(account, name) {
             Some(object) => Ok(object),
             None => self.fetch(environment, account, name).await,
         }
+    }
+
+    /// Held while something is described, so that tasks which need the same at the same time ask once.
+    fn flight(&self, account: &str, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(flights.entry((account.to_owned(), name.to_owned())).or_default())
     }
 
     fn fetched(&self, account: &str, name: &str) -> Option<Arc<Object>> {
@@ -70,7 +89,7 @@ impl Descriptions {
 
     async fn fetch(&self, environment: &Environment, account: &str, name: &str) -> Result<Arc<Object>, Failure> {
         let object = Arc::new(environment.crm(account)?.describe(name).await?);
-        self.keep(account, name, &*object)?;
+        self.keep(account, name, &*object);
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         fresh.insert((account.to_owned(), name.to_owned()), Arc::clone(&object));
         Ok(object)
@@ -107,8 +126,13 @@ impl Descriptions {
         path: &str,
     ) -> Result<ObjectField, Failure> {
         let key = (account.to_owned(), object.name.clone(), path.to_owned());
-        let known = self.fresh_fields.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        match known {
+        let known = || self.fresh_fields.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(field) = known() {
+            return Ok(field);
+        }
+        let flight = self.flight(account, &field_name(&object.name, path));
+        let _turn = flight.lock().await;
+        match known() {
             Some(field) => Ok(field),
             None => self.fetch_field(environment, account, object, path).await,
         }
@@ -122,7 +146,7 @@ impl Descriptions {
         path: &str,
     ) -> Result<ObjectField, Failure> {
         let field = environment.crm(account)?.describe_path(object, path).await?;
-        self.keep(account, &field_name(&object.name, path), &field)?;
+        self.keep(account, &field_name(&object.name, path), &field);
         let key = (account.to_owned(), object.name.clone(), path.to_owned());
         self.fresh_fields.lock().unwrap_or_else(PoisonError::into_inner).insert(key, field.clone());
         Ok(field)
@@ -135,16 +159,16 @@ impl Descriptions {
         is_sound.then(|| self.folder.join(account).join(format!("{name}.json")))
     }
 
-    fn keep(&self, account: &str, name: &str, description: &impl Serialize) -> Result<(), Failure> {
-        let Some(path) = self.path(account, name).filter(|_| self.keeps) else { return Ok(()) };
-        let text = serde_json::to_vec_pretty(description).map_err(|error| Failure::internal(error.to_string()))?;
-        let part = path.with_extension("json.part");
+    /// It serves the next start; a run has what it fetched, also if it cannot be kept.
+    fn keep(&self, account: &str, name: &str, description: &impl Serialize) {
+        let Some(path) = self.path(account, name).filter(|_| self.keeps) else { return };
         let write = || {
-            fs::create_dir_all(self.folder.join(account))?;
-            fs::write(&part, text)?;
-            fs::rename(&part, &path)
+            private::make_folders(&self.folder.join(account))?;
+            private::replace(&path, &serde_json::to_vec_pretty(description).map_err(io::Error::other)?)
         };
-        write().map_err(|error| Failure::io(format!("cannot keep {}", path.display()), &error))
+        if let Err(error) = write() {
+            tracing::warn!(%error, file = %path.display(), "a description is not kept for the next start");
+        }
     }
 
     fn kept<T: DeserializeOwned>(&self, account: &str, name: &str) -> Option<T> {

@@ -18,6 +18,7 @@ use crate::outside::database::Database;
 use crate::outside::desk::Desk;
 use crate::outside::store::{RunId, Store};
 use crate::population::WriterLimits;
+use crate::private::Access;
 use crate::problem::suggestion;
 use crate::script;
 
@@ -43,6 +44,8 @@ pub struct Environment {
     pub folder: PathBuf,
     /// The folder outside of which no activity reads or writes files.
     pub files: PathBuf,
+    /// Who may use the files that activities write.
+    pub files_access: Access,
     /// Functions that scripts share, by file name; a run keeps those that it began with.
     pub library: Vec<(String, String)>,
     /// Limits.

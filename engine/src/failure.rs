@@ -1,10 +1,12 @@
 //! What goes wrong while a run works, for the operator; it is kept in the journal.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::expr::ExprError;
+use crate::printable;
 
 /// The longest message that the journal keeps, in bytes of JSON; sled must be given small values only.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
@@ -109,7 +111,12 @@ impl Failure {
     }
 }
 
-fn cut(mut text: String) -> String {
+/// In one line, since servers' own texts are in it, and no longer than the journal keeps.
+fn cut(text: String) -> String {
+    let mut text = match printable::line(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(shown) => shown,
+    };
     // As JSON has it, for that is what the journal keeps.
     let written = |letter: char| match letter {
         '"' | '\\' | '\n' | '\r' | '\t' => 2,

@@ -27,6 +27,7 @@ pub mod outside;
 pub mod pinned;
 pub mod plan;
 pub mod population;
+pub mod printable;
 pub mod private;
 pub mod problem;
 pub mod progress;

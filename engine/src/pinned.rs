@@ -8,6 +8,7 @@ use crate::environment::Environment;
 use crate::event::{Event, Recorded};
 use crate::failure::{Class, Failure};
 use crate::outside::store::RunId;
+use crate::private;
 
 /// The workflow's file in a run's folder.
 pub const WORKFLOW: &str = "workflow.json";
@@ -64,14 +65,9 @@ impl Pinned {
     pub(crate) fn write(&self, folder: &Path) -> Result<Checksums, Failure> {
         let scripts = serde_json::to_string(&self.library).map_err(|error| Failure::internal(error.to_string()))?;
         let write = || {
-            fs::create_dir_all(folder)?;
-            for (name, text) in [(WORKFLOW, &self.text), (SCRIPTS, &scripts)] {
-                let part = folder.join(format!(".{name}.part"));
-                fs::write(&part, text)?;
-                fs::File::open(&part)?.sync_all()?;
-                fs::rename(&part, folder.join(name))?;
-            }
-            fs::File::open(folder)?.sync_all()
+            private::make_folders(folder)?;
+            private::replace(&folder.join(WORKFLOW), self.text.as_bytes())?;
+            private::replace(&folder.join(SCRIPTS), scripts.as_bytes())
         };
         write().map_err(|error| Failure::io(format!("cannot write into {}", folder.display()), &error))?;
         Ok(Checksums { file: checksum(&self.text), scripts: checksum(&scripts) })

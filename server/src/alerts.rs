@@ -15,6 +15,7 @@ use engine::failure::{Class, Failure};
 use engine::outside::alerts::{Alert, Alerts, Need};
 use engine::outside::clock::Clock;
 use engine::outside::crm::Step;
+use engine::printable;
 use engine::problem::Problem;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -177,6 +178,7 @@ fn text(alert: &Alert) -> String {
         Need::Failed => "has failed and is over",
     };
     let Alert { run, activity, task, message, help, next, .. } = alert;
-    let help = help.as_ref().map(|help| format!("\nHelp: {help}")).unwrap_or_default();
+    let message = printable::line(message);
+    let help = help.as_ref().map(|help| format!("\nHelp: {}", printable::line(help))).unwrap_or_default();
     format!("Run {run} {is}.\n{activity} (task {task}): {message}{help}\nNext: {next}")
 }

@@ -34,6 +34,7 @@ use engine::describe::Ask;
 use engine::document::FILE_BYTES_MAX;
 use engine::event::{Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
+use engine::outside::clock;
 use engine::outside::crm::Step;
 use engine::outside::database::{Extended, NewTable};
 use engine::outside::desk::{KeptReject, RejectId, Wanted};
@@ -370,9 +371,9 @@ fn run_id(text: &str) -> Result<RunId, Refusal> {
 }
 
 async fn within<T>(time: Duration, work: impl Future<Output = Result<T, Refusal>>) -> Answer<T> {
-    match tokio::time::timeout(time, work).await {
-        Ok(done) => done.map(Json),
-        Err(_) => {
+    match clock::within(time, work).await {
+        Some(done) => done.map(Json),
+        None => {
             let message = format!("it took more than {} seconds", time.as_secs());
             Err(Failure::new(Class::Transient, message).help("try again later").into())
         }

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, Response, header};
 use engine::failure::{Class, Failure};
+use engine::outside::clock::within;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -128,9 +129,9 @@ impl Client {
                 to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.map_err(|_| CallError::Gone { heard: true })?;
             Ok::<_, CallError>((status, bytes))
         };
-        let (status, bytes) = match tokio::time::timeout(time, answered).await {
-            Ok(answered) => answered?,
-            Err(_) => return Err(self.silent(time).into()),
+        let (status, bytes) = match within(time, answered).await {
+            Some(answered) => answered?,
+            None => return Err(self.silent(time).into()),
         };
         if status.is_success() {
             let value = serde_json::from_slice(&bytes);
@@ -149,10 +150,9 @@ impl Client {
                 Err(never) => match never {},
             },
             Way::Socket { path, .. } => {
-                let connecting = tokio::time::timeout(CONNECT_TIME_MAX, UnixStream::connect(path));
-                let stream = connecting
+                let stream = within(CONNECT_TIME_MAX, UnixStream::connect(path))
                     .await
-                    .map_err(|_| self.silent(CONNECT_TIME_MAX))?
+                    .ok_or_else(|| self.silent(CONNECT_TIME_MAX))?
                     .map_err(|_| CallError::Gone { heard: false })?;
                 let (mut sender, connection) =
                     http1::handshake(TokioIo::new(stream)).await.map_err(|_| CallError::Gone { heard: false })?;

@@ -11,6 +11,7 @@ use crm::dynamics::DynamicsAccount;
 use crm::salesforce::SalesforceAccount;
 use engine::document::Document;
 use engine::environment::Limits;
+use engine::private;
 use engine::problem::Problem;
 use engine::schema::{check, schema_of};
 use schemars::JsonSchema;
@@ -31,6 +32,9 @@ pub struct Config {
     pub database: Option<String>,
     /// The folder that activities read files from and write them to. Without it, `files` in the data folder.
     pub files: Option<PathBuf>,
+    /// Who may read the files that activities write into that folder, as `chmod` counts: `600` (only the user that
+    /// Campanile runs as), `640` (its group too), `660` (which may also write them) or `644` (everyone).
+    pub files_access: private::Access,
     /// What a new data folder keeps journals and options in.
     pub store: StoreKind,
     /// Limits.

@@ -53,15 +53,9 @@ pub(crate) fn check_same(data: &Path, now: &Identity) -> Result<(), Failure> {
 
 /// Keeps what the store is now.
 pub(crate) fn keep(data: &Path, now: &Identity) -> Result<(), Failure> {
-    let (file, part) = (data.join(FILE), data.join(format!(".{FILE}.part")));
+    let file = data.join(FILE);
     let text = serde_json::to_vec(now).map_err(|error| Failure::internal(error.to_string()))?;
-    let write = || {
-        fs::remove_file(&part).ok();
-        private::make_file(&part)?;
-        fs::write(&part, text)?;
-        fs::rename(&part, &file)
-    };
-    write().map_err(|error| Failure::io(format!("cannot write {}", file.display()), &error))
+    private::replace(&file, &text).map_err(|error| Failure::io(format!("cannot write {}", file.display()), &error))
 }
 
 /// Takes the store as it is from now on. What a missing one leaves behind is kept under another name.

@@ -1,6 +1,5 @@
 //! Makes an engine of a project.
 
-use std::fs;
 use std::sync::Arc;
 
 use crm::secret::Vault;
@@ -118,6 +117,7 @@ fn environment(project: &Project, palette: Palette, (store, clock, alerts): Outs
         palette,
         folder: project.data.clone(),
         files: project.files.clone(),
+        files_access: project.config.files_access,
         library: project.library.clone(),
         limits: project.config.limits.clone(),
         compared: Compared::default(),
@@ -128,7 +128,7 @@ fn environment(project: &Project, palette: Palette, (store, clock, alerts): Outs
 fn make_private(project: &Project) -> std::io::Result<()> {
     let folder = &project.data;
     if let Some(above) = folder.parent() {
-        fs::create_dir_all(above)?;
+        private::make_folders(above)?;
     }
     private::make_folder(folder)?;
     let parts = PARTS.iter().map(|part| folder.join(part));

@@ -3,14 +3,15 @@
 //! `<data>/owner.json` names the process and the socket. It is a hint, not the lock: that is the store's, so a file that a
 //! dead owner left is simply written over by the next one.
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
 use engine::failure::Failure;
+use engine::private;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -62,11 +63,7 @@ impl OwnerFile {
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
-        let part = path.with_extension("json.part");
-        let text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        file.write_all(&text)?;
-        fs::rename(&part, path)
+        private::replace(path, &serde_json::to_vec_pretty(self).map_err(io::Error::other)?)
     }
 }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use engine::failure::{Class, Failure};
 use engine::outside::store::RunId;
+use engine::private;
 use engine::problem::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -182,7 +183,7 @@ impl Origin {
     /// Keeps it in a run's folder. It serves convenience only: whoever misses it names `--config`.
     pub(crate) fn keep(&self, run_folder: &Path) {
         let kept = serde_json::to_vec_pretty(self).map_err(std::io::Error::other);
-        if let Err(error) = kept.and_then(|text| fs::write(run_folder.join(ORIGIN), text)) {
+        if let Err(error) = kept.and_then(|text| private::replace(&run_folder.join(ORIGIN), &text)) {
             tracing::warn!(%error, "where the run came from could not be kept");
         }
     }

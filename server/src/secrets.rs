@@ -6,15 +6,16 @@
 //! secret.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crm::secret::{Secret, Vault};
 use engine::failure::{Class, Failure};
+use engine::private;
 use engine::problem::suggestion;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -32,9 +33,6 @@ const LOCK: &str = "secrets.lock";
 pub const NAME_BYTES_MAX: usize = 200;
 /// The longest secret, in bytes; a private key has some thousand.
 pub const SECRET_BYTES_MAX: usize = 64 * 1024;
-/// Readable by nobody else.
-const FILE_MODE: u32 = 0o600;
-const FOLDER_MODE: u32 = 0o700;
 
 /// The secrets of a data folder.
 #[derive(Debug, Clone)]
@@ -99,15 +97,15 @@ impl Secrets {
     fn save(&self, kept: &Kept) -> Result<(), Failure> {
         let path = self.data.join(FILE);
         let text = serde_json::to_vec_pretty(kept).map_err(|error| Failure::internal(error.to_string()))?;
-        write_private(&path, &text).map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))
+        private::replace(&path, &text).map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))
     }
 
     /// Until it is dropped nobody else changes the file, in this process or another one.
     fn lock(&self) -> Result<File, Failure> {
         let path = self.data.join(LOCK);
         let lock = || {
-            fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.data)?;
-            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(&path)?;
+            private::make_folders(&self.data)?;
+            let file = private::open(&path)?;
             file.lock()?;
             Ok(file)
         };
@@ -186,6 +184,7 @@ fn key(make: Make) -> Result<LessSafeKey, Failure> {
                 }
                 Ok(text) => text,
             };
+            check_private(&path)?;
             (path.display().to_string(), text)
         }
     };
@@ -194,6 +193,17 @@ fn key(make: Make) -> Result<LessSafeKey, Failure> {
         let message = format!("{place} is not a key for secrets: 32 bytes in Base64");
         Failure::new(Class::Config, message).help("make one with `openssl rand -base64 32`")
     })
+}
+
+/// A key that others may read protects nothing.
+fn check_private(key: &Path) -> Result<(), Failure> {
+    let metadata = fs::metadata(key).map_err(|error| Failure::io(format!("cannot read {}", key.display()), &error))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let message = format!("other users may read the key {}: its mode is {mode:o}", key.display());
+    Err(Failure::new(Class::Config, message).help(format!("chmod 600 {}", key.display())))
 }
 
 fn key_file() -> Result<PathBuf, Failure> {
@@ -212,7 +222,7 @@ fn make_key(path: &Path) -> Result<String, Failure> {
     let text = STANDARD.encode(bytes);
     let folder = path.parent().unwrap_or(Path::new("."));
     let make = || {
-        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+        private::make_folders(folder)?;
         match write_beside(path, text.as_bytes())?.persist_noclobber(path) {
             Err(there) if there.error.kind() == std::io::ErrorKind::AlreadyExists => return fs::read_to_string(path),
             made => drop(made?),
@@ -221,12 +231,6 @@ fn make_key(path: &Path) -> Result<String, Failure> {
         Ok(text)
     };
     make().map_err(|error| Failure::io(format!("cannot make the key {}", path.display()), &error))
-}
-
-/// What was there before stays until the new file is whole.
-fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    write_beside(path, text)?.persist(path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// A file beside its place, durable, which nobody else can read.

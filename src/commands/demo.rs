@@ -1,6 +1,5 @@
 //! `campanile demo`
 
-use std::fs;
 use std::path::{Path, PathBuf, absolute};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -138,7 +137,7 @@ fn fresh_folder(global: &Global) -> Result<PathBuf, Failure> {
     let taken = |number: &u32| above.join(number.to_string()).exists();
     let number = (1..).find(|number| !taken(number)).unwrap_or_default();
     let folder = above.join(number.to_string());
-    fs::create_dir_all(folder.join("workflows")).map_err(failed)?;
+    private::make_folders(&folder.join("workflows")).map_err(failed)?;
     Ok(folder)
 }
 
@@ -146,7 +145,8 @@ fn write_project(folder: &Path, sandbox: &Sandbox) -> Result<PathBuf, Failure> {
     let file = folder.join("workflows").join(format!("{WORKFLOW_NAME}.json"));
     let config = format!("data = \"data\"\n\n{}", stand_in::account(sandbox, "dynamics"));
     for (path, text) in [(&folder.join(server::config::FILE_NAME), config.as_str()), (&file, WORKFLOW)] {
-        fs::write(path, text).map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))?;
+        private::replace(path, text.as_bytes())
+            .map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))?;
     }
     Ok(file)
 }

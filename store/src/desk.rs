@@ -13,7 +13,7 @@ use engine::outside::desk::{Desk, Filing, Group, KeptReject, NewReject, RejectId
 use engine::outside::store::RunId;
 use engine::private;
 use jiff::Timestamp;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use serde_json::{Map, Value};
 
 /// The desk's file in a data folder.
@@ -80,9 +80,10 @@ impl SqliteDesk {
 
 fn open(path: &Path) -> Result<Connection, Failure> {
     // What SQLite puts beside it is as readable as this file.
-    private::make_file(path).map_err(|error| Failure::io(format!("cannot make {}", path.display()), &error))?;
+    let real =
+        private::make_file(path).map_err(|error| Failure::io(format!("cannot open {}", path.display()), &error))?;
     let prepare = || {
-        let mut connection = Connection::open(path)?;
+        let mut connection = Connection::open_with_flags(real, OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
@@ -291,6 +292,29 @@ mod tests {
         let kept = desk.list(&Wanted::default()).await.unwrap();
         let sent: Vec<_> = kept.iter().map(|kept| (kept.key.as_deref(), kept.sent.is_some())).collect();
         assert_eq!(sent, [(Some("b"), true), (Some("a"), false)]);
+    }
+
+    /// The work that it is to keep so many rejects of one key, twice, in steps of SQLite's machine.
+    async fn steps_to_keep(rejects: u64) -> i64 {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = SqliteDesk::new(folder.path());
+        for run in ["w-1", "w-2"] {
+            desk.keep(&filing(run, 2), (0..rejects).map(|place| reject(place, "same", None)).collect()).await.unwrap();
+        }
+        assert_eq!(
+            desk.list(&Wanted::default()).await.unwrap().len() as u64,
+            rejects,
+            "the second run refused the same"
+        );
+        let opened = desk.opened.lock().unwrap();
+        let asked = opened.as_ref().unwrap().prepare_cached(&sql::known_by_key()).unwrap();
+        asked.get_status(rusqlite::StatementStatus::VmStep).into()
+    }
+
+    #[tokio::test]
+    async fn rejects_of_one_key_are_no_more_work_each_for_being_many() {
+        let (few, many) = (steps_to_keep(200).await, steps_to_keep(2_000).await);
+        assert!(many < 12 * few, "{few} steps for 200, {many} for 2,000");
     }
 
     /// Each night the same records are refused; the file has them as they are now.

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use engine::outside::store::StoreError;
+use engine::private;
 
 use crate::disk::{Kind, damaged, failed, io_failed};
 use crate::record::{FORMAT, FORMAT_MIN};
@@ -25,7 +26,7 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub(crate) fn take(folder: &Path) -> Result<Self, StoreError> {
-        let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock"));
+        let file = private::open(&folder.join("lock"));
         let file = file.map_err(|e| io_failed("open its lock", &e))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
@@ -63,7 +64,7 @@ impl Witness {
     pub(crate) fn begin(folder: &Path, now: Witnessed) -> Result<Self, StoreError> {
         let path = folder.join("witness");
         let failed = |e: io::Error| io_failed("write its witness", &e);
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let file = private::open(&path).map_err(failed)?;
         let mut witness = Self { path, file, kind: now.kind, turn: 0 };
         for _ in 0..SLOTS {
             witness.write(now.epoch, now.commits)?;
@@ -155,7 +156,7 @@ pub(crate) fn keep_reserve(folder: &Path) {
 }
 
 fn write_reserve(path: &Path) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    let mut file = private::create(path)?;
     let block = vec![0; 1024 * 1024];
     for _ in 0..RESERVE_BYTES / block.len() as u64 {
         file.write_all(&block)?;

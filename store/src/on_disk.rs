@@ -11,6 +11,7 @@ use engine::event::Recorded;
 use engine::outside::store::{
     Append, Identity, OptionChange, OptionValue, Page, RunEntry, RunFilter, RunId, Store, StoreError, WorkflowRuns,
 };
+use engine::private;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::disk::{self, Careful, Disk, Kind, damaged, failed, io_failed};
@@ -65,7 +66,7 @@ impl OnDisk {
     /// they are read. [`StoreError::Format`] where a newer version wrote it. [`StoreError::Io`] where the disk fails, or
     /// the folder has the other kind of store.
     pub fn open(folder: &Path, kind: Kind) -> Result<Self, StoreError> {
-        fs::create_dir_all(folder).map_err(|e| io_failed(format!("make {}", folder.display()), &e))?;
+        private::make_folders(folder).map_err(|e| io_failed(format!("make {}", folder.display()), &e))?;
         let lock = Lock::take(folder)?;
         let witnessed = Witness::read(folder)?;
         if let Some(witnessed) = witnessed {

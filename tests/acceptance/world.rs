@@ -25,6 +25,7 @@ use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scan
 use engine::outside::desk::NoDesk;
 use engine::outside::store::{RunId, Store};
 use engine::population::Population;
+use engine::private::Access;
 use engine::run::{Run, Status, Task};
 use jiff::{SignedDuration, Timestamp};
 use sandbox::{Options, Sandbox};
@@ -140,6 +141,7 @@ impl World {
             palette: activities::PALETTE,
             folder: folder.to_owned(),
             files: folder.join("files"),
+            files_access: Access::default(),
             library: Vec::new(),
             limits: Limits::default(),
             compared: Compared::default(),

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
-use crate::world::World;
+use serde_json::json;
+
+use crate::world::{World, wait_for};
 
 impl World {
     /// Runs `secrets …` with this text on its standard input, and a key file in this folder.
@@ -23,6 +25,36 @@ impl World {
         let output = command.env("XDG_CONFIG_HOME", self.path(keys)).output().unwrap();
         (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
     }
+}
+
+#[test]
+fn a_key_that_others_may_read_is_refused() {
+    let world = World::new(0);
+    world.configure(&[("clientSecret", "{ stored = \"dynamics\" }")]);
+    assert_eq!(world.secrets("keys", &["set", "dynamics"], "x").0, Some(0));
+    let key = world.path("keys/campanile/secret.key");
+    for mode in [0o644, 0o640] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (code, told) = world.secrets("keys", &["set", "another"], "x");
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains(&format!("chmod 600 {}", key.display())), "{told}");
+        let (_, told) = world.login_with_stored("keys");
+        assert!(told.contains("chmod 600"), "{told}");
+    }
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(world.secrets("keys", &["set", "another"], "x").0, Some(0));
+}
+
+#[test]
+fn a_crash_writes_no_secret_into_a_core_dump() {
+    let world = World::new(0);
+    let waits = world.workflow("waits", &json!({ "only": { "type": "wait", "for": "1m" } }));
+    let mut working = world.begin(&["run", &waits]);
+    wait_for("the run", || world.path(".campanile/owner.json").exists());
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", working.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{core}");
+    working.kill();
 }
 
 #[test]

@@ -87,6 +87,16 @@ fn what_has_one_door_is_named_nowhere_else() {
 }
 
 #[test]
+fn files_are_made_through_one_door() {
+    for file in code() {
+        let is_product = !["sandbox/", "benches/", "engine/src/private.rs"].iter().any(|other| file.starts_with(other));
+        for way in ["File::create", "File::options", "OpenOptions", "DirBuilder", "fs::write(", "fs::create_dir"] {
+            assert!(!is_product || !code_of(&file).contains(way), "{file} has {way}: use engine::private");
+        }
+    }
+}
+
+#[test]
 fn every_activity_is_in_the_palette_and_is_called_as_its_file() {
     let list = text("activities/src/lib.rs");
     let mut listed = 0;

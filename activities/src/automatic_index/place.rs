@@ -1,12 +1,12 @@
 //! The place in a system's feed of changes: a text of the system's own, in a file that is recorded with the option as the
 //! memory of the overlap is, so that both move together.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 
 use engine::failure::{Class, Failure};
 use engine::outside::store::{OptionValue, SeenFile};
+use engine::private;
 
 use super::{FOLDER, Opened, prefix, wrong};
 
@@ -21,11 +21,8 @@ pub fn keep(data: &Path, window: &Opened, task: &str, place: &str) -> Result<See
     let name = format!("{}{}.{EXTENSION}", prefix(window), task.replace('/', "-"));
     let path = Path::new(FOLDER).join(name);
     let write = || {
-        fs::create_dir_all(&folder)?;
-        let mut file = File::create(data.join(&path))?;
-        file.write_all(place.as_bytes())?;
-        file.sync_all()?;
-        File::open(&folder)?.sync_all()
+        private::make_folders(&folder)?;
+        private::replace(&data.join(&path), place.as_bytes())
     };
     write().map_err(|error| wrong(&path, &error))?;
     Ok(SeenFile { path, records: 0, checksum: blake3::hash(place.as_bytes()).to_hex().to_string() })

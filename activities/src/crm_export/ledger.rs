@@ -14,13 +14,14 @@ pub(super) mod state;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use engine::failure::{Class, Failure};
+use engine::private;
 use tokio::sync::oneshot;
 
 use frame::{Salt, Unsound};
@@ -68,8 +69,7 @@ impl Ledger {
     /// `Class::Storage` where it cannot be read or is damaged.
     pub(crate) fn open(path: &Path) -> Result<(Self, State), Failure> {
         let io = |error: &std::io::Error| Failure::io(format!("cannot open {}", path.display()), error);
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
-        let file = options.open(path).map_err(|error| io(&error))?;
+        let file = private::open(path).map_err(|error| io(&error))?;
         file.lock().map_err(|error| io(&error))?;
         let length = file.metadata().map_err(|error| io(&error))?.len();
         let mut state = State::default();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{and, filter_record_batch, not};
+use arrow::compute::{and, concat_batches, filter_record_batch, not};
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use engine::context::Cx;
@@ -137,6 +137,7 @@ impl<'a> Sieve<'a> {
         mut tail: Option<&mut Tail>,
         kinds: &mut Kinds,
     ) -> Result<(), Failure> {
+        let (mut records, mut reasons) = (Vec::new(), Vec::new());
         for misfit in misfits {
             let ids = misfit.record.column(self.plan.id).as_string::<i32>();
             let id = if ids.is_valid(0) { ids.value(0) } else { "" };
@@ -151,13 +152,17 @@ impl<'a> Sieve<'a> {
                 cx.dropped("readAgain", 1);
                 continue;
             }
-            let record = self.plan.convert(&misfit.record, &cx.time_zone)?;
             let reject = Reject::new("VALUE_TYPE", &misfit.message)
                 .field(&misfit.field)
                 .help("correct the value in the CRM, or import the field with the conversion \"copy\"");
             kinds.count(&reject);
-            let batch = rejects::batch(&record, &[reject])?;
-            cx.write("reject", batch).await;
+            records.push(&misfit.record);
+            reasons.push(reject);
+        }
+        if let Some(first) = records.first() {
+            let records = concat_batches(&first.schema(), records).map_err(wrong)?;
+            let records = self.plan.convert(&records, &cx.time_zone)?;
+            cx.write("reject", rejects::batch(&records, &reasons)?).await;
         }
         Ok(())
     }

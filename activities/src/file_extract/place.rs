@@ -1,11 +1,13 @@
 //! Where a file may be: within the folder for files, and in place of no other file of the same run.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use engine::context::Cx;
 use engine::failure::{Class, Failure};
+use engine::private::{self, Access};
 
 /// What stands for something else in a path.
 const PLACEHOLDERS: [&str; 4] = ["workflow", "run", "task", "date"];
@@ -85,10 +87,10 @@ impl Place {
         let filled = filled.map_err(|(message, help)| Failure::new(Class::Config, message).help(help))?;
         let filled: PathBuf = Path::new(&filled).components().filter(|part| *part != Component::CurDir).collect();
         let io = |error: &io::Error| Failure::io(format!("cannot write {}", filled.display()), error);
-        let folder = folder_within(cx.files(), filled.parent().unwrap_or(Path::new("")))?;
+        let folder = folder_within(cx.files(), cx.files_access(), filled.parent().unwrap_or(Path::new("")))?;
         let name = filled.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let taken = run_folder.join(TAKEN);
-        fs::create_dir_all(&taken).map_err(|error| io(&error))?;
+        private::make_folders(&taken).map_err(|error| io(&error))?;
         let own = Path::new(&name).with_extension("").display().to_string();
         let extension = Path::new(&name).extension().map(|extension| format!(".{}", extension.to_string_lossy()));
         let own = format!("{own}-{task}{}", extension.unwrap_or_default());
@@ -124,32 +126,31 @@ impl Place {
     }
 }
 
-/// Takes a file for a task, unless another task of the run has it.
+/// Takes a file for a task, unless another task of the run has it. One process drives a run, so its tasks take turns here.
 fn take(taken: &Path, file: &Path, task: &str) -> io::Result<bool> {
+    static TURN: Mutex<()> = Mutex::new(());
     let mark = taken.join(blake3::hash(file.as_os_str().as_encoded_bytes()).to_hex().as_str());
-    match OpenOptions::new().write(true).create_new(true).open(&mark) {
-        Ok(mut mark) => {
-            mark.write_all(task.as_bytes())?;
-            mark.sync_all()?;
-            Ok(true)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(fs::read_to_string(&mark)? == task),
-        Err(error) => Err(error),
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    match fs::read_to_string(&mark) {
+        // Older versions wrote the task in a second step: a kill in between left the mark empty.
+        Ok(owner) if !owner.is_empty() => Ok(owner == task),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => private::replace(&mark, task.as_bytes()).map(|()| true),
     }
 }
 
 /// Makes a folder within the folder for files; no link on the way may lead out of it.
-fn folder_within(files: &Path, folder: &Path) -> Result<PathBuf, Failure> {
+fn folder_within(files: &Path, access: Access, folder: &Path) -> Result<PathBuf, Failure> {
     let io = |path: &Path, error: &io::Error| Failure::io(format!("cannot make the folder {}", path.display()), error);
-    fs::create_dir_all(files).map_err(|error| io(files, &error))?;
+    if let Some(above) = files.parent() {
+        private::make_folders(above).map_err(|error| io(above, &error))?;
+    }
+    access.make_folder(files).map_err(|error| io(files, &error))?;
     let root = files.canonicalize().map_err(|error| io(files, &error))?;
     let mut path = root.clone();
     for part in folder {
         path.push(part);
-        match fs::create_dir(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(&path, &error)),
-            _ => {}
-        }
+        access.make_folder(&path).map_err(|error| io(&path, &error))?;
         path = path.canonicalize().map_err(|error| io(&path, &error))?;
         if !path.starts_with(&root) {
             let message = format!("{} leads out of the folder for files, by a link", folder.display());
@@ -158,4 +159,21 @@ fn folder_within(files: &Path, folder: &Path) -> Result<PathBuf, Failure> {
         }
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_while_a_task_takes_its_file_does_not_give_it_another_name() {
+        let taken = tempfile::tempdir().unwrap();
+        let file = Path::new("rejects.csv");
+        assert!(take(taken.path(), file, "3").unwrap());
+        let mark = fs::read_dir(taken.path()).unwrap().next().unwrap().unwrap().path();
+        fs::write(mark, "").unwrap();
+        assert!(take(taken.path(), file, "3").unwrap(), "the resumed task");
+        assert!(!take(taken.path(), file, "4").unwrap(), "another task");
+        assert!(take(taken.path(), file, "3").unwrap());
+    }
 }

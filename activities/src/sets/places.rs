@@ -1,11 +1,11 @@
 //! What each record of a population is, by its place in the order of arrival: two bits a record.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
 use engine::failure::{Class, Failure};
+use engine::private;
 
 use super::{Firsts, key};
 
@@ -79,15 +79,8 @@ impl Firsts {
             words.push(*place);
         }
         let bytes: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
-        let part = path.with_extension("part");
-        let write = || {
-            let mut file = File::create(&part)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&part, path)?;
-            path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-        };
-        write().map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))?;
+        private::replace(path, &bytes)
+            .map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))?;
         Ok(blake3::hash(&bytes).to_hex().to_string())
     }
 

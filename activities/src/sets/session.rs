@@ -10,6 +10,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use engine::failure::Failure;
+use engine::private;
 
 /// Into how many parts a set is divided, which are worked on at once.
 const PARTITIONS: usize = 2;
@@ -22,7 +23,7 @@ const SPILL_BYTES_MAX: u64 = u64::MAX >> 8;
 
 /// A session that uses up to `memory` bytes and then the folder `spill`.
 pub(super) fn session(memory: usize, spill: &Path) -> Result<SessionContext, DataFusionError> {
-    fs::create_dir_all(spill)?;
+    private::make_folders(spill)?;
     let disk = DiskManagerBuilder::default()
         .with_mode(DiskManagerMode::Directories(vec![spill.to_owned()]))
         .with_max_temp_directory_size(SPILL_BYTES_MAX);

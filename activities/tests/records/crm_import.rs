@@ -86,6 +86,38 @@ async fn an_import_by_ids_goes_on_after_a_crash_wherever_it_was() {
 }
 
 #[tokio::test]
+async fn records_of_a_page_that_do_not_fit_are_rejected_together() {
+    let crm = Double::new(&SYSTEM);
+    for n in 0..60 {
+        crm.put(&format!("p{n:02}"), "09:00", &json!({ "name": "Ada", "number": format!("seven {n}") }));
+    }
+    crm.state().page = 30;
+    let ran = world(&crm).run(&import(&json!({ "fields": ["name", "number"] }))).await;
+    assert_eq!(ran.status, Status::Finished);
+    assert_eq!(ran.batches("import", "reject").await, [30, 30]);
+    let rejects = ran.port("import", "reject").await;
+    assert!(
+        rejects[7].contains("seven 7") && rejects[59].contains("seven 59"),
+        "each has its own reason: {rejects:#?}"
+    );
+}
+
+#[tokio::test]
+async fn tasks_that_need_a_description_at_the_same_time_ask_once_and_one_that_cannot_be_kept_stops_none() {
+    let crm = Double::new(&SYSTEM);
+    let world = world(&crm);
+    // In the place of the folder.
+    std::fs::write(world.path().join("descriptions"), "").unwrap();
+    let engine = world.engine(Arc::new(Memory::new()));
+    let environment = &engine.environment;
+    let tasks = (0..8).map(|_| environment.descriptions.object(environment, "crm", "people"));
+    for described in futures::future::join_all(tasks).await {
+        assert_eq!(described.unwrap().name, "people");
+    }
+    assert_eq!(crm.asked("describe"), 1);
+}
+
+#[tokio::test]
 async fn what_does_not_go_together_is_told_with_its_place() {
     let crm = Double::new(&LOGGING);
     let world = world(&crm);

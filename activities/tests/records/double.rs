@@ -232,6 +232,7 @@ impl Crm for Double {
     }
 
     async fn describe(&self, _: &str) -> Result<Object, Failure> {
+        tokio::task::yield_now().await;
         let mut state = self.state();
         state.asked.push("describe".to_owned());
         let deletion_log = state.deletion_log;

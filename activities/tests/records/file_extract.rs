@@ -1,5 +1,9 @@
 //! Files.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use engine::private::Access;
 use engine::run::Status;
 use serde_json::{Value, json};
 
@@ -79,6 +83,41 @@ async fn a_path_that_leaves_its_folder_is_refused() {
     assert_eq!(ran.status, Status::Suspended);
     assert_eq!(ran.failure("file"), "out leads out of the folder for files, by a link");
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_for_its_owner_unless_the_configuration_says_otherwise() {
+    let mut world = World::new("");
+    for (access, file, folder) in
+        [(Access::Owner, 0o600, 0o700), (Access::GroupReads, 0o640, 0o750), (Access::EveryoneReads, 0o644, 0o755)]
+    {
+        world.files_access = access;
+        let path = format!("{file:o}/people.csv");
+        let ran = world.run(&activities(json!({ "path": path }))).await;
+        assert_eq!(ran.status, Status::Finished);
+        let written = world.path().join("files").join(path);
+        assert_eq!((mode(&written), mode(written.parent().unwrap())), (file, folder), "{access:?}");
+        let population = ran.folder.join(&ran.task("records").ports["ok"][0].path);
+        assert_eq!((mode(&population), mode(population.parent().unwrap())), (0o600, 0o700));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_in_the_place_of_an_unfinished_file_is_not_followed() {
+    let world = World::new("");
+    let victim = world.path().join("victim");
+    std::fs::write(&victim, "mine").unwrap();
+    std::fs::create_dir_all(world.path().join("files/out")).unwrap();
+    let part = world.path().join("files/out/.people.csv.test-1-2.part");
+    std::os::unix::fs::symlink(&victim, part).unwrap();
+    let ran = world.run(&activities(json!({}))).await;
+    assert_eq!(ran.status, Status::Finished);
+    assert!(world.file("out/people.csv").unwrap().starts_with("name,"));
+    assert_eq!(std::fs::read_to_string(victim).unwrap(), "mine");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ use engine::outside::database::Database;
 use engine::outside::desk::NoDesk;
 use engine::outside::store::{RunId, Store};
 use engine::population::Population;
+use engine::private::Access;
 use engine::run::{Run, Status};
 use engine::types::{SEQ, Type};
 use indexmap::IndexMap;
@@ -128,6 +129,7 @@ impl Clock for Hand {
 pub(crate) struct World {
     folder: Arc<tempfile::TempDir>,
     pub(crate) limits: Limits,
+    pub(crate) files_access: Access,
     /// Scripts that workflows share.
     pub(crate) library: Vec<(String, String)>,
     pub(crate) clock: Arc<Hand>,
@@ -144,7 +146,8 @@ impl World {
         rusqlite::Connection::open(&file).unwrap().execute_batch(&format!("CREATE TABLE _(_); {sql}")).unwrap();
         let database = Arc::new(Sqlite::open(&file).unwrap());
         let clock = Arc::new(Hand(AtomicI64::new(1_772_532_000)));
-        Self { folder, limits: Limits::default(), library: Vec::new(), clock, database, crm: None }
+        let (limits, files_access, library) = Default::default();
+        Self { folder, limits, files_access, library, clock, database, crm: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -164,6 +167,7 @@ impl World {
             palette: PALETTE,
             folder: folder.to_owned(),
             files: folder.join("files"),
+            files_access: self.files_access,
             library: self.library.clone(),
             limits: self.limits.clone(),
             compared: Default::default(),
@@ -389,6 +393,17 @@ impl Ran {
                 });
                 rows.push(cells.collect::<Vec<_>>().join("|"));
             }
+        }
+        rows
+    }
+
+    /// How many records each batch of a port has.
+    pub(crate) async fn batches(&self, activity: &str, port: &str) -> Vec<usize> {
+        let segments = self.task(activity).ports.get(port).cloned().unwrap_or_default();
+        let mut batches = Population::new(&self.folder, segments).read();
+        let mut rows = Vec::new();
+        while let Some(batch) = batches.next().await {
+            rows.push(batch.unwrap().num_rows());
         }
         rows
     }

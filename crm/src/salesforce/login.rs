@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::failure::{Class, Failure};
+use engine::private;
 use jiff::Timestamp;
 use reqwest::header::{DATE, HeaderValue};
 use ring::rsa::KeyPair;
@@ -208,7 +209,7 @@ impl Login {
             Kept::File(file) => {
                 let (file, what) = (file.clone(), format!("{account}: the new refresh token, into {}", file.display()));
                 tokio::task::spawn_blocking(move || {
-                    replace(&file, new.reveal()).map_err(|error| Failure::io(what, &error))
+                    private::replace(&file, new.reveal().as_bytes()).map_err(|error| Failure::io(what, &error))
                 })
                 .await
             }
@@ -295,20 +296,6 @@ fn is_salesforce(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         [".salesforce.com", ".salesforce.mil", ".cloudforce.com", ".database.com"].iter().any(|end| host.ends_with(end))
     })
-}
-
-/// Writes a secret beside its place, and then there; readable by the owner only.
-fn replace(file: &std::path::Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    let beside = file.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut out = options.open(&beside)?;
-    out.write_all(text.as_bytes())?;
-    out.sync_all()?;
-    std::fs::rename(&beside, file)
 }
 
 /// The organisation in a user's address, `…/id/<organisation>/<user>`: the first 15 characters of its id, which alone tell

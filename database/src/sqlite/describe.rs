@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use engine::failure::Failure;
+use engine::failure::{Class, Failure};
 use engine::outside::database::Table;
 use engine::types::meta;
 use rusqlite::Connection;
@@ -12,9 +12,10 @@ use rusqlite::Connection;
 use super::affinity::{Affinity, arrow_type, declared_length};
 use super::collation;
 use super::error::failed;
-use super::folders::FOLDERS;
 use super::not_found;
-use super::write::LEDGER;
+
+/// How the names of our own tables begin, such as that of the ledger.
+const RESERVED: &str = "campanile_";
 
 /// A table, with what only SQLite knows of it.
 pub(super) struct Described {
@@ -47,14 +48,24 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<String>, Failure> {
     let read = || {
         let mut list = connection.prepare_cached(
             "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual')
-             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT IN (?1, ?2) ORDER BY name",
+             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
         )?;
-        list.query_map([LEDGER, FOLDERS], |row| row.get(0))?.collect::<rusqlite::Result<_>>()
+        let names = list.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        Ok(names.into_iter().filter(|name| !is_reserved(name)).collect())
     };
     read().map_err(|e| failed("cannot list the tables", e))
 }
 
+/// Whether a table is one of ours, whatever its name is written in.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED))
+}
+
 pub(super) fn described(connection: &Connection, name: &str) -> Result<Described, Failure> {
+    if is_reserved(name) {
+        let message = format!("table {name} is Campanile's own: names that begin with {RESERVED} are reserved");
+        return Err(Failure::new(Class::Config, message).help("give your table another name"));
+    }
     let found = describe(connection, name).map_err(|e| failed(&format!("cannot describe table {name:?}"), e))?;
     match found {
         Some(found) => Ok(found),

@@ -7,7 +7,7 @@ use engine::outside::database::{Extended, LABELS, NewColumn, NewTable};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::affinity::arrow_type;
-use super::describe::{described, tables};
+use super::describe::{described, is_reserved, tables};
 use super::error::failed;
 use super::sql::{each, main_table, quoted};
 
@@ -15,7 +15,8 @@ use super::sql::{each, main_table, quoted};
 const COLUMNS_MAX: usize = 2_000;
 
 pub(super) fn extend(connection: &mut Connection, table: &NewTable) -> Result<Extended, Failure> {
-    if table.name.is_empty() || table.name.to_lowercase().starts_with("sqlite_") || table.columns.is_empty() {
+    let is_taken = table.name.to_lowercase().starts_with("sqlite_") || is_reserved(&table.name);
+    if table.name.is_empty() || is_taken || table.columns.is_empty() {
         let message = format!("a table cannot be called {:?}, or has no columns", table.name);
         return Err(Failure::new(Class::Config, message));
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
+use database::Sqlite;
 use engine::failure::Class;
 use engine::outside::database::{Database, LedgerKey, Operation, Write};
 
@@ -38,6 +39,45 @@ fn only_rows_that_differ_are_written_and_a_null_is_not_an_empty_text() {
         assert_eq!(counts(&place.write(Operation::Update, &["EMAIL"], absent).unwrap()), [0, 1, 0, 1]);
         assert_eq!(place.rows("SELECT count(*), max(name) FROM t"), ["5|x"]);
     }
+}
+
+#[test]
+fn tables_of_ours_are_neither_listed_nor_read_nor_written() {
+    let place = Place::new(TABLE);
+    place.write(Operation::Upsert, &["email"], people(&[Some("a")], &[Some("A")])).unwrap();
+    let before = place.rows("SELECT * FROM campanile_ledger");
+    assert_eq!(before.len(), 1);
+    for name in ["campanile_ledger", "Campanile_Ledger", "campanile_mine"] {
+        let refused =
+            place.write_as(&write(name, Operation::Insert, &[]), texts(&[("task", &[Some("x")])])).unwrap_err();
+        assert!(refused.class == Class::Config && refused.message.contains("reserved"), "{refused}");
+        let refused = block_on(place.sqlite.table(name)).unwrap_err();
+        assert!(refused.class == Class::Config && refused.message.contains("reserved"), "{refused}");
+    }
+    assert_eq!(place.rows("SELECT * FROM campanile_ledger"), before);
+    assert_eq!(block_on(place.sqlite.tables()).unwrap(), ["t"]);
+}
+
+#[test]
+fn a_link_in_the_place_of_the_database_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (victim, link) = (folder.path().join("victim"), folder.path().join("marketing.db"));
+    for exists in [false, true] {
+        if exists {
+            std::fs::write(&victim, "").unwrap();
+        }
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        let refused = Sqlite::open(&link).map(drop).unwrap_err();
+        assert!(refused.message.contains("symbolic link"), "{refused}");
+        assert_eq!(std::fs::read(&victim).unwrap_or_default(), b"");
+        assert_eq!(victim.exists(), exists);
+        std::fs::remove_file(&link).unwrap();
+    }
+    // A folder may be a link: it is the user's own place for it.
+    std::fs::create_dir(folder.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", folder.path().join("linked")).unwrap();
+    Sqlite::open(&folder.path().join("linked/marketing.db")).unwrap();
+    assert!(folder.path().join("real/marketing.db").exists());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure::{Class, Failure};
+use crate::private;
 
 /// The longest position of a task that stands in the journal itself, in bytes of JSON; a longer one is a file.
 pub const POSITION_BYTES_MAX: usize = 12 * 1024;
@@ -42,8 +43,8 @@ pub(super) fn write(position: &impl Serialize, recorded: &Value, folder: &Path) 
     let file = PathBuf::from(if is_first { "position-2.json" } else { "position-1.json" });
     let path = folder.join(&file);
     let write = || {
-        fs::create_dir_all(folder)?;
-        let mut written = File::create(&path)?;
+        private::make_folders(folder)?;
+        let mut written = private::create(&path)?;
         written.write_all(text.as_bytes())?;
         written.sync_all()?;
         File::open(folder)?.sync_all()

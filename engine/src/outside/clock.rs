@@ -1,5 +1,6 @@
 //! Time, so that tests can set it.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -86,6 +87,31 @@ impl Deadline {
     }
 }
 
+/// How much of a time limit is measured in one piece.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// What a work brings; `None` where it takes longer than this. Time in which this process is stopped, as by Ctrl-Z, does not
+/// count: an answer that came meanwhile could not be heard.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    in_slices(limit, SLICE, work).await
+}
+
+async fn in_slices<T>(limit: Duration, slice: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut left = limit;
+    loop {
+        // However late it is when the slice is over, it counts once.
+        let now = left.min(slice);
+        if let Ok(done) = tokio::time::timeout(now, work.as_mut()).await {
+            return Some(done);
+        }
+        left -= now;
+        if left.is_zero() {
+            return None;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -138,6 +164,20 @@ mod tests {
         assert!(!deadline.has_come(&clock));
         clock.pass(1);
         assert!(deadline.has_come(&clock));
+    }
+
+    #[tokio::test]
+    async fn time_in_which_the_process_is_stopped_does_not_count() {
+        let limit = Duration::from_millis(200);
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let waiting = tokio::spawn(in_slices(limit, limit / 10, answered));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        // The one thread of this test does nothing, as a process that is stopped.
+        std::thread::sleep(2 * limit);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        answer.send("late").unwrap();
+        assert_eq!(waiting.await.unwrap(), Some(Ok("late")));
+        assert_eq!(in_slices(limit, limit / 10, std::future::pending::<()>()).await, None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::event::Segment;
 use crate::failure::Failure;
+use crate::private;
 use crate::types::SEQ;
 
 /// How many batches wait at most for the thread that encodes them.
@@ -174,7 +175,7 @@ impl Files {
             return Ok(());
         }
         let folder = self.run_folder.join(&self.task).join(port);
-        fs::create_dir_all(&folder)
+        private::make_folders(&folder)
             .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
         let name = format!("{:06}.arrow", state.segments + 1);
         if std::mem::take(&mut state.is_new) {
@@ -182,7 +183,7 @@ impl Files {
         }
         let part = folder.join(format!(".{name}.{}.part", self.attempt));
         let file =
-            File::create(&part).map_err(|error| Failure::io(format!("cannot write {}", part.display()), &error))?;
+            private::create(&part).map_err(|error| Failure::io(format!("cannot write {}", part.display()), &error))?;
         let sum = Summed { file, hasher: blake3::Hasher::new(), bytes: 0, written: Arc::clone(&self.written) };
         let options = IpcWriteOptions::default()
             .try_with_compression(Some(CompressionType::LZ4_FRAME))

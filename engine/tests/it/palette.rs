@@ -21,6 +21,7 @@ use engine::outside::clock::Clock;
 use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
 use engine::outside::store::Store;
 use engine::population::Population;
+use engine::private::Access;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -412,6 +413,7 @@ pub(crate) fn environment(store: Arc<dyn Store>, folder: &Path, alerts: Arc<dyn 
         palette: PALETTE,
         folder: folder.to_owned(),
         files: folder.join("files"),
+        files_access: Access::default(),
         library: Vec::new(),
         limits: Limits::default(),
         compared: Default::default(),

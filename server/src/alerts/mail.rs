@@ -7,6 +7,7 @@ use crm::secret::SecretSource;
 use crm::steps::try_in_turn;
 use engine::failure::{Class, Failure};
 use engine::outside::alerts::{Alert, Need};
+use engine::outside::clock::within;
 use engine::outside::crm::Step;
 use futures::FutureExt;
 use lettre::message::header::ContentType;
@@ -16,7 +17,6 @@ use lettre::transport::smtp::{self, AsyncSmtpTransport};
 use lettre::{AsyncTransport, Tokio1Executor};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::time::timeout;
 use url::Url;
 
 use super::{Receivers, SECRET_HELP, text};
@@ -115,9 +115,9 @@ impl Mail {
         asking: impl Future<Output = Result<T, smtp::Error>>,
     ) -> Result<T, Failure> {
         let at_most = of.config.limits.timeout.0;
-        match timeout(at_most, asking).await {
-            Ok(answer) => answer.map_err(|error| self.failed(&error)),
-            Err(_) => {
+        match within(at_most, asking).await {
+            Some(answer) => answer.map_err(|error| self.failed(&error)),
+            None => {
                 let message = format!("the mail of [alerts]: {} did not take it within {at_most:?}", self.smtp);
                 Err(Failure::new(Class::Transient, message))
             }

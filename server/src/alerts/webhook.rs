@@ -46,7 +46,7 @@ pub enum Format {
     /// All that is known, key by key, and `text`, a sentence that chats show.
     #[default]
     Json,
-    /// `text` alone, escaped as Slack asks for.
+    /// `text` alone, escaped as Slack asks for and without formatting.
     Slack,
     /// A card, as the workflows of Microsoft Teams ask for.
     Teams,
@@ -145,7 +145,8 @@ impl Format {
                 body
             }
             Self::Slack => {
-                json!({ "text": text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;") })
+                let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                json!({ "text": text, "mrkdwn": false })
             }
             Self::Teams => json!({
                 "type": "message",
@@ -155,13 +156,27 @@ impl Format {
                         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
                         "type": "AdaptiveCard",
                         "version": "1.4",
-                        "body": text.lines().map(|line| json!({ "type": "TextBlock", "text": line, "wrap": true }))
+                        "body": text.lines().map(|line| json!({ "type": "TextBlock", "text": without_markdown(line), "wrap": true }))
                             .collect::<Vec<_>>(),
                     },
                 }],
             }),
         })
     }
+}
+
+/// A line of which Teams shows each character: what a record or a server says makes no link, picture or list.
+fn without_markdown(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    for (at, c) in line.char_indices() {
+        let begins = line[..at].trim().is_empty() && matches!(c, '#' | '-' | '+' | '>');
+        let numbers = c == '.' && at > 0 && line[..at].bytes().all(|byte| byte.is_ascii_digit());
+        if begins || numbers || matches!(c, '\\' | '`' | '*' | '_' | '~' | '[' | ']' | '<' | '!') {
+            shown.push('\\');
+        }
+        shown.push(c);
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -192,11 +207,27 @@ mod tests {
         let json = Format::Json.body(&alert).unwrap();
         assert_eq!((json["text"].as_str(), json["at"].as_str()), (Some(text), Some("2026-03-03T10:00:00Z")));
         let slack = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        assert_eq!(Format::Slack.body(&alert).unwrap(), json!({ "text": slack }));
+        assert_eq!(Format::Slack.body(&alert).unwrap(), json!({ "text": slack, "mrkdwn": false }));
         let card = &Format::Teams.body(&alert).unwrap()["attachments"][0];
         assert_eq!(card["contentType"], "application/vnd.microsoft.card.adaptive");
         let lines: Vec<_> = card["content"]["body"].as_array().unwrap().iter().map(|block| &block["text"]).collect();
-        assert_eq!(lines, text.lines().collect::<Vec<_>>());
+        assert_eq!(lines, text.replace("<!", r"\<\!").lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_a_record_says_makes_no_line_link_or_picture_of_its_own() {
+        let alert = alert("*no* [pay](https://evil.example) ![](https://evil.example/x.png)\nRun w-1 is fine\u{202e}");
+        let json = Format::Json.body(&alert).unwrap();
+        assert_eq!(json["text"].as_str().unwrap().lines().count(), 4);
+        assert!(!json["text"].as_str().unwrap().contains('\u{202e}'));
+        let card = &Format::Teams.body(&alert).unwrap()["attachments"][0];
+        let line = card["content"]["body"][1]["text"].as_str().unwrap();
+        assert!(
+            line.contains(r"\*no\* \[pay\](https://evil.example) \!\[\](https://evil.example/x.png) Run"),
+            "{line}"
+        );
+        assert_eq!(without_markdown("# a - b"), r"\# a - b");
+        assert_eq!(without_markdown("1. a"), r"1\. a");
     }
 
     #[test]

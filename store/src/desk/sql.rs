@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params, params_from_i
 use serde_json::{Map, Value};
 
 /// What makes the file of each form of that of the one before; the first of an empty one.
-pub(super) const STEPS: [&str; 2] = [
+pub(super) const STEPS: [&str; 3] = [
     "
     CREATE TABLE IF NOT EXISTS shape(name TEXT PRIMARY KEY, columns BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS reject(
@@ -30,6 +30,8 @@ pub(super) const STEPS: [&str; 2] = [
     CREATE INDEX IF NOT EXISTS reject_key ON reject(workflow, activity, key);
     CREATE INDEX IF NOT EXISTS reject_closed ON reject(closed_at);",
     "ALTER TABLE reject ADD COLUMN sent TEXT;",
+    "CREATE INDEX IF NOT EXISTS reject_known ON reject(workflow, activity, key, run, task)
+       WHERE state = 'open' AND corrected = 0;",
 ];
 
 /// Not closed.
@@ -44,6 +46,19 @@ pub(super) fn last(connection: &Connection) -> Result<RejectId> {
     Ok(last.optional()?.unwrap_or(0))
 }
 
+/// Asks for the reject of a key that a task refuses: the one that an earlier attempt of it put at this place, else one that
+/// another task refused. Each is one step into an index, however many records of one key a task refuses.
+pub(super) fn known_by_key() -> String {
+    let of_key =
+        "SELECT id FROM reject WHERE workflow = ?1 AND activity = ?2 AND key = ?3 AND state = 'open' AND corrected = 0";
+    let others = ["run < ?4", "run > ?4", "run = ?4 AND task < ?5", "run = ?4 AND task > ?5"]
+        .map(|other| format!("SELECT id FROM ({of_key} AND {other} ORDER BY run DESC, task DESC, id DESC LIMIT 1)"));
+    format!(
+        "SELECT coalesce(({of_key} AND run = ?4 AND task = ?5 AND place = ?6), (SELECT max(id) FROM ({})))",
+        others.join(" UNION ALL ")
+    )
+}
+
 /// Keeps rejects. One whose record was refused before is the same reject, with one attempt more: what was sent again, and
 /// what an earlier task of the activity refused of the same key, unless somebody corrected that.
 pub(super) fn keep(connection: &Connection, task: &Filing, rejects: &[NewReject]) -> Result<()> {
@@ -55,11 +70,7 @@ pub(super) fn keep(connection: &Connection, task: &Filing, rejects: &[NewReject]
            by_run = NULL, closed_at = NULL
          WHERE id = ?1",
     )?;
-    let mut known_by_key = connection.prepare_cached(
-        "SELECT id FROM reject WHERE workflow = ?1 AND activity = ?2 AND key = ?3 AND state = 'open' AND corrected = 0
-           AND (place = ?6 OR NOT (run = ?4 AND task = ?5))
-         ORDER BY (run = ?4 AND task = ?5) DESC, id DESC LIMIT 1",
-    )?;
+    let mut known_by_key = connection.prepare_cached(&known_by_key())?;
     let mut renewed = connection.prepare_cached("UPDATE reject SET record = ?2, shape = ?3 WHERE id = ?1")?;
     let mut new = connection.prepare_cached(
         "INSERT INTO reject(run, task, place, at, first_at, code, symbol, message, field, help,
@@ -84,7 +95,7 @@ pub(super) fn keep(connection: &Connection, task: &Filing, rejects: &[NewReject]
         if key.is_some() {
             let place = KNOWN_BY_KEY - place;
             let asked = params![task.run.workflow(), task.activity, key, run, task.task, place];
-            if let Some(id) = known_by_key.query_row(asked, |row| row.get::<_, i64>(0)).optional()? {
+            if let Some(id) = known_by_key.query_row(asked, |row| row.get::<_, Option<i64>>(0))? {
                 again.execute(params![id, run, task.task, place, at, code, symbol, message, field, help, sent, key])?;
                 renewed.execute(params![id, record, shape])?;
                 continue;
