@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::failure::{Class, Failure};
+use engine::progress;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
@@ -66,7 +67,7 @@ impl Waits {
     pub async fn pause(&mut self, account: &str, failure: Failure) -> Result<(), Failure> {
         let Some(wait) = self.next(&failure) else { return Err(failure) };
         tracing::warn!(account, %failure, "asking again");
-        tokio::time::sleep(wait).await;
+        progress::pause(failure.to_string(), wait, Some(self.attempts)).await;
         Ok(())
     }
 }

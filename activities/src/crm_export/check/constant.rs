@@ -7,6 +7,7 @@ use arrow::datatypes::Schema;
 use engine::expr::{Bound, Expr, Value, Values};
 use engine::flow::FlowCx;
 use engine::outside::crm::{FieldKind, ObjectField};
+use engine::words::counted;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -67,7 +68,8 @@ fn refusal(value: &Value, field: &ObjectField) -> Option<String> {
         _ if *value == Value::Null => None,
         Text => {
             let (most, found) = (field.length?, value.to_string().chars().count());
-            (found > most as usize).then(|| format!("{name} takes {most} characters, and this has {found}"))
+            (found > most as usize)
+                .then(|| format!("{name} takes {}, and this has {found}", counted(most, "character")))
         }
         Int | BigInt | Double | Money | Decimal { .. } => {
             let number: f64 = value.to_string().parse().ok()?;

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use bytes::{BufMut, Bytes, BytesMut};
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Batch, Operation, Outcome, What, Write};
+use engine::progress::pause;
 use engine::reject::Reject;
+use engine::words::counted;
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -120,11 +122,11 @@ impl Sender<'_> {
             let is_first = waits.attempts() == 1;
             open.retain(|row| self.held(*row, is_first).is_some());
             let held = open.first().and_then(|row| self.held(*row, is_first));
-            let Some(wait) = held.and_then(|held| waits.next(&held)) else { break };
+            let Some((held, wait)) = held.and_then(|held| waits.next(&held).map(|wait| (held, wait))) else { break };
             tracing::warn!(account = self.session.account(), records = open.len(), "sending some again");
             open.iter().for_each(|row| self.tally.reopen(*row));
             self.tally.rest().await?;
-            tokio::time::sleep(wait).await;
+            pause(held.to_string(), wait, Some(waits.attempts())).await;
         }
         Ok(())
     }
@@ -190,8 +192,12 @@ impl Sender<'_> {
         let reply = self.session.send(&self.with_rules(ask)?, &what, &is_json).await?;
         let answers: Vec<Answer> = self.session.parse(&what, &reply).map_err(|failure| self.unclear(failure))?;
         if answers.len() != payloads.len() {
-            let message =
-                format!("{}: {what}: {} results for {} records", self.session.account(), answers.len(), payloads.len());
+            let message = format!(
+                "{}: {what}: {} for {}",
+                self.session.account(),
+                counted(answers.len(), "result"),
+                counted(payloads.len(), "record")
+            );
             return Err(self.unclear(Failure::new(Class::Transient, message)));
         }
         Ok(answers.into_iter().zip(payloads).map(|(answer, payload)| self.outcome(answer, payload)).collect())
