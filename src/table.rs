@@ -10,9 +10,9 @@ use crate::terminal;
 /// The most lines of a cell in a terminal. A pipe gets all of it.
 const CELL_LINES_MAX: usize = 12;
 /// A column is made no narrower than this to fit the terminal.
-const COLUMN_MIN: usize = 12;
-/// What separates columns.
-const GAP: &str = "  ";
+const COLUMN_MIN: usize = 8;
+/// The gap between columns.
+const GAP: usize = 2;
 
 /// A table with a line for the names of its columns.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Table {
         let cell = |row: &'_ Vec<String>, n: usize| row.get(n).cloned().unwrap_or_default();
         let has_text = |n: usize| self.rows.is_empty() || self.rows.iter().any(|row| !cell(row, n).is_empty());
         let kept: Vec<usize> = (0..self.names.len()).filter(|n| self.empty || has_text(*n)).collect();
-        let widths = self.widths(&kept, width);
+        let (widths, gap) = self.widths(&kept, width);
         let all = std::iter::once(&self.names).chain(&self.rows);
         let mut lines = Vec::new();
         for row in all {
@@ -75,42 +75,46 @@ impl Table {
                     let pad = " ".repeat(width.saturating_sub(text.width()));
                     if self.right[*n] { format!("{pad}{text}") } else { format!("{text}{pad}") }
                 });
-                lines.push(cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned());
+                lines.push(cells.collect::<Vec<_>>().join(&" ".repeat(gap)).trim_end().to_owned());
             }
         }
         lines
     }
 
-    /// How wide these columns are: as their widest cell, less where they do not fit, the widest first. Numbers keep theirs.
-    fn widths(&self, kept: &[usize], width: Option<usize>) -> Vec<usize> {
-        let of = |n: usize| self.rows.iter().filter_map(move |row| row.get(n)).chain([&self.names[n]]);
-        let mut widths: Vec<usize> = kept.iter().map(|n| of(*n).map(|cell| cell.width()).max().unwrap_or(0)).collect();
-        let Some(most) = width else { return widths };
-        let gaps = GAP.len() * kept.len().saturating_sub(1);
-        let longest_word = |n: usize| of(n).flat_map(|cell| cell.split(' ')).map(UnicodeWidthStr::width).max();
-        // First no word is cut; where that is not enough, words are.
-        for cuts in [false, true] {
-            let least: Vec<usize> = kept
-                .iter()
-                .zip(&widths)
-                .map(|(n, width)| match self.right[*n] {
-                    true => *width,
-                    false if cuts => COLUMN_MIN,
-                    false => longest_word(*n).unwrap_or(0).max(COLUMN_MIN),
-                })
-                .collect();
-            while widths.iter().sum::<usize>() + gaps > most {
-                let over = widths.iter().sum::<usize>() + gaps - most;
+    /// How wide these columns are, and the gaps between them: as their widest cell, less where they do not fit, the widest
+    /// first. Numbers keep theirs.
+    fn widths(&self, kept: &[usize], width: Option<usize>) -> (Vec<usize>, usize) {
+        let cells =
+            |n: usize| self.rows.iter().filter_map(move |row| row.get(n)).map(|cell| cell.width()).max().unwrap_or(0);
+        let words = |text: &str| text.split(' ').map(UnicodeWidthStr::width).max().unwrap_or(0);
+        let longest_word =
+            |n: usize| self.rows.iter().filter_map(|row| row.get(n)).map(|cell| words(cell)).max().unwrap_or(0);
+        let mut widths: Vec<usize> = kept.iter().map(|n| cells(*n).max(self.names[*n].width())).collect();
+        let Some(most) = width else { return (widths, GAP) };
+        let least = |n: usize, cuts: bool| match self.right[n] {
+            true => cells(n).max(words(&self.names[n])),
+            false if cuts => COLUMN_MIN,
+            false => longest_word(n).max(words(&self.names[n])).max(COLUMN_MIN),
+        };
+        // First no word is cut; where that is not enough, words are, and the gaps are narrow.
+        for (cuts, gap) in [(false, GAP), (true, GAP), (true, 1)] {
+            let gaps = gap * kept.len().saturating_sub(1);
+            let least: Vec<usize> = kept.iter().map(|n| least(*n, cuts)).collect();
+            loop {
+                let all = widths.iter().sum::<usize>() + gaps;
+                if all <= most {
+                    return (widths, gap);
+                }
                 let widest = (0..widths.len()).filter(|n| widths[*n] > least[*n]).max_by_key(|n| widths[*n]);
                 let Some(widest) = widest else { break };
                 // Down to the next widest, so that no column pays for all.
                 let next = (0..widths.len()).filter(|n| *n != widest && widths[*n] < widths[widest]);
                 let next = next.map(|n| widths[n]).max().unwrap_or(0);
-                let target = (widths[widest] - over).max(next).max(least[widest]);
+                let target = widths[widest].saturating_sub(all - most).max(next).max(least[widest]);
                 widths[widest] = target.min(widths[widest] - 1);
             }
         }
-        widths
+        (widths, 1)
     }
 }
 
@@ -256,6 +260,41 @@ mod tests {
             ]
         );
         assert_eq!(table.lines(Some(80)).len(), 2, "what fits stays in one line");
+    }
+
+    #[test]
+    fn a_table_of_many_columns_fits_a_terminal_of_80() {
+        let mut table = Table::new(&[
+            ">TASK",
+            "ACTIVITY",
+            "TYPE",
+            "STATUS",
+            ">ATTEMPT",
+            ">SECS",
+            ">IN",
+            ">ADDED",
+            ">REJECTS",
+            ">IN DOUBT",
+            "COUNTS",
+        ]);
+        let cells = [
+            "1",
+            "save",
+            "database.update",
+            "finished",
+            "1",
+            "0.6",
+            "7",
+            "0",
+            "0",
+            "0",
+            "ok 7 · unchanged 4 · updated 3",
+        ];
+        table.row(cells.map(str::to_owned).to_vec());
+        for width in [1, 20, 80, 100] {
+            let lines = table.lines(Some(width));
+            assert!(width < 80 || lines.iter().all(|line| line.width() <= width), "{lines:#?}");
+        }
     }
 
     #[test]

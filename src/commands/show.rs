@@ -121,7 +121,7 @@ pub(super) fn tables(view: &RunView) {
         "TYPE",
         "STATUS",
         ">ATTEMPT",
-        ">SECONDS",
+        ">SECS",
         ">IN",
         ">ADDED",
         ">REJECTS",
