@@ -110,9 +110,10 @@ fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
     while let Some((before, after)) = rest.split_once('[') {
+        let ticks = [out.as_str(), before].into_iter().flat_map(str::chars).filter(|c| *c == '`').count();
+        let is_code = ticks % 2 == 1;
         let link = after.split_once("](").and_then(|(name, after)| Some((name, after.split_once(')')?)));
-        let Some((name, (target, after))) = link.filter(|(name, _)| !name.contains('\n') && !before.ends_with('`'))
-        else {
+        let Some((name, (target, after))) = link.filter(|_| !is_code) else {
             out.push_str(before);
             out.push('[');
             rest = after;
