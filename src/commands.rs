@@ -8,6 +8,7 @@ pub(crate) mod check;
 mod demo;
 mod discover;
 mod explain;
+mod help;
 mod options;
 mod order;
 mod preview;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Restart(restart::Args),
     Stop(order::Stop),
     Pause(order::Pause),
+    Wakeup(order::Wakeup),
     Runs(runs::Args),
     Show(show::Args),
     Preview(preview::Args),
@@ -60,6 +62,7 @@ pub(crate) enum Command {
     Accept(accept::Args),
     Sandbox(sandbox::Args),
     Schema(schema::Args),
+    Help(help::Args),
 }
 
 /// Does it.
@@ -69,6 +72,7 @@ pub(crate) enum Command {
 pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fault> {
     match &command {
         Command::Schema(args) => return Ok(schema::perform(args)),
+        Command::Help(args) => return help::perform(args),
         // Each process of a test has a runtime of its own.
         Command::Test(args) => return test::perform(args, global),
         _ => {}
@@ -90,6 +94,7 @@ pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fau
             Command::Restart(args) => Box::pin(restart::perform(&args, global)).await,
             Command::Stop(args) => order::stop(&args, global).await,
             Command::Pause(args) => order::pause(&args, global).await,
+            Command::Wakeup(args) => order::wakeup(&args, global).await,
             Command::Runs(args) => runs::perform(&args, global).await,
             Command::Show(args) => show::perform(&args, global).await,
             Command::Preview(args) => preview::perform(&args, global).await,
@@ -100,6 +105,7 @@ pub(crate) fn perform(command: Command, global: &Global) -> Result<ExitCode, Fau
             Command::Secrets(args) => secrets::perform(&args, global),
             Command::Sandbox(args) => sandbox::perform(&args, global).await,
             Command::Schema(args) => Ok(schema::perform(&args)),
+            Command::Help(args) => help::perform(&args),
             Command::Test(args) => test::perform(&args, global),
         }
     });

@@ -137,7 +137,7 @@ impl Follower {
         let who = gone.map_or_else(|| "the other process".to_owned(), |pid| format!("process {pid}"));
         let whither = self.door.client.pid().map_or_else(|| "here".to_owned(), |pid| format!("in process {pid}"));
         report::warning(&format!("{who}, which drove run {run}, is gone; the run goes on {whither}"));
-        let resume = Resume { identity: self.project.identity.clone(), vars: Vars::new() };
+        let resume = Resume { identity: self.project.identity.clone(), vars: Vars::new(), wake: false };
         match self.door.client.post::<server::service::Began>(&format!("/runs/{run}/resume"), &resume).await {
             Ok(_) | Err(CallError::Gone { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -146,7 +146,7 @@ impl Follower {
 
     async fn interrupt(&mut self, run: &RunId) -> Result<RunView, Fault> {
         if self.door.is_owner() {
-            terminal::note("interrupted: what is sealed stays, the rest is broken off");
+            terminal::note("interrupted: what is sealed stays");
             self.door.leave().await;
         } else if let Some(pid) = self.door.client.pid() {
             terminal::note(&format!("interrupted: the run goes on in process {pid}"));

@@ -21,8 +21,8 @@ use crate::global::Global;
 /// An open, Campaign-style workflow engine: it moves people's records between CRMs and a marketing database, on
 /// schedules, resumably, without losing or repeating a record.
 #[derive(Debug, Parser)]
-#[command(name = "campanile", version, max_term_width = 100, after_help = EXIT_CODES)]
-struct Cli {
+#[command(name = "campanile", version, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
@@ -33,7 +33,9 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  it is done; of a run: finished
   1  it failed; of a run: failed, suspended, stopped, or left to be resumed
-  2  a workflow, the configuration or the command line is not right";
+  2  a workflow, the configuration or the command line is not right
+
+`campanile help` lists the pages of the manual; `campanile help first-workflow` is where to begin.";
 
 /// A core dump would put the secrets that this process has in memory into a file.
 fn leave_no_core_dumps() {

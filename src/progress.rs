@@ -6,26 +6,31 @@ use std::time::{Duration, Instant};
 use engine::event::{Event, Level, Recorded, TaskId, Then};
 use engine::printable;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use jiff::{SignedDuration, Timestamp};
 use server::service::News;
 use server::view::{TaskState, TaskView};
 
-use crate::table::{duration, number};
-use crate::terminal;
+use crate::table::{duration, number, upcoming};
+use crate::{report, terminal};
 
 /// How often a bar moves by itself.
 const TICK: Duration = Duration::from_millis(120);
 /// How often a plain line tells how far a task is.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
+/// A shorter wait within a task is not shown.
+const WAIT_SHOWN_MIN: SignedDuration = SignedDuration::from_secs(5);
 /// The most bars at once; a screen has no room for more.
 const BARS_MAX: usize = 12;
 
 /// Shows how a run goes on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Progress {
     watched: bool,
     bars: BTreeMap<TaskId, ProgressBar>,
     told: BTreeMap<TaskId, Told>,
     names: BTreeMap<TaskId, String>,
+    /// Until when the wait lasts that was shown last.
+    waits: BTreeMap<TaskId, Timestamp>,
 }
 
 /// What was told of a task.
@@ -40,7 +45,7 @@ struct Told {
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        Self { watched: terminal::is_watched(), bars: BTreeMap::new(), told: BTreeMap::new(), names: BTreeMap::new() }
+        Self { watched: terminal::is_watched(), ..Self::default() }
     }
 
     /// Shows what happened.
@@ -76,22 +81,25 @@ impl Progress {
             }
             Event::TaskFailed { task, failure, then, .. } => {
                 let follows = match then {
-                    Then::Retry { at } => format!("tried again at {}", crate::table::instant(*at)),
-                    Then::ErrorPort => "its port error leads on".to_owned(),
+                    Then::Retry { at } => format!("next try {}", upcoming(*at, seconds_between(recorded.at, *at))),
+                    Then::ErrorPort => "port error follows".to_owned(),
                     Then::Suspend => "the run waits for you".to_owned(),
-                    Then::Ignore => "ignored, as the workflow says".to_owned(),
-                    Then::Abort => "the run ends, as the workflow says".to_owned(),
+                    Then::Ignore => "ignored by onError".to_owned(),
+                    Then::Abort => "the run ends by onError".to_owned(),
                 };
-                let failure = failure.to_string();
-                terminal::note(&format!("× {}: {} ({follows})", name(task), printable::line(&failure)));
+                // What passes by itself, or is handled by the workflow, needs no help.
+                let help = failure.help.as_deref().filter(|_| matches!(then, Then::Suspend | Then::Abort));
+                let place = format!("{} (task {task}): ", name(task));
+                terminal::coloured(&report::failed(&place, &format!("{failure} ({follows})"), help));
             }
             Event::TaskWaiting { task, until } => {
-                terminal::note(&format!("· {}: waits until {}", name(task), crate::table::instant(*until)));
+                let until = upcoming(*until, seconds_between(recorded.at, *until));
+                terminal::note(&format!("· {} (task {task}) waits until {until}", name(task)));
             }
             Event::OptionHeld { task, option, reason } => {
-                terminal::note(&format!("! {}: option {option} stays where it is: {reason}", name(task)));
+                terminal::note(&format!("! {}: option {option} is held: {reason}", name(task)));
             }
-            Event::Alerted { receiver, failure: None, .. } => terminal::note(&format!("· {receiver} was told")),
+            Event::Alerted { receiver, failure: None, .. } => terminal::note(&format!("· alert sent to {receiver}")),
             _ => {}
         }
     }
@@ -100,7 +108,7 @@ impl Progress {
         let before = self.told.get(&task.task).copied();
         let news = before.is_none_or(|told| told.status != task.status || told.attempt != task.attempt);
         let done = task.progress.map_or(0, |progress| progress.done);
-        // What only waits has said until when.
+        self.wait(task);
         let due = before.is_none_or(|told| told.at.elapsed() >= PLAIN_EVERY && told.done != done);
         let works = matches!(task.status, TaskState::Running);
         if works && self.watched {
@@ -110,9 +118,29 @@ impl Progress {
         }
         if news || (due && !self.watched && works) {
             self.told.insert(task.task, Told { status: task.status, attempt: task.attempt, done, at: Instant::now() });
-            if !(works && self.watched) {
+            // Of a task that failed or waits, its event has told.
+            let is_known = matches!(task.status, TaskState::Waiting | TaskState::Suspended | TaskState::Failed);
+            let has_bar = works && self.watched;
+            if !is_known && !has_bar {
                 terminal::note(&line(task));
             }
+        }
+    }
+
+    /// A wait within a task that works, such as for a CRM that limits its callers; once.
+    fn wait(&mut self, task: &TaskView) {
+        let until = task.wait.as_ref().filter(|_| task.status == TaskState::Running).map(|wait| wait.until);
+        let Some(until) = until else { return };
+        // The same wait, seen again, may end some milliseconds earlier or later.
+        let is_same = |before: &Timestamp| until.duration_since(*before).abs() < WAIT_SHOWN_MIN;
+        if self.waits.get(&task.task).is_some_and(is_same) {
+            return;
+        }
+        let is_long =
+            task.wait.as_ref().is_some_and(|wait| wait.seconds_left >= WAIT_SHOWN_MIN.as_secs().unsigned_abs());
+        if let Some(line) = waiting(task).filter(|_| is_long) {
+            self.waits.insert(task.task, until);
+            terminal::note(&line);
         }
     }
 
@@ -170,7 +198,7 @@ fn line(task: &TaskView) -> String {
     let mut line = format!("{:<16} {}{attempt}", task.activity, word(task.status));
     let counts = match task.status {
         TaskState::Running => far(task),
-        _ => counts(task),
+        _ => counts(task, &[]),
     };
     if !counts.is_empty() {
         line.push_str(&format!("  {counts}"));
@@ -193,12 +221,30 @@ pub(crate) fn word(state: TaskState) -> &'static str {
     }
 }
 
-/// Records by port, then what was dropped, then what else was counted.
-pub(crate) fn counts(task: &TaskView) -> String {
-    // Of a task without records, such as a scheduler's, there is nothing to tell.
+/// What a task waits for, until when, and which attempt follows.
+pub(crate) fn waiting(task: &TaskView) -> Option<String> {
+    let wait = task.wait.as_ref()?;
+    let attempt = wait.attempt.map(|attempt| format!(", attempt {attempt}")).unwrap_or_default();
+    let until = upcoming(wait.until, wait.seconds_left);
+    let reason = if wait.reason.is_empty() { String::new() } else { format!(": {}", wait.reason) };
+    Some(format!("· {} (task {}) waits until {until}{attempt}{reason}", task.activity, task.task))
+}
+
+fn seconds_between(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.duration_since(from).as_secs()).unwrap_or(0)
+}
+
+/// Records by port, except these ports, then what was dropped, then what else was counted.
+pub(crate) fn counts(task: &TaskView, except: &[&str]) -> String {
+    // Of a task without records, such as a scheduler's, there is nothing to show.
     let has_records = task.came + task.added > 0 || task.kind.starts_with("crm.");
-    let out = task.out.iter().filter(|_| has_records).map(|(port, rows)| format!("{port} {}", number(*rows)));
-    let dropped = task.dropped.iter().map(|(rule, rows)| format!("dropped by {rule} {}", number(*rows)));
+    let out = task.out.iter().filter(|(port, _)| has_records && !except.contains(&port.as_str()));
+    let out = out.map(|(port, rows)| format!("{port} {}", number(*rows)));
+    let dropped = task.dropped.iter().map(|(rule, rows)| match (task.kind.as_str(), rule.as_str()) {
+        // They came where they were to come.
+        ("end", "end") => format!("reached the end: {}", number(*rows)),
+        _ => format!("dropped by {rule} {}", number(*rows)),
+    });
     let counted = task.counts.iter().filter(|(_, rows)| **rows > 0);
     let counted = counted.map(|(what, rows)| format!("{what} {}", number(*rows)));
     out.chain(dropped).chain(counted).collect::<Vec<_>>().join(" · ")

@@ -7,9 +7,10 @@ use std::sync::OnceLock;
 use engine::failure::Failure;
 use engine::outside::store::RunId;
 use engine::printable;
+use engine::words::counted;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use server::refusal::ProblemView;
-use server::view::{RunView, TaskState};
+use server::view::RunView;
 
 use crate::fault::Fault;
 use crate::global::Global;
@@ -24,7 +25,7 @@ pub(crate) const NOT_RIGHT: u8 = 2;
 const SHOWN_MAX: usize = 50;
 /// The longest line of which an excerpt is shown, in bytes.
 const EXCERPT_LINE_MAX: usize = 400;
-/// How wide messages are.
+/// How wide messages are at most.
 const WIDTH: usize = 110;
 
 /// What was said of where things lie; commands that messages name are called with the same.
@@ -72,14 +73,14 @@ pub(crate) fn problems(problems: &[ProblemView], text: &str) {
         terminal::note(&format!("… and {} more; --json has them all", problems.len() - SHOWN_MAX));
     }
     if let Some(problem) = problems.first() {
-        let count = if problems.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", problems.len()) };
+        let count = counted(problems.len(), "problem");
         terminal::note(&format!("{}: {count}", problem.file));
     }
 }
 
 /// Prints what went wrong and what to do.
 pub(crate) fn failure(failure: &Failure) {
-    terminal::coloured(&told("", &failure.to_string(), failure.help.as_deref()));
+    terminal::coloured(&failed("", &failure.to_string(), failure.help.as_deref()));
 }
 
 /// Prints a warning.
@@ -87,8 +88,17 @@ pub(crate) fn warning(message: &str) {
     terminal::note(&format!("! {}", printable::line(message)));
 }
 
-/// Prints a risk that does not keep a workflow from running.
-pub(crate) fn risk(warning: &ProblemView) {
+/// Prints risks that do not keep a workflow from running.
+pub(crate) fn risks<'a>(warnings: impl IntoIterator<Item = &'a ProblemView>) {
+    let mut warnings = warnings.into_iter();
+    warnings.by_ref().take(SHOWN_MAX).for_each(risk);
+    let more = warnings.count();
+    if more > 0 {
+        terminal::note(&format!("! … and {more} more; `campanile check --json` has them all"));
+    }
+}
+
+fn risk(warning: &ProblemView) {
     let ProblemView { file, line, column, message, code, .. } = warning;
     let help = warning.help.as_deref().map(|help| format!("\n  help: {}", printable::line(help))).unwrap_or_default();
     let message = printable::line(message);
@@ -102,33 +112,27 @@ pub(crate) fn unchecked(notes: &[String]) {
     }
 }
 
-/// Prints what keeps a run from going on, and the commands that help.
-pub(crate) fn run_stands(view: &RunView, run: &RunId, global: &Global) {
+/// Prints the commands with which a run that stands still continues. Why it does is in its progress and in `show`.
+pub(crate) fn what_now(view: &RunView, run: &RunId, global: &Global) {
     use engine::run::Status;
-    let broken_off = !view.driven && view.status.is_driven();
-    for task in &view.tasks {
-        let Some(failure) = task.failure.as_ref().filter(|_| task.status != TaskState::Finished) else { continue };
-        if task.status == TaskState::Suspended || view.status == Status::Failed {
-            let place = format!("{} (task {}): ", task.activity, task.task);
-            terminal::coloured(&told(&place, &failure.to_string(), failure.help.as_deref()));
-        }
-    }
+    let is_interrupted = !view.driven && view.status.is_driven();
     let resume = global.command("resume", run);
     match view.status {
         Status::Suspended => {
-            terminal::note(&format!("  run {run} is suspended. Once the cause is cured, go on with\n    {resume}"));
+            terminal::note(&format!("  run {run} is suspended. Fix the problem, then resume it with\n    {resume}"));
             terminal::note(&format!("  or end it for good with\n    {}", global.command("stop", run)));
         }
-        Status::Paused => terminal::note(&format!("  run {run} is paused; go on with\n    {resume}")),
+        Status::Paused => terminal::note(&format!("  run {run} is paused; resume it with\n    {resume}")),
         Status::Failed => terminal::note(&format!("  run {run} has failed and is over; start the workflow again")),
-        Status::Queued | Status::Running | Status::Waiting if broken_off => {
-            terminal::note(&format!("  run {run} broke off, with nothing lost; go on with\n    {resume}"));
+        Status::Queued | Status::Running | Status::Waiting if is_interrupted => {
+            terminal::note(&format!("  run {run} was interrupted; nothing is lost. Resume it with\n    {resume}"));
         }
         Status::Queued | Status::Running | Status::Waiting | Status::Finished | Status::Stopped => {}
     }
 }
 
-fn told(place: &str, message: &str, help: Option<&str>) -> String {
+/// What went wrong, where, and what to do, as it is printed.
+pub(crate) fn failed(place: &str, message: &str, help: Option<&str>) -> String {
     let (place, message) = (printable::line(place), printable::line(message));
     let mark = if terminal::has_colours() { "\u{1b}[31m×\u{1b}[0m" } else { "×" };
     match help {
@@ -140,7 +144,10 @@ fn told(place: &str, message: &str, help: Option<&str>) -> String {
 fn rendered(shown: &Shown<'_>) -> String {
     let theme = if terminal::has_colours() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let mut text = String::new();
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_links(false).with_context_lines(1);
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(terminal::note_width().map_or(WIDTH, |width| width.min(WIDTH)))
+        .with_links(false)
+        .with_context_lines(1);
     match handler.render_report(&mut text, shown) {
         Ok(()) => text,
         Err(fmt::Error) => shown.to_string(),

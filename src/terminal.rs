@@ -24,6 +24,16 @@ pub(crate) fn has_colours() -> bool {
     is_watched() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// How wide the terminal is that the result goes to; none for a pipe or a file.
+pub(crate) fn width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
+/// How wide the terminal is that messages go to; none for a pipe or a file.
+pub(crate) fn note_width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0))
+}
+
 /// A line of the result. Who stops reading it (`| head`) does no harm. Nothing in it is an instruction to the terminal.
 pub(crate) fn line(text: &str) {
     let text = printable::lines(text);

@@ -23,6 +23,7 @@ use engine::event::{Backfill, IndexWindow, Level};
 use engine::failure::{Class, Failure};
 use engine::outside::store::SeenFile;
 use engine::private;
+use engine::words::counted;
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -260,9 +261,9 @@ impl Tail {
             return Ok(());
         }
         let message = format!(
-            "{} records of the last minutes were too many to remember (limit overlapRecords = {}); the next import brings \
+            "{} of the last minutes could not be remembered (limit overlapRecords = {}); the next import brings \
              them once more",
-            self.left_out,
+            counted(self.left_out, "record"),
             cx.limits().overlap_records
         );
         cx.log(Level::Warning, message).await

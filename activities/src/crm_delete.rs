@@ -53,6 +53,7 @@ fn max_deletes() -> u64 {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "crm.delete",
+    elsewhere: &["delete", "remove", "erase", "purge"],
     effect: Effect::Writes,
     ports: &[Port::always("ok"), Port::with_records("reject"), Port::with_records("inDoubt")],
     example: r#"{

@@ -216,6 +216,25 @@ pub enum DuplicateRules {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "crm.export",
+    elsewhere: &[
+        "salesforce",
+        "dynamics",
+        "dataverse",
+        "crm",
+        "export",
+        "write",
+        "destination",
+        "push",
+        "send",
+        "upsert",
+        "insert",
+        "output",
+        "sync",
+        "mail",
+        "email",
+        "delivery",
+        "sms",
+    ],
     effect: Effect::Writes,
     ports: &[Port::always("ok"), Port::with_records("reject"), Port::with_records("inDoubt")],
     example: r#"{

@@ -73,8 +73,25 @@ pub struct CrmImport {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "crm.import",
+    elsewhere: &[
+        "salesforce",
+        "dynamics",
+        "dataverse",
+        "crm",
+        "import",
+        "read",
+        "source",
+        "extract",
+        "load",
+        "get",
+        "pull",
+        "fetch",
+        "connector",
+        "input",
+    ],
     effect: Effect::Reads,
     ports: &[Port::always("ok"), Port::with_records("reject")],
+    optional_ports: &[("deleted", "\"automaticIndex\": { \"changes\": true }")],
     example: r#"{
         "type": "crm.import", "account": "dynamics", "object": "contacts",
         "fields": ["emailaddress1", "lastname", { "field": "birthdate", "conversion": "dateOnly" }],

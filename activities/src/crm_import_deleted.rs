@@ -25,6 +25,7 @@ use engine::flow::FlowCx;
 use engine::outside::crm::{FieldKind, Object, ObjectField};
 use engine::plan::{Plan, PlanCx};
 use engine::types::{Type, UTC};
+use engine::words::counted;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
@@ -103,6 +104,7 @@ impl DeletedIndex {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "crm.importDeleted",
+    elsewhere: &["deleted", "deletions", "removed", "tombstones"],
     effect: Effect::Reads,
     ports: &[Port::always("ok"), Port::with_records("reject")],
     example: r#"{
@@ -130,7 +132,8 @@ impl Activity for CrmImportDeleted {
             }
             None => {
                 if let Some(columns) = input.known() {
-                    let message = format!("{} columns lead into it, which it does not use", columns.fields().len());
+                    let message =
+                        format!("it does not use the {} that lead into it", counted(columns.fields().len(), "column"));
                     let help = "compare them with \"ids\", or lead from an activity without records".to_owned();
                     cx.problem("", "population-not-used", message, Some(help));
                 }

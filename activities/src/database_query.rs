@@ -1,5 +1,6 @@
 //! `database.query`: reads a table of the database.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -12,8 +13,8 @@ use engine::expr::{Bound, Source, Values};
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::outside::database::{Scan, Scanned, Table};
-use engine::problem::suggestion;
 use engine::types::{Type, meta};
+use engine::words::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,6 +45,7 @@ pub struct DatabaseQuery {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "database.query",
+    elsewhere: &["query", "sql", "select", "table", "filter", "segment"],
     effect: Effect::Reads,
     ports: &[Port::always("ok"), Port::with_records("reject")],
     example: r#"{
@@ -75,7 +77,8 @@ struct Position {
 impl Activity for DatabaseQuery {
     fn flow(&self, input: &Columns, cx: &mut FlowCx<'_>) -> Flow {
         if let Some(columns) = input.known() {
-            let message = format!("{} columns lead into this query, which does not use them", columns.fields().len());
+            let message =
+                format!("this query does not use the {} that lead into it", counted(columns.fields().len(), "column"));
             cx.problem("", "population-not-used", message, Some("lead from an activity without records".to_owned()));
         }
         let Some(table) = cx.table("/table", &self.table) else {
@@ -84,15 +87,15 @@ impl Activity for DatabaseQuery {
             }
             return flow(Columns::Unknown);
         };
-        let mut sound = true;
+        let (mut sound, mut chosen) = (true, HashSet::new());
         for (number, name) in self.fields.iter().enumerate() {
             let pointer = format!("/fields/{number}");
-            if self.fields[..number].contains(name) {
+            if !chosen.insert(name) {
                 cx.problem(&pointer, "chosen-twice", format!("{name} is chosen twice"), None);
                 sound = false;
             }
             if table.columns.field_with_name(name).is_err() {
-                let help = suggestion(name, table.columns.fields().iter().map(|field| field.name().as_str()));
+                let help = cx.suggestions.of(name, table.columns.fields().iter().map(|field| field.name().as_str()));
                 cx.problem(&pointer, "unknown-column", format!("table {} has no column \"{name}\"", self.table), help);
                 sound = false;
             }

@@ -26,7 +26,6 @@ use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::outside::database::{Operation, Table};
 use engine::population::Population;
-use engine::problem::suggestion;
 use engine::types::{Type, meta};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -87,6 +86,7 @@ pub enum EmptySource {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "database.update",
+    elsewhere: &["save", "store", "upsert", "update", "insert", "load", "table", "sql", "database"],
     effect: Effect::Writes,
     ports: &[Port::always("ok"), Port::with_records("reject")],
     example: r#"{
@@ -275,9 +275,8 @@ async fn check_ledger(cx: &Cx, position: &Position) -> Result<(), Failure> {
 }
 
 fn unknown_column(pointer: &str, column: &str, table: &Table, cx: &mut FlowCx<'_>) {
-    let names: Vec<&str> = table.columns.fields().iter().map(|field| field.name().as_str()).collect();
-    let message = format!("table {} has no column \"{column}\"", table.name);
-    cx.problem(pointer, "unknown-column", message, suggestion(column, names));
+    let help = cx.suggestions.of(column, table.columns.fields().iter().map(|field| field.name().as_str()));
+    cx.problem(pointer, "unknown-column", format!("table {} has no column \"{column}\"", table.name), help);
 }
 
 /// The update of one task.

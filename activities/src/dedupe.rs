@@ -46,6 +46,9 @@ pub struct Dedupe {
 /// Which record of a group stays.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(extend("examples" = [
+    { "largest": "modifiedon" }, { "smallest": "createdon" }, { "nonEmpty": "telephone1" }, "any",
+]))]
 pub enum Keep {
     /// One rule.
     One(Rule),
@@ -89,7 +92,9 @@ pub enum EmptyKeys {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "dedupe",
+    elsewhere: &["deduplicate", "deduplication", "unique", "distinct", "duplicates"],
     ports: &[Port::always("ok")],
+    optional_ports: &[(COMPLEMENT, "\"complement\": true")],
     example: r#"{
         "type": "dedupe",
         "by": ["lower(emailaddress1)"],

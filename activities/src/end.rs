@@ -18,7 +18,12 @@ pub struct End {
 }
 
 /// What the palette shows.
-pub static SPEC: Spec = Spec { kind: "end", example: r#"{ "type": "end", "stopAll": true }"#, ..Spec::of::<End>() };
+pub static SPEC: Spec = Spec {
+    kind: "end",
+    elsewhere: &["stop", "finish", "exit", "terminate"],
+    example: r#"{ "type": "end", "stopAll": true }"#,
+    ..Spec::of::<End>()
+};
 
 #[async_trait]
 impl Activity for End {

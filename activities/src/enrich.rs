@@ -11,7 +11,6 @@ use engine::expr::{Bound, Source, Values};
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::outside::database::{Lookup, Table};
-use engine::problem::suggestion;
 use engine::reject::Reject;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -66,6 +65,7 @@ pub enum Unmatched {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "enrich",
+    elsewhere: &["enrichment", "join", "lookup", "compute", "map", "mapping", "formula", "merge"],
     effect: Effect::Reads,
     ports: &[Port::always("ok"), Port::with_records("reject")],
     example: r#"{
@@ -219,9 +219,8 @@ fn check_name(pointer: &str, name: &str, fields: &[FieldRef], cx: &mut FlowCx<'_
 }
 
 fn unknown_column(pointer: &str, column: &str, table: &Table, cx: &mut FlowCx<'_>) {
-    let names: Vec<&str> = table.columns.fields().iter().map(|field| field.name().as_str()).collect();
-    let message = format!("table {} has no column \"{column}\"", table.name);
-    cx.problem(pointer, "unknown-column", message, suggestion(column, names));
+    let help = cx.suggestions.of(column, table.columns.fields().iter().map(|field| field.name().as_str()));
+    cx.problem(pointer, "unknown-column", format!("table {} has no column \"{column}\"", table.name), help);
 }
 
 fn check_key(bound: &Bound, column: &str, table: &Table, cx: &mut FlowCx<'_>) {

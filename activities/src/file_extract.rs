@@ -88,6 +88,7 @@ pub struct Computed {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "file.extract",
+    elsewhere: &["file", "csv", "extract", "excel", "xlsx", "report", "download", "mail", "email"],
     effect: Effect::Writes,
     ports: &[Port::always("ok")],
     example: r#"{
@@ -176,8 +177,7 @@ impl Column {
 fn check_column(pointer: &str, name: &str, input: &Columns, cx: &mut FlowCx<'_>) {
     let Some(schema) = input.known() else { return };
     if schema.column_with_name(name).is_none() {
-        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let help = engine::problem::suggestion(name, names);
+        let help = cx.suggestions.of(name, schema.fields().iter().map(|field| field.name().as_str()));
         cx.problem(pointer, "unknown-column", format!("there is no column \"{name}\""), help);
     }
 }

@@ -1,12 +1,13 @@
 //! What to write instead of the name of a field that an object does not have.
 
 use engine::outside::crm::Object;
-use engine::problem::suggestion;
+use engine::problem::Suggestions;
 
 /// The field that was probably meant, or where its fields are listed.
-pub(crate) fn field(name: &str, object: &Object, account: &str) -> String {
+pub(crate) fn field(name: &str, object: &Object, account: &str, suggestions: &Suggestions) -> String {
     let usable = object.fields.values().filter(|field| field.is_usable());
-    suggestion(name, usable.map(|field| field.name.as_str()))
+    suggestions
+        .of(name, usable.map(|field| field.name.as_str()))
         .unwrap_or_else(|| format!("`campanile discover {account} {}` lists its fields", object.name))
 }
 
@@ -30,7 +31,11 @@ mod tests {
             feed: false,
             deletion_log: None,
         };
-        assert_eq!(field("lastnam", &object, "crm"), "did you mean \"lastname\"?");
-        assert_eq!(field("shoeSize", &object, "crm"), "`campanile discover crm contacts` lists its fields");
+        let suggestions = Suggestions::default();
+        assert_eq!(field("lastnam", &object, "crm", &suggestions), "did you mean \"lastname\"?");
+        assert_eq!(
+            field("shoeSize", &object, "crm", &suggestions),
+            "`campanile discover crm contacts` lists its fields"
+        );
     }
 }

@@ -29,6 +29,7 @@ pub struct Scheduler {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "scheduler",
+    elsewhere: &["schedule", "cron", "timer", "every", "interval"],
     inbound: false,
     ports: &[Port::always("ok")],
     example: r#"{ "type": "scheduler", "cron": "0 6 * * MON-FRI", "timeZone": "Europe/Paris", "to": "next" }"#,

@@ -46,6 +46,7 @@ impl Text {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "script",
+    elsewhere: &["code", "javascript", "js", "python", "function", "transform", "set"],
     ports: &[Port::always("ok")],
     example: r#"{
         "type": "script",

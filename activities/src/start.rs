@@ -16,6 +16,7 @@ pub struct Start {}
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "start",
+    elsewhere: &["begin", "trigger", "entry"],
     inbound: false,
     ports: &[Port::always("ok")],
     example: r#"{ "type": "start", "to": "next" }"#,

@@ -39,6 +39,7 @@ pub struct Condition {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "test",
+    elsewhere: &["if", "condition", "switch", "branch", "router", "decision", "case", "split"],
     example: r#"{
         "type": "test",
         "conditions": [{ "if": "vars.recCount > 1000", "port": "many" }],

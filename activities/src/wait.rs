@@ -24,6 +24,7 @@ pub struct Wait {
 /// What the palette shows.
 pub static SPEC: Spec = Spec {
     kind: "wait",
+    elsewhere: &["pause", "sleep", "delay"],
     ports: &[Port::always("ok")],
     example: r#"{ "type": "wait", "for": "5m", "attempts": 5, "to": "next" }"#,
     ..Spec::of::<Wait>()

@@ -1,6 +1,7 @@
 //! Pages that are fetched before they are taken.
 
 use engine::failure::Failure;
+use engine::progress::part_of_task;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -24,7 +25,7 @@ impl<T: Send + 'static, P: Clone + Send + 'static> Ahead<T, P> {
         F: Future<Output = Fetched<T, P>> + Send,
     {
         let (sender, pages) = mpsc::channel(PAGES_AHEAD);
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(part_of_task(async move {
             loop {
                 let fetched = fetch(place).await;
                 let next = fetched.as_ref().ok().and_then(|(_, next)| next.clone());
@@ -34,7 +35,7 @@ impl<T: Send + 'static, P: Clone + Send + 'static> Ahead<T, P> {
                 let Some(next) = next else { return };
                 place = next;
             }
-        });
+        }));
         Self { pages, task: task.abort_handle() }
     }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use engine::failure::{Class, Failure};
 use engine::outside::clock::{Clock, within};
+use engine::progress::{is_task, pause};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, Proxy, StatusCode, redirect};
@@ -35,10 +36,11 @@ pub(crate) use retry::retry_after_s;
 use budget::Budget;
 use lanes::Lanes;
 
-/// The target of what the log says of waits that people should hear of who did not ask for a log.
+/// The target of what the log says of long waits outside of runs, which people see without asking for a log. The waits of a
+/// run show in its progress.
 pub const WAITS: &str = "waits";
-/// A shorter wait for another attempt is not told so.
-const WAIT_TOLD_MIN: Duration = Duration::from_secs(5);
+/// A shorter wait for another attempt is not logged so.
+const WAIT_LOGGED_MIN: Duration = Duration::from_secs(5);
 
 /// How much of an answer that makes no sense is shown in a message, in characters.
 const EXCERPT_CHARS_MAX: usize = 120;
@@ -280,10 +282,10 @@ impl Http {
             };
             let (account, path) = (&self.account, self.path(request));
             tracing::warn!(account, path, failure = %refusal.failure, wait_ms = millis(wait), "trying again");
-            if wait >= WAIT_TOLD_MIN {
-                tracing::warn!(target: WAITS, "{}; trying again in {} s", refusal.failure, wait.as_secs());
+            if wait >= WAIT_LOGGED_MIN && !is_task() {
+                tracing::warn!(target: WAITS, "{}; next try in {} s", refusal.failure, wait.as_secs());
             }
-            at_rest(gate, tokio::time::sleep(wait)).await?;
+            at_rest(gate, pause(refusal.failure.to_string(), wait, Some(waits.attempts()))).await?;
         }
     }
 

@@ -31,15 +31,16 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret comes from: `{ "env": "NAME" }`, `{ "file": "path" }` or `{ "stored": "NAME" }`.
+/// Where a secret comes from: `{ env = "NAME" }`, `{ file = "path" }` or `{ stored = "NAME" }`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a secret is { \"env\": \"NAME\" }, { \"file\": \"path\" } or { \"stored\": \"NAME\" }")]
+#[schemars(extend("examples" = [{ "env": "NAME" }, { "file": "path" }, { "stored": "NAME" }]))]
+#[serde(untagged, expecting = "a secret is { env = \"NAME\" }, { file = \"path\" } or { stored = \"NAME\" }")]
 pub enum SecretSource {
-    /// `{ "env": "NAME" }`: an environment variable of Campanile's process.
+    /// `{ env = "NAME" }`: an environment variable of Campanile's process.
     Env(EnvSecret),
-    /// `{ "file": "path" }`: a file's content, without the line end.
+    /// `{ file = "path" }`: a file's content, without the line end.
     File(FileSecret),
-    /// `{ "stored": "NAME" }`: in the encrypted store of the data folder, see `campanile secrets`.
+    /// `{ stored = "NAME" }`: in the encrypted store of the data folder, see `campanile secrets`.
     Stored(StoredSecret),
     /// The secret itself, accepted only for loopback addresses.
     Literal(Secret),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::failure::{Class, Failure};
+use engine::progress::part_of_task;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -85,7 +86,7 @@ async fn fetch_into<T: Send + Sync + 'static>(
         }
     };
     let broken = |error: tokio::task::JoinError| Failure::internal(format!("a login broke off: {error}"));
-    tokio::spawn(task.in_current_span()).await.map_err(broken)?
+    tokio::spawn(part_of_task(task).in_current_span()).await.map_err(broken)?
 }
 
 impl<T> State<T> {

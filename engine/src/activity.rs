@@ -203,12 +203,16 @@ impl Port {
 pub struct Spec {
     /// The word for `type`.
     pub kind: &'static str,
+    /// What people call it who know other tools, for those who write that as its type.
+    pub elsewhere: &'static [&'static str],
     /// What it may do to the outside.
     pub effect: Effect,
     /// Whether anything may lead into it.
     pub inbound: bool,
     /// Its ways out, besides `error` and `exhausted`, which every activity has.
     pub ports: &'static [Port],
+    /// Ports that it has only with a setting, and the setting.
+    pub optional_ports: &'static [(&'static str, &'static str)],
     /// A JSON object as an author would write it; it is checked by a test and shown in the manual.
     pub example: &'static str,
     /// The JSON Schema of its settings, from its fields and their comments.
@@ -222,9 +226,11 @@ impl Spec {
     pub const fn of<A: Activity + DeserializeOwned + JsonSchema + 'static>() -> Self {
         Self {
             kind: "",
+            elsewhere: &[],
             effect: Effect::Pure,
             inbound: true,
             ports: &[],
+            optional_ports: &[],
             example: "{}",
             schema: A::json_schema,
             build: |settings| Ok(Box::new(serde_json::from_value::<A>(settings)?)),

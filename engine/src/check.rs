@@ -1,6 +1,8 @@
 //! Checks a workflow: every problem at once, with its place, its cause and its cure.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod kinds;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -14,7 +16,7 @@ use crate::flow::{FlowCx, Known};
 use crate::graph::{Graph, Vertex};
 use crate::outside::store::check_option_name;
 use crate::pinned::Library;
-use crate::problem::{Problem, suggestion};
+use crate::problem::{Problem, Suggestions, suggestion};
 use crate::schema::Schemas;
 use crate::workflow::{ACTIVITIES_MAX, Common, OnError, To, WhenRunning, is_name};
 
@@ -207,9 +209,9 @@ impl Reader<'_> {
         };
         let spec = self.palette.iter().find(|spec| spec.kind == kind).copied();
         if spec.is_none() {
-            let help = suggestion(kind, self.kinds().collect::<Vec<_>>());
+            let help = kinds::suggestion(kind, self.palette);
             let message = format!("there is no type of activity \"{kind}\"");
-            problems.push(self.document.problem(&format!("{pointer}/type"), "unknown-type", message, help));
+            problems.push(self.document.problem(&format!("{pointer}/type"), "unknown-type", message, Some(help)));
         }
         spec
     }
@@ -286,21 +288,27 @@ fn check_transitions(
     names: &BTreeSet<&str>,
     problems: &mut Vec<Problem>,
 ) {
+    let suggestions = Suggestions::default();
     for (name, Outline { spec, to }) in outlines {
         let pointer = format!("/activities/{}/to", escape(name));
         let ports = activities.get(*name).map(ports);
         for (port, targets) in &to.0 {
             if let (Some(spec), Some(ports)) = (spec, ports.as_ref().filter(|ports| !ports.contains(port))) {
                 let message = format!("{} has no port \"{port}\"", spec.kind);
-                let help = suggestion(port, ports.iter().map(String::as_str));
+                let setting = spec.optional_ports.iter().find(|(name, _)| name == port);
+                let help = match (setting, port.as_str()) {
+                    (Some((_, setting)), _) => Some(format!("add {setting} to {name}")),
+                    (None, "exhausted") => Some(format!("add \"attempts\" to {name}, such as \"attempts\": 5")),
+                    _ => suggestion(port, ports.iter().map(String::as_str)),
+                };
                 let at = format!("{pointer}/{}", escape(port));
                 problems.push(document.problem_of_key(&at, "unknown-port", message, help));
             }
-            for target in targets {
-                let at = target_pointer(document, &pointer, port, targets, target);
+            for (number, target) in targets.iter().enumerate() {
+                let at = target_pointer(document, &pointer, port, number);
                 if !names.contains(target.as_str()) {
                     let message = format!("there is no activity \"{target}\"");
-                    let help = suggestion(target, names.iter().copied());
+                    let help = suggestions.of(target, names.iter().copied());
                     problems.push(document.problem(&at, "unknown-target", message, help));
                 } else if let Some(into) = outlines.get(target.as_str()).and_then(|outline| outline.spec)
                     && !into.inbound
@@ -324,10 +332,9 @@ fn ports(node: &Node) -> Vec<String> {
     ports
 }
 
-fn target_pointer(document: &Document, to: &str, port: &str, targets: &[String], target: &str) -> String {
+fn target_pointer(document: &Document, to: &str, port: &str, number: usize) -> String {
     let with_port = format!("{to}/{}", escape(port));
     let base = if document.value.pointer(&with_port).is_some() { with_port } else { to.to_owned() };
-    let number = targets.iter().position(|other| other == target).unwrap_or(0);
     let in_list = format!("{base}/{number}");
     if document.value.pointer(&in_list).is_some() { in_list } else { base }
 }
@@ -398,8 +405,8 @@ impl Workflow {
     pub fn flow(&self, known: &Known) -> Findings {
         let mut findings = Findings::default();
         let mut asked: BTreeMap<&str, Vec<Columns>> = BTreeMap::new();
-        let mut queue: VecDeque<(&str, Columns)> =
-            self.graph.roots().into_iter().map(|root| (root, self.columns_of_root(root))).collect();
+        let mut found = Found::default();
+        let mut queue: VecDeque<(&str, Columns)> = self.roots().into();
         while let Some((name, input)) = queue.pop_front() {
             let variants = asked.entry(name).or_default();
             if variants.contains(&input) {
@@ -419,7 +426,7 @@ impl Workflow {
                 queue.extend(targets.map(|target| (target.as_str(), Columns::Unknown)));
                 continue;
             };
-            let flow = self.ask(name, node, &input, known, &mut findings);
+            let flow = self.ask(name, node, &input, known, &mut findings, &mut found);
             for (port, targets) in &node.common.to.0 {
                 let columns = match port.as_str() {
                     "error" | "exhausted" => input.clone(),
@@ -431,18 +438,18 @@ impl Workflow {
                 findings.columns.insert((name.to_owned(), port), columns);
             }
         }
-        findings.problems.dedup();
         findings
     }
 
-    /// A run begins without records; but where a transition leads nowhere, it may be one that was to lead here.
-    fn columns_of_root(&self, root: &str) -> Columns {
-        let inbound = self.activities.get(root).is_none_or(|node| node.spec.inbound);
+    /// A run begins without records; but where a transition leads nowhere, it may be one that was to lead to a root.
+    fn roots(&self) -> Vec<(&str, Columns)> {
         let mut targets = self.graph.activities().flat_map(|(_, vertex)| vertex.to.values().flatten());
-        match inbound && targets.any(|target| self.graph.get(target).is_none()) {
+        let is_open = targets.any(|target| self.graph.get(target).is_none());
+        let columns = |root| match is_open && self.activities.get(root).is_none_or(|node| node.spec.inbound) {
             true => Columns::Unknown,
             false => Columns::None,
-        }
+        };
+        self.graph.roots().into_iter().map(|root| (root, columns(root))).collect()
     }
 
     fn ask(
@@ -452,6 +459,7 @@ impl Workflow {
         input: &Columns,
         known: &Known,
         findings: &mut Findings,
+        found: &mut Found,
     ) -> crate::activity::Flow {
         let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         let mut cx = FlowCx {
@@ -462,21 +470,22 @@ impl Workflow {
             time_zone: &node.time_zone,
             known,
             library: &self.library,
+            suggestions: &found.suggestions,
             problems: &mut problems,
             warnings: &mut warnings,
             unchecked: &mut findings.unchecked,
         };
         let flow = node.activity.flow(input, &mut cx);
-        for problem in problems {
-            if !findings.problems.contains(&problem) {
-                findings.problems.push(problem);
-            }
-        }
-        for warning in warnings {
-            if !findings.warnings.contains(&warning) {
-                findings.warnings.push(warning);
-            }
-        }
+        // An activity that several sets of columns reach finds the same again.
+        findings.problems.extend(problems.into_iter().filter(|problem| found.all.insert(problem.clone())));
+        findings.warnings.extend(warnings.into_iter().filter(|warning| found.all.insert(warning.clone())));
         flow
     }
+}
+
+/// What the flow of columns has found so far.
+#[derive(Default)]
+struct Found {
+    all: HashSet<Problem>,
+    suggestions: Suggestions,
 }

@@ -19,14 +19,63 @@ pub struct Document {
     pub file: String,
     /// What it says; of a name given twice, the first.
     pub value: Value,
-    /// What its form calls names with values, for messages: an object, a table.
-    pub object_word: &'static str,
+    /// The form of the file.
+    pub form: Form,
     text: String,
-    places: HashMap<String, Place>,
+    /// The first is the whole file. A tree, since pointers written out would repeat all names above each part.
+    parts: Vec<Part>,
     line_starts: Vec<usize>,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// The form of a file of settings, as messages show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// JSON.
+    Json,
+    /// TOML.
+    Toml,
+}
+
+impl Form {
+    /// What names with values are called.
+    pub fn object_word(self) -> &'static str {
+        match self {
+            Self::Json => "an object",
+            Self::Toml => "a table",
+        }
+    }
+
+    /// A value as it is written.
+    pub fn value(self, value: &Value) -> String {
+        let setting = |(name, value): (&String, &Value)| self.setting(name, value);
+        match value {
+            Value::Object(map) if map.is_empty() => "{}".to_owned(),
+            Value::Object(map) => format!("{{ {} }}", map.iter().map(setting).collect::<Vec<_>>().join(", ")),
+            Value::Array(items) => {
+                format!("[{}]", items.iter().map(|item| self.value(item)).collect::<Vec<_>>().join(", "))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// A name with its value as it is written.
+    pub fn setting(self, name: &str, value: &Value) -> String {
+        match self {
+            Self::Json => format!("{}: {}", Value::from(name), self.value(value)),
+            Self::Toml => format!("{name} = {}", self.value(value)),
+        }
+    }
+}
+
+/// A value of the file: where it stands, and the parts within it by name or number.
+#[derive(Debug, Clone, Default)]
+struct Part {
+    place: Place,
+    inner: HashMap<String, usize>,
+}
+
+/// Where a name and its value stand, in bytes from the beginning.
+#[derive(Debug, Clone, Copy, Default)]
 struct Place {
     key: usize,
     value: usize,
@@ -38,16 +87,39 @@ impl Document {
         Self {
             file: file.to_owned(),
             value: Value::Null,
-            object_word: "an object",
+            form: Form::Json,
             text: text.to_owned(),
-            places: HashMap::new(),
+            parts: vec![Part::default()],
             line_starts: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
         }
     }
 
-    /// Tells where what a pointer leads to stands, in bytes from the beginning: its name, and its value.
-    pub fn place(&mut self, pointer: String, key: usize, value: usize) {
-        self.places.insert(pointer, Place { key, value });
+    /// Notes where the value at a pointer stands, in bytes from the beginning: its name, and the value.
+    pub fn place(&mut self, pointer: &str, key: usize, value: usize) {
+        let place = Place { key, value };
+        match pointer.rsplit_once('/') {
+            Some((above, step)) => _ = self.add(self.part(above), step, place),
+            None => self.parts[0].place = place,
+        }
+    }
+
+    fn add(&mut self, above: usize, step: &str, place: Place) -> usize {
+        self.parts.push(Part { place, inner: HashMap::new() });
+        let part = self.parts.len() - 1;
+        self.parts[above].inner.insert(step.to_owned(), part);
+        part
+    }
+
+    /// The part that a pointer leads to, else the nearest around it.
+    fn part(&self, pointer: &str) -> usize {
+        let mut part = 0;
+        for step in pointer.split('/').skip(1) {
+            match self.parts[part].inner.get(step) {
+                Some(inner) => part = *inner,
+                None => break,
+            }
+        }
+        part
     }
 
     /// Reads a file's text as strict JSON. Names given twice are problems, but the document can be used.
@@ -80,19 +152,13 @@ impl Document {
             return Err(Box::new(document.problem_at(0, "", "not-json", "the file is empty".to_owned(), None)));
         };
         let mut problems = Vec::new();
-        document.value = document.take(&root, &mut String::new(), None, &mut problems);
+        let start = root.range().start;
+        document.parts[0].place = Place { key: start, value: start };
+        document.value = document.take(&root, 0, &mut String::new(), &mut problems);
         Ok((document, problems))
     }
 
-    fn take(
-        &mut self,
-        node: &ast::Value<'_>,
-        pointer: &mut String,
-        key: Option<usize>,
-        problems: &mut Vec<Problem>,
-    ) -> Value {
-        let start = node.range().start;
-        self.place(pointer.clone(), key.unwrap_or(start), start);
+    fn take(&mut self, node: &ast::Value<'_>, part: usize, pointer: &mut String, problems: &mut Vec<Problem>) -> Value {
         match node {
             ast::Value::StringLit(text) => Value::String(text.value.to_string()),
             ast::Value::NumberLit(number) => number.value.parse::<Number>().map_or(Value::Null, Value::Number),
@@ -100,7 +166,7 @@ impl Document {
             ast::Value::NullKeyword(_) => Value::Null,
             ast::Value::Array(array) => {
                 let items = array.elements.iter().enumerate();
-                let items = items.map(|(n, item)| self.within(pointer, &n.to_string(), item, None, problems));
+                let items = items.map(|(n, item)| self.within(part, pointer, &n.to_string(), item, None, problems));
                 Value::Array(items.collect())
             }
             ast::Value::Object(object) => {
@@ -108,15 +174,15 @@ impl Document {
                 for property in &object.properties {
                     let name = property.name.as_str().to_owned();
                     let at = property.name.range().start;
-                    if map.contains_key(&name) {
-                        let inner = format!("{pointer}/{}", escape(&name));
-                        let (line, _) = self.line_column(self.places[&inner].key);
+                    if let Some(first) = self.parts[part].inner.get(&*escape(&name)) {
+                        let (line, _) = self.line_column(self.parts[*first].place.key);
                         let message = format!("\"{name}\" is given twice; the first is in line {line}");
                         let help = Some("rename or remove one of them".to_owned());
+                        let inner = format!("{pointer}/{}", escape(&name));
                         problems.push(self.problem_at(at, &inner, "given-twice", message, help));
                         continue;
                     }
-                    let value = self.within(pointer, &name, &property.value, Some(at), problems);
+                    let value = self.within(part, pointer, &name, &property.value, Some(at), problems);
                     map.insert(name, value);
                 }
                 Value::Object(map)
@@ -126,6 +192,7 @@ impl Document {
 
     fn within(
         &mut self,
+        above: usize,
         pointer: &mut String,
         step: &str,
         node: &ast::Value<'_>,
@@ -133,9 +200,12 @@ impl Document {
         problems: &mut Vec<Problem>,
     ) -> Value {
         let length = pointer.len();
+        let step = escape(step);
+        let start = node.range().start;
+        let part = self.add(above, &step, Place { key: key.unwrap_or(start), value: start });
         pointer.push('/');
-        pointer.push_str(&escape(step));
-        let value = self.take(node, pointer, key, problems);
+        pointer.push_str(&step);
+        let value = self.take(node, part, pointer, problems);
         pointer.truncate(length);
         value
     }
@@ -165,16 +235,7 @@ impl Document {
     }
 
     fn nearest(&self, pointer: &str) -> Place {
-        let mut pointer = pointer;
-        loop {
-            if let Some(place) = self.places.get(pointer) {
-                return *place;
-            }
-            match pointer.rfind('/') {
-                Some(end) => pointer = &pointer[..end],
-                None => return Place { key: 0, value: 0 },
-            }
-        }
+        self.parts[self.part(pointer)].place
     }
 
     /// A problem at this byte of the text.

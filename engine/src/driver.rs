@@ -244,6 +244,7 @@ impl Driver {
         let cancelled = Arc::new(AtomicBool::new(false));
         let progress = Arc::new(Progress::default());
         self.board.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&progress));
+        let shown = Arc::clone(&progress);
         let workflow = Arc::clone(&self.workflow);
         let mut cx = Cx {
             workflow: workflow.name.clone(),
@@ -294,6 +295,7 @@ impl Driver {
                 Err(failure) => (id, Err(failure)),
             }
         };
+        let work = crate::progress::of_task(shown, work);
         let abort = self.tasks.spawn(tracing::Instrument::instrument(work, span));
         self.working.insert(id, Working { abort, cancelled });
     }

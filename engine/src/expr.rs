@@ -12,6 +12,7 @@ mod arithmetic;
 mod bind;
 mod compare;
 mod eval;
+pub(crate) mod foreign;
 mod functions;
 mod kernels;
 mod meet;

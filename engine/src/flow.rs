@@ -12,7 +12,7 @@ use crate::expr::{Bound, ExprError, Source};
 use crate::failure::{Class, Failure};
 use crate::outside::crm::{Object, ObjectField, System};
 use crate::outside::database::Table;
-use crate::problem::{Problem, suggestion};
+use crate::problem::{Problem, Suggestions};
 use crate::types::Type;
 
 /// What is known of the outside. What could not be asked is kept with the reason.
@@ -45,6 +45,8 @@ pub struct FlowCx<'a> {
     pub time_zone: &'a TimeZone,
     pub(crate) known: &'a Known,
     pub(crate) library: &'a [(String, String)],
+    /// Finds the names that were probably meant.
+    pub suggestions: &'a Suggestions,
     pub(crate) problems: &'a mut Vec<Problem>,
     pub(crate) warnings: &'a mut Vec<Problem>,
     pub(crate) unchecked: &'a mut BTreeSet<String>,
@@ -66,7 +68,9 @@ impl FlowCx<'_> {
     /// The object, where it is known; else a problem, or a note that it could not be checked.
     pub fn object(&mut self, account: &str, object: &str) -> Option<Arc<Object>> {
         if !self.known.accounts.contains_key(account) {
-            let help = suggestion(account, self.known.accounts.keys().map(String::as_str))
+            let help = self
+                .suggestions
+                .of(account, self.known.accounts.keys().map(String::as_str))
                 .unwrap_or_else(|| format!("add [accounts.{account}] to campanile.toml"));
             self.problem("/account", "unknown-account", format!("there is no account \"{account}\""), Some(help));
             return None;
@@ -86,7 +90,8 @@ impl FlowCx<'_> {
             }
             None => {
                 self.unchecked.insert(format!(
-                    "the fields of {object} in {account}: their description was not fetched yet; a run fetches it"
+                    "the fields of {object} in {account}: no description is kept yet; a run or `campanile check --online` \
+                     asks the CRM"
                 ));
             }
         }
@@ -106,7 +111,8 @@ impl FlowCx<'_> {
             }
             None => {
                 self.unchecked.insert(format!(
-                    "{path} of {object} in {account}: its description was not fetched yet; a run fetches it"
+                    "{path} of {object} in {account}: no description is kept yet; a run or `campanile check --online` asks \
+                     the CRM"
                 ));
             }
         }

@@ -39,5 +39,6 @@ pub mod script;
 mod start;
 mod temp;
 pub mod types;
+pub mod words;
 pub mod workflow;
 pub mod written;

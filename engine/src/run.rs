@@ -93,12 +93,23 @@ pub struct Run {
     put: BTreeSet<TaskId>,
     /// Options that moved or were held, by the import's task.
     pub settled: BTreeMap<TaskId, String>,
+    /// Options that stayed where they were although their window is done, by the import's task.
+    pub held: BTreeMap<TaskId, HeldOption>,
     /// Stops of which somebody is still to be told, by the number of the event that made them.
     pub owed: BTreeMap<u64, Stop>,
     arrived: u64,
     queued: bool,
     paused: bool,
     end: Option<End>,
+}
+
+/// An option that stayed where it was although its window is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldOption {
+    /// The option.
+    pub option: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// An event that waits at an activity.
@@ -161,6 +172,7 @@ impl Run {
             windows: BTreeMap::new(),
             put: BTreeSet::new(),
             settled: BTreeMap::new(),
+            held: BTreeMap::new(),
             owed: BTreeMap::new(),
             arrived: 0,
             queued: false,

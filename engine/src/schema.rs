@@ -1,5 +1,7 @@
 //! The JSON Schema of the workflow file, made of the activities' own fields and comments.
 
+mod example;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::activity::{Palette, Spec};
 use crate::document::{Document, escape};
 use crate::expr::{Expr, ExprError};
-use crate::problem::{Problem, suggestion};
+use crate::problem::{Problem, did_you_mean, suggestion};
 use crate::workflow::{Common, SPAN_FORMAT, Span, WorkflowFile};
 
 /// The schema of the whole file, for editors.
@@ -50,6 +52,8 @@ pub fn activity_schema(spec: &Spec) -> Value {
     let mut generator = generator();
     let mut schema = activity(spec, &mut generator);
     schema["$defs"] = Value::Object(generator.take_definitions(true));
+    // Its own example shows the form of what is wrong.
+    schema["examples"] = json!([serde_json::from_str::<Value>(spec.example).unwrap_or_default()]);
     schema
 }
 
@@ -169,7 +173,7 @@ impl Told<'_> {
             }
             ValidationErrorKind::Type { kind } => {
                 let message = format!("this is {}, not {}", self.json_type(error.instance()), self.types(kind));
-                problem("wrong-type", message, None)
+                problem("wrong-type", message, self.example(&at))
             }
             ValidationErrorKind::Enum { options } => {
                 let options: Vec<String> = options.as_array().into_iter().flatten().map(plain).collect();
@@ -227,7 +231,11 @@ impl Told<'_> {
         let options: Vec<String> = constants.flatten().collect();
         if !options.is_empty() && error.instance().is_string() {
             let message = self.not_among(error.instance(), &options);
-            return vec![self.document.problem(at, "wrong-value", message, among(error.instance(), &options))];
+            let help = match did_you_mean(error.instance().as_str().unwrap_or_default(), unquoted(&options)) {
+                Some(name) => Some(format!("did you mean \"{name}\"?")),
+                None => self.example(at).or_else(|| among(error.instance(), &options)),
+            };
+            return vec![self.document.problem(at, "wrong-value", message, help)];
         }
         let here = error.instance_path().as_str().len();
         let misses_type = |errors: &&Vec<ValidationError<'_>>| {
@@ -254,10 +262,11 @@ impl Told<'_> {
                 }
                 let key = at.rsplit('/').next().unwrap_or_default();
                 let message = format!("this is not what \"{key}\" takes");
-                return vec![self.document.problem(at, "wrong-value", message, self.told_of(error))];
+                let help = self.example(at).or_else(|| self.told_of(error));
+                return vec![self.document.problem(at, "wrong-value", message, help)];
             }
         }
-        let types: Vec<String> = context
+        let mut types: BTreeSet<String> = context
             .iter()
             .flatten()
             .filter_map(|error| match error.kind() {
@@ -265,8 +274,27 @@ impl Told<'_> {
                 _ => None,
             })
             .collect();
-        let message = format!("this is {}, not {}", self.json_type(error.instance()), types.join(" or "));
-        vec![self.document.problem(at, "wrong-type", message, None)]
+        // What may be left out may be null as well; an author need not write it.
+        if types.len() > 1 {
+            types.remove("null");
+        }
+        let message = format!("this is {}, not {}", self.json_type(error.instance()), joined(types));
+        let help = self.example(at).or_else(|| (!options.is_empty()).then(|| format!("write {}", joined(options))));
+        vec![self.document.problem(at, "wrong-type", message, help)]
+    }
+
+    /// What the right form looks like, where an example is known.
+    fn example(&self, at: &str) -> Option<String> {
+        let path = at.strip_prefix(self.pointer)?;
+        let values = example::values(self.schema, path);
+        let key = path.rsplit('/').next().unwrap_or_default();
+        let is_item = key.bytes().all(|byte| byte.is_ascii_digit());
+        let form = self.document.form;
+        match values.as_slice() {
+            [] => None,
+            [one] if !is_item => Some(format!("write it as in {}", form.setting(key, one))),
+            forms => Some(format!("write {}", joined(forms.iter().map(|value| form.value(value))))),
+        }
     }
 
     /// What the schema says of a missing key.
@@ -309,7 +337,7 @@ impl Told<'_> {
             Value::Number(_) => "a number",
             Value::String(_) => "text",
             Value::Array(_) => "a list",
-            Value::Object(_) => self.document.object_word,
+            Value::Object(_) => self.document.form.object_word(),
         }
     }
 
@@ -320,7 +348,7 @@ impl Told<'_> {
             JsonType::Integer => "a whole number",
             JsonType::Null => "null",
             JsonType::Number => "a number",
-            JsonType::Object => self.document.object_word,
+            JsonType::Object => self.document.form.object_word(),
             JsonType::String => "text",
         };
         match kind {
@@ -328,7 +356,7 @@ impl Told<'_> {
             // Optional settings may be null as well; an author need not be told.
             TypeKind::Multiple(kinds) => {
                 let kinds = kinds.iter().filter(|kind| *kind != JsonType::Null);
-                kinds.map(name).collect::<Vec<_>>().join(" or ")
+                joined(kinds.map(|kind| name(kind).to_owned()))
             }
         }
     }
@@ -359,8 +387,20 @@ impl Keys {
 }
 
 fn among(value: &Value, options: &[String]) -> Option<String> {
-    let unquoted: Vec<&str> = options.iter().map(|option| option.trim_matches('"')).collect();
-    suggestion(value.as_str().unwrap_or_default(), unquoted)
+    suggestion(value.as_str().unwrap_or_default(), unquoted(options))
+}
+
+fn unquoted(options: &[String]) -> Vec<&str> {
+    options.iter().map(|option| option.trim_matches('"')).collect()
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn joined(all: impl IntoIterator<Item = String>) -> String {
+    let all: Vec<String> = all.into_iter().collect();
+    match all.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        _ => all.concat(),
+    }
 }
 
 fn plain(value: &Value) -> String {

@@ -19,7 +19,8 @@ use jiff::tz::TimeZone;
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map, OptimizationLevel, Position, Scope};
 
 use crate::event::Vars;
-use crate::expr::parse::{lowered, nearest, place, syntax};
+use crate::expr::foreign;
+use crate::expr::parse::{lowered, place, syntax};
 use crate::expr::{ExprError, FUNCTIONS, Literal, Moment, Value, number};
 pub use limits::Limits;
 pub use record::{Interpreter, eval_record};
@@ -397,9 +398,9 @@ fn no_function(signature: &str) -> String {
     if !name.starts_with(char::is_alphabetic) {
         return format!("`{name}` does not take {types}");
     }
-    match nearest(name, FUNCTIONS.iter().map(|f| f.name)) {
-        Some(near) if near != name => format!("there is no function `{name}`; did you mean `{near}`?"),
-        _ => format!("there is no function `{name}` of {types}"),
+    match foreign::function(name).filter(|_| FUNCTIONS.iter().all(|function| function.name != name)) {
+        Some(help) => format!("there is no function `{name}`; {help}"),
+        None => format!("there is no function `{name}` of {types}"),
     }
 }
 

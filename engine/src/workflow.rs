@@ -33,6 +33,7 @@ pub struct WorkflowFile {
     pub notes: Option<String>,
     /// The time zone of its dates, an IANA name such as `Europe/Paris`; UTC where nothing is said.
     #[serde(default)]
+    #[schemars(extend("examples" = ["Europe/Paris"]))]
     pub time_zone: Option<String>,
     /// What happens when an activity fails and nothing else is said.
     #[serde(default)]
@@ -60,15 +61,19 @@ pub struct Common {
     /// For whoever reads it.
     pub notes: Option<String>,
     /// Where its transitions lead: an activity, a list of them, or a map from port to either.
+    #[schemars(extend("examples" = ["next", ["next", "other"], { "ok": "next", "error": "other" }]))]
     pub to: To,
     /// What happens when it fails and its port `error` leads nowhere.
+    #[schemars(extend("examples" = ["suspend", "ignore", "abort"]))]
     pub on_error: Option<OnError>,
     /// How it is tried again by itself before it fails.
+    #[schemars(extend("examples" = [{ "attempts": 3, "backoff": "10s" }]))]
     pub retry: Option<Retry>,
     /// How often one loop may pass through it before its port `exhausted`.
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1, max = 1000), extend("examples" = [5]))]
     pub attempts: Option<u32>,
     /// The time zone of its dates, in place of the workflow's.
+    #[schemars(extend("examples" = ["Europe/Paris"]))]
     pub time_zone: Option<String>,
 }
 
@@ -241,6 +246,7 @@ impl JsonSchema for Span {
             "format": SPAN_FORMAT,
             "pattern": "^\\s*\\d+(\\.\\d+)?\\s*[a-zµ]+(\\s*\\d+(\\.\\d+)?\\s*[a-zµ]+)*\\s*$",
             "description": "a length of time, such as 30s, 5m, 2h or 1d",
+            "examples": ["5m"],
         })
     }
 }

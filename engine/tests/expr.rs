@@ -157,11 +157,11 @@ fn a_broken_expression_is_told_where_what_and_what_now() {
     name
       0: this gives text, but true or false is needed; write `!is_empty(text)`, or compare it with a text
     flag and number > 1
-      5: unexpected 'and'; write `&&`
+      5: `and` is not a word of expressions; write `a && b`
     name != null
       8: `null` is a word of the language; nothing is written `()`: `x != ()`, or `!is_empty(x)`; a column is written `field("null")`
     number eq 0
-      7: unexpected 'eq'; write `==`
+      7: `eq` is not a word of expressions; write `==`
     number > ()
       7: null has no order: this is always false; write `== ()` or `!= ()`, or use `is_empty`
     default == 1
@@ -329,4 +329,63 @@ fn the_guide_lists_every_function() {
     } else {
         assert_eq!(now, table, "run with UPDATE_DOCS=1");
     }
+}
+
+/// What people write who know other languages, and what the help names.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("is_not_empty(name)", "`!is_empty("),
+    ("not_contains(name, \"x\")", "`!contains("),
+    ("does_not_contain(name, \"x\")", "`!contains("),
+    ("is_not_null(name)", "`!is_empty("),
+    ("has_value(name)", "`!is_empty("),
+    ("is_null(name)", "`x == ()`"),
+    ("length(name) > 1", "`len("),
+    ("LEN(name) > 1", "`len`"),
+    ("substring(name, 1) == \"a\"", "`sub_string("),
+    ("ifnull(name, \"\") == \"a\"", "`coalesce("),
+    ("datediff(day, day) > 1", "`days_between("),
+    ("nonsense(name)", "`campanile help expressions`"),
+    ("not flag", "`!condition`"),
+    ("NOT is_empty(name)", "`!condition`"),
+    ("number <> 1", "`!=`"),
+    ("number !== 1", "`!=`"),
+    ("number === 1", "`==`"),
+    ("name LIKE \"%x%\"", "`contains("),
+    ("name like \"x\"", "`contains("),
+    ("name =~ \"x\"", "`contains("),
+    ("number in (1, 2)", "`x in [1, 2]`"),
+    ("number in (1)", "`x in [1, 2]`"),
+    ("name in (\"a\")", "`x in [1, 2]`"),
+    ("number not in [1]", "`!(x in [1, 2])`"),
+    ("flag AND number > 1", "`a && b`"),
+    ("flag and number > 1", "`a && b`"),
+    ("flag OR number > 1", "`a || b`"),
+    ("name IS NOT NULL", "`x != ()`"),
+    ("name is null", "`x == ()`"),
+    ("number BETWEEN 1 AND 5", "`x >= 1 && x <= 5`"),
+    ("number > 1 ? 2 : 3", "`if condition { a } else { b }`"),
+    ("number ^ 2 > 1", "+ - * / %"),
+    ("flag == \"false\"", "`flag == false`"),
+    ("\"Yes\" != flag", "`flag != true`"),
+    ("flag == 0", "`flag == false`"),
+    ("flag == name", "`flag == true` or `flag == false`"),
+    ("Web", r#""\"Web\"""#),
+    ("New York", r#""\"New York\"""#),
+    ("n/a", r#"\"n\""#),
+    ("name == Web", r#"\"Web\""#),
+];
+
+#[test]
+fn words_of_other_languages_are_answered_with_those_of_expressions() {
+    let batch = wide(0);
+    let wrong = ELSEWHERE.iter().filter_map(|(text, wanted)| {
+        let help = match Source::from(*text).bind(batch.schema_ref()) {
+            Ok(_) => "no error".to_owned(),
+            Err(errors) => {
+                errors.into_iter().map(|error| error.help.unwrap_or_default()).collect::<Vec<_>>().join("; ")
+            }
+        };
+        (!help.contains(wanted)).then(|| format!("{text}: {help}"))
+    });
+    assert_eq!(wrong.collect::<Vec<_>>(), [""; 0]);
 }

@@ -168,7 +168,7 @@ impl Alerts for Receivers {
 /// As of a stop before the configuration was changed.
 fn unknown(receiver: &str) -> Failure {
     Failure::new(Class::Config, format!("[alerts] of the configuration has no {receiver}"))
-        .help("add it to campanile.toml, see docs/guide/configuration.md")
+        .help("add it to campanile.toml; `campanile help configuration` shows how")
 }
 
 /// An alert in a sentence, and what to do.

@@ -8,6 +8,7 @@
 //! | `GET /runs/{run}/journal?from=` | its events from this number on, 1,000 at most |
 //! | `GET /runs/{run}/news?from=&waitMs=` | what happened since; waits for something to happen |
 //! | `POST /runs/{run}/resume` · `/pause` · `/stop` | tell it to go on, to rest, to end |
+//! | `POST /runs/{run}/wakeup?activity=` | end its waits, or those of one activity |
 //! | `POST /runs/{run}/restart` | end it and start anew what it began with |
 //! | `GET /runs/{run}/populations/{activity}/{port}?task=&limit=` | the first records of a population |
 //! | `GET /options` · `GET`, `PUT`, `DELETE /options/{name}` | options |
@@ -90,6 +91,9 @@ pub struct Resume {
     /// Variables of the run to set first, such as `allowDeletes`.
     #[serde(default, skip_serializing_if = "Vars::is_empty")]
     pub vars: Vars,
+    /// Whether its waits end too, as when an operator resumes it; not when a process takes it over from one that died.
+    #[serde(default)]
+    pub wake: bool,
 }
 
 /// The body of a restart.
@@ -166,6 +170,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/runs/{run}/news", get(news))
         .route("/runs/{run}/resume", post(resume))
         .route("/runs/{run}/restart", post(restart))
+        .route("/runs/{run}/wakeup", post(wakeup))
         .route("/runs/{run}/pause", post(pause))
         .route("/runs/{run}/stop", post(stop))
         .route("/runs/{run}/populations/{activity}/{port}", get(look))
@@ -243,7 +248,7 @@ async fn news(State(service): Shared, Path(run): Path<String>, Query(query): Que
 }
 
 async fn resume(State(service): Shared, Path(run): Path<String>, Json(body): Json<Resume>) -> Answer<Began> {
-    within(STORE_TIME_MAX, service.resume(&run_id(&run)?, &body.identity, body.vars)).await
+    within(STORE_TIME_MAX, service.resume(&run_id(&run)?, body)).await
 }
 
 // It asks CRMs, which have their own limits of time.
@@ -253,6 +258,19 @@ async fn restart(State(service): Shared, Path(run): Path<String>, Json(body): Js
 
 async fn pause(State(service): Shared, Path(run): Path<String>) -> Answer<RunView> {
     within(STORE_TIME_MAX, service.pause(&run_id(&run)?)).await
+}
+
+#[derive(Deserialize)]
+struct Wakeup {
+    activity: Option<String>,
+}
+
+async fn wakeup(
+    State(service): Shared,
+    Path(run): Path<String>,
+    Query(Wakeup { activity }): Query<Wakeup>,
+) -> Answer<RunView> {
+    within(STORE_TIME_MAX, service.wakeup(&run_id(&run)?, activity.as_deref())).await
 }
 
 async fn stop(State(service): Shared, Path(run): Path<String>) -> Answer<RunView> {

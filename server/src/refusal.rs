@@ -25,7 +25,7 @@ pub struct Refusal {
 }
 
 /// A problem as it travels; see [`Problem`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProblemView {
     /// The file, as it was named.
     pub file: String,

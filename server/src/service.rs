@@ -11,15 +11,18 @@ use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
 use engine::identity::RESERVED;
 use engine::outside::store::{Expect, OptionChange, OptionValue, Page, RunFilter, RunId, check_option_name};
+use engine::progress::Pause;
 use engine::run::{Run, Status};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
-use crate::api::Restart;
+use crate::api::{Restart, Resume};
 use crate::preview::{self, Preview, Wanted};
 use crate::project::{Origin, Project};
 use crate::refusal::Refusal;
-use crate::view::{Kinds, ProgressView, RunLine, RunView, TaskView};
+use crate::view::{Kinds, ProgressView, RunLine, RunView, TaskView, WaitView};
 
 /// The longest that a follower may ask to wait for news.
 pub const FOLLOW_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -134,7 +137,7 @@ impl Service {
         let now = self.engine.environment.clock.now();
         let view = |run: &Run, driven: Option<&Driven>| {
             let mut view = RunView::new(id, run, &kinds, driven.is_some(), now);
-            add_progress(&mut view.tasks, driven);
+            add_progress(&mut view.tasks, driven, now);
             view
         };
         Ok(self.seen(id, view).await?)
@@ -177,7 +180,7 @@ impl Service {
             let told: BTreeSet<TaskId> = journal.iter().filter_map(|recorded| task_of(&recorded.event)).collect();
             let tasks = run.tasks.iter().filter(|task| told.contains(&task.id) || task.is_live());
             let mut tasks: Vec<_> = tasks.map(|task| TaskView::new(run, task, &kinds, live.is_some(), now)).collect();
-            add_progress(&mut tasks, live);
+            add_progress(&mut tasks, live, now);
             (run.status(), tasks)
         };
         let (status, tasks) = self.seen(id, news).await?;
@@ -186,8 +189,13 @@ impl Service {
     }
 
     /// Goes on with a run.
-    pub(crate) async fn resume(self: &Arc<Self>, id: &RunId, identity: &str, vars: Vars) -> Result<Began, Refusal> {
-        self.same_project(identity)?;
+    pub(crate) async fn resume(self: &Arc<Self>, id: &RunId, resume: Resume) -> Result<Began, Refusal> {
+        let Resume { identity, vars, wake } = resume;
+        self.same_project(&identity)?;
+        if wake {
+            // Most runs that are resumed wait for nothing but the operator.
+            self.wakeup(id, None).await.ok();
+        }
         let events = self.engine.environment.store.run(id).await?.map_or(0, |run| run.events);
         let (service, run) = (Arc::clone(self), id.clone());
         let resume =
@@ -213,6 +221,15 @@ impl Service {
     pub(crate) async fn stop(&self, id: &RunId) -> Result<RunView, Refusal> {
         self.engine.stop(id).await?;
         self.run(id).await
+    }
+
+    /// Ends the waits of a run before their time, those of one activity or all: of a `wait`, before a retry, and for a CRM.
+    pub(crate) async fn wakeup(&self, id: &RunId, activity: Option<&str>) -> Result<RunView, Refusal> {
+        let has_woken = self.driven(id).is_some_and(|driven| wake_tasks(&driven, activity));
+        match self.engine.wake(id, activity).await {
+            Err(failure) if !has_woken => Err(failure.into()),
+            _ => self.run(id).await,
+        }
     }
 
     /// Lets a run start nothing new.
@@ -300,17 +317,32 @@ impl Service {
     }
 }
 
+/// Ends the waits within tasks that work, such as for a CRM that limits its callers; whether there were any.
+fn wake_tasks(driven: &Driven, activity: Option<&str>) -> bool {
+    let run = driven.journal.run();
+    let is_meant =
+        |task: TaskId| activity.is_none_or(|activity| run.task(task).is_some_and(|task| task.activity == activity));
+    let board = driven.board.lock().unwrap_or_else(PoisonError::into_inner);
+    let waiting = board.iter().filter(|(task, progress)| is_meant(**task) && progress.pause().is_some());
+    waiting.map(|(_, progress)| progress.wake()).count() > 0
+}
+
 fn no_run(id: &RunId) -> Failure {
     Failure::new(Class::Config, format!("there is no run {id}"))
         .help("`campanile runs` lists the runs of this data folder")
 }
 
-fn add_progress(tasks: &mut [TaskView], driven: Option<&Driven>) {
+fn add_progress(tasks: &mut [TaskView], driven: Option<&Driven>, now: Timestamp) {
     let Some(driven) = driven else { return };
     let board = driven.board.lock().unwrap_or_else(PoisonError::into_inner);
     for task in tasks {
-        task.progress =
-            board.get(&task.task).map(|progress| ProgressView { done: progress.done(), total: progress.total() });
+        let Some(progress) = board.get(&task.task) else { continue };
+        task.progress = Some(ProgressView { done: progress.done(), total: progress.total() });
+        if let Some(Pause { reason, until, attempt }) = progress.pause() {
+            let left = until.saturating_duration_since(Instant::now());
+            let until = now.checked_add(left).unwrap_or(Timestamp::MAX);
+            task.wait = Some(WaitView::new(reason, until, attempt, now));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use engine::event::{TaskId, Vars};
 use engine::failure::Failure;
 use engine::outside::store::{RunEntry, RunId};
-use engine::run::{Run, Status, Task, TaskStatus};
+use engine::run::{HeldOption, Run, Status, Task, TaskStatus};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct RunView {
     pub tasks: Vec<TaskView>,
     /// The events that went along transitions, and their records.
     pub transitions: Vec<TransitionView>,
+    /// Options that stayed where they were although what they stand for was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldView>,
     /// The run's variables, then those of its tasks in the order in which they ended.
     pub vars: Vars,
 }
@@ -69,9 +72,15 @@ pub struct TaskView {
     /// Why it failed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// What followed its failure, if the run did not stop for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<AfterFailure>,
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
+    /// What it waits for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<WaitView>,
     /// How far it is, while it works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressView>,
@@ -93,6 +102,52 @@ pub enum TaskState {
     Suspended,
     /// It was stopped.
     Stopped,
+}
+
+/// What followed the failure of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AfterFailure {
+    /// Its port `error` led on.
+    ErrorPort,
+    /// Nothing: its `onError` says `ignore`.
+    Ignored,
+}
+
+/// A wait of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitView {
+    /// What for.
+    pub reason: String,
+    /// Until when.
+    pub until: Timestamp,
+    /// How long that is from now on.
+    pub seconds_left: u64,
+    /// Which attempt follows, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+}
+
+impl WaitView {
+    /// A wait, as seen now.
+    pub(crate) fn new(reason: String, until: Timestamp, attempt: Option<u32>, now: Timestamp) -> Self {
+        let seconds_left = u64::try_from(until.duration_since(now).as_secs()).unwrap_or(0);
+        Self { reason, until, seconds_left, attempt }
+    }
+}
+
+/// An option that stayed where it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldView {
+    /// The import's task.
+    pub task: TaskId,
+    /// The import.
+    pub activity: String,
+    /// The option.
+    pub option: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// How far a task is.
@@ -172,6 +227,7 @@ impl RunView {
             seconds: seconds(run.started, run.ended.unwrap_or_else(|| last_sign(run, driven, now))),
             tasks: run.tasks.iter().map(|task| TaskView::new(run, task, kinds, driven, now)).collect(),
             transitions: transitions(run),
+            held: held(run),
             vars: vars(run),
         }
     }
@@ -218,10 +274,44 @@ impl TaskView {
             counts: task.tally.counts.clone(),
             attempt: task.attempt,
             failure: task.failure.clone().filter(|_| task.status != TaskStatus::Ended),
+            then: after_failure(run, task),
             retry_at: task.waits_until(),
+            wait: wait(task, now),
             progress: None,
         }
     }
+}
+
+fn after_failure(run: &Run, task: &Task) -> Option<AfterFailure> {
+    if run.status() == Status::Failed && task.ended == run.ended {
+        return None;
+    }
+    let is_led_on = task.emitted.iter().any(|port| port == "error");
+    (task.status == TaskStatus::Failed).then_some(if is_led_on {
+        AfterFailure::ErrorPort
+    } else {
+        AfterFailure::Ignored
+    })
+}
+
+fn wait(task: &Task, now: Timestamp) -> Option<WaitView> {
+    let until = task.waits_until()?;
+    let is_retry = matches!(task.status, TaskStatus::Retrying(_));
+    let reason = match &task.failure {
+        Some(failure) if is_retry => failure.to_string(),
+        _ => "it holds what came for a while".to_owned(),
+    };
+    Some(WaitView::new(reason, until, is_retry.then_some(task.attempt + 1), now))
+}
+
+fn held(run: &Run) -> Vec<HeldView> {
+    let view = |(task, held): (&TaskId, &HeldOption)| HeldView {
+        task: *task,
+        activity: run.task(*task).map(|task| task.activity.clone()).unwrap_or_default(),
+        option: held.option.clone(),
+        reason: held.reason.clone(),
+    };
+    run.held.iter().map(view).collect()
 }
 
 fn state(status: TaskStatus) -> TaskState {

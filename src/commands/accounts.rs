@@ -50,7 +50,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             } else {
                 let mut table = Table::new(&["ACCOUNT", "SYSTEM"]);
                 accounts.into_iter().for_each(|account| table.row(vec![account.name, account.system]));
-                table.lines().iter().for_each(|line| terminal::line(line));
+                table.print("");
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -112,9 +112,9 @@ async fn left(names: &[String], engine: &Engine, global: &Global) -> Result<Exit
             terminal::line(name);
             match asked {
                 Ok(allowances) if allowances.is_empty() => {
-                    terminal::line("  the system tells no limits of this account")
+                    terminal::line("  the system reports no limits for this account")
                 }
-                Ok(allowances) => limits(allowances).iter().for_each(|line| terminal::line(&format!("  {line}"))),
+                Ok(allowances) => limits(allowances).print("  "),
                 Err(failure) => report::failure(failure),
             }
         }
@@ -123,14 +123,14 @@ async fn left(names: &[String], engine: &Engine, global: &Global) -> Result<Exit
     Ok(if works { ExitCode::SUCCESS } else { ExitCode::from(report::FAILED) })
 }
 
-/// Allowances as the lines of a table.
-pub(super) fn limits(allowances: &[Allowance]) -> Vec<String> {
-    let mut table = Table::new(&["LIMIT", ">LEFT", ">OF", ">PERCENT", "WHOLE AFTER"]);
+/// Allowances as a table.
+pub(super) fn limits(allowances: &[Allowance]) -> Table {
+    let mut table = Table::new(&["LIMIT", ">LEFT", ">OF", ">PERCENT", "RESETS EVERY"]);
     for Allowance { name, max, left, window } in allowances {
         let percent = u128::from(*left) * 100 / u128::from((*max).max(1));
         table.row(vec![name.clone(), number(*left), number(*max), format!("{percent} %"), window.clone()]);
     }
-    table.lines()
+    table
 }
 
 /// Prints how far a test came.

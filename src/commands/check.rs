@@ -1,10 +1,13 @@
 //! `campanile check`
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use activities::PALETTE;
 use engine::document::FILE_BYTES_MAX;
+use engine::problem::did_you_mean;
+use indexmap::IndexSet;
 use serde::Serialize;
 use server::api::{Checked, FindingsView, check_workflow};
 use server::online::check_online;
@@ -13,7 +16,7 @@ use server::project::Project;
 use server::refusal::ProblemView;
 
 use crate::fault::Fault;
-use crate::global::Global;
+use crate::global::{Global, quoted};
 use crate::{report, terminal, testing};
 
 /// Check workflows: every problem at once, with its place, its cause and its cure.
@@ -38,8 +41,8 @@ pub(crate) struct Args {
 }
 
 /// A problem or a risk, as `--json` prints it.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Told {
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+struct Listed {
     #[serde(flatten)]
     problem: ProblemView,
     /// `warning` of what does not keep the workflow from running, [`NOT_ASKED`] of what a CRM could not be asked; a
@@ -48,11 +51,15 @@ struct Told {
     severity: Option<&'static str>,
 }
 
+/// The folder of a project that has its workflows.
+const WORKFLOWS: &str = "workflows";
+/// The most workflows that are listed if none was meant.
+const LISTED_MAX: usize = 12;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 const NOT_ASKED: &str = "notAsked";
 
 pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
-    let mut all: Vec<Told> = Vec::new();
+    let mut all: IndexSet<Listed> = IndexSet::new();
     for file in &args.files {
         let (text, found) = match one(file, args.online, global).await {
             Ok(found) => found,
@@ -72,24 +79,21 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
                 terminal::note(&format!("{}: no problems{known}", file.display()));
             }
         }
-        found.warnings.iter().chain(&found.unasked).for_each(report::risk);
+        report::risks(found.warnings.iter().chain(&found.unasked));
         report::unchecked(&found.unchecked);
         found.notes.iter().for_each(|note| terminal::note(&format!("  {note}")));
-        let problems = found.problems.into_iter().map(|problem| Told { problem, severity: None });
-        let warnings = found.warnings.into_iter().map(|problem| Told { problem, severity: Some("warning") });
-        let unasked = found.unasked.into_iter().map(|problem| Told { problem, severity: Some(NOT_ASKED) });
-        for told in problems.chain(warnings).chain(unasked) {
-            if !all.contains(&told) {
-                all.push(told);
-            }
-        }
+        let problems = found.problems.into_iter().map(|problem| Listed { problem, severity: None });
+        let warnings = found.warnings.into_iter().map(|problem| Listed { problem, severity: Some("warning") });
+        let unasked = found.unasked.into_iter().map(|problem| Listed { problem, severity: Some(NOT_ASKED) });
+        // Files that share a configuration share its problems.
+        all.extend(problems.chain(warnings).chain(unasked));
     }
     if global.json {
         terminal::json(&all);
     }
-    Ok(if all.iter().any(|told| told.severity.is_none()) {
+    Ok(if all.iter().any(|listed| listed.severity.is_none()) {
         ExitCode::from(report::NOT_RIGHT)
-    } else if all.iter().any(|told| told.severity == Some(NOT_ASKED)) {
+    } else if all.iter().any(|listed| listed.severity == Some(NOT_ASKED)) {
         ExitCode::from(report::FAILED)
     } else {
         ExitCode::SUCCESS
@@ -116,13 +120,15 @@ async fn one(file: &Path, online: bool, global: &Global) -> Result<(String, Find
 /// # Errors
 /// A problem where it cannot be read, or is not UTF-8.
 pub(crate) fn read(file: &Path) -> Result<String, Fault> {
-    let failed =
-        |error: std::io::Error| one_problem(file, "not-readable", format!("cannot read this file: {error}"), 1, 1);
+    let failed = |error: std::io::Error| {
+        let help = (error.kind() == ErrorKind::NotFound).then(|| nearby(file)).flatten();
+        one_problem(file, "not-readable", format!("cannot read this file: {error}"), (1, 1), help)
+    };
     let length = std::fs::metadata(file).map_err(failed)?.len();
     // A little more than the most: then the check says so, as of any other problem.
     if length > 2 * FILE_BYTES_MAX as u64 {
         let message = format!("{} has {length} bytes; the most is {FILE_BYTES_MAX}", file.display());
-        return Err(one_problem(file, "file-too-large", message, 1, 1));
+        return Err(one_problem(file, "file-too-large", message, (1, 1), None));
     }
     let bytes = std::fs::read(file).map_err(failed)?;
     // As some editors of Windows begin their files.
@@ -131,11 +137,52 @@ pub(crate) fn read(file: &Path) -> Result<String, Fault> {
         let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
         let line = valid.matches('\n').count() + 1;
         let column = valid.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        one_problem(file, "not-utf-8", "this is not UTF-8; save the file in that encoding".to_owned(), line, column)
+        let message = "this is not UTF-8".to_owned();
+        let help = Some("save the file in that encoding".to_owned());
+        one_problem(file, "not-utf-8", message, (line, column), help)
     })
 }
 
-fn one_problem(file: &Path, code: &str, message: String, line: usize, column: usize) -> Fault {
+/// The workflow that was probably meant by a file that does not exist: by its name alone, as in a project's folder or above
+/// it, or misspelt.
+fn nearby(file: &Path) -> Option<String> {
+    let here = std::env::current_dir().ok()?;
+    let project = here.ancestors().find(|folder| folder.join(WORKFLOWS).is_dir())?;
+    let workflows = project.join(WORKFLOWS);
+    let beside = file.parent().filter(|folder| folder.is_dir() && !folder.as_os_str().is_empty());
+    let name = file.file_stem()?.to_str()?;
+    let suggest = |found: PathBuf| {
+        let shown = found.strip_prefix(&here).unwrap_or(&found).display().to_string();
+        Some(format!("did you mean `{}`?", quoted(&shown)))
+    };
+    for folder in [Some(workflows.as_path()), beside, Some(Path::new("."))].into_iter().flatten() {
+        let names = workflows_in(folder);
+        let exact = names.iter().find(|other| *other == name).map(String::as_str);
+        if let Some(near) = exact.or_else(|| did_you_mean(name, names.iter().map(String::as_str))) {
+            return suggest(folder.join(format!("{near}.json")));
+        }
+    }
+    let names = workflows_in(&workflows);
+    (!names.is_empty() && names.len() <= LISTED_MAX).then(|| {
+        let shown = workflows.strip_prefix(&here).unwrap_or(&workflows).display().to_string();
+        format!("{shown} has: {}", names.join(", "))
+    })
+}
+
+/// The names of the workflows in a folder.
+fn workflows_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let name = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().to_str()?.strip_suffix(".json")?.to_owned();
+        (!name.contains('.')).then_some(name)
+    };
+    let mut names: Vec<String> = entries.filter_map(name).collect();
+    names.sort();
+    names
+}
+
+fn one_problem(file: &Path, code: &str, message: String, place: (usize, usize), help: Option<String>) -> Fault {
+    let (line, column) = place;
     let problem = ProblemView {
         file: file.display().to_string(),
         pointer: String::new(),
@@ -143,7 +190,7 @@ fn one_problem(file: &Path, code: &str, message: String, line: usize, column: us
         column,
         code: code.to_owned(),
         message,
-        help: None,
+        help,
     };
     Fault::Problems { problems: vec![problem], text: String::new() }
 }

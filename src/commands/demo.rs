@@ -16,7 +16,7 @@ use server::view::RunView;
 use crate::commands::{run, sandbox as stand_in, show};
 use crate::fault::Fault;
 use crate::global::{Global, program, quoted};
-use crate::table::{duration, number};
+use crate::table::{counted, duration, number};
 use crate::{report, terminal};
 
 /// The workflow that the demo runs, as it lies in `workflows/`.
@@ -45,8 +45,8 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     let folder = fresh_folder(global)?;
     let file = write_project(&folder, &sandbox)?;
     terminal::note(&format!(
-        "A stand-in for Dynamics with {} contacts listens at {}.",
-        number(args.contacts.into()),
+        "A stand-in for Dynamics with {} listens at {}.",
+        counted(args.contacts.into(), "contact"),
         sandbox.url()
     ));
     terminal::note(&format!("Everything of this demo lies in {}.\n", folder.display()));
@@ -61,8 +61,8 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     tokio::time::sleep(CRM_SECOND).await;
     let wanted = wanted(&sandbox, &changed)?;
     terminal::note(&format!(
-        "\n2. In the CRM, people change {} contacts; {} of them are active and have a mail address, as the filter asks.",
-        number(changed.len() as u64),
+        "\n2. In the CRM, people change {}. The filter takes those that are active and have a mail address: {}.",
+        counted(changed.len() as u64, "contact"),
         number(wanted)
     ));
     terminal::note("   The second run imports only those:");
@@ -74,8 +74,8 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
         return Err(Failure::internal(message).into());
     }
     terminal::note(&format!(
-        "\nThe first run imported {} contacts in {}, the second {}: exactly those that changed.",
-        number(imported(&first)),
+        "\nThe first run imported {} in {}, the second {}: exactly those that changed.",
+        counted(imported(&first), "contact"),
         duration(first.seconds),
         number(came)
     ));
@@ -113,12 +113,12 @@ fn what_next(args: &Args, sandbox: &Sandbox, folder: &Path, file: &Path, run: &R
 async fn one_run(file: &Path, project: &Arc<Project>, global: &Global) -> Result<Option<RunView>, Fault> {
     let (run, view, follower) = run::start(file, project, Vars::new(), None).await?;
     follower.end().await;
-    show::transitions(&view.transitions).iter().for_each(|line| terminal::line(line));
+    show::transitions(&view.transitions).print("");
     if view.status == Status::Finished {
         return Ok(Some(view));
     }
     let global = Global { data: Some(project.data.clone()), ..global.clone() };
-    report::run_stands(&view, &run, &global);
+    report::what_now(&view, &run, &global);
     Ok(None)
 }
 

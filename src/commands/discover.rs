@@ -15,7 +15,7 @@ use server::opening;
 
 use crate::fault::Fault;
 use crate::global::Global;
-use crate::table::{Table, number};
+use crate::table::{Table, counted};
 use crate::{report, terminal};
 
 /// The most values of a picklist that a table shows; `--json` has them all.
@@ -86,8 +86,8 @@ async fn objects(account: &str, engine: &Engine, global: &Global) -> Result<Exit
     let mut table = Table::new(&["OBJECT", "LABEL"]);
     let count = objects.len() as u64;
     objects.into_iter().for_each(|object| table.row(vec![object.name, object.label]));
-    table.lines().iter().for_each(|line| terminal::line(line));
-    terminal::note(&format!("{} objects", number(count)));
+    table.print("");
+    terminal::note(&counted(count, "object"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -105,19 +105,16 @@ async fn similar(failure: Failure, account: &str, object: &str, engine: &Engine)
 }
 
 fn told(name: &str, made: &Extended, object: &Object) {
-    let columns = number(made.added.len() as u64);
+    let columns = counted(made.added.len() as u64, "column");
     if made.made {
-        terminal::note(&format!(
-            "table {name} is made of {}, with {columns} columns and the key {}",
-            object.name, object.id
-        ));
+        terminal::note(&format!("table {name} is made of {}, with {columns} and the key {}", object.name, object.id));
     } else if made.added.is_empty() {
         terminal::note(&format!("table {name} has all columns of {}", object.name));
     } else {
-        terminal::note(&format!("table {name} has {columns} more columns: {}", made.added.join(", ")));
+        terminal::note(&format!("table {name} has {columns} more: {}", made.added.join(", ")));
     }
     if made.labels > 0 {
-        terminal::note(&format!("{} labels of picklists are new in {LABELS}", number(made.labels)));
+        terminal::note(&format!("{} of picklists new in {LABELS}", counted(made.labels, "label")));
     }
     for column in &made.differs {
         report::warning(&format!(
@@ -145,8 +142,7 @@ fn tables(object: &Object, system: &System) {
         false => format!(", internally {}", object.internal_name),
     };
     terminal::line(&format!("{} ({}{internal}), id {}; {changes}\n", object.name, object.label, object.id));
-    let mut table = Table::new(&["FIELD", "LABEL", "TYPE", "SYSTEM'S TYPE", "LIMITS", "MAY", "VALUES, REFERENCES"])
-        .with_whole_end();
+    let mut table = Table::new(&["FIELD", "LABEL", "TYPE", "SYSTEM'S TYPE", "LIMITS", "MAY", "VALUES, REFERENCES"]);
     let (usable, others): (Vec<_>, Vec<_>) = object.fields.values().partition(|field| field.is_usable());
     for field in usable {
         table.row(vec![
@@ -159,28 +155,28 @@ fn tables(object: &Object, system: &System) {
             beyond(field),
         ]);
     }
-    table.lines().iter().for_each(|line| terminal::line(line));
+    table.print("");
     if !others.is_empty() {
         terminal::line("");
-        let mut table = Table::new(&["NEITHER READ NOR WRITTEN", "SYSTEM'S TYPE", "INSTEAD"]).with_whole_end();
+        let mut table = Table::new(&["NEITHER READ NOR WRITTEN", "SYSTEM'S TYPE", "INSTEAD"]);
         for field in others {
             table.row(vec![field.name.clone(), field.system_type.clone(), field.instead.clone().unwrap_or_default()]);
         }
-        table.lines().iter().for_each(|line| terminal::line(line));
+        table.print("");
     }
     if !object.keys.is_empty() {
         terminal::line("");
-        let mut keys = Table::new(&["KEY", "FIELDS", "USABLE"]).with_whole_end();
+        let mut keys = Table::new(&["KEY", "FIELDS", "USABLE"]);
         for key in &object.keys {
             let usable = key.unusable.as_ref().map_or_else(|| "yes".to_owned(), |why| format!("no: {why}"));
             keys.row(vec![key.name.clone(), key.fields.join(", "), usable]);
         }
-        keys.lines().iter().for_each(|line| terminal::line(line));
+        keys.print("");
     }
 }
 
 fn limits(field: &ObjectField) -> String {
-    let length = field.length.map(|length| format!("{length} characters"));
+    let length = field.length.map(|length| engine::words::counted(length, "character"));
     let range = match (field.min, field.max) {
         (Some(min), Some(max)) => Some(format!("{min} to {max}")),
         (Some(min), None) => Some(format!("from {min}")),

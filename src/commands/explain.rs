@@ -13,7 +13,7 @@ use crate::commands::check::read;
 use crate::commands::run::not_started;
 use crate::fault::Fault;
 use crate::global::Global;
-use crate::table::number;
+use crate::table::{counted, number};
 use crate::terminal;
 
 /// Show what an activity would ask of its CRM now: the query sent, what stays local, how many records and calls.
@@ -68,7 +68,7 @@ fn print(told: &Explained) {
     ));
     if let Some(way) = &told.way {
         let at_once = match told.kind == "write" {
-            true => format!(", {} batches at once", told.ranges),
+            true => format!(", {} in parallel", counted(told.ranges, "batch")),
             false => String::new(),
         };
         line("method", format!("{way}{at_once}"));
@@ -114,18 +114,18 @@ fn print(told: &Explained) {
     told.unknown.iter().for_each(|note| line("not known", note.clone()));
     if !told.limits.is_empty() {
         terminal::line("");
-        accounts::limits(&told.limits).iter().for_each(|line| terminal::line(line));
+        accounts::limits(&told.limits).print("");
     }
 }
 
 fn calls(told: &Explained, line: impl Fn(&str, String)) {
-    let each = told.per_call.map(|each| format!(" of {} records at most", number(each))).unwrap_or_default();
+    let each = told.per_call.map(|each| format!(" of {} at most", counted(each, "record"))).unwrap_or_default();
     if let Some(batches) = told.batches {
         line("batches", format!("{}{each}", number(batches)));
     }
     let each = if told.batches.is_some() { "" } else { each.as_str() };
     let parts = match told.ranges {
-        parts if parts > 0 && told.kind == "read" => format!(", {parts} parts side by side"),
+        parts if parts > 0 && told.kind == "read" => format!(", {} in parallel", counted(parts, "part")),
         _ => String::new(),
     };
     let how = if told.kind == "read" || told.kind == "fetch" { "about" } else { "at least" };

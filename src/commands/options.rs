@@ -67,7 +67,8 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
         Args::Set { name, value } => {
             let path = format!("/options/{}", step(name));
             let new = NewValue { value: value.clone() };
-            let option: OptionValue = global.ask(&project, async |client| client.put(&path, &new).await).await?;
+            // It may say where the first run begins, before there is a data folder.
+            let option: OptionValue = global.call(&project, async |client| client.put(&path, &new).await).await?;
             told(global, name, &option, "is");
             if name.starts_with(INDEX_OPTION_PREFIX) && automatic_index::to_instant(name, value).is_err() {
                 terminal::note(&format!(
@@ -102,5 +103,5 @@ fn list(options: &BTreeMap<String, OptionValue>) {
     for (name, option) in options {
         table.row(vec![name.clone(), option.value.clone(), instant(option.at), option.by.clone()]);
     }
-    table.lines().iter().for_each(|line| terminal::line(line));
+    table.print("");
 }

@@ -1,10 +1,11 @@
-//! `campanile pause` and `campanile stop`: orders to a run that are done at once.
+//! `campanile pause`, `campanile wakeup` and `campanile stop`: orders to a run that are done at once.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use engine::outside::store::RunId;
 use engine::run::Status;
+use server::client::step;
 use server::project::Project;
 use server::view::RunView;
 
@@ -21,6 +22,17 @@ pub(crate) struct Pause {
     run: RunId,
 }
 
+/// End the waits of a run now: those of a `wait`, before a retry, and for a CRM that limits its callers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wakeup {
+    /// The run, such as dynamicsImport-7.
+    #[arg(value_name = "RUN", value_parser = run_name)]
+    run: RunId,
+    /// Only the waits of this activity.
+    #[arg(value_name = "ACTIVITY")]
+    activity: Option<String>,
+}
+
 /// End a run for good, whether a process drives it or not. Its journal and populations stay.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Stop {
@@ -34,6 +46,15 @@ pub(super) async fn pause(args: &Pause, global: &Global) -> Result<ExitCode, Fau
     if view.status == Status::Running && !global.json {
         terminal::note("what works now goes on to its end; nothing else begins");
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn wakeup(args: &Wakeup, global: &Global) -> Result<ExitCode, Fault> {
+    let word = match &args.activity {
+        Some(activity) => format!("wakeup?activity={}", step(activity)),
+        None => "wakeup".to_owned(),
+    };
+    order(&args.run, &word, global).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -14,7 +14,7 @@ use server::project::Project;
 
 use crate::fault::Fault;
 use crate::global::{Global, run_name};
-use crate::table::{Table, number};
+use crate::table::{Table, counted, number};
 use crate::terminal;
 
 /// Look at the records on a port of an activity, also while they grow.
@@ -76,15 +76,19 @@ fn table(preview: &Preview) {
         let cell = |value: &Value| if value.is_null() { "∅".to_owned() } else { text(value) };
         table.row(row.iter().map(cell).collect());
     }
-    table.lines().iter().for_each(|line| terminal::line(line));
+    table.print("");
 }
 
 /// How much of how many it was, for who watches.
 fn told(preview: &Preview) {
     let more = if preview.growing { " so far" } else { "" };
-    let (shown, all) = (number(preview.rows.len() as u64), number(preview.records));
+    let all = counted(preview.records, "record");
+    let shown = match preview.rows.len() as u64 {
+        rows if rows == preview.records => String::new(),
+        rows => format!("{} of ", number(rows)),
+    };
     terminal::note(&format!(
-        "{shown} of {all} records{more} on port {} of {} (task {})",
+        "{shown}{all}{more} on port {} of {} (task {})",
         preview.port, preview.activity, preview.task
     ));
 }

@@ -15,7 +15,7 @@ use crate::commands::{run, show};
 use crate::fault::Fault;
 use crate::follow::Follower;
 use crate::global::Global;
-use crate::table::{Table, instant, number};
+use crate::table::{Table, counted, instant, number};
 use crate::{report, terminal};
 
 /// The most rejects that a list shows where nothing is said.
@@ -123,7 +123,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             if global.json {
                 terminal::json(&closed);
             } else {
-                terminal::note(&format!("{} closed", counted(closed.len() as u64)));
+                terminal::note(&format!("{} closed", counted(closed.len() as u64, "reject")));
             }
         }
         Args::Resend { which, ids } => return resend(which, ids, global).await,
@@ -161,7 +161,7 @@ async fn resend(which: &Which, ids: &[RejectId], global: &Global) -> Result<Exit
     for began in &sent.runs {
         terminal::note(&format!("run {} sends again what was refused", began.run));
         let view = follower.follow(&began.run, 0).await?;
-        report::run_stands(&view, &began.run, global);
+        report::what_now(&view, &began.run, global);
         views.push(view);
     }
     let passed = passed(&follower, &sent).await?;
@@ -170,7 +170,7 @@ async fn resend(which: &Which, ids: &[RejectId], global: &Global) -> Result<Exit
         terminal::json(&json!({ "sent": sent.sent, "passed": passed, "runs": views, "left": sent.left }));
     } else {
         views.iter().for_each(show::tables);
-        terminal::note(&format!("{} sent again, {} passed", counted(sent.sent), number(passed)));
+        terminal::note(&format!("{} sent again, {} passed", counted(sent.sent, "reject"), number(passed)));
     }
     let finished = views.iter().all(|view| view.status == Status::Finished);
     Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(report::FAILED) })
@@ -193,10 +193,6 @@ fn query(which: &Which) -> String {
     said.into_iter().filter_map(part).collect()
 }
 
-fn counted(rejects: u64) -> String {
-    format!("{} {}", number(rejects), if rejects == 1 { "reject" } else { "rejects" })
-}
-
 fn list(view: &RejectsView) {
     if view.groups.is_empty() {
         terminal::note("there are no rejects");
@@ -216,7 +212,7 @@ fn list(view: &RejectsView) {
             days.join(", "),
         ]);
     }
-    groups.lines().iter().for_each(|line| terminal::line(line));
+    groups.print("");
     terminal::line("");
     let mut table = Table::new(&[">ID", "REFUSED", "ACTIVITY", "KEY", "CODE", "FIELD", "MESSAGE", "STATE"]);
     for reject in &view.rejects {
@@ -231,11 +227,11 @@ fn list(view: &RejectsView) {
             state(reject),
         ]);
     }
-    table.lines().iter().for_each(|line| terminal::line(line));
+    table.print("");
     let all: u64 = view.groups.iter().map(|group| group.rejects).sum();
     let shown = view.rejects.len() as u64;
     if shown < all {
-        terminal::note(&format!("{} of {}; --limit shows more", number(shown), counted(all)));
+        terminal::note(&format!("{} of {}; --limit shows more", number(shown), counted(all, "reject")));
     }
 }
 
@@ -258,7 +254,7 @@ fn print(reject: &KeptReject) {
         &format!("{} by {} of run {} (task {})", instant(reject.at), reject.activity, reject.run, reject.task),
     );
     if reject.attempts > 1 {
-        line("", &format!("{} times since {}", reject.attempts, instant(reject.first_at)));
+        line("", &format!("{} since {}", counted(reject.attempts.into(), "time"), instant(reject.first_at)));
     }
     let symbol = if why.symbol == why.code { String::new() } else { format!(" {}", why.symbol) };
     line("code", &format!("{}{symbol}", why.code));
@@ -284,7 +280,7 @@ fn values(heading: &str, values: &Map<String, Value>) {
         };
         table.row(vec![name.clone(), text]);
     }
-    table.lines().iter().for_each(|line| terminal::line(line));
+    table.print("");
 }
 
 fn correction(text: &str) -> Result<(String, Value), String> {

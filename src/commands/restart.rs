@@ -21,7 +21,7 @@ use crate::terminal;
 /// `campanile run`. Without --config it takes the configuration that the run was started with.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "With --json the last line on stdout is the new run as one object.\n\
-                        Exit codes: 0 finished, 1 failed, suspended or broken off, 2 the workflow is not right.")]
+                        Exit codes: 0 finished, 1 failed, suspended or interrupted, 2 the workflow has errors.")]
 pub(crate) struct Args {
     /// The run, such as dynamicsImport-7.
     #[arg(value_name = "RUN", value_parser = run_name)]

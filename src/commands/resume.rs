@@ -15,9 +15,9 @@ use crate::fault::Fault;
 use crate::follow::Follower;
 use crate::global::{Global, run_name};
 
-/// Go on with a run that was suspended, paused or broken off, and follow it to its end.
+/// Resume a run that was suspended, paused or interrupted, and follow it to its end.
 ///
-/// It goes on from what its tasks have sealed, with the file it began with. Without --config it takes the configuration
+/// Its waits end. It continues from what its tasks have sealed, with the file it began with. Without --config it takes the configuration
 /// that the run was started with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -49,7 +49,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     let project = Arc::new(Project::of_run(&global.given(), &args.run)?);
     global.nothing_to_ask(&project)?;
     let mut follower = Follower::new(Arc::clone(&project)).await?;
-    let resume = Resume { identity: project.identity.clone(), vars: allowed(args) };
+    let resume = Resume { identity: project.identity.clone(), vars: allowed(args), wake: true };
     let path = format!("/runs/{}/resume", args.run);
     let events = match follower.once(async |client| client.post::<Began>(&path, &resume).await).await {
         Ok(Began { events, .. }) => events,

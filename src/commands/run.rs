@@ -90,7 +90,7 @@ pub(super) async fn start(
     // What the CRM says is known by now, so that risks are told which a check before the first run could not know.
     let checked = Checked { file: file.to_owned(), text: submission.text };
     if let Ok(found) = follower.once(async |client| client.post::<FindingsView>("/check", &checked).await).await {
-        found.warnings.iter().for_each(report::risk);
+        report::risks(&found.warnings);
     }
     let view = follower.follow(&run, 0).await?;
     Ok((run, view, follower))
@@ -114,7 +114,7 @@ async fn resume_interrupted(
     let interrupted = open.iter().filter(|run| !run.driven && run.status.is_driven());
     for run in interrupted.filter_map(|run| RunId::parse(&run.run)) {
         terminal::note(&format!("run {run} was interrupted; it is resumed before the workflow starts again"));
-        let resume = Resume { identity: project.identity.clone(), vars: Vars::new() };
+        let resume = Resume { identity: project.identity.clone(), vars: Vars::new(), wake: false };
         let path = format!("/runs/{run}/resume");
         let began = follower.once(async |client| client.post::<Began>(&path, &resume).await).await;
         let view = follower.follow(&run, began.map_err(Fault::from)?.events).await?;
@@ -169,7 +169,7 @@ pub(super) fn not_started(error: CallError, text: String, file: &Path) -> Fault 
 
 /// Prints how a run ended, or why it stands; tells the exit code.
 pub(super) fn ended(run: &RunId, view: &RunView, global: &Global) -> ExitCode {
-    report::run_stands(view, run, global);
+    report::what_now(view, run, global);
     if global.json {
         terminal::json(view);
     } else {

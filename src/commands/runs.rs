@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use engine::run::Status;
 use server::api::RUNS_DEFAULT;
 use server::view::RunLine;
 
@@ -11,7 +12,8 @@ use crate::global::Global;
 use crate::table::{Table, duration, instant, number};
 use crate::terminal;
 
-/// List the latest runs of the data folder.
+/// List the latest runs of the data folder, with their rejects, records in doubt and held options, and why those that stand
+/// still do.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many.
@@ -31,19 +33,38 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
         terminal::note("there are no runs yet");
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new(&["RUN", "WORKFLOW", "STATUS", "STARTED", ">DURATION", ">TASKS", ">RECORDS"]);
+    let mut table = Table::new(&[
+        "RUN",
+        "STATUS",
+        "STARTED",
+        ">DURATION",
+        ">TASKS",
+        ">RECORDS",
+        ">REJECTS",
+        ">IN DOUBT",
+        ">HELD",
+        "NEXT TRY",
+        "WHY",
+    ]);
     for run in &runs {
-        let status = show::status(run.status, run.driven).to_owned();
+        let status = show::status(run.status, run.driven);
+        // What passed by itself, or was handled by the workflow, is no reason to look at a run.
+        let stands = matches!(run.status, Status::Suspended | Status::Failed | Status::Waiting);
+        let why = run.failure.clone().filter(|_| stands);
         table.row(vec![
             run.run.clone(),
-            run.workflow.clone(),
-            status,
+            status.to_owned(),
             run.started.map(instant).unwrap_or_default(),
             duration(run.seconds),
             number(run.tasks.into()),
             number(run.records),
+            number(run.rejects),
+            number(run.in_doubt),
+            number(run.held.into()),
+            run.next.map(instant).unwrap_or_default(),
+            why.unwrap_or_default(),
         ]);
     }
-    table.lines().iter().for_each(|line| terminal::line(line));
+    table.print("");
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ use sandbox::{Limits, Options, SalesforceOptions, Sandbox, Tls};
 use crate::fault::Fault;
 use crate::follow::interruptions;
 use crate::global::Global;
+use crate::table::counted;
 use crate::terminal;
 
 /// What Dynamics lets one user do within its window of five minutes.
@@ -22,7 +23,7 @@ const AT_ONCE_MAX: u64 = 52;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "With --json the first line on stdout is an object with dynamics, tokenUrl, tenantId, clientId, clientSecret, \
-                        salesforce and admin; with --tls also dynamicsTls, tokenUrlTls and authorityFile.\nsandbox/README.md has the controls below admin: faults, clock, records, logs."
+                        salesforce and admin; with --tls also dynamicsTls, tokenUrlTls and authorityFile.\n`campanile help sandbox-controls` has the controls below admin: faults, clock, records, logs."
 )]
 pub(crate) struct Args {
     /// The port on 127.0.0.1; 0 for any that is free.
@@ -54,10 +55,10 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     if global.json {
         terminal::json(&sandbox.describe());
     } else {
-        terminal::line(&format!("Dynamics with {} contacts at {}", args.contacts, sandbox.url()));
+        terminal::line(&format!("Dynamics with {} at {}", counted(args.contacts.into(), "contact"), sandbox.url()));
         let salesforce = sandbox.salesforce();
         let url = salesforce["url"].as_str().unwrap_or_default();
-        terminal::line(&format!("Salesforce with {} contacts at {url}", args.contacts));
+        terminal::line(&format!("Salesforce with {} at {url}", counted(args.contacts.into(), "contact")));
         if let (Some(url), Some(file)) = (sandbox.tls_url(), sandbox.authority_file()) {
             terminal::line(&format!("encrypted at {url}, with the authority in {}", file.display()));
         }

@@ -8,18 +8,19 @@ use engine::outside::store::RunId;
 use engine::run::Status;
 use server::client::Client;
 use server::project::Project;
-use server::view::{RunView, TransitionView};
+use server::view::{AfterFailure, RunView, TaskState, TaskView, TransitionView};
 
 use crate::fault::Fault;
 use crate::global::{Global, run_name};
-use crate::progress::{counts, word};
-use crate::table::{Table, duration, instant, number};
+use crate::progress::{counts, waiting, word};
+use crate::table::{Table, counted, duration, instant, number};
 use crate::{report, terminal};
 
 /// The most tasks that a table shows; `--json` has them all.
 const TASKS_SHOWN_MAX: usize = 200;
 
-/// Show a run: its state, its tasks, and the records on its transitions.
+/// Show a run: its status, its tasks with their attempts, rejects and doubts, the records on its transitions, what it waits
+/// for, why tasks failed, and which options are held.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The run, such as dynamicsImport-7.
@@ -49,6 +50,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
         return Ok(ExitCode::SUCCESS);
     }
     tables(&view);
+    reasons(&view);
     if !view.vars.is_empty() {
         terminal::line("");
         for (name, value) in &view.vars {
@@ -61,7 +63,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             terminal::line(&event(recorded));
         }
     }
-    report::run_stands(&view, &args.run, global);
+    report::what_now(&view, &args.run, global);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -90,11 +92,11 @@ pub(super) fn headline(view: &RunView) -> String {
     format!("{}  {}  {}", view.run, status(view.status, view.driven), duration(view.seconds))
 }
 
-/// What a run is at, as people read it.
+/// The status of a run, as people read it.
 pub(super) fn status(status: Status, driven: bool) -> &'static str {
     match status {
         Status::Queued => "queued",
-        Status::Running | Status::Waiting if !driven => "broken off",
+        Status::Running | Status::Waiting if !driven => "interrupted",
         Status::Running => "running",
         Status::Waiting => "waiting",
         Status::Paused => "paused",
@@ -111,40 +113,89 @@ pub(super) fn tables(view: &RunView) {
     terminal::line("");
     let hidden = view.tasks.len().saturating_sub(TASKS_SHOWN_MAX);
     if hidden > 0 {
-        terminal::line(&format!("… {} tasks before these; --json has them all", number(hidden as u64)));
+        terminal::line(&format!("… {} before these; --json has them all", counted(hidden as u64, "task")));
     }
-    let mut table = Table::new(&[">TASK", "ACTIVITY", "TYPE", "STATUS", ">SECONDS", ">IN", ">ADDED", "COUNTS"]);
+    let mut table = Table::new(&[
+        ">TASK",
+        "ACTIVITY",
+        "TYPE",
+        "STATUS",
+        ">ATTEMPT",
+        ">SECS",
+        ">IN",
+        ">ADDED",
+        ">REJECTS",
+        ">IN DOUBT",
+        "COUNTS",
+    ]);
     for task in view.tasks.iter().skip(hidden) {
-        let some = |n: u64| if n == 0 { String::new() } else { number(n) };
+        let on = |port: &str| number(task.out.get(port).copied().unwrap_or(0));
         table.row(vec![
             task.task.to_string(),
             task.activity.clone(),
             task.kind.clone(),
             word(task.status).to_owned(),
+            task.attempt.to_string(),
             format!("{:.1}", task.seconds),
-            some(task.came),
-            some(task.added),
-            counts(task),
+            number(task.came),
+            number(task.added),
+            on(REJECT),
+            on(IN_DOUBT),
+            counts(task, &[REJECT, IN_DOUBT]),
         ]);
     }
-    table.lines().iter().for_each(|line| terminal::line(line));
+    table.print("");
     if !view.transitions.is_empty() {
         terminal::line("");
-        transitions(&view.transitions).iter().for_each(|line| terminal::line(line));
+        transitions(&view.transitions).print("");
     }
 }
 
+/// The ports that have columns of their own.
+const REJECT: &str = "reject";
+const IN_DOUBT: &str = "inDoubt";
+
+/// Prints what a run waits for, why its tasks failed and what followed, and the options that are held.
+fn reasons(view: &RunView) {
+    let hidden = view.tasks.len().saturating_sub(TASKS_SHOWN_MAX);
+    let shown = || view.tasks.iter().skip(hidden);
+    let waits: Vec<String> = shown().filter_map(waiting).collect();
+    let failures: Vec<String> = shown().filter_map(|task| failure(view, task)).collect();
+    let held = view.held.iter().map(|held| {
+        format!("! {} (task {}): option {} is held: {}", held.activity, held.task, held.option, held.reason)
+    });
+    let held: Vec<String> = held.collect();
+    for part in [waits, failures, held].iter().filter(|part| !part.is_empty()) {
+        terminal::line("");
+        part.iter().for_each(|line| terminal::line(line));
+    }
+}
+
+/// Why a task failed last and what followed; a wait names its reason itself.
+fn failure(view: &RunView, task: &TaskView) -> Option<String> {
+    let failure = task.failure.as_ref().filter(|_| task.status != TaskState::Waiting)?;
+    let follows = match (task.status, task.then) {
+        (TaskState::Suspended, _) => "the run waits for you",
+        (TaskState::Failed, Some(AfterFailure::ErrorPort)) => "port error followed",
+        (TaskState::Failed, Some(AfterFailure::Ignored)) => "ignored by onError",
+        (TaskState::Failed, None) if view.status == Status::Failed => "the run ended by onError",
+        _ => "the last failure",
+    };
+    let place = format!("{} (task {}, attempt {}): ", task.activity, task.task, task.attempt);
+    Some(report::failed(&place, &format!("{failure} ({follows})"), failure.help.as_deref()))
+}
+
 /// The records on transitions.
-pub(super) fn transitions(transitions: &[TransitionView]) -> Vec<String> {
+pub(super) fn transitions(transitions: &[TransitionView]) -> Table {
     let mut table = Table::new(&["FROM", "PORT", "TO", ">EVENTS", ">RECORDS"]);
     for transition in transitions {
         table.row(vec![
             transition.from.clone(),
             transition.port.clone(),
             transition.to.clone().unwrap_or_else(|| "-".to_owned()),
-            if transition.events == 1 { String::new() } else { number(transition.events) },
+            number(transition.events),
             transition.records.map(number).unwrap_or_default(),
         ]);
     }
-    table.lines()
+    table
 }

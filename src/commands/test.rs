@@ -14,7 +14,7 @@ use server::refusal::ProblemView;
 
 use crate::fault::Fault;
 use crate::global::Global;
-use crate::table::{Table, duration};
+use crate::table::{Table, counted, duration};
 use crate::testing::{self, Difference, Loaded, Outcome};
 use crate::{report, terminal};
 
@@ -26,8 +26,10 @@ const FILES_MAX: usize = 10_000;
 ///
 /// Nothing of yours is asked or changed: accounts of campanile.toml are pointed to stand-ins, and clocks stand still.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "docs/guide/testing.md explains the files. With --json: one object with all tests on stdout.\n\
-                        Exit codes: 0 all is as expected, 1 something is not, 2 a test file is not right.")]
+#[command(
+    after_help = "`campanile help testing` explains the files. With --json: one object with all tests on stdout.\n\
+                        Exit codes: 0 all is as expected, 1 something is not, 2 a test file is not right."
+)]
 pub(crate) struct Args {
     /// Workflows, test files, or folders of them.
     #[arg(value_name = "FILE", default_value = "workflows")]
@@ -86,9 +88,10 @@ pub(super) fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fault> {
         terminal::json(&Report::new(&tested, &wrong, passed, began.elapsed()));
     } else if !tested.is_empty() {
         let failed = tested.len() - passed;
-        let (took, count) = (duration(began.elapsed().as_secs_f64()), tested.len());
+        let took = duration(began.elapsed().as_secs_f64());
+        let count = counted(tested.len() as u64, "test");
         let failed = if failed == 0 { String::new() } else { format!(", {failed} not as expected") };
-        terminal::line(&format!("{count} tests, {passed} passed{failed} ({took})"));
+        terminal::line(&format!("{count}, {passed} passed{failed} ({took})"));
     }
     Ok(match (wrong.is_empty(), passed == tested.len()) {
         (false, _) => ExitCode::from(report::NOT_RIGHT),
@@ -207,7 +210,7 @@ fn differs(difference: &Difference) {
             table.row(std::iter::once(mark.to_owned()).chain(cells).collect());
         }
     }
-    table.lines().iter().for_each(|line| terminal::line(&format!("    {line}")));
+    table.print("    ");
 }
 
 fn lines(value: &Value) -> Vec<String> {

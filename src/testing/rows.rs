@@ -2,6 +2,7 @@
 
 use engine::document::Document;
 use engine::problem::Problem;
+use engine::words::counted;
 use indexmap::IndexSet;
 use serde_json::{Map, Value};
 
@@ -81,7 +82,7 @@ fn check(columns: &[String], rows: &[Vec<Value>], pointer: &str, document: &Docu
     });
     let uneven = rows.iter().enumerate().filter(|(_, row)| row.len() != columns.len());
     let uneven = uneven.map(|(n, row)| {
-        let message = format!("this row has {} values, and there are {} columns", row.len(), columns.len());
+        let message = format!("this row has {}, for {}", counted(row.len(), "value"), counted(columns.len(), "column"));
         let help = "write one for each column, null where it is empty".to_owned();
         document.problem(&format!("{pointer}/rows/{n}"), "wrong-value", message, Some(help))
     });

@@ -96,9 +96,9 @@ fn ctrl_c_leaves_a_run_that_can_be_resumed() {
     let working = world.begin(&["run", &file, "--json"]);
     wait_for("some pages", || world.sealed("first-1") > 2);
     working.interrupt();
-    let answer = working.end().expect(1).says(&["broke off", "campanile resume first-1"]);
+    let answer = working.end().expect(1).says(&["was interrupted", "campanile resume first-1"]);
     assert_eq!((&answer.json()["status"], &answer.json()["driven"]), (&json!("running"), &json!(false)));
-    assert!(world.ask(&["runs"]).out.contains("broken off"));
+    assert!(world.ask(&["runs"]).out.contains("interrupted"));
     let asked = world.requests("page");
     world.sandbox.admin().clear_faults();
     let answer = world.ask(&["resume", "first-1", "--json"]).expect(0);

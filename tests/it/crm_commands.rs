@@ -273,7 +273,7 @@ fn an_export_and_a_delete_are_explained_with_method_batches_and_calls() {
     assert_eq!((&told["batches"], &told["calls"], &told["records"]), (&json!(20), &json!(20), &json!(1000)));
     assert!(told["request"].as_str().unwrap().ends_with("/$batch of DELETE /api/data/v9.2/contacts(…)"), "{told}");
     let human = world.ask(&["explain", &file, "new", "--records", "5000"]).expect(0).out;
-    assert!(human.contains("batches at once") && human.contains("at least"), "{human}");
+    assert!(human.contains("in parallel") && human.contains("at least"), "{human}");
     assert!(human.contains("method       $batch, ") && human.contains("/$batch of PATCH "), "{human}");
     let human = world.ask(&["explain", &file, "fast", "--records", "5000"]).expect(0).out;
     assert!(human.contains("method       CreateMultiple, ") && !human.contains("multiple,"), "{human}");

@@ -12,10 +12,13 @@ mod field_types;
 mod identity;
 mod kill;
 mod mail_server;
+mod manual;
+mod messages;
 #[path = "../receiver/mod.rs"]
 mod receiver;
 mod rejects;
 mod restart;
 mod secrets;
+mod show;
 mod tests;
 mod world;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use engine::failure::Failure;
 use engine::outside::crm::{Crm, FETCH_MAX, Outcome, What, Write, WritePlan};
+use engine::progress::part_of_task;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
@@ -51,7 +52,7 @@ impl Cuts {
             }
             Ok(())
         };
-        Self { ready, task: tokio::spawn(cut.in_current_span()) }
+        Self { ready, task: tokio::spawn(part_of_task(cut).in_current_span()) }
     }
 
     /// The next batch. After the last one `None`, or why there are no more, once. Nothing is lost where this is dropped.

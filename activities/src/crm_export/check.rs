@@ -125,7 +125,7 @@ impl CrmExport {
                 // What is wrong with it is told, or that it could not be checked.
                 return;
             }
-            let help = near::field(name, object, &self.account);
+            let help = near::field(name, object, &self.account, cx.suggestions);
             cx.problem(&pointer, "unknown-field", format!("{} has no field \"{name}\"", object.name), Some(help));
             return;
         };

@@ -4,6 +4,7 @@ use engine::allow;
 use engine::context::Cx;
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
+use engine::words::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +65,12 @@ pub(super) async fn volume(cx: &Cx, guards: &Guards, records: u64) -> Result<(),
         (_, Some(most)) if records > most => format!("more than {most}"),
         _ => return Ok(()),
     };
-    Err(stopped(cx, format!("{records} records came in, {why}; nothing was sent"), "--allow-volume", records))
+    Err(stopped(
+        cx,
+        format!("{} came in, {why}; nothing was sent", counted(records, "record")),
+        "--allow-volume",
+        records,
+    ))
 }
 
 /// Remembers how many records there were.
@@ -94,7 +100,10 @@ pub(super) fn deletes(cx: &Cx, guards: &Guards, records: u64) -> Result<(), Fail
     let most = most.max(allowed(cx, allow::DELETES).unwrap_or(0));
     match records > most {
         true => {
-            let message = format!("{records} records would be deleted, more than maxDeletes {most}; nothing was sent");
+            let message = format!(
+                "{} would be deleted, more than maxDeletes {most}; nothing was sent",
+                counted(records, "record")
+            );
             Err(stopped(cx, message, "--allow-deletes", records))
         }
         false => Ok(()),
@@ -109,7 +118,9 @@ pub(super) fn rejects(cx: &Cx, guards: &Guards, rejects: u64, kinds: &Kinds) -> 
         true => {
             // Its records are passed on only when it goes on, so this is where their reasons can be read.
             let message = format!(
-                "{rejects} records were rejected, more than maxRejects {most}; nothing more was sent. The reasons: {}",
+                "{} {} rejected, more than maxRejects {most}; nothing more was sent. The reasons: {}",
+                counted(rejects, "record"),
+                if rejects == 1 { "was" } else { "were" },
                 kinds.told()
             );
             // How many more there will be is not known; more than came in there are not.

@@ -23,6 +23,7 @@ use engine::context::Cx;
 use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
 use engine::outside::crm::{Batch, Crm, Outcome, Steps, Write, WritePlan};
+use engine::progress::part_of_task;
 use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -304,7 +305,7 @@ impl Lanes {
             None => {
                 let job = Arc::clone(&self.job);
                 let work = async move { (number, job.work(number as u64, payloads, sent, lane).await) };
-                self.sending.spawn(work.in_current_span());
+                self.sending.spawn(part_of_task(work).in_current_span());
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use engine::expr::Value;
 use engine::failure::Failure;
 use engine::outside::crm::{CHOICES_TOLD_MAX, FieldKind, ObjectField, choices};
 use engine::types::{Type, UTC};
+use engine::words::counted;
 use engine::written::read_list;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -92,7 +93,7 @@ pub(super) fn cure(field: &ObjectField) -> String {
         }
         (_, Some((min, max))) => format!("{correct}: {} takes {min} to {max}", field.name),
         (Text, _) if let Some(most) = field.length => {
-            format!("{correct}: {} takes {most} characters at most", field.name)
+            format!("{correct}: {} takes at most {}", field.name, counted(most, "character"))
         }
         (Date, _) => format!("{correct}: {} takes a date such as 2026-03-01", field.name),
         (DateTime | LocalDateTime, _) => {

@@ -7,6 +7,7 @@ use engine::activity::Columns;
 use engine::flow::FlowCx;
 use engine::outside::crm::{Object, ObjectField, System};
 use engine::types::Type;
+use engine::words::counted;
 
 use super::CrmImport;
 use super::by_ids;
@@ -30,7 +31,8 @@ pub(super) fn flow(import: &CrmImport, input: &Columns, cx: &mut FlowCx<'_>) -> 
     };
     let Some(ids) = &import.ids else {
         if let Some(columns) = input.known() {
-            let message = format!("{} columns lead into this import, which does not use them", columns.fields().len());
+            let message =
+                format!("this import does not use the {} that lead into it", counted(columns.fields().len(), "column"));
             let help = "lead from an activity without records, or import by them with \"ids\"".to_owned();
             cx.problem("", "population-not-used", message, Some(help));
         }
@@ -240,7 +242,7 @@ fn check_field(import: &CrmImport, object: &Object, name: &str, pointer: &str, c
             cx.problem(pointer, "unreadable-field", message, field.instead.clone());
         }
         None => {
-            let help = near::field(name, object, &import.account);
+            let help = near::field(name, object, &import.account, cx.suggestions);
             cx.problem(pointer, "unknown-field", format!("{} has no field \"{name}\"", object.name), Some(help));
         }
     }

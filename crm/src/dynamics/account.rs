@@ -26,7 +26,7 @@ pub struct DynamicsAccount {
     pub tenant_id: String,
     /// The application (client) id that Entra gave to Campanile.
     pub client_id: String,
-    /// The value of the application's secret: `{ "env": "NAME" }` or `{ "file": "path" }`. Either this or `certificate`.
+    /// The value of the application's secret: `{ env = "NAME" }`, `{ file = "path" }` or `{ stored = "NAME" }`. Either this or `certificate`.
     pub client_secret: Option<SecretSource>,
     /// A text in PEM with the application's certificate and its private key, instead of a secret.
     pub certificate: Option<SecretSource>,
@@ -88,7 +88,7 @@ impl DynamicsAccount {
         if source.is_literal() && !(is_loopback(root) && is_loopback(&token_url)) {
             let what = if self.certificate.is_some() { "private key" } else { "client secret" };
             return Err(Failure::new(Class::Config, format!("{name}: the {what} stands in the configuration")).help(
-                "put it into the environment or a file and write { \"env\": \"NAME\" } or { \"file\": \"path\" }",
+                "put it into the environment or a file and write { env = \"NAME\" }, { file = \"path\" } or { stored = \"NAME\" }",
             ));
         }
         let named = |mut failure: Failure| {

@@ -2,6 +2,7 @@
 
 use engine::failure::Failure;
 use engine::outside::crm::{Allowance, Step};
+use engine::words::counted;
 use futures::FutureExt;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -82,5 +83,5 @@ async fn who_am_i(session: &Session) -> Result<String, Failure> {
 }
 
 async fn descriptions(session: &Session) -> Result<String, Failure> {
-    Ok(format!("{} tables", metadata::objects(session).await?.len()))
+    Ok(counted(metadata::objects(session).await?.len(), "table"))
 }

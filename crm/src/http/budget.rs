@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::outside::clock::Clock;
+use engine::progress::{is_task, showing};
 use jiff::Timestamp;
 
 use super::WAITS;
@@ -73,8 +74,15 @@ impl Budget {
     pub(super) async fn wait(&self, account: &str) {
         while let Some(until) = self.wait_until(self.clock.now()) {
             let percent = self.percent.unwrap_or(100);
-            tracing::warn!(target: WAITS, "{account}: {percent} % of its requests are used up; asking again at {until:.0}");
-            self.clock.sleep_until(until).await;
+            let reason = format!("{account}: {percent} % of its requests are used up");
+            if !is_task() {
+                tracing::warn!(target: WAITS, "{reason}; asking again at {until:.0}");
+            }
+            let left = Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default();
+            if showing(reason, left, self.clock.sleep_until(until)).await {
+                // An operator knows that there is more: one request finds out.
+                self.state.lock().unwrap_or_else(PoisonError::into_inner).until = Some(self.clock.now());
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::failure::{Class, Failure};
+use engine::progress;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::Limits;
@@ -65,7 +66,7 @@ impl Waits {
     pub async fn pause(&mut self, account: &str, failure: Failure) -> Result<(), Failure> {
         let Some(wait) = self.next(&failure) else { return Err(failure) };
         tracing::warn!(account, %failure, "asking again");
-        tokio::time::sleep(wait).await;
+        progress::pause(failure.to_string(), wait, Some(self.attempts)).await;
         Ok(())
     }
 }

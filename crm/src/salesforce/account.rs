@@ -34,7 +34,7 @@ pub struct SalesforceAccount {
     /// How to log in: `clientCredentials` (the default), `jwt`, `password` or `refreshToken`.
     #[serde(default)]
     pub login: LoginFlow,
-    /// The connected app's consumer secret: `{ "env": "NAME" }`, `{ "file": "path" }` or `{ "stored": "NAME" }`. Not needed for `jwt`.
+    /// The connected app's consumer secret: `{ env = "NAME" }`, `{ file = "path" }` or `{ stored = "NAME" }`. Not needed for `jwt`.
     pub client_secret: Option<SecretSource>,
     /// The integration user's name, for `jwt` and `password`.
     pub username: Option<String>,
@@ -149,8 +149,8 @@ impl SalesforceAccount {
         let is_local = is_loopback(root) && is_loopback(&token_url);
         let find = |key: &str, source: &SecretSource| {
             if source.is_literal() && !is_local {
-                let help = "put it into the environment, a file or the store, and write { \"env\": \"NAME\" }, { \"file\": \"path\" } \
-                            or { \"stored\": \"NAME\" }";
+                let help = "put it into the environment, a file or the store, and write { env = \"NAME\" }, { file = \"path\" } \
+                            or { stored = \"NAME\" }";
                 let message = format!("{name}: `{key}` stands in the configuration");
                 return Err(Failure::new(Class::Config, message).help(help));
             }

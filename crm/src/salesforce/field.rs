@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use engine::expr::Value;
 use engine::outside::crm::{self, FieldKind, Object, ObjectField};
+use engine::words::counted;
 
 use crate::names::is_identifier;
 use crate::numbers;
@@ -92,9 +93,9 @@ pub(super) fn id(text: &str) -> Result<String, String> {
     let bytes = text.as_bytes();
     if !matches!(bytes.len(), 15 | 18) {
         return Err(format!(
-            "`{}` is not an id: it has {} characters, not 15 or 18",
+            "`{}` is not an id: it has {}, not 15 or 18",
             shown(text),
-            text.chars().count()
+            counted(text.chars().count(), "character")
         ));
     }
     if let Some(wrong) = text.chars().find(|c| !c.is_ascii_alphanumeric()) {

@@ -2,6 +2,7 @@
 //! head.
 
 use engine::failure::{Class, Failure};
+use engine::progress::pause;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use reqwest::Method;
 use serde::Deserialize;
@@ -81,7 +82,8 @@ pub(super) async fn finished(session: &Session, kind: &str, id: &str, what: &str
                 "look at Setup, Bulk Data Load Jobs; resume the run when it is done, or set `bulk.waitMax` higher",
             ));
         }
-        tokio::time::sleep(wait).await;
+        let reason = format!("{}: {what}: job {} is {}", session.account(), job.id, job.state);
+        pause(reason, wait, None).await;
         wait = (wait * 2).min(bulk.poll_max.0);
     }
 }

@@ -8,6 +8,7 @@ use arrow::array::{Array, StringArray, StringBuilder};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use engine::outside::crm::{FieldKind, Read};
+use engine::words::counted;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -191,7 +192,7 @@ impl PageDecoder {
         let (mut unfit, mut rows, mut record) = (Vec::new(), 0, csv::ByteRecord::new());
         while reader.read_byte_record(&mut record).map_err(|error| error.to_string())? {
             if record.len() != header.len() {
-                return Err(format!("line {} has {} values, not {}", rows + 2, record.len(), header.len()));
+                return Err(format!("line {} has {}, not {}", rows + 2, counted(record.len(), "value"), header.len()));
             }
             for (place, (builder, column)) in builders.iter_mut().zip(&places).enumerate() {
                 match std::str::from_utf8(&record[*column]) {

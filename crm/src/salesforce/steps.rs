@@ -2,6 +2,7 @@
 
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Allowance, Step};
+use engine::words::counted;
 use futures::FutureExt;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -84,5 +85,5 @@ async fn requests(session: &Session) -> Result<String, Failure> {
 }
 
 async fn descriptions(session: &Session) -> Result<String, Failure> {
-    Ok(format!("{} objects", describe::objects(session).await?.len()))
+    Ok(counted(describe::objects(session).await?.len(), "object"))
 }

@@ -18,6 +18,7 @@ use crate::journal::AppendError;
 use crate::outside::store::{Expect, OptionChange, OptionValue, SeenFile, StoreError};
 use crate::run::{Ending, Run, Settled, Task};
 use crate::temp;
+use crate::words::counted;
 use crate::workflow::OnError;
 
 /// How many tasks are named as the reason why an option stays where it is.
@@ -214,8 +215,10 @@ pub(super) fn exhausted(cx: &mut Cx, node: &Node) -> Result<(), Failure> {
     let class = cx.vars().get("errorClass").and_then(|class| Class::deserialize(class).ok());
     let message = match cx.vars().get("errorMessage").and_then(serde_json::Value::as_str) {
         Some(error) if class.is_some_and(Class::is_lasting) => format!("trying again does not cure this: {error}"),
-        Some(error) => format!("the {attempts} attempts of this loop are used up; the last error was: {error}"),
-        None => format!("the {attempts} attempts of this loop are used up"),
+        Some(error) => {
+            format!("this loop has used up its {}; the last error was: {error}", counted(attempts, "attempt"))
+        }
+        None => format!("this loop has used up its {}", counted(attempts, "attempt")),
     };
     Err(Failure::new(Class::Exhausted, message).help("cure the cause, then resume the run: it begins the count anew"))
 }

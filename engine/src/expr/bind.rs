@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use indexmap::IndexMap;
 
 use super::eval::Values;
+use super::foreign::constant_text;
 use super::functions::Function;
 use super::meet::{self, Typed};
 use super::parse::{Parsed, error, nearest};
@@ -213,7 +214,13 @@ impl Binder<'_> {
                     ("null" | "nil" | "none", _) => "null is written `()`".to_owned(),
                     ("true" | "false", _) => "write `true` or `false`".to_owned(),
                     (_, Some(near)) => format!("did you mean `{}`?", as_written(near)),
-                    (_, None) => format!("there are {}", listed(names().map(as_written))),
+                    (_, None) if matches!(self.parsed.expr, Expr::Field(_)) => {
+                        format!("{}; there are {}", constant_text(name), listed(names().map(as_written)))
+                    }
+                    (_, None) => {
+                        let text = format!("{name:?}").replace('\\', "\\\\").replace('"', "\\\"");
+                        format!("a constant text is written {text}; there are {}", listed(names().map(as_written)))
+                    }
                 };
                 self.wrong(format!("there is no column `{name}`"), Some(help), at);
             }
@@ -330,7 +337,7 @@ impl Binder<'_> {
 }
 
 /// How a column is written in an expression.
-fn as_written(name: &str) -> String {
+pub(super) fn as_written(name: &str) -> String {
     let plain = crate::script::is_identifier(name) && !matches!(name, "vars" | "instance" | "task");
     if plain { name.to_owned() } else { format!("field({name:?})") }
 }

@@ -139,8 +139,33 @@ pub(super) fn compared(
         return Ok(());
     }
     let what = if equality { "never equal" } else { "have no order" };
-    let help = cure(&b.ty, &a.ty, &b.parsed.expr).or_else(|| cure(&a.ty, &b.ty, &a.parsed.expr));
+    let help = boolean(op, a, b).or_else(|| boolean(op, b, a));
+    let help = help.or_else(|| cure(&b.ty, &a.ty, &b.parsed.expr));
+    let help = help.or_else(|| cure(&a.ty, &b.ty, &a.parsed.expr));
     Err(ExprError { help, ..error(format!("{} and {} are {what}", a.ty, b.ty).replace("are have", "have"), "", at) })
+}
+
+/// What to write where true or false is compared with a text or number that stands for it, such as `"false"` or `0`.
+fn boolean(op: Comparison, what: &Typed, constant: &Typed) -> Option<String> {
+    let (Type::Bool, Comparison::Eq | Comparison::Ne) = (&what.ty, op) else { return None };
+    let is = match &constant.parsed.expr {
+        Expr::Literal(Literal::Text(text)) => match text.to_lowercase().as_str() {
+            "true" | "yes" | "y" | "1" => Some(true),
+            "false" | "no" | "n" | "0" => Some(false),
+            _ => None,
+        },
+        Expr::Literal(Literal::Int(1)) => Some(true),
+        Expr::Literal(Literal::Int(0)) => Some(false),
+        _ => None,
+    };
+    let name = match &what.parsed.expr {
+        Expr::Field(name) => super::bind::as_written(name),
+        _ => "x".to_owned(),
+    };
+    Some(match is {
+        Some(is) => format!("write `{name} {op} {is}`"),
+        None => format!("write `{name} {op} true` or `{name} {op} false`"),
+    })
 }
 
 /// Two values are one: the branches of an `if`, arguments of `coalesce`.

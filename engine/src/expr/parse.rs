@@ -1,6 +1,7 @@
 //! From an author's text to [`Expr`]: which nodes of Rhai's tree an expression may have.
 
-use super::functions::{FUNCTIONS, Function};
+use super::foreign;
+use super::functions::Function;
 use super::value::{Value, civil_date, clock_time, date_time};
 use super::{Arithmetic, Comparison, Expr, ExprError, Literal, Variable};
 use crate::script::ast::{self, ASTFlags, FnCallExpr, ParseErrorType, Position, Stmt};
@@ -173,6 +174,13 @@ impl Parser<'_> {
         if let ("contains", [list @ ast::Expr::Array(..), item]) = (name, call.args.as_slice()) {
             return self.is_in(item, list, at, depth);
         }
+        // `x in ("a")` is no list, and would look for `x` within the text.
+        if let ("contains", [list, _]) = (name, call.args.as_slice())
+            && list.is_constant()
+            && self.text.chars().skip(at).collect::<String>().starts_with("in")
+        {
+            return Err(error("`in` looks into a list", "write `x in [1, 2]`, with square brackets", Some(at)));
+        }
         if !matches!(name, "field" | "option") {
             return self.call(name, self.all(call.args.iter(), depth)?, at);
         }
@@ -301,6 +309,12 @@ pub(crate) fn syntax(text: &str, parse: &ast::ParseError) -> ExprError {
             return no_operator(word, at);
         }
         ParseErrorType::Reserved(word) if is_null(word) => return null(word, at),
+        ParseErrorType::Reserved(word)
+            if begins_statement(&foreign::after(text, at, word))
+                && let Some((word, help)) = foreign::at(text, at) =>
+        {
+            return error(format!("`{word}` is not a word of expressions"), help, at);
+        }
         ParseErrorType::Reserved(word) => {
             let help = format!("a column of this name is written `field(\"{word}\")`");
             return error(format!("`{word}` is a word of the language"), help, at);
@@ -317,19 +331,18 @@ pub(crate) fn syntax(text: &str, parse: &ast::ParseError) -> ExprError {
             return error("this is not one expression", STATEMENTS, at);
         }
         (small, _) if is_null(small) => return null(&word, at),
+        _ if let Some((word, help)) =
+            foreign::at(text, at).filter(|_| !own_word || begins_statement(&rest[word.len()..])) =>
+        {
+            return error(format!("`{word}` is not a word of expressions"), help, at);
+        }
         (_, _) if own_word && own.contains("unexpected") => {
             let help = format!("a column of this name is written `field(\"{word}\")`");
             return error(format!("`{word}` is a word of the language"), help, at);
         }
-        ("and", _) => "write `&&`",
-        ("or", _) => "write `||`",
-        ("not", _) => "write `!`",
-        ("eq", _) => "write `==`",
-        ("ne", _) => "write `!=`",
-        ("gt", _) => "write `>`",
-        ("ge", _) => "write `>=`",
-        ("lt", _) => "write `<`",
-        ("le", _) => "write `<=`",
+        _ if foreign::is_plain_text(text) => {
+            return error(format!("{text:?} is not an expression"), foreign::constant_text(text), at);
+        }
         _ if rest.starts_with('=') && !rest.starts_with("==") => "`==` compares; assignments are for script activities",
         _ if rest.starts_with('\'') => "text stands in double quotes: \"text\"",
         _ if own.contains("not terminated") => "close the text with a double quote",
@@ -356,12 +369,11 @@ fn begins_statement(rest: &str) -> bool {
 fn no_operator(operator: &str, at: Option<usize>) -> ExprError {
     let help = match operator {
         "=" => "`==` compares; assignments are for script activities",
-        "<>" => "write `!=`",
         "--" => "write `-(-x)`, or a space between",
         "&" => "write `&&` for and",
         "|" => "write `||` for or",
         ".." | "..=" => "write two comparisons: `x >= 1 && x < 5`",
-        _ => "expressions have ! - + * / % && || == != < <= > >= in",
+        other => foreign::word(other).unwrap_or("expressions have ! - + * / % && || == != < <= > >= in"),
     };
     error(format!("`{operator}` is not an operator of expressions"), help, at)
 }
@@ -382,13 +394,11 @@ fn constant(name: &str, text: &str) -> Option<(Option<Literal>, &'static str)> {
 }
 
 fn unknown_function(name: &str, at: usize) -> ExprError {
-    let near = nearest(name, FUNCTIONS.iter().map(|f| f.name));
-    let help = match (near, name) {
-        (_, "set_option" | "log_info" | "log_warning" | "log_error" | "print") => {
-            "this is for script activities".to_owned()
+    let help = match name {
+        "set_option" | "log_info" | "log_warning" | "log_error" | "print" => "this is for script activities".to_owned(),
+        name => {
+            foreign::function(name).unwrap_or_else(|| "`campanile help expressions` lists all functions".to_owned())
         }
-        (Some(near), _) => format!("did you mean `{near}`?"),
-        (None, _) => "docs/guide/expressions.md lists all functions".to_owned(),
     };
     error(format!("there is no function `{name}`"), help, Some(at))
 }

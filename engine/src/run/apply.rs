@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{Arrival, End, Run, Task, TaskStatus};
+use super::{Arrival, End, HeldOption, Run, Task, TaskStatus};
 use crate::event::{ArrivalId, Entry, Event, Recorded, Tally, TaskId, Then, Vars};
 use crate::failure::Failure;
 
@@ -98,7 +98,8 @@ impl Run {
             Event::OptionMoved { task, option, value } => {
                 self.settled.insert(*task, format!("{option} moved to {value}"));
             }
-            Event::OptionHeld { task, reason, .. } => {
+            Event::OptionHeld { task, option, reason } => {
+                self.held.insert(*task, HeldOption { option: option.clone(), reason: reason.clone() });
                 self.settled.insert(*task, reason.clone());
             }
             Event::TaskEnded { task, ports, vars, instance_vars, tally, stop_all } => {

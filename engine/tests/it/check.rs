@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use engine::check::read;
 use engine::flow::Known;
+use engine::problem::Suggestions;
 use engine::schema::{Schemas, workflow_schema};
 
 use crate::palette::PALETTE;
@@ -24,6 +25,19 @@ fn problems(text: &str) -> String {
         .unwrap();
     }
     told
+}
+
+#[test]
+fn a_file_with_thousands_of_wrong_names_gets_a_bounded_number_of_suggestions() {
+    const ACTIVITIES: usize = 8_000;
+    let activity = |n| format!("\"activity{n}\": {{ \"type\": \"pass\", \"to\": \"activty{n}x\" }}");
+    let activities: Vec<String> = (0..ACTIVITIES).map(activity).collect();
+    let text = format!("{{ \"version\": 1, \"activities\": {{ {} }} }}", activities.join(",\n"));
+    let (_, problems) = read(PALETTE, &Schemas::default(), "x.json", "x", &text);
+    assert_eq!(problems.len(), ACTIVITIES);
+    assert_eq!(problems[0].help.as_deref(), Some("did you mean \"activity0\"?"));
+    let suggested = problems.iter().filter(|problem| problem.help.is_some()).count();
+    assert_eq!(suggested, Suggestions::LOOKED_AT_MAX / ACTIVITIES, "each looks at all names");
 }
 
 #[test]

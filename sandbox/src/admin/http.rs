@@ -306,7 +306,7 @@ async fn state(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 async fn unknown(Shared(state): Shared<Arc<State>>) -> Response {
-    let text = "no such part of the admin API: see sandbox/README.md for the table of them";
+    let text = "the admin API has no such part; `campanile help sandbox-controls` lists them";
     respond(Reply::json(404, &json!({"error": text})), state.clock.now())
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use engine::document::{Document, escape};
+use engine::document::{Document, Form, escape};
 use engine::problem::Problem;
 use serde_json::{Map, Number, Value};
 use toml::Spanned;
@@ -10,13 +10,13 @@ use toml::de::{DeTable, DeValue};
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Document, Vec<Problem>> {
     let mut document = Document::new(file, text);
-    document.object_word = "a table";
+    document.form = Form::Toml;
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(errors.iter().map(|error| problem(&document, error)).collect());
     }
     let Range { start, .. } = table.span();
-    document.place(String::new(), start, start);
+    document.place("", start, start);
     document.value = take_table(&mut document, "", table.get_ref());
     Ok(document)
 }
@@ -31,7 +31,7 @@ fn take_table(document: &mut Document, pointer: &str, table: &DeTable<'_>) -> Va
     let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
         let name: &std::borrow::Cow<'_, str> = key.get_ref();
         let inner = format!("{pointer}/{}", escape(name));
-        document.place(inner.clone(), key.span().start, value.span().start);
+        document.place(&inner, key.span().start, value.span().start);
         (name.to_string(), take(document, &inner, value.get_ref()))
     };
     Value::Object(table.iter().map(entry).collect::<Map<_, _>>())
@@ -48,7 +48,7 @@ fn take(document: &mut Document, pointer: &str, value: &DeValue<'_>) -> Value {
             let item = |(n, item): (usize, &Spanned<DeValue<'_>>)| {
                 let inner = format!("{pointer}/{n}");
                 let start = item.span().start;
-                document.place(inner.clone(), start, start);
+                document.place(&inner, start, start);
                 take(document, &inner, item.get_ref())
             };
             Value::Array(items.iter().enumerate().map(item).collect())

@@ -8,6 +8,7 @@ use arrow::datatypes::Schema;
 use engine::expr::{Bound, Expr, Value, Values};
 use engine::flow::FlowCx;
 use engine::outside::crm::{FieldKind, ObjectField};
+use engine::words::counted;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -68,7 +69,8 @@ fn refusal(value: &Value, field: &ObjectField) -> Option<String> {
         _ if *value == Value::Null => None,
         Text => {
             let (most, found) = (field.length?, value.to_string().chars().count());
-            (found > most as usize).then(|| format!("{name} takes {most} characters, and this has {found}"))
+            (found > most as usize)
+                .then(|| format!("{name} takes {}, and this has {found}", counted(most, "character")))
         }
         Int | BigInt | Double | Money | Decimal { .. } => {
             let is_out = is_beyond(value, field.min, Ordering::Less) || is_beyond(value, field.max, Ordering::Greater);

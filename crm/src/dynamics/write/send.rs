@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Batch, Operation, Outcome, Write};
+use engine::progress::pause;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -141,7 +142,7 @@ impl Sender<'_> {
                 Some(wait) => {
                     tracing::warn!(account = self.session.account(), records = later.len(), %failure, "sending some again");
                     self.tally.rest().await?;
-                    tokio::time::sleep(wait).await;
+                    pause(failure.to_string(), wait, Some(waits.attempts())).await;
                     left.extend(later.iter().map(|(row, _)| *row));
                 }
                 None => {
@@ -191,7 +192,7 @@ impl Sender<'_> {
                     return After::Failed(failure);
                 };
                 tracing::warn!(account = self.session.account(), %failure, "sending the same once more");
-                tokio::time::sleep(wait).await;
+                pause(failure.to_string(), wait, Some(waits.attempts())).await;
                 After::Again
             }
             _ => After::Failed(failure),

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use bytes::{BufMut, Bytes, BytesMut};
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Batch, Operation, Outcome, What, Write};
+use engine::progress::pause;
 use engine::reject::Reject;
+use engine::words::counted;
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -128,11 +130,11 @@ impl Sender<'_> {
             let is_first = waits.attempts() == 1;
             open.retain(|row| self.held(*row, is_first).is_some());
             let held = open.first().and_then(|row| self.held(*row, is_first));
-            let Some(wait) = held.and_then(|held| waits.next(&held)) else { break };
+            let Some((held, wait)) = held.and_then(|held| waits.next(&held).map(|wait| (held, wait))) else { break };
             tracing::warn!(account = self.session.account(), records = open.len(), "sending some again");
             open.iter().for_each(|row| self.tally.reopen(*row));
             self.tally.rest().await?;
-            tokio::time::sleep(wait).await;
+            pause(held.to_string(), wait, Some(waits.attempts())).await;
         }
         Ok(())
     }
@@ -202,7 +204,8 @@ impl Sender<'_> {
             self.unclear(Failure::new(Class::Transient, message))
         };
         if answers.len() != payloads.len() {
-            return Err(no_sense(format!("{} results for {} records", answers.len(), payloads.len())));
+            let (results, records) = (counted(answers.len(), "result"), counted(payloads.len(), "record"));
+            return Err(no_sense(format!("{results} for {records}")));
         }
         if let Some(other) = answers.iter().zip(&payloads).find_map(|(answer, payload)| self.stranger(answer, payload))
         {
