@@ -126,7 +126,7 @@ impl Crm for Dynamics {
     }
 
     async fn ranges(&self, read: &Read, at_most: usize) -> Result<Vec<Range>, Failure> {
-        ranges::ranges(&self.session, read, at_most).await
+        Box::pin(ranges::ranges(&self.session, read, at_most)).await
     }
 
     async fn fetch(&self, read: &Read, key: &str, values: &[String]) -> Result<Page, Failure> {

@@ -107,7 +107,9 @@ impl Driver {
         loop {
             self.begin_what_is_ready().await?;
             let status = self.journal.run().status();
-            let next = self.deadlines.values().min().copied();
+            // One that has come waits for a free place, not for time.
+            let coming = self.deadlines.values().filter(|deadline| !deadline.has_come(self.environment.clock.as_ref()));
+            let next = coming.min().copied();
             if status.is_over() {
                 self.break_off().await;
                 temp::forget_all(&self.environment, &self.workflow, &self.journal).await;

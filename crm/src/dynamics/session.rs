@@ -16,7 +16,9 @@ use super::account::DynamicsAccount;
 use super::login::Login;
 use super::multipart::{self, Part};
 use super::{error, metadata};
-use crate::http::{Gate, Http, Judge, Refusal, Repeat, Reply, Request, at_rest, header_text, retry_after_s, whole_number};
+use crate::http::{
+    Gate, Http, Judge, Refusal, Repeat, Reply, Request, at_rest, header_text, retry_after_s, whole_number,
+};
 use crate::secret::{Secret, SecretSource};
 
 /// The longest address of a request; a longer one goes within a batch, where 64 KiB are allowed.
