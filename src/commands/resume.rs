@@ -17,8 +17,8 @@ use crate::global::{Global, run_name};
 
 /// Resume a run that was suspended, paused or interrupted, and follow it to its end.
 ///
-/// Its waits end. It continues from what its tasks have sealed, with the file it began with. Without --config it takes the configuration
-/// that the run was started with.
+/// Its waits end. It continues from what its tasks have sealed, with the file it began with. Without --config it takes
+/// the configuration that the run was started with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The run, such as dynamicsImport-7.

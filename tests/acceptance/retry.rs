@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use engine::driver::Order;
 use engine::event::Vars;
 use engine::failure::Class;
-use engine::run::{Status, TaskStatus};
+use engine::run::{Status, Task, TaskStatus};
 use serde_json::json;
 
 use crate::receiver::Receiver;
@@ -65,9 +65,8 @@ async fn a_wait_that_a_crash_cut_short_is_over_when_its_time_has_passed(side: Si
     let engine = world.engine();
     let (id, driven) = engine.start("dynamicsImport.json", &side.say(&workflow(5)), Vars::new()).await.unwrap();
     let mut changed = driven.journal.watch();
-    while driven.journal.run().tasks.iter().filter(|task| task.activity == "again" && !task.position.is_null()).count()
-        < 2
-    {
+    let waits = |task: &&Task| task.activity == "again" && (task.ended.is_some() || task.waits_until().is_some());
+    while driven.journal.run().tasks.iter().filter(waits).count() < 2 {
         changed.changed().await.unwrap();
     }
     driven.order(Order::Leave).await;

@@ -87,7 +87,8 @@ fn an_address_that_is_no_secret_of_the_configuration_is_read_where_it_lies() {
     world.ask(&["run", &file]).expect(1);
     let (_, body) = receiver.until(1).remove(0);
     let keys: Vec<&String> = body.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["text"]);
+    assert_eq!(keys, ["text", "mrkdwn"]);
+    assert_eq!(body["mrkdwn"], false, "what a CRM wrote is no markup");
     assert!(body["text"].as_str().unwrap().contains("&lt;no&gt;"), "{body}");
 }
 

@@ -86,7 +86,8 @@ fn a_retry_shows_when_and_which_attempt_and_resume_begins_it_now() {
     let world = World::new(30);
     let file =
         world.workflow("a", &import(&json!({ "retry": { "attempts": 3, "backoff": "2h", "backoffMax": "2h" } })));
-    refuse(&world, 503, 1);
+    // The count, which an import does without, and the first page.
+    refuse(&world, 503, 2);
     let working = world.begin(&["run", &file]);
     world.until("a-1", |run| run["status"] == "waiting");
     let shown = world.ask(&["show", "a-1"]).expect(0).out;

@@ -21,9 +21,12 @@ async fn what_waits_takes_no_place_of_a_working_task() {
     assert_eq!(ran.status, Status::Finished);
     let journal = ran.store.events(&ran.id, 0, usize::MAX).await.unwrap();
     let at = |is: &dyn Fn(&Event) -> bool| journal.iter().position(|recorded| is(&recorded.event)).unwrap();
-    let works = ran.task("works").id;
-    let waits_end = at(&|event| matches!(event, Event::TaskEnded { task, .. } if *task != works));
-    assert!(at(&|event| matches!(event, Event::TaskEnded { task, .. } if *task == works)) < waits_end);
+    let (one, other) = (ran.task("one").id, ran.task("other").id);
+    let other_waits = at(&|event| matches!(event, Event::TaskWaiting { task, .. } if *task == other));
+    let one_ends = at(&|event| matches!(event, Event::TaskEnded { task, .. } if *task == one));
+    assert!(other_waits < one_ends, "both wait at the same time, although one task works at a time");
+    assert_eq!(ran.task("works").vars["done"], true);
     let waited = ran.task("one").ended.unwrap().duration_since(ran.task("one").started);
-    assert_eq!(waited.as_secs(), 15);
+    // The clock of this test moves as soon as anything waits for it.
+    assert!(waited.as_secs() >= 15, "{waited}");
 }
