@@ -16,6 +16,7 @@ use engine::outside::alerts::NoAlerts;
 use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Account, Crm};
 use engine::outside::desk::NoDesk;
+use engine::outside::memory::NoMemory;
 use engine::outside::store::Store;
 use engine::run::{Run, Status};
 use serde_json::Value;
@@ -62,6 +63,7 @@ impl World {
         Arc::new(Engine::new(Arc::new(Environment {
             store: self.store,
             desk: Arc::new(NoDesk),
+            memory: Arc::new(NoMemory),
             alerts: Arc::new(NoAlerts),
             clock: Arc::new(SystemClock),
             database: self.database,

@@ -106,6 +106,11 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// The outcomes of those that have one.
+    pub(crate) fn into_known(self) -> Vec<Option<Outcome>> {
+        self.known
+    }
+
     /// The outcomes of all records.
     ///
     /// # Errors

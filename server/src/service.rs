@@ -9,7 +9,7 @@ use std::time::Duration;
 use engine::engine::{Driven, Engine};
 use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
-use engine::outside::store::{Expect, OptionChange, OptionValue, Page, RunFilter, RunId, check_option_name};
+use engine::outside::store::{Expect, OptionChange, OptionValue, Page, RunEntry, RunFilter, RunId, check_option_name};
 use engine::run::{Run, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -90,8 +90,13 @@ impl Service {
     pub(crate) async fn runs(&self, filter: &RunFilter, page: Page) -> Result<Vec<RunLine>, Refusal> {
         let runs = self.engine.environment.store.runs(filter, page).await?;
         let now = self.engine.environment.clock.now();
-        let lines = runs.into_iter().rev().map(|run| RunLine::new(&run, self.driven(&run.id).is_some(), now));
-        Ok(lines.collect())
+        let open = self.engine.environment.memory.open().await?;
+        let line = |run: RunEntry| {
+            // Of those that it left in doubt, those that are not settled.
+            let in_doubt = open.get(&run.id).copied().unwrap_or(0);
+            RunLine { in_doubt, ..RunLine::new(&run, self.driven(&run.id).is_some(), now) }
+        };
+        Ok(runs.into_iter().rev().map(line).collect())
     }
 
     /// Starts a workflow.
@@ -134,7 +139,9 @@ impl Service {
             add_progress(&mut view.tasks, driven);
             view
         };
-        Ok(self.seen(id, view).await?)
+        let mut view = self.seen(id, view).await?;
+        view.in_doubt = self.engine.environment.memory.open().await?.get(id).copied().unwrap_or(0);
+        Ok(view)
     }
 
     /// Events of a run from this number on.

@@ -33,7 +33,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     }
     let mut table = Table::new(&["RUN", "WORKFLOW", "STATUS", "STARTED", ">DURATION", ">TASKS", ">RECORDS"]);
     for run in &runs {
-        let status = show::status(run.status, run.driven).to_owned();
+        let status = show::with_doubts(show::status(run.status, run.driven), run.in_doubt);
         table.row(vec![
             run.run.clone(),
             run.workflow.clone(),
