@@ -11,7 +11,7 @@ use sandbox::ChangeKind;
 use serde_json::{Value, json};
 use store::SqliteMemory;
 
-use crate::cuts::{add_fault, killed_at_the_fault, temp_files, twenty_five};
+use crate::cuts::{add_fault, killed_at_the_fault, temp_files};
 use crate::export::{changed, workflow};
 use crate::side::Side;
 use crate::world::{Ended, World, events};
@@ -27,6 +27,13 @@ fn insert() -> String {
     let set = json!({ "firstname": "first_name", "lastname": "last_name" });
     workflow(&json!({ "operation": "insert", "set": set, "batch": { "size": 10, "parallel": 1 } }))
         .replace(r#""table":"recipient""#, r#""table":"recipient","filter":"is_empty(crm_id)""#)
+}
+
+/// 25 records that the CRM does not have, some minutes after those that it has were created.
+fn twenty_five(side: Side) -> World {
+    let world = crate::cuts::twenty_five(side);
+    world.at("2026-03-03 10:05:00");
+    world
 }
 
 /// Writes the ids of what was created into the database, as the workflow's next activity would.
@@ -99,7 +106,7 @@ async fn records_in_doubt_that_the_crm_lacks_are_set_aside_until_it_can_no_longe
         assert!(next.column("export", "inDoubt", "inDoubtReason").await[0].contains("dynamicsImport-1"));
     }
     assert_eq!(created(&world, "set aside"), 15);
-    world.at("2026-03-03 10:20:00");
+    world.at("2026-03-03 10:30:00");
     let last = world.run(&insert()).await;
     assert_eq!(last.column("export", "ok", "first_name").await, names(10, 20));
     assert_eq!(created(&world, "sent again"), 25);
@@ -115,7 +122,7 @@ async fn a_record_of_our_user_that_nothing_explains_leaves_the_questions_to_a_pe
     let other = workflow(&json!({ "operation": "insert", "set": { "lastname": "\"Other\"" } }));
     let other = other.replace(r#""table":"recipient""#, r#""table":"recipient","filter":"first_name == \"N00\"""#);
     assert_eq!(world.run(&other).await.out("export", "ok"), 1);
-    world.at("2026-03-03 10:20:00");
+    world.at("2026-03-03 10:30:00");
     assert_eq!(world.run(&insert()).await.out("export", "inDoubt"), 10);
     let memory = SqliteMemory::new(world.folder.path());
     let questions = memory.of("salesforce", "Contact").await.unwrap();
@@ -157,6 +164,11 @@ async fn until_all_are_created(world: &World, context: &str) {
     assert_eq!(created(world, context), 25, "{context}");
 }
 
+/// Whether the export, which is the second task, ended well.
+fn has_ended(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event, Event::TaskEnded { task: 2, .. }))
+}
+
 async fn a_run_that_is_stopped_after_any_event_and_started_anew_makes_nothing_twice(side: Side) {
     for number in 0..worlds(side).len() {
         let world = worlds(side).remove(number);
@@ -172,7 +184,9 @@ async fn a_run_that_is_stopped_after_any_event_and_started_anew_makes_nothing_tw
             }
             drop(engine);
             world.store = world.store.reopened();
-            if matches!(events(&world.store, &first_run()).await.last(), None | Some(Event::Finished)) {
+            let begun = events(&world.store, &first_run()).await;
+            // What an export that ended well handed on is no longer its own.
+            if begun.is_empty() || has_ended(&begun) {
                 continue;
             }
             world.engine().stop(&first_run()).await.unwrap();
