@@ -102,7 +102,7 @@ fn what_was_refused_before_a_guard_stopped_is_on_the_desk_and_can_be_previewed()
         |world: &World| world.ask(&["rejects", "list", "--json"]).expect(0).json()["rejects"].as_array().unwrap().len();
     assert_eq!(rejects(&world), 5);
     let preview = world.ask(&["preview", "leads-1", "leads", "reject", "--json"]).expect(0).json();
-    assert_eq!(preview["records"], 5);
+    assert_eq!(preview.as_array().unwrap().len(), 5);
     world.ask(&["stop", "leads-1"]).expect(0);
     assert_eq!((rejects(&world), created(&world)), (5, 15));
     world.ask(&["run", &file]).expect(1);
