@@ -215,24 +215,9 @@ impl Service {
                 }
             }
             let is_named = !wanted.ids.is_empty() || wanted.code.is_some() || reject.corrected;
-            if reject.reject.code == KEY_REPEATED && !is_named {
-                left.insert(format!(
-                    "what {} of {} refused as {KEY_REPEATED} stays: it would take the place of the record that was written; send it \
-                     by its number, or with --code {KEY_REPEATED}",
-                    reject.activity, reject.workflow
-                ));
-            } else if reject.sendable {
-                ready.push(reject);
-            } else if reject.question.is_some() {
-                left.insert(format!(
-                    "what is in doubt of {} of {} is not sent: look it up in the CRM, then `campanile rejects settle`",
-                    reject.activity, reject.workflow
-                ));
-            } else {
-                let (workflow, activity) = (&reject.workflow, &reject.activity);
-                left.insert(format!(
-                    "what {activity} of {workflow} refused was read there: put it right where it is, and run {workflow} again"
-                ));
+            match why_left(&reject, is_named) {
+                Some(why) => drop(left.insert(why)),
+                None => ready.push(reject),
             }
         }
         resent.left = left.into_iter().collect();
@@ -265,4 +250,25 @@ impl Service {
         resent.left.extend(refusals.into_iter().map(|refusal| refusal.message));
         Ok(resent)
     }
+}
+
+/// Why a reject that waits is not sent, if it is not.
+fn why_left(reject: &KeptReject, is_named: bool) -> Option<String> {
+    let (workflow, activity) = (&reject.workflow, &reject.activity);
+    if reject.reject.code == KEY_REPEATED && !is_named {
+        return Some(format!(
+            "what {activity} of {workflow} refused as {KEY_REPEATED} stays: it would take the place of the record that was written; send it \
+             by its number, or with --code {KEY_REPEATED}"
+        ));
+    }
+    if reject.question.is_some() {
+        return Some(format!(
+            "what is in doubt of {activity} of {workflow} is not sent: look it up in the CRM, then `campanile rejects settle`"
+        ));
+    }
+    (!reject.sendable).then(|| {
+        format!(
+            "what {activity} of {workflow} refused was read there: put it right where it is, and run {workflow} again"
+        )
+    })
 }
