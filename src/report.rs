@@ -116,6 +116,14 @@ pub(crate) fn unchecked(notes: &[String]) {
 pub(crate) fn what_now(view: &RunView, run: &RunId, global: &Global) {
     use engine::run::Status;
     let is_interrupted = !view.driven && view.status.is_driven();
+    if view.in_doubt > 0 {
+        let records =
+            if view.in_doubt == 1 { "1 record is".to_owned() } else { format!("{} records are", view.in_doubt) };
+        terminal::note(&format!(
+            "! {records} in doubt: it is not known whether the CRM took them, and no later run sends them\n  \
+             help: the next export looks them up; `campanile rejects list` lists them, `campanile rejects settle` settles one"
+        ));
+    }
     let resume = global.command("resume", run);
     match view.status {
         Status::Suspended => {

@@ -24,7 +24,10 @@ mod identity;
 mod lanes;
 mod ledger;
 mod mapping;
+mod remember;
 mod request;
+mod settle;
+mod source;
 mod values;
 
 use arrow::array::RecordBatch;
@@ -279,6 +282,13 @@ impl Activity for CrmExport {
         let object = cx.object_with(&self.account, &self.object, &self.related()).await?;
         let request = Request::of_export(self, object, cx.crm(&self.account).await?.system())?;
         sent(cx, &request, records).await
+    }
+
+    async fn remember(&self, cx: &Cx) -> Result<(), Failure> {
+        let crm = cx.crm(&self.account).await?;
+        let object = cx.object_with(&self.account, &self.object, &self.related()).await?;
+        let request = Request::of_export(self, object, crm.system())?;
+        remember::remember(cx, crm, request).await
     }
 
     async fn plan(&self, cx: &PlanCx) -> Result<Option<Plan>, Failure> {

@@ -16,6 +16,7 @@ use engine::outside::alerts::NoAlerts;
 use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Account, Crm};
 use engine::outside::desk::NoDesk;
+use engine::outside::memory::NoMemory;
 use engine::outside::store::Store;
 use engine::private::Access;
 use engine::run::{Run, Status};
@@ -63,6 +64,7 @@ impl World {
         Arc::new(Engine::new(Arc::new(Environment {
             store: self.store,
             desk: Arc::new(NoDesk),
+            memory: Arc::new(NoMemory),
             alerts: Arc::new(NoAlerts),
             clock: Arc::new(SystemClock),
             database: self.database,

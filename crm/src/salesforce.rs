@@ -7,6 +7,7 @@
 //!   changes   the feed: a span, then by ids    fetch    count, parts, records by keys
 //!   deleted   what the log of deletions has    replication  getUpdated and getDeleted, which both ask
 //!   write     collections, bulk jobs           job      what all jobs have in common
+//!   created   what our own user created
 //!   quota     the share of the day's requests  error    codes and what now
 //! ```
 //!
@@ -15,6 +16,7 @@
 
 mod account;
 mod changes;
+mod created;
 mod deleted;
 mod describe;
 mod error;
@@ -47,7 +49,7 @@ use engine::outside::crm::{
 };
 use engine::reject::Reject;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub use account::{BulkLimits, LoginFlow, SalesforceAccount};
 
@@ -195,6 +197,18 @@ impl Crm for Salesforce {
 
     async fn send(&self, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
         write::send(&self.session, batch).await
+    }
+
+    fn known(&self, batch: Batch<'_>) -> Vec<Option<Outcome>> {
+        write::known(&batch)
+    }
+
+    fn longest_request(&self, plan: &WritePlan) -> SignedDuration {
+        write::longest_request(plan)
+    }
+
+    async fn created(&self, read: &Read, span: (Timestamp, Timestamp), most: usize) -> Result<Option<Page>, Failure> {
+        created::created(&self.session, read, span, most).await
     }
 
     async fn limits(&self) -> Result<Vec<Allowance>, Failure> {

@@ -132,6 +132,11 @@ impl<'a> Tally<'a> {
         *self.rests.get_mut() = false;
     }
 
+    /// The outcomes of those that have one.
+    pub(crate) fn into_known(self) -> Vec<Option<Outcome>> {
+        self.known
+    }
+
     /// The outcomes of all records.
     ///
     /// # Errors

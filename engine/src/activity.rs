@@ -65,6 +65,15 @@ pub trait Activity: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Remembers, beyond the run, what a task has written that nothing was handed on of, and what is in doubt: the task may
+    /// never go on. It may be called again, and then remembers the same.
+    ///
+    /// # Errors
+    /// If it cannot be remembered: what the task keeps to go on with must stay.
+    async fn remember(&self, _: &Cx) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// What must be known of the outside for [`flow`](Activity::flow).
     fn needs(&self) -> Vec<Need> {
         Vec::new()

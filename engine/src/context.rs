@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::check::Workflow;
 use crate::environment::{Environment, Limits};
 use crate::event::{Backfill, Event, IndexWindow, Level, Segment, Tally, TaskId, Vars};
 use crate::expr::{Bound, Source, Values, Variable};
@@ -26,11 +27,13 @@ use crate::journal::Journal;
 use crate::outside::clock::Clock;
 use crate::outside::crm::Crm;
 use crate::outside::database::Database;
-use crate::outside::store::OptionValue;
+use crate::outside::memory::Memory;
+use crate::outside::store::{OptionValue, RunId};
 use crate::pinned::Library;
 use crate::population::{Population, Writer};
 use crate::private::{self, Access};
 use crate::progress::Progress;
+use crate::run::Task;
 use crate::temp;
 
 pub use notes::Notes;
@@ -52,6 +55,7 @@ pub struct Cx {
     /// The time zone of its dates.
     pub time_zone: TimeZone,
     pub(crate) environment: Arc<Environment>,
+    pub(crate) definition: Arc<Workflow>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) library: Library,
     pub(crate) inputs: Vec<Population>,
@@ -70,6 +74,8 @@ pub struct Cx {
     pub(crate) passed_on: IndexMap<String, Vec<Segment>>,
     pub(crate) sealing: Option<Sealing>,
     pub(crate) last_seal: Instant,
+    /// How many of its rejects are on the desk.
+    pub(crate) filed: u64,
 }
 
 /// What a task leaves behind when it ends.
@@ -84,6 +90,44 @@ pub struct Done {
 }
 
 impl Cx {
+    /// As a task sees the outside when it begins or goes on.
+    pub(crate) fn of_task(
+        environment: &Arc<Environment>,
+        workflow: &Arc<Workflow>,
+        journal: &Arc<Journal>,
+        task: &Task,
+    ) -> Self {
+        let run = journal.run();
+        let zone = workflow.activities.get(&task.activity).map(|node| node.time_zone.clone());
+        Self {
+            workflow: workflow.name.clone(),
+            activity: task.activity.clone(),
+            task: task.id,
+            attempt: task.attempt,
+            time_zone: zone.unwrap_or(TimeZone::UTC),
+            environment: Arc::clone(environment),
+            definition: Arc::clone(workflow),
+            journal: Arc::clone(journal),
+            library: Arc::clone(&workflow.library),
+            inputs: temp::inputs(environment, journal, &run, task),
+            vars_in: task.vars_in.clone(),
+            instance_vars_in: run.instance_vars.clone(),
+            position: task.position.clone(),
+            waited: task.waited,
+            backfill: run.backfill.clone(),
+            progress: Arc::default(),
+            cancelled: Arc::default(),
+            folder: format!("{}-{}", task.id, task.activity).into(),
+            writer: None,
+            sealed: task.ports.clone(),
+            done: Done { tally: task.tally.clone(), ..Done::default() },
+            passed_on: IndexMap::new(),
+            sealing: None,
+            last_seal: Instant::now(),
+            filed: 0,
+        }
+    }
+
     /// The population that came in; of several, that of the first inbound transition.
     pub fn input(&self) -> Option<&Population> {
         self.inputs.first()
@@ -209,6 +253,26 @@ impl Cx {
     /// Names the records that came in by their content and order, the same after a crash and in a try again.
     pub fn input_digest(&self) -> String {
         temp::digest(&self.inputs)
+    }
+
+    /// Names what this activity does with these very records among all exports, the same after a crash and in a try again.
+    pub fn export_name(&self) -> String {
+        temp::export(&self.journal.id, &self.activity, &self.inputs)
+    }
+
+    /// What later runs must know of exports.
+    pub fn memory(&self) -> &Arc<dyn Memory> {
+        &self.environment.memory
+    }
+
+    /// The run.
+    pub fn run_id(&self) -> &RunId {
+        &self.journal.id
+    }
+
+    /// When the run began, by our clock.
+    pub fn run_started(&self) -> Option<Timestamp> {
+        self.journal.run().started
     }
 
     /// The run.

@@ -23,12 +23,16 @@ use crate::allow;
 use crate::context::Cx;
 use crate::engine::{Driven, Engine, NotStarted};
 use crate::enter::Entering;
-use crate::event::{Level, Segment};
+use crate::event::{Level, Segment, TaskId};
 use crate::expr::{Bound, Source, Value, Values};
 use crate::failure::{Class, Failure};
 use crate::outside::desk::{Filing, KeptReject, NewReject, RejectId, Settlement};
+use crate::outside::memory::MemoryId;
 use crate::outside::store::RunId;
 use crate::population::Population;
+use crate::reject::Reject;
+use crate::run::{Task, TaskStatus};
+use crate::temp;
 use crate::types::SEQ;
 use records::{of_shape, reason, record, record_columns, to_batch, to_column, to_shape};
 
@@ -36,10 +40,40 @@ use records::{of_shape, reason, record, record_columns, to_batch, to_column, to_
 const REJECT: &str = "reject";
 /// The port of records of which it is not known what became of them.
 const IN_DOUBT: &str = "inDoubt";
+/// The code of a record in doubt on the desk.
+const IN_DOUBT_CODE: &str = "IN_DOUBT";
+/// What a person does about it.
+const SETTLE_HELP: &str = "look it up in the CRM, then say what you found: `campanile rejects settle ID --created CRM_ID`, or \
+                           `campanile rejects settle ID --not-created`, and the next export sends it again";
 /// Above every place of a population: what is sent again has its number on the desk, plus this, as its place.
 const SENT_AGAIN: i64 = 1 << 48;
 /// How many rejects go to the desk at once.
 const KEPT_AT_ONCE: usize = 1_000;
+
+/// Keeps on the desk what a task has refused so far, once it is sealed.
+pub(crate) async fn file_sealed(cx: &mut Cx) -> Result<(), Failure> {
+    let rejects = population(cx, REJECT);
+    let definition = Arc::clone(&cx.definition);
+    let has_new = rejects.rows() > cx.filed && cx.filed < kept_max(cx) as u64;
+    let Some(node) = definition.activities.get(&cx.activity).filter(|_| has_new) else { return Ok(()) };
+    let activity = node.activity.as_ref();
+    let named_by = activity.record_key(cx).await?;
+    let mut filing = filing(cx, !cx.inputs().is_empty());
+    cx.filed = keep(cx, activity, &named_by, &mut filing, &rejects, false).await?.rows;
+    Ok(())
+}
+
+/// Failed tasks of the activity with the same records: what they refused, this one refuses or lets pass.
+fn failed_before(cx: &Cx) -> Vec<TaskId> {
+    let run = cx.journal.run();
+    let is_before = |task: &&Task| {
+        task.activity == cx.activity
+            && task.id < cx.task
+            && task.status == TaskStatus::Failed
+            && temp::digest(&temp::inputs(&cx.environment, &cx.journal, &run, task)) == cx.input_digest()
+    };
+    run.tasks.iter().filter(is_before).map(|task| task.id).collect()
+}
 
 /// Tells the desk what a task that ends well refused, and what passed.
 pub(crate) async fn file(cx: &Cx, activity: &dyn Activity, comes_from_outside: bool) -> Result<(), Failure> {
@@ -55,20 +89,14 @@ pub(crate) async fn file(cx: &Cx, activity: &dyn Activity, comes_from_outside: b
         Some(input) => numbers(input).await?,
         None => HashSet::new(),
     };
-    if rejects.segments().is_empty() && keys.is_empty() && sent.is_empty() {
+    let failed = failed_before(cx);
+    if rejects.segments().is_empty() && keys.is_empty() && sent.is_empty() && failed.is_empty() {
         return Ok(());
     }
-    let mut filing = Filing {
-        run: cx.journal.id.clone(),
-        task: cx.task,
-        activity: cx.activity.clone(),
-        sendable: !comes_from_outside,
-        shape: Vec::new(),
-        at: cx.clock().now(),
-    };
-    let refused = keep(cx, activity, &named_by, &mut filing, &rejects, sends_again).await?;
+    let mut filing = filing(cx, !comes_from_outside);
+    let refused = keep(cx, activity, &named_by, &mut filing, &rejects, true).await?;
     let kept_max = kept_max(cx);
-    let mut end = Settlement { rejects: refused.rows, kept_max, ..Settlement::default() };
+    let mut end = Settlement { rejects: refused.rows, kept_max, failed, ..Settlement::default() };
     if !refused.untold {
         let doubtful = numbers(&population(cx, IN_DOUBT)).await?;
         end.passed = sent.into_iter().filter(|id| !refused.again.contains(id) && !doubtful.contains(id)).collect();
@@ -77,6 +105,58 @@ pub(crate) async fn file(cx: &Cx, activity: &dyn Activity, comes_from_outside: b
         end.passed_keys = passed_keys(cx, &named_by, &keys).await?;
     }
     desk.settle(&filing, end).await
+}
+
+/// A record in doubt.
+#[derive(Debug, Clone)]
+pub struct Doubtful {
+    /// The question in the memory between runs.
+    pub question: MemoryId,
+    /// Names the record, if anything does.
+    pub key: Option<String>,
+    /// Why it is in doubt.
+    pub reason: String,
+    /// The values that were sent, by field.
+    pub sent: Map<String, Json>,
+}
+
+/// Keeps records in doubt on the desk, each with its question; `records` are those that came in.
+///
+/// # Errors
+/// If the desk cannot be written.
+pub async fn ask(cx: &Cx, records: &RecordBatch, doubts: Vec<Doubtful>) -> Result<(), Failure> {
+    let mut filing = filing(cx, false);
+    filing.shape = to_shape(&record_columns(&records.schema()))?;
+    let mut questions = Vec::with_capacity(doubts.len());
+    for (row, Doubtful { question, key, reason, sent }) in doubts.into_iter().enumerate() {
+        let reject = Reject::new(IN_DOUBT_CODE, reason).help(SETTLE_HELP);
+        let (record, sent) = (record(records, row), Some(sent));
+        questions.push((question, NewReject { place: 0, again: None, key, reject, record, sent }));
+    }
+    while !questions.is_empty() {
+        let rest = questions.split_off(questions.len().min(KEPT_AT_ONCE));
+        cx.environment.desk.ask(&filing, std::mem::replace(&mut questions, rest)).await?;
+    }
+    Ok(())
+}
+
+/// Closes questions on the desk, each with its answer in words.
+///
+/// # Errors
+/// If the desk cannot be written.
+pub async fn answered(cx: &Cx, answers: &[(MemoryId, String)]) -> Result<(), Failure> {
+    cx.environment.desk.answer(answers, cx.clock().now()).await
+}
+
+fn filing(cx: &Cx, sendable: bool) -> Filing {
+    Filing {
+        run: cx.journal.id.clone(),
+        task: cx.task,
+        activity: cx.activity.clone(),
+        sendable,
+        shape: Vec::new(),
+        at: cx.clock().now(),
+    }
 }
 
 fn population(cx: &Cx, port: &str) -> Population {
@@ -127,11 +207,19 @@ async fn keep(
     named_by: &[Source],
     filing: &mut Filing,
     rejects: &Population,
-    sends_again: bool,
+    at_end: bool,
 ) -> Result<Refused, Failure> {
-    let kept_max = kept_max(cx);
+    let (kept_max, sends_again) = (kept_max(cx), sends_again(cx));
     let mut refused = Refused::default();
-    let mut batches = rejects.read();
+    // At the end each is looked at once more, for what becomes of those that were sent again.
+    let mut segment = 0;
+    while let Some(sealed) = rejects.segments().get(segment).filter(|_| !at_end)
+        && refused.rows + sealed.rows <= cx.filed
+    {
+        refused.rows += sealed.rows;
+        segment += 1;
+    }
+    let mut batches = rejects.read_from(segment);
     while let Some(batch) = batches.next().await {
         let batch = batch?;
         if filing.shape.is_empty() {
@@ -142,20 +230,28 @@ async fn keep(
         if !sends_again {
             numbers.fill(None);
         }
+        let is_filed = refused.rows + batch.num_rows() as u64 <= cx.filed;
         // A reject is a reject, also where it cannot be told what was sent of it.
-        let mut sent = activity.sent(cx, &batch).await.unwrap_or_default().into_iter();
+        let sent = if is_filed { Vec::new() } else { activity.sent(cx, &batch).await.unwrap_or_default() };
+        let mut sent = sent.into_iter();
         let mut new = Vec::new();
         for (row, (again, key)) in numbers.into_iter().zip(keys).enumerate() {
             refused.again.extend(again);
             refused.untold |= again.is_none();
             let place = refused.rows + row as u64;
             let (reject, record, sent) = (reason(&batch, row), record(&batch, row), sent.next());
+            if place < cx.filed {
+                continue;
+            }
             new.push(NewReject { place, again, key, reject, record, sent });
         }
         refused.rows += batch.num_rows() as u64;
         while !new.is_empty() {
             let rest = new.split_off(new.len().min(KEPT_AT_ONCE));
             cx.environment.desk.keep(filing, std::mem::replace(&mut new, rest)).await?;
+        }
+        if refused.rows >= kept_max as u64 && !at_end {
+            break;
         }
         if refused.rows >= kept_max as u64 && refused.rows < rejects.rows() {
             let message = format!(

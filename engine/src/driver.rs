@@ -9,24 +9,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indexmap::IndexMap;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
 
 use crate::check::Workflow;
-use crate::context::{Cx, Done};
+use crate::context::Cx;
 use crate::environment::Environment;
-use crate::event::{Event, Segment, TaskId, Vars};
+use crate::event::{Event, TaskId, Vars};
 use crate::failure::{Class, Failure};
 use crate::identity;
 use crate::journal::{AppendError, Journal};
 use crate::outside::clock::Deadline;
 use crate::outside::store::{Hold, RunId, StoreError};
-use crate::population::Population;
 use crate::progress::Progress;
-use crate::run::{Ready, Run, Status, TASKS_MAX, Task, TaskStatus};
+use crate::run::{Ready, Status, TASKS_MAX, Task, TaskStatus};
 use crate::temp;
 
 use end::{Outcome, Rest, exhausted, finish};
@@ -179,7 +176,7 @@ impl Driver {
 
     /// What a writing task kept to go on after a crash is needed no more once its end is in the journal.
     async fn forget(&self, task: &Task) {
-        let inputs = inputs(&self.environment, &self.journal, &self.journal.run(), task);
+        let inputs = temp::inputs(&self.environment, &self.journal, &self.journal.run(), task);
         temp::forget(&self.environment, &self.journal, task, &inputs).await;
     }
 
@@ -239,43 +236,12 @@ impl Driver {
         let run = self.journal.run();
         let Some(task) = run.task(id).cloned() else { return };
         let missing = run.missing(&task);
-        let inputs = inputs(&self.environment, &self.journal, &run, &task);
-        let instance_vars_in = run.instance_vars.clone();
-        let backfill = run.backfill.clone();
         drop(run);
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let progress = Arc::new(Progress::default());
-        self.board.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&progress));
-        let shown = Arc::clone(&progress);
         let workflow = Arc::clone(&self.workflow);
-        let mut cx = Cx {
-            workflow: workflow.name.clone(),
-            activity: task.activity.clone(),
-            task: id,
-            attempt: task.attempt,
-            time_zone: workflow
-                .activities
-                .get(&task.activity)
-                .map_or(jiff::tz::TimeZone::UTC, |node| node.time_zone.clone()),
-            environment: Arc::clone(&self.environment),
-            journal: Arc::clone(&self.journal),
-            library: Arc::clone(&workflow.library),
-            inputs,
-            vars_in: task.vars_in.clone(),
-            instance_vars_in,
-            position: task.position.clone(),
-            waited: task.waited,
-            backfill,
-            progress,
-            cancelled: Arc::clone(&cancelled),
-            folder: format!("{id}-{}", task.activity).into(),
-            writer: None,
-            sealed: task.ports.clone(),
-            done: Done { tally: task.tally.clone(), ..Done::default() },
-            passed_on: IndexMap::new(),
-            sealing: None,
-            last_seal: Instant::now(),
-        };
+        let mut cx = Cx::of_task(&self.environment, &workflow, &self.journal, &task);
+        let cancelled = Arc::clone(&cx.cancelled);
+        let shown = Arc::clone(&cx.progress);
+        self.board.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&shown));
         let span = tracing::info_span!("task", run = %self.journal.id, task = id, activity = %task.activity);
         let work = async move {
             let outcome = match workflow.activities.get(&task.activity) {
@@ -321,7 +287,8 @@ impl Driver {
         if task.status == TaskStatus::Stopped {
             return Ok(());
         }
-        let Some(node) = self.workflow.activities.get(&task.activity) else {
+        let workflow = Arc::clone(&self.workflow);
+        let Some(node) = workflow.activities.get(&task.activity) else {
             let failure = Failure::internal(format!("there is no activity {}", task.activity));
             return self.record_failure(&task, None, failure).await;
         };
@@ -352,7 +319,8 @@ impl Driver {
             }
             Order::Wake(activity) => Event::Woken { activity },
             Order::Stop => {
-                self.break_off().await;
+                self.leave().await;
+                self.remember().await?;
                 Event::Stopped
             }
             Order::Leave => {
@@ -361,6 +329,11 @@ impl Driver {
             }
         };
         Ok(self.journal.append(vec![event]).await?)
+    }
+
+    /// What tasks have written that may never go on.
+    async fn remember(&self) -> Result<(), Failure> {
+        temp::remember_all(&self.environment, &self.workflow, &self.journal).await
     }
 
     /// What another task stopped works no more.
@@ -419,13 +392,6 @@ fn task_of(ready: &Ready) -> TaskId {
     match ready {
         Ready::Begin { task, .. } | Ready::GoOn { task, .. } => *task,
     }
-}
-
-fn inputs(environment: &Environment, journal: &Journal, run: &Run, task: &Task) -> Vec<Population> {
-    let folder = environment.run_folder(&journal.id);
-    let segments =
-        |from: TaskId, port: &str| -> Vec<Segment> { run.population(from, port).unwrap_or_default().to_vec() };
-    task.inputs.iter().map(|(from, port)| Population::new(&folder, segments(*from, port))).collect()
 }
 
 /// Variables that a run begins with: the workflow's, then those given.

@@ -189,6 +189,11 @@ impl Engine {
             return driven.wait().await;
         }
         let (workflow, run) = self.load(id).await?;
+        let workflow = Arc::new(workflow);
+        if !run.status().is_over() {
+            let journal = self.journal(id, run.clone());
+            temp::remember_all(&self.environment, &workflow, &journal).await?;
+        }
         let journal = self.append(id, run, Event::Stopped).await?;
         temp::forget_all(&self.environment, &workflow, &journal).await;
         Ok(Status::Stopped)

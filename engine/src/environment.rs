@@ -16,6 +16,7 @@ use crate::outside::clock::Clock;
 use crate::outside::crm::{Account, Crm};
 use crate::outside::database::Database;
 use crate::outside::desk::Desk;
+use crate::outside::memory::Memory;
 use crate::outside::store::{RunId, Store};
 use crate::population::WriterLimits;
 use crate::private::Access;
@@ -30,6 +31,8 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Rejected records.
     pub desk: Arc<dyn Desk>,
+    /// What later runs must know of exports before them.
+    pub memory: Arc<dyn Memory>,
     /// Who is told when a run needs a person.
     pub alerts: Arc<dyn Alerts>,
     /// The marketing database.
@@ -122,6 +125,10 @@ pub struct Limits {
     pub runs_kept: usize,
     /// Rejected records that are kept beyond runs; beyond it the oldest are forgotten, closed ones first.
     pub rejects_kept: usize,
+    /// Records that are remembered between runs: those in doubt, and those that an export created and did not hand on. An
+    /// export that would remember more is suspended.
+    #[schemars(range(min = 1))]
+    pub records_remembered: usize,
     /// Limits of scripts.
     pub script: script::Limits,
 }
@@ -137,6 +144,7 @@ impl Default for Limits {
             overlap_records: 4_000_000,
             runs_kept: 10,
             rejects_kept: 100_000,
+            records_remembered: 1_000_000,
             script: script::Limits::default(),
         }
     }

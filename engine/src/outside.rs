@@ -6,4 +6,5 @@ pub mod clock;
 pub mod crm;
 pub mod database;
 pub mod desk;
+pub mod memory;
 pub mod store;

@@ -18,6 +18,7 @@
 //! | `POST /explain` | what an activity would ask of a CRM |
 //! | `POST /tables` | make a table of the database, or add columns to one |
 //! | `GET /rejects?workflow=&activity=&code=&closed=&limit=` · `GET /rejects/{id}` | rejected records |
+//! | `POST /rejects/{id}/settle` | say what became of one in doubt |
 //! | `POST /rejects/{id}/correct` · `/rejects/ignore` · `/rejects/resend` | correct one, leave some alone, send some again |
 //!
 //! A refusal is a status of 400 or above with `{message, help, class, problems}`.
@@ -39,6 +40,7 @@ use engine::outside::clock;
 use engine::outside::crm::Step;
 use engine::outside::database::{Extended, NewTable};
 use engine::outside::desk::{KeptReject, RejectId, Wanted};
+use engine::outside::memory;
 use engine::outside::store::{OptionValue, Page, RunFilter, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -187,6 +189,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/rejects/resend", post(resend_rejects))
         .route("/rejects/{id}", get(reject))
         .route("/rejects/{id}/correct", post(correct_reject))
+        .route("/rejects/{id}/settle", post(settle_reject))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(service)
@@ -369,6 +372,14 @@ async fn correct_reject(
     Json(values): Json<Map<String, Value>>,
 ) -> Answer<KeptReject> {
     within(STORE_TIME_MAX, service.correct(id, &values)).await
+}
+
+async fn settle_reject(
+    State(service): Shared,
+    Path(id): Path<RejectId>,
+    Json(answer): Json<memory::Answer>,
+) -> Answer<KeptReject> {
+    within(STORE_TIME_MAX, service.settle(id, &answer)).await
 }
 
 async fn ignore_rejects(State(service): Shared, Json(ignore): Json<Ignore>) -> Answer<Vec<KeptReject>> {

@@ -13,7 +13,7 @@ use engine::outside::alerts::{Alerts, NoAlerts};
 use engine::outside::clock::{Clock, SystemClock};
 use engine::outside::store::{Store, StoreError};
 use engine::private;
-use store::{Memory, OnDisk, SqliteDesk};
+use store::{Memory, OnDisk, SqliteDesk, SqliteMemory};
 
 use crate::accounts;
 use crate::alerts::Receivers;
@@ -109,6 +109,7 @@ fn environment(project: &Project, palette: Palette, (store, clock, alerts): Outs
     Environment {
         store,
         desk: Arc::new(SqliteDesk::new(&project.data)),
+        memory: Arc::new(SqliteMemory::new(&project.data)),
         alerts,
         database: Arc::new(Lazy::new(&project.database, missing)),
         accounts: accounts::open(&project.config.accounts, &vault, &clock),

@@ -8,6 +8,7 @@ use engine::desk::{Together, together};
 use engine::failure::{Class, Failure};
 use engine::identity;
 use engine::outside::desk::{Group, KeptReject, RejectId, RejectState, Wanted};
+use engine::outside::memory::Answer;
 use engine::outside::store::RunId;
 use engine::reject::KEY_REPEATED;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,7 @@ impl Service {
     pub async fn correct(&self, id: RejectId, values: &Map<String, Value>) -> Result<KeptReject, Refusal> {
         let _turn = self.resending.lock().await;
         let reject = self.reject(id).await?;
+        Self::must_be_refused(&reject)?;
         self.must_wait(&reject).await?;
         Ok(self.engine.correct(&reject, values).await?)
     }
@@ -105,12 +107,47 @@ impl Service {
         }
         let _turn = self.resending.lock().await;
         for id in &ignore.ids {
-            self.must_wait(&self.reject(*id).await?).await?;
+            let reject = self.reject(*id).await?;
+            Self::must_be_refused(&reject)?;
+            self.must_wait(&reject).await?;
         }
         let environment = &self.engine.environment;
         environment.desk.ignore(&ignore.ids, reason, environment.clock.now()).await?;
         let wanted = Wanted { ids: ignore.ids.clone(), closed: true, ..Wanted::default() };
         Ok(environment.desk.list(&wanted).await?)
+    }
+
+    /// Settles a record in doubt: a person looked it up in the CRM.
+    ///
+    /// # Errors
+    /// If there is no such reject, it is not in doubt, or it is settled already.
+    pub async fn settle(&self, id: RejectId, answer: &Answer) -> Result<KeptReject, Refusal> {
+        let _turn = self.resending.lock().await;
+        let reject = self.reject(id).await?;
+        let Some(question) = reject.question else {
+            let message = format!("reject {id} is not in doubt: the CRM refused it");
+            let help = "correct it and send it again, or close it with `campanile rejects ignore`";
+            return Err(Failure::new(Class::Config, message).help(help).into());
+        };
+        self.must_wait(&reject).await?;
+        let environment = &self.engine.environment;
+        // The memory first: it decides what later exports do.
+        environment.memory.settle(&[(question, answer.clone())]).await?;
+        environment.desk.answer(&[(question, answer.in_words())], environment.clock.now()).await?;
+        self.reject(id).await
+    }
+
+    /// Fails for a record in doubt: whether the CRM has it is not known.
+    fn must_be_refused(reject: &KeptReject) -> Result<(), Failure> {
+        if reject.question.is_none() {
+            return Ok(());
+        }
+        let id = reject.id;
+        let message = format!("reject {id} is in doubt: it is not known whether the CRM took it");
+        let help = format!(
+            "look it up there, then `campanile rejects settle {id} --created CRM_ID` or `campanile rejects settle {id} --not-created`"
+        );
+        Err(Failure::new(Class::Conflict, message).help(help))
     }
 
     /// What is closed or on its way is changed by nobody.
@@ -122,6 +159,7 @@ impl Service {
             RejectState::Sending { run } => format!("reject {id} is being sent by run {run}"),
             RejectState::Passed { run, .. } => format!("reject {id} is closed: it passed in run {run}"),
             RejectState::Ignored { reason, .. } => format!("reject {id} is closed: it is ignored, since {reason}"),
+            RejectState::Settled { outcome, .. } => format!("reject {id} is settled: {outcome}"),
         };
         Err(Failure::new(Class::Conflict, message))
     }
@@ -180,19 +218,9 @@ impl Service {
                 }
             }
             let is_named = !wanted.ids.is_empty() || wanted.code.is_some() || reject.corrected;
-            if reject.reject.code == KEY_REPEATED && !is_named {
-                left.insert(format!(
-                    "what {} of {} refused as {KEY_REPEATED} stays: it would take the place of the record that was written; send it \
-                     by its number, or with --code {KEY_REPEATED}",
-                    reject.activity, reject.workflow
-                ));
-            } else if reject.sendable {
-                ready.push(reject);
-            } else {
-                let (workflow, activity) = (&reject.workflow, &reject.activity);
-                left.insert(format!(
-                    "what {activity} of {workflow} refused was read there: put it right where it is, and run {workflow} again"
-                ));
+            match why_left(&reject, is_named) {
+                Some(why) => drop(left.insert(why)),
+                None => ready.push(reject),
             }
         }
         resent.left = left.into_iter().collect();
@@ -225,4 +253,25 @@ impl Service {
         resent.left.extend(refusals.into_iter().map(|refusal| refusal.message));
         Ok(resent)
     }
+}
+
+/// Why a reject that waits is not sent, if it is not.
+fn why_left(reject: &KeptReject, is_named: bool) -> Option<String> {
+    let (workflow, activity) = (&reject.workflow, &reject.activity);
+    if reject.reject.code == KEY_REPEATED && !is_named {
+        return Some(format!(
+            "what {activity} of {workflow} refused as {KEY_REPEATED} stays: it would take the place of the record that was written; send it \
+             by its number, or with --code {KEY_REPEATED}"
+        ));
+    }
+    if reject.question.is_some() {
+        return Some(format!(
+            "what is in doubt of {activity} of {workflow} is not sent: look it up in the CRM, then `campanile rejects settle`"
+        ));
+    }
+    (!reject.sendable).then(|| {
+        format!(
+            "what {activity} of {workflow} refused was read there: put it right where it is, and run {workflow} again"
+        )
+    })
 }

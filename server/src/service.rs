@@ -10,7 +10,7 @@ use engine::engine::{Driven, Engine};
 use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
 use engine::identity::RESERVED;
-use engine::outside::store::{Expect, OptionChange, OptionValue, Page, RunFilter, RunId, check_option_name};
+use engine::outside::store::{Expect, OptionChange, OptionValue, Page, RunEntry, RunFilter, RunId, check_option_name};
 use engine::progress::Pause;
 use engine::run::{Run, Status};
 use jiff::Timestamp;
@@ -97,7 +97,13 @@ impl Service {
         let runs = self.engine.environment.store.runs(filter, page).await?;
         let now = self.engine.environment.clock.now();
         let is_driven = |run: &RunId| driven.contains(run) || self.engine.is_driving(run);
-        Ok(runs.into_iter().rev().map(|run| RunLine::new(&run, is_driven(&run.id), now)).collect())
+        let open = self.engine.environment.memory.open().await?;
+        let line = |run: RunEntry| {
+            // Of those that it left in doubt, those that are not settled.
+            let in_doubt = open.get(&run.id).copied().unwrap_or(0);
+            RunLine { in_doubt, ..RunLine::new(&run, is_driven(&run.id), now) }
+        };
+        Ok(runs.into_iter().rev().map(line).collect())
     }
 
     /// Starts a workflow.
@@ -140,7 +146,9 @@ impl Service {
             add_progress(&mut view.tasks, driven, now);
             view
         };
-        Ok(self.seen(id, view).await?)
+        let mut view = self.seen(id, view).await?;
+        view.in_doubt = self.engine.environment.memory.open().await?.get(id).copied().unwrap_or(0);
+        Ok(view)
     }
 
     /// Events of a run from this number on.

@@ -28,6 +28,9 @@ pub struct RunView {
     /// When it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
+    /// Records that it left in doubt, or met so, and that are not settled.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub in_doubt: u64,
     /// How long it took, or has taken so far.
     pub seconds: f64,
     /// Its tasks, in the order in which they began.
@@ -224,6 +227,7 @@ impl RunView {
             status: run.status(),
             driven,
             started: run.started,
+            in_doubt: 0,
             seconds: seconds(run.started, run.ended.unwrap_or_else(|| last_sign(run, driven, now))),
             tasks: run.tasks.iter().map(|task| TaskView::new(run, task, kinds, driven, now)).collect(),
             transitions: transitions(run),
@@ -312,6 +316,11 @@ fn held(run: &Run) -> Vec<HeldView> {
         reason: held.reason.clone(),
     };
     run.held.iter().map(view).collect()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(records: &u64) -> bool {
+    *records == 0
 }
 
 fn state(status: TaskStatus) -> TaskState {

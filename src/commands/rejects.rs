@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use engine::outside::desk::{KeptReject, RejectId, RejectState, Wanted};
+use engine::outside::memory::Answer;
 use engine::run::Status;
 use serde_json::{Map, Value, json};
 use server::client::step;
@@ -59,6 +60,19 @@ pub(crate) enum Args {
         /// Why.
         #[arg(long)]
         reason: String,
+    },
+    /// Say what became of a record in doubt, once you have looked it up in the CRM.
+    ///
+    /// The next export of the record does not send it if it was created, and sends it if it was not.
+    Settle {
+        /// Its number.
+        id: RejectId,
+        /// The CRM has it; with its id there, if you know it.
+        #[arg(long, value_name = "CRM_ID", num_args = 0..=1, default_missing_value = "", required_unless_present = "not_created")]
+        created: Option<String>,
+        /// The CRM does not have it.
+        #[arg(long, conflicts_with = "created")]
+        not_created: bool,
     },
     /// Send rejects again, with corrected values: a run of the same file that begins at the activity that refused them.
     Resend {
@@ -124,6 +138,19 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
                 terminal::json(&closed);
             } else {
                 terminal::note(&format!("{} closed", counted(closed.len() as u64, "reject")));
+            }
+        }
+        Args::Settle { id, created, .. } => {
+            let path = format!("/rejects/{id}/settle");
+            let answer = match created {
+                Some(id) => Answer::Created { id: Some(id.trim().to_owned()).filter(|id| !id.is_empty()) },
+                None => Answer::NotCreated,
+            };
+            let reject: KeptReject = global.ask(&project, async |client| client.post(&path, &answer).await).await?;
+            if global.json {
+                terminal::json(&reject);
+            } else {
+                terminal::note(&format!("reject {id}: {}", state(&reject)));
             }
         }
         Args::Resend { which, ids } => return resend(which, ids, global).await,
@@ -237,11 +264,13 @@ fn list(view: &RejectsView) {
 
 fn state(reject: &KeptReject) -> String {
     match &reject.state {
+        RejectState::Open if reject.question.is_some() => "in doubt".to_owned(),
         RejectState::Open if reject.corrected => "corrected".to_owned(),
         RejectState::Open => "open".to_owned(),
         RejectState::Sending { run } => format!("being sent by {run}"),
         RejectState::Passed { run, .. } => format!("passed in {run}"),
         RejectState::Ignored { reason, .. } => format!("ignored: {reason}"),
+        RejectState::Settled { outcome, .. } => format!("settled: {outcome}"),
     }
 }
 

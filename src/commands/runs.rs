@@ -47,7 +47,7 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
         "WHY",
     ]);
     for run in &runs {
-        let status = show::status(run.status, run.driven);
+        let status = show::with_doubts(show::status(run.status, run.driven), run.in_doubt);
         // What passed by itself, or was handled by the workflow, is no reason to look at a run.
         let stands = matches!(run.status, Status::Suspended | Status::Failed | Status::Waiting);
         let why = run.failure.clone().filter(|_| stands);

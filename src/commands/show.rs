@@ -89,7 +89,8 @@ fn event(recorded: &Recorded) -> String {
 
 /// A run in one line.
 pub(super) fn headline(view: &RunView) -> String {
-    format!("{}  {}  {}", view.run, status(view.status, view.driven), duration(view.seconds))
+    let status = with_doubts(status(view.status, view.driven), view.in_doubt);
+    format!("{}  {status}  {}", view.run, duration(view.seconds))
 }
 
 /// The status of a run, as people read it.
@@ -105,6 +106,11 @@ pub(super) fn status(status: Status, driven: bool) -> &'static str {
         Status::Failed => "failed",
         Status::Stopped => "stopped",
     }
+}
+
+/// What a run is at, with the records in doubt that it left.
+pub(super) fn with_doubts(status: &str, in_doubt: u64) -> String {
+    if in_doubt == 0 { status.to_owned() } else { format!("{status}, {} in doubt", number(in_doubt)) }
 }
 
 /// Prints a run's tasks and transitions.

@@ -71,6 +71,7 @@ pub(super) fn cell(reject: &KeptReject, column: &str) -> Option<Value> {
             RejectState::Sending { .. } => "sending",
             RejectState::Passed { .. } => "passed",
             RejectState::Ignored { .. } => "ignored",
+            RejectState::Settled { .. } => "settled",
         }),
         "reason" => match &reject.state {
             RejectState::Ignored { reason, .. } => json!(reason),

@@ -1,119 +1,39 @@
-//! The rejects desk: an SQLite file of its own beside the store, made when the first record is refused.
+//! The rejects desk: an SQLite file of its own next to the store, made when the first record is refused.
 
 mod sql;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::path::Path;
 
 use async_trait::async_trait;
-use engine::failure::{Class, Failure};
+use engine::failure::Failure;
 use engine::outside::desk::{Desk, Filing, Group, KeptReject, NewReject, RejectId, Settlement, Wanted};
+use engine::outside::memory::MemoryId;
 use engine::outside::store::RunId;
-use engine::private;
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use serde_json::{Map, Value};
+
+use crate::sqlite_file::{Kind, SqliteFile};
 
 /// The desk's file in a data folder.
 pub const REJECTS_FILE: &str = "rejects.db";
-/// How long a call waits for another program that reads the same file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The form of the file that this build writes; newer ones are refused.
-const FORMAT: i64 = sql::STEPS.len() as i64;
 
-/// The rejects desk in an SQLite file, opened when it is first used.
+static KIND: Kind = Kind {
+    name: "the rejects desk",
+    steps: &sql::STEPS,
+    damaged: "put the file back from a backup, or move it away: a new one is made",
+};
+
+/// The rejects desk in an SQLite file.
 #[derive(Debug, Clone)]
 pub struct SqliteDesk {
-    path: PathBuf,
-    opened: Arc<Mutex<Option<Connection>>>,
+    file: SqliteFile,
 }
 
 impl SqliteDesk {
     /// The desk of a data folder.
     pub fn new(data: &Path) -> Self {
-        Self { path: data.join(REJECTS_FILE), opened: Arc::default() }
-    }
-
-    /// Reads; of a file that is not there, what is empty.
-    async fn read<T: Default + Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        if !self.path.exists() {
-            return Ok(T::default());
-        }
-        self.call(move |connection| read(connection)).await
-    }
-
-    /// Writes in one transaction, durable before it returns.
-    async fn write<T: Send + 'static>(
-        &self,
-        write: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        self.call(move |connection| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let written = write(&transaction)?;
-            transaction.commit()?;
-            Ok(written)
-        })
-        .await
-    }
-
-    async fn call<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let (path, opened) = (self.path.clone(), Arc::clone(&self.opened));
-        let work = move || {
-            let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
-            let connection = match &mut *opened {
-                Some(connection) => connection,
-                closed => closed.insert(open(&path)?),
-            };
-            work(connection).map_err(|error| failed(&path, &error))
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|error| Failure::internal(error.to_string()))?
-    }
-}
-
-fn open(path: &Path) -> Result<Connection, Failure> {
-    // What SQLite puts beside it is as readable as this file.
-    let real =
-        private::make_file(path).map_err(|error| Failure::io(format!("cannot open {}", path.display()), &error))?;
-    let prepare = || {
-        let mut connection = Connection::open_with_flags(real, OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "full")?;
-        let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if format < FORMAT {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let known = usize::try_from(format).unwrap_or_default();
-            sql::STEPS[known..].iter().try_for_each(|step| transaction.execute_batch(step))?;
-            transaction.pragma_update(None, "user_version", FORMAT)?;
-            transaction.commit()?;
-        }
-        Ok((connection, format))
-    };
-    let (connection, format) = prepare().map_err(|error| failed(path, &error))?;
-    if format > FORMAT {
-        let message = format!("{} has format {format}; this version reads up to {FORMAT}", path.display());
-        let failure = Failure::new(Class::Storage, message);
-        return Err(failure.help("use the version of Campanile that wrote it, or a newer one"));
-    }
-    Ok(connection)
-}
-
-fn failed(path: &Path, error: &rusqlite::Error) -> Failure {
-    let failure = Failure::new(Class::Storage, format!("the rejects desk {}: {error}", path.display()));
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => failure.help("make room on this disk, then resume the run"),
-        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-            failure.help("put the file back from a backup, or move it away: a new one is made")
-        }
-        _ => failure,
+        Self { file: SqliteFile::new(data.join(REJECTS_FILE), &KIND) }
     }
 }
 
@@ -121,53 +41,60 @@ fn failed(path: &Path, error: &rusqlite::Error) -> Failure {
 impl Desk for SqliteDesk {
     async fn keep(&self, task: &Filing, rejects: Vec<NewReject>) -> Result<(), Failure> {
         let task = task.clone();
-        self.write(move |connection| sql::keep(connection, &task, &rejects)).await
+        self.file.write(move |connection| sql::keep(connection, &task, &rejects)).await
     }
 
     async fn settle(&self, task: &Filing, end: Settlement) -> Result<(), Failure> {
-        if !self.path.exists() {
-            return Ok(());
-        }
         let task = task.clone();
-        self.write(move |connection| sql::settle(connection, &task, &end)).await
+        self.file.change(move |connection| sql::settle(connection, &task, &end)).await
     }
 
     async fn last(&self) -> Result<RejectId, Failure> {
-        self.read(sql::last).await
+        self.file.read(sql::last).await
     }
 
     async fn open_keys(&self, workflow: &str, activity: &str) -> Result<HashSet<String>, Failure> {
         let (workflow, activity) = (workflow.to_owned(), activity.to_owned());
-        self.read(move |connection| sql::open_keys(connection, &workflow, &activity)).await
+        self.file.read(move |connection| sql::open_keys(connection, &workflow, &activity)).await
     }
 
     async fn list(&self, wanted: &Wanted) -> Result<Vec<KeptReject>, Failure> {
         let wanted = wanted.clone();
-        self.read(move |connection| sql::list(connection, &wanted)).await
+        self.file.read(move |connection| sql::list(connection, &wanted)).await
     }
 
     async fn groups(&self, wanted: &Wanted) -> Result<Vec<Group>, Failure> {
         let wanted = wanted.clone();
-        self.read(move |connection| sql::groups(connection, &wanted)).await
+        self.file.read(move |connection| sql::groups(connection, &wanted)).await
     }
 
     async fn shape(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
         let name = name.to_owned();
-        self.read(move |connection| sql::shape(connection, &name)).await
+        self.file.read(move |connection| sql::shape(connection, &name)).await
     }
 
     async fn correct(&self, id: RejectId, record: Map<String, Value>) -> Result<(), Failure> {
-        self.write(move |connection| sql::correct(connection, id, &record)).await
+        self.file.write(move |connection| sql::correct(connection, id, &record)).await
     }
 
     async fn ignore(&self, ids: &[RejectId], reason: &str, at: Timestamp) -> Result<u64, Failure> {
         let (ids, reason) = (ids.to_vec(), reason.to_owned());
-        self.write(move |connection| sql::ignore(connection, &ids, &reason, at)).await
+        self.file.write(move |connection| sql::ignore(connection, &ids, &reason, at)).await
     }
 
     async fn sending(&self, ids: &[RejectId], run: &RunId) -> Result<(), Failure> {
         let (ids, run) = (ids.to_vec(), run.clone());
-        self.write(move |connection| sql::sending(connection, &ids, &run)).await
+        self.file.write(move |connection| sql::sending(connection, &ids, &run)).await
+    }
+
+    async fn ask(&self, task: &Filing, questions: Vec<(MemoryId, NewReject)>) -> Result<(), Failure> {
+        let task = task.clone();
+        self.file.write(move |connection| sql::ask(connection, &task, &questions)).await
+    }
+
+    async fn answer(&self, questions: &[(MemoryId, String)], at: Timestamp) -> Result<(), Failure> {
+        let questions = questions.to_vec();
+        self.file.change(move |connection| sql::answer(connection, &questions, at)).await
     }
 }
 
@@ -176,6 +103,7 @@ mod tests {
     use super::*;
     use engine::outside::desk::RejectState;
     use engine::reject::Reject;
+    use rusqlite::Connection;
 
     fn filing(run: &str, task: u32) -> Filing {
         Filing {
@@ -285,7 +213,10 @@ mod tests {
         assert_eq!(kept.sent.unwrap()["emailaddress1"], "A");
         drop(desk);
         let older = Connection::open(folder.path().join(REJECTS_FILE)).unwrap();
-        older.execute_batch("ALTER TABLE reject DROP COLUMN sent; PRAGMA user_version = 1;").unwrap();
+        let first =
+            "DROP INDEX reject_question; ALTER TABLE reject DROP COLUMN question; ALTER TABLE reject DROP COLUMN sent;
+             PRAGMA user_version = 1;";
+        older.execute_batch(first).unwrap();
         drop(older);
         let desk = SqliteDesk::new(folder.path());
         desk.keep(&task, vec![reject(1, "b", None)]).await.unwrap();
@@ -306,7 +237,7 @@ mod tests {
             rejects,
             "the second run refused the same"
         );
-        let opened = desk.opened.lock().unwrap();
+        let opened = desk.file.opened.lock().unwrap();
         let asked = opened.as_ref().unwrap().prepare_cached(&sql::known_by_key()).unwrap();
         asked.get_status(rusqlite::StatementStatus::VmStep).into()
     }
@@ -364,5 +295,30 @@ mod tests {
         assert_eq!(left, ids[1..4], "both closed ones, then the oldest");
         let groups = desk.groups(&Wanted::default()).await.unwrap();
         assert_eq!((groups.len(), groups[0].rejects, groups[0].days["2026-03-03"]), (1, 3, 3));
+    }
+
+    #[tokio::test]
+    async fn an_open_question_is_one_reject_however_often_it_is_met_and_stays_until_it_is_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = SqliteDesk::new(folder.path());
+        for run in ["w-1", "w-1", "w-2"] {
+            let task = filing(run, 2);
+            desk.ask(&task, vec![(7, reject(0, "a", None)), (8, reject(0, "a", None))]).await.unwrap();
+            let passed = Settlement { passed_keys: vec!["a".into()], kept_max: 1, ..end(0) };
+            desk.settle(&task, passed).await.unwrap();
+        }
+        let all = desk.list(&Wanted::default()).await.unwrap();
+        let met: Vec<_> =
+            all.iter().map(|kept| (kept.question, kept.attempts, kept.run.as_str(), kept.sendable)).collect();
+        assert_eq!(met, [(Some(8), 2, "w-2", false), (Some(7), 2, "w-2", false)]);
+        let at = filing("w-2", 2).at;
+        desk.answer(&[(7, "created as 003".into())], at).await.unwrap();
+        desk.ask(&filing("w-3", 2), vec![(7, reject(0, "a", None))]).await.unwrap();
+        let wanted = Wanted { closed: true, ..Wanted::default() };
+        let settled = desk.list(&wanted).await.unwrap().into_iter().find(|kept| kept.question == Some(7)).unwrap();
+        assert_eq!(settled.state, RejectState::Settled { outcome: "created as 003".into(), at });
+        desk.settle(&filing("w-3", 2), Settlement { kept_max: 0, ..end(0) }).await.unwrap();
+        let left: Vec<_> = desk.list(&wanted).await.unwrap().into_iter().map(|kept| kept.question).collect();
+        assert_eq!(left, [Some(8)], "an open one is never the oldest");
     }
 }

@@ -4,7 +4,8 @@
 //! find, how events are chained by checksum, and what is refused. A database underneath only gets, ranges and commits
 //! (the trait `Disk`).
 //!
-//! [`SqliteDesk`] is the engine's [`Desk`](engine::outside::desk::Desk), a file of its own beside the folder.
+//! [`SqliteDesk`] is the engine's [`Desk`](engine::outside::desk::Desk), a file of its own beside the folder;
+//! [`SqliteMemory`] is the engine's [`Memory`](engine::outside::memory::Memory), another one.
 //!
 //! # What lies in the folder
 //!
@@ -30,6 +31,7 @@
 //! Every value carries a BLAKE3 checksum over its key and content, and counts and sums say what must be there: a
 //! value that is missing, changed, cut or swapped is `StoreError::Damaged`, never a smaller answer.
 
+mod between_runs;
 mod desk;
 mod disk;
 mod folder;
@@ -38,10 +40,12 @@ mod on_disk;
 mod plan;
 mod read;
 mod record;
+mod sqlite_file;
 #[cfg(test)]
 mod tests;
 mod upgrade;
 
+pub use between_runs::{MEMORY_FILE, SqliteMemory};
 pub use desk::{REJECTS_FILE, SqliteDesk};
 pub use disk::Kind;
 pub use folder::RESERVE_BYTES;

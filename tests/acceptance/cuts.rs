@@ -94,7 +94,7 @@ impl Way {
     }
 }
 
-fn twenty_five(side: Side) -> World {
+pub(crate) fn twenty_five(side: Side) -> World {
     let records: Vec<(String, String)> = (0..25).map(|n| (format!("N{n:02}"), format!("Name {n:02}"))).collect();
     let records: Vec<(&str, Option<u8>, &str)> = records.iter().map(|(mark, name)| (&**mark, None, &**name)).collect();
     let world = world(side, &records);
@@ -102,7 +102,7 @@ fn twenty_five(side: Side) -> World {
     world
 }
 
-fn add_fault(world: &World, mut fault: Value, times: Option<u64>) {
+pub(crate) fn add_fault(world: &World, mut fault: Value, times: Option<u64>) {
     fault["route"] = json!("any");
     fault["times"] = json!(times);
     world.sandbox.admin().add_fault(serde_json::from_value(fault).unwrap()).unwrap();
@@ -112,7 +112,7 @@ fn add_fault(world: &World, mut fault: Value, times: Option<u64>) {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Starts a run in a process of its own, so to speak, and kills it once a request met a fault and the CRM is done with it.
-fn killed_at_the_fault(world: &World, workflow: &str) {
+pub(crate) fn killed_at_the_fault(world: &World, workflow: &str) {
     let process = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (engine, text) = (world.engine(), world.side.say(workflow));
     process.spawn(async move {
@@ -229,7 +229,7 @@ async fn a_run_anew_before_any_id_was_kept_makes_nothing_twice(side: Side) {
 }
 
 /// What exports keep of what they send.
-fn temp_files(world: &World) -> Vec<PathBuf> {
+pub(crate) fn temp_files(world: &World) -> Vec<PathBuf> {
     let mut folders = vec![world.folder.path().join("runs")];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {

@@ -24,6 +24,7 @@ macro_rules! on_both {
     )* };
 }
 
+mod between;
 mod changes;
 mod conversions;
 mod cuts;

@@ -31,7 +31,7 @@ use jiff::{SignedDuration, Timestamp};
 use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 use server::alerts::Receivers;
-use store::Memory;
+use store::{Memory, SqliteMemory};
 
 use crate::side::Side;
 
@@ -133,6 +133,7 @@ impl World {
         Arc::new(Engine::new(Arc::new(Environment {
             store: Arc::new(store),
             desk: Arc::new(NoDesk),
+            memory: Arc::new(SqliteMemory::new(folder)),
             alerts: self.alerts(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             database: Arc::clone(&self.database) as Arc<dyn Database>,

@@ -7,6 +7,7 @@ mod bad_input;
 mod beside;
 mod command_line;
 mod crm_commands;
+mod doubts;
 mod explain;
 mod field_types;
 mod identity;

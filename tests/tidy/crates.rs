@@ -27,7 +27,16 @@ const DOORS: [(&str, &[&str]); 9] = [
     ("datafusion", &["activities/src/sets.rs", "activities/src/sets/"]),
     ("sled", &["store/src/disk.rs", "store/src/disk/"]),
     ("redb", &["store/src/disk.rs", "store/src/disk/"]),
-    ("rusqlite", &["database/src/", "store/src/desk.rs", "store/src/desk/"]),
+    (
+        "rusqlite",
+        &[
+            "database/src/",
+            "store/src/sqlite_file.rs",
+            "store/src/desk.rs",
+            "store/src/desk/",
+            "store/src/between_runs",
+        ],
+    ),
     ("reqwest", &["crm/src/"]),
     ("lettre", &["server/src/alerts/mail.rs"]),
 ];

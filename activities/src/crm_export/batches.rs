@@ -14,6 +14,7 @@ use tracing::Instrument;
 use super::compare::Compare;
 use super::ledger::state::Fate;
 use super::mapping::Mapping;
+use super::remember::Found;
 use crate::chunks::{Chunks, together};
 use crate::rows;
 use crate::sets::Firsts;
@@ -79,6 +80,8 @@ pub(super) struct Cutter {
     pub(super) mapping: Arc<Mapping>,
     pub(super) firsts: Option<Firsts>,
     pub(super) compare: Option<Compare>,
+    /// What earlier exports did with some of the records.
+    pub(super) found: Option<Arc<Found>>,
     pub(super) rows: Chunks,
     /// The place of the next record to look at.
     pub(super) place: u64,
@@ -134,6 +137,13 @@ impl Cutter {
         let mut asked: Vec<bool> = mapped.rejects.iter().map(Option::is_none).collect();
         let mut fates: Vec<Option<Fate>> =
             mapped.rejects.into_iter().map(|reject| Some(Fate::Decided(Outcome::Refused(reject?)))).collect();
+        for (row, place) in (0..rows.num_rows()).zip(self.place..) {
+            let found = self.found.as_ref().and_then(|found| found.get(place));
+            if let Some(known) = found.filter(|_| asked[row]) {
+                asked[row] = false;
+                fates[row] = Some(Fate::Decided(known.outcome()));
+            }
+        }
         if let Some(compare) = &self.compare {
             let unchanged = compare.unchanged(&*self.crm, &mapped.records, &mapped.keys, &asked).await?;
             for (row, id) in unchanged.into_iter().enumerate() {

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::ledger::Ledger;
 use super::ledger::state::{Entry, Header, State};
 use super::mapping::Mapping;
+use super::remember::{self, Found};
 use super::request::Request;
 use super::{guards, identity};
 use crate::sets::Firsts;
@@ -37,7 +38,14 @@ pub(super) fn lost(folder: &Path) -> Failure {
     )
 }
 
-pub(super) type Begun = (Arc<Mapping>, Header, Option<Firsts>);
+/// What was decided.
+pub(super) struct Begun {
+    pub(super) mapping: Arc<Mapping>,
+    pub(super) header: Header,
+    pub(super) firsts: Option<Firsts>,
+    /// What earlier exports did with some of the records.
+    pub(super) found: Option<Arc<Found>>,
+}
 
 /// Decides, once and durably, what all batches depend on.
 pub(super) async fn begin(
@@ -56,15 +64,21 @@ pub(super) async fn begin(
         true => Some(identity::firsts(cx, crm, &mapping, population, folder).await?),
         false => None,
     };
+    if let Some(firsts) = &firsts {
+        guards::keys(cx, &request.guards, population.rows(), firsts)?;
+    }
+    let firsts = firsts.map(|(firsts, _)| firsts);
     let records = population.rows();
     let sent = firsts.as_ref().map_or(records, |firsts| firsts.places.count(0..records).0);
     guards::deletes(cx, &request.guards, sent)?;
     let checksum = firsts.as_ref().map(|firsts| firsts.save(&folder.join(FIRSTS))).transpose()?;
     let plan = crm.write_plan(&request.write, records)?;
     let settings = request.settings.clone();
-    let header = Header { plan, settings, pinned: mapping.pinned.clone(), firsts: checksum, records };
+    let (found, found_sum) = remember::find(cx, crm, request, &mapping, population, folder).await?.unzip();
+    let pinned = mapping.pinned.clone();
+    let header = Header { plan, settings, pinned, firsts: checksum, records, found: found_sum };
     ledger.append(&Entry::Header(Box::new(header.clone())))?.durable().await?;
-    Ok((mapping, header, firsts))
+    Ok(Begun { mapping, header, firsts, found: found.map(Arc::new) })
 }
 
 /// As it was decided when it began.
@@ -83,7 +97,8 @@ pub(super) async fn go_on(
     let mapping = Mapping::new(cx, request, columns, Some(&header.pinned)).await?;
     request.write.fields.extend(mapping.chosen());
     let firsts = header.firsts.as_ref().map(|checksum| Firsts::load(&folder.join(FIRSTS), checksum)).transpose()?;
-    Ok((Arc::new(mapping), header.clone(), firsts))
+    let found = header.found.as_ref().map(|checksum| Found::load(folder, checksum)).transpose()?;
+    Ok(Begun { mapping: Arc::new(mapping), header: header.clone(), firsts, found: found.map(Arc::new) })
 }
 
 /// What went out of records of an export that has worked, by field.

@@ -1,15 +1,19 @@
 //! Guards: an export that is not like what its author had in mind stops before it writes.
 
+use std::sync::Arc;
+
 use engine::allow;
 use engine::context::Cx;
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
+use engine::reject::KEY_REPEATED;
 use engine::words::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::identity::Unkeyed;
 use super::request::Guards;
-use crate::rejects::Kinds;
+use crate::sets::Firsts;
 
 /// How many of the last exports are remembered.
 const REMEMBERED: usize = 5;
@@ -110,18 +114,40 @@ pub(super) fn deletes(cx: &Cx, guards: &Guards, records: u64) -> Result<(), Fail
     }
 }
 
-/// Stops where too many records were refused.
-pub(super) fn rejects(cx: &Cx, guards: &Guards, rejects: u64, kinds: &Kinds) -> Result<(), Failure> {
+/// Stops before the first request if too many records have no key, or one that came before.
+pub(super) fn keys(
+    cx: &Cx,
+    guards: &Guards,
+    records: u64,
+    (firsts, unkeyed): &(Firsts, Arc<Unkeyed>),
+) -> Result<(), Failure> {
+    let (first, alone) = firsts.places.count(0..records);
+    let mut kinds: Vec<(&str, u64)> = vec![(KEY_REPEATED, records.saturating_sub(first + alone))];
+    kinds.extend(unkeyed.rejects());
+    kinds.retain(|(_, records)| *records > 0);
+    let all = kinds.iter().map(|(_, records)| records).sum();
+    let told = kinds.iter().map(|(code, records)| format!("{records} × {code}")).collect::<Vec<_>>().join("; ");
+    let sent = || "nothing was sent".to_owned();
+    rejects(cx, guards, all, sent, || told.clone())
+}
+
+/// Stops if too many records were refused. `sent` says what was done before, `reasons` why they were refused.
+pub(super) fn rejects(
+    cx: &Cx,
+    guards: &Guards,
+    rejects: u64,
+    sent: impl FnOnce() -> String,
+    reasons: impl FnOnce() -> String,
+) -> Result<(), Failure> {
     let Some(most) = guards.max_rejects else { return Ok(()) };
     let most = most.max(allowed(cx, allow::REJECTS).unwrap_or(0));
     match rejects > most {
         true => {
-            // Its records are passed on only when it goes on, so this is where their reasons can be read.
+            let noun = if rejects == 1 { "record was" } else { "records were" };
             let message = format!(
-                "{} {} rejected, more than maxRejects {most}; nothing more was sent. The reasons: {}",
-                counted(rejects, "record"),
-                if rejects == 1 { "was" } else { "were" },
-                kinds.told()
+                "{rejects} {noun} rejected, more than maxRejects {most}; {}. The reasons: {}",
+                sent(),
+                reasons()
             );
             // How many more there will be is not known; more than came in there are not.
             let number = cx.input().map_or(rejects, |population| population.rows().max(rejects));

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Schema};
@@ -30,6 +31,8 @@ pub(super) struct Identity {
     of_key: Vec<String>,
     /// And where only its place is known.
     of_place: Vec<String>,
+    /// What names a source record that has no key is made of besides.
+    of_values: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -37,11 +40,9 @@ enum By {
     /// The fields of the write's key, as places of the mapping's columns.
     Fields(Vec<usize>),
     /// Ids are chosen, of these; where `must` is not set, a record without them is known by its place.
-    Chosen {
-        parts: Vec<(String, Bound)>,
-        must: bool,
-    },
-    Nothing,
+    Chosen { parts: Vec<(String, Bound)>, must: bool },
+    /// Each is a record of its own; these only name its source, for later runs.
+    Nothing { source: Vec<(String, Bound)> },
 }
 
 /// What one record is known by.
@@ -59,7 +60,7 @@ pub(super) enum KeyOf {
 impl Identity {
     pub(super) fn new(cx: &Cx, request: &Request, columns: &Schema) -> Result<Self, Failure> {
         let by = match &request.identify {
-            Identify::Nothing => By::Nothing,
+            Identify::Nothing => By::Nothing { source: parts(cx, &of_population(columns), columns)? },
             Identify::Key => {
                 let place = |name: &String| request.write.fields.iter().position(|field| field.field.name == *name);
                 let places: Option<Vec<usize>> = request.write.key.iter().map(place).collect();
@@ -67,15 +68,11 @@ impl Identity {
                 By::Fields(places.filter(|places| !places.is_empty()).ok_or_else(none)?)
             }
             Identify::Chosen(Some(sources)) => By::Chosen { parts: parts(cx, sources, columns)?, must: true },
-            Identify::Chosen(None) => {
-                let sources: Vec<Source> =
-                    keys(columns).map(|field| Source::from(format!("field({:?})", field.name()))).collect();
-                By::Chosen { parts: parts(cx, &sources, columns)?, must: false }
-            }
+            Identify::Chosen(None) => By::Chosen { parts: parts(cx, &of_population(columns), columns)?, must: false },
         };
         let object = &request.write.object.name;
         let mut of_key = ["key", &request.account, object].map(str::to_owned).to_vec();
-        if matches!(request.identify, Identify::Chosen(None)) {
+        if matches!(request.identify, Identify::Chosen(None) | Identify::Nothing) {
             // Record 1 of one table is not record 1 of another.
             of_key.extend(keys(columns).filter_map(|field| field.metadata().get(meta::KEY).cloned()));
         }
@@ -83,19 +80,38 @@ impl Identity {
         let run = cx.run_key();
         let of_place =
             ["place", &request.account, object, &cx.workflow, &cx.activity, &run, &digest].map(str::to_owned);
-        Ok(Self { by, of_key, of_place: of_place.to_vec() })
+        let of_values = ["values", &request.account, object].map(str::to_owned).to_vec();
+        Ok(Self { by, of_key, of_place: of_place.to_vec(), of_values })
     }
 
     /// What expressions it has besides those of the mapping.
     pub(super) fn bounds(&self) -> Vec<&Bound> {
         match &self.by {
-            By::Chosen { parts, .. } => parts.iter().map(|(_, bound)| bound).collect(),
-            By::Fields(_) | By::Nothing => Vec::new(),
+            By::Chosen { parts, .. } | By::Nothing { source: parts } => parts.iter().map(|(_, bound)| bound).collect(),
+            By::Fields(_) => Vec::new(),
         }
     }
 
+    /// What names a source record whatever run brings it.
+    pub(super) fn named_by(&self) -> &[(String, Bound)] {
+        match &self.by {
+            By::Chosen { parts, .. } | By::Nothing { source: parts } => parts,
+            By::Fields(_) => &[],
+        }
+    }
+
+    /// What such a name is made of besides.
+    pub(super) fn of_key(&self) -> &[String] {
+        &self.of_key
+    }
+
+    /// And the name of a record without a key, which is made of its values.
+    pub(super) fn of_values(&self) -> &[String] {
+        &self.of_values
+    }
+
     pub(super) fn resolve(&mut self, values: &engine::expr::Values) -> Result<(), Failure> {
-        if let By::Chosen { parts, .. } = &mut self.by {
+        if let By::Chosen { parts, .. } | By::Nothing { source: parts } = &mut self.by {
             for (_, bound) in parts {
                 *bound = bound.resolve(values)?;
             }
@@ -108,7 +124,7 @@ impl Identity {
         match &self.by {
             By::Fields(_) => true,
             By::Chosen { parts, .. } => !parts.is_empty(),
-            By::Nothing => false,
+            By::Nothing { .. } => false,
         }
     }
 
@@ -116,7 +132,7 @@ impl Identity {
     pub(super) fn fields(&self) -> &[usize] {
         match &self.by {
             By::Fields(fields) => fields,
-            By::Chosen { .. } | By::Nothing => &[],
+            By::Chosen { .. } | By::Nothing { .. } => &[],
         }
     }
 
@@ -125,7 +141,7 @@ impl Identity {
         match &self.by {
             By::Fields(fields) => fields.iter().map(|place| mapping.name(*place).to_owned()).collect(),
             By::Chosen { parts, .. } => parts.iter().map(|(name, _)| name.clone()).collect(),
-            By::Nothing => Vec::new(),
+            By::Nothing { .. } => Vec::new(),
         }
     }
 
@@ -140,7 +156,7 @@ impl Identity {
     ) -> Result<Vec<KeyOf>, Failure> {
         let rows = batch.num_rows();
         match &self.by {
-            By::Nothing => Ok(vec![KeyOf::Nothing; rows]),
+            By::Nothing { .. } => Ok(vec![KeyOf::Nothing; rows]),
             By::Fields(places) => {
                 let names: Vec<&str> = places.iter().map(|place| mapping.name(*place)).collect();
                 Ok((0..rows).map(|row| of_fields(crm, object, &names, fields, row)).collect())
@@ -192,6 +208,11 @@ pub(super) fn keys(columns: &Schema) -> impl Iterator<Item = &FieldRef> {
     columns.fields().iter().filter(|field| field.metadata().contains_key(meta::KEY))
 }
 
+/// The key that the population itself has.
+fn of_population(columns: &Schema) -> Vec<Source> {
+    keys(columns).map(|field| Source::from(format!("field({:?})", field.name()))).collect()
+}
+
 fn parts(cx: &Cx, sources: &[Source], columns: &Schema) -> Result<Vec<(String, Bound)>, Failure> {
     sources.iter().map(|source| Ok((source.text().to_owned(), cx.bind(source, columns)?))).collect()
 }
@@ -214,7 +235,7 @@ fn of_fields(crm: &dyn Crm, object: &Object, names: &[&str], fields: &[ArrayRef]
 }
 
 /// A value as keys are compared.
-fn text(array: &ArrayRef, row: usize) -> String {
+pub(super) fn text(array: &ArrayRef, row: usize) -> String {
     match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
         // All its digits, also more than an expression computes with.
@@ -233,21 +254,49 @@ fn group(key: &KeyOf) -> Option<Key> {
     hasher.finalize().as_bytes().first_chunk().copied().map(u128::from_be_bytes)
 }
 
-/// The first record of each key, over the whole population.
+/// Of how many records the key is empty or cannot be one.
+#[derive(Debug, Default)]
+pub(super) struct Unkeyed {
+    empty: AtomicU64,
+    bad: AtomicU64,
+}
+
+impl Unkeyed {
+    fn count(&self, key: &KeyOf) {
+        match key {
+            KeyOf::Empty(_) => &self.empty,
+            KeyOf::Bad(_) => &self.bad,
+            KeyOf::Is(_) | KeyOf::Nothing => return,
+        }
+        .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Those that are rejects before anything is sent, by code.
+    pub(super) fn rejects(&self) -> [(&'static str, u64); 2] {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [("KEY_EMPTY", count(&self.empty)), ("ID_MALFORMED", count(&self.bad))]
+    }
+}
+
+/// The first record of each key, over the whole population, and those that have none.
 pub(super) async fn firsts(
     cx: &Cx,
     crm: &Arc<dyn Crm>,
     mapping: &Arc<Mapping>,
     population: &Population,
     folder: &Path,
-) -> Result<Firsts, Failure> {
+) -> Result<(Firsts, Arc<Unkeyed>), Failure> {
     let (crm, mapping) = (Arc::clone(crm), Arc::clone(mapping));
+    let unkeyed = Arc::new(Unkeyed::default());
+    let counted = Arc::clone(&unkeyed);
     let ranking = move |batch: &RecordBatch, _: u64| {
         let keys = mapping.keys(&*crm, batch)?;
+        keys.iter().for_each(|key| counted.count(key));
         Ok(Ranked { keys: keys.iter().map(group).collect(), ranks: Vec::new() })
     };
     let memory = cx.limits().set_memory_mib.max(1) * 1024 * 1024;
-    sets::firsts(population, Arc::new(ranking), REPEATED_MAX, memory, &folder.join("spill")).await
+    let firsts = sets::firsts(population, Arc::new(ranking), REPEATED_MAX, memory, &folder.join("spill")).await?;
+    Ok((firsts, unkeyed))
 }
 
 /// Why a record's key keeps it from being sent, if it does.

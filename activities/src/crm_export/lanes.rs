@@ -13,7 +13,7 @@
 
 mod output;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,16 +31,17 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::batches::{Cut, Cuts, Cutter};
-use super::begin::{LEDGER, begin, go_on, lost, open};
+use super::begin::{Begun, LEDGER, begin, go_on, lost, open};
 use super::compare::Compare;
 use super::guards;
 use super::ledger::state::{Entry, Fate, State};
 use super::ledger::{Ledger, Receipt};
+use super::remember::Asker;
 use super::request::Request;
 use crate::chunks::Chunks;
 use crate::rejects::Kinds;
 use crate::rows;
-use output::{Output, Position};
+use output::{Output, Position, SET_ASIDE};
 pub(crate) use output::{columns_in_doubt, columns_ok};
 
 /// How often a batch is sent, where nothing but its answer is missing or the CRM was not to be had.
@@ -82,10 +83,11 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
         return Err(lost(&folder));
     }
     let mut request = request;
-    let (mapping, header, firsts) = match &state.header {
+    let Begun { mapping, header, firsts, found } = match &state.header {
         Some(header) => go_on(cx, &mut request, header, &population, &columns, &folder).await?,
         None => begin(cx, &crm, &mut request, &population, &columns, &folder, &ledger).await?,
     };
+    let asker = Asker::new(cx, &crm, &request, &mapping, found.clone(), &header.plan);
     let write = Arc::new(request.write.clone());
     let compare = if request.compare { Compare::new(&write) } else { None };
     let cutter = Cutter {
@@ -95,12 +97,13 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
         mapping,
         firsts,
         compare,
+        found,
         rows: Chunks::from(&population, state.next()),
         place: state.next(),
         waiting: VecDeque::new(),
         from: state.next(),
     };
-    let name = format!("{}/{}/{}", cx.run_name(), cx.activity, cx.input_digest());
+    let name = cx.export_name();
     let job = Job { crm, write, plan: header.plan, name, ledger, clock: Arc::clone(cx.clock()) };
     let known = state.batches.iter().position(|batch| batch.from >= position.place);
     let next = known.unwrap_or(state.batches.len());
@@ -118,14 +121,17 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
         first: next,
         sending: JoinSet::new(),
         refused: position.refused,
-        kinds: Kinds::default(),
+        kinds: position.rejects.clone(),
+        done: cx.tally().counts.clone(),
         in_doubt: 0,
         failed: None,
         all_cut: false,
     };
-    let mut output = Output::new(cx, &request, &columns, population.rows(), position).await;
+    let mut output = Output::new(cx, &request, &columns, population.rows(), position, asker).await;
     lanes.run(cx, &request, &mut output).await?;
-    output.end(cx, &request).await?;
+    // Nothing writes to the temp file any more.
+    drop(lanes);
+    output.end(cx, &request, &folder).await?;
     guards::remember_volume(cx, &request.guards, population.rows()).await
 }
 
@@ -162,8 +168,10 @@ struct Lanes {
     first: usize,
     sending: JoinSet<(usize, Result<Answered, Failure>)>,
     refused: u64,
-    /// Why, as far as it was this attempt that heard of it.
+    /// Why.
     kinds: Kinds,
+    /// What was done, by word.
+    done: BTreeMap<String, u64>,
     /// Batches that were all in doubt, since the last one that was not.
     in_doubt: u32,
     /// Why no other batch begins.
@@ -173,6 +181,7 @@ struct Lanes {
 
 impl Lanes {
     async fn run(&mut self, cx: &mut Cx, request: &Request, output: &mut Output) -> Result<(), Failure> {
+        self.guard(cx, request);
         loop {
             // What is under way is heard to its end.
             if let Err(stopped) = cx.go_on() {
@@ -216,15 +225,35 @@ impl Lanes {
             self.guard(cx, request);
             drop(lane_kept);
         }
-        match self.failed.take() {
-            Some(failure) => Err(failure),
-            None => Ok(()),
+        let Some(failure) = self.failed.take() else { return Ok(()) };
+        if failure.class != Class::Stopped {
+            self.show(cx, output).await?;
         }
+        Err(failure)
+    }
+
+    /// Passes on what is known already, so that it can be looked at while the export waits.
+    async fn show(&mut self, cx: &mut Cx, output: &mut Output) -> Result<(), Failure> {
+        while let Some(Flight { cut, outcomes }) = self.flights.pop_front_if(|first| first.outcomes.is_some()) {
+            output.pass_on(cx, cut, outcomes.unwrap_or_default()).await?;
+        }
+        cx.seal(output.position()).await
     }
 
     fn guard(&mut self, cx: &Cx, request: &Request) {
         if self.failed.is_none() {
-            self.failed = guards::rejects(cx, &request.guards, self.refused, &self.kinds).err();
+            let sent = || self.sent();
+            self.failed = guards::rejects(cx, &request.guards, self.refused, sent, || self.kinds.told()).err();
+        }
+    }
+
+    /// What was done by now, for a message.
+    fn sent(&self) -> String {
+        let done = self.done.iter().filter(|(word, records)| **records > 0 && *word != SET_ASIDE);
+        let done: Vec<String> = done.map(|(word, records)| format!("{records} {word}")).collect();
+        match done.is_empty() {
+            true => "nothing more was sent".to_owned(),
+            false => format!("{} before, and nothing more was sent", done.join(", ")),
         }
     }
 
@@ -255,9 +284,13 @@ impl Lanes {
 
     fn count<'a>(&mut self, outcomes: impl Iterator<Item = &'a Outcome>) {
         for outcome in outcomes {
-            if let Outcome::Refused(reject) = outcome {
-                self.refused += 1;
-                self.kinds.count(reject);
+            match outcome {
+                Outcome::Refused(reject) => {
+                    self.refused += 1;
+                    self.kinds.count(reject);
+                }
+                Outcome::Done { what, .. } => *self.done.entry(what.word().to_owned()).or_default() += 1,
+                Outcome::InDoubt { .. } => {}
             }
         }
     }
@@ -324,7 +357,7 @@ async fn ready(
     Ok((lane, if is_known { None } else { cuts.next().await? }))
 }
 
-fn payload(fate: &Fate) -> Option<Bytes> {
+pub(super) fn payload(fate: &Fate) -> Option<Bytes> {
     match fate {
         Fate::Send(payload) => Some(payload.clone()),
         Fate::Decided(_) => None,

@@ -26,7 +26,7 @@ pub(super) struct Mapping {
     columns: Vec<Column>,
     /// What lookups point to, record by record.
     types: Vec<(String, Bound)>,
-    identity: Identity,
+    pub(super) identity: Identity,
     object: Arc<Object>,
     /// The field of the ids that we choose.
     chosen: Option<ObjectField>,
@@ -111,6 +111,11 @@ impl Mapping {
     /// What the write has besides what its author set.
     pub(super) fn chosen(&self) -> Option<WriteField> {
         self.chosen.clone().map(|field| WriteField { field, raw: false, target: None })
+    }
+
+    /// The name of the field of the ids that we choose.
+    pub(super) fn chosen_name(&self) -> Option<&str> {
+        self.chosen.as_ref().map(|field| field.name.as_str())
     }
 
     /// What each record is known by.

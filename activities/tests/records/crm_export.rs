@@ -350,7 +350,7 @@ async fn too_many_rejects_stop_what_was_not_sent_and_an_operator_lets_it_go_on()
     assert!(ran.failure("export").contains("2 records were rejected, more than maxRejects 1"));
     let help = ran.task("export").failure.clone().unwrap().help.unwrap();
     assert!(help.contains("--allow-rejects 6`") && !help.contains("RUN"), "{help}");
-    assert_eq!(double.changes().len(), 2);
+    assert_eq!(double.changes().len(), 0, "keys that are empty or repeated count before the first request");
     let ran = world.resume(&ran, vars("allowRejects", 4)).await;
     assert_eq!(ran.status, Status::Finished, "{:?}", ran.task("export").failure);
     let file = world.file("refused.csv").unwrap();

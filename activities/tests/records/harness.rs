@@ -33,7 +33,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::Memory;
+use store::{Memory, SqliteMemory};
 
 /// Brings the records that its settings list, in files of `segment` records.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -159,6 +159,7 @@ impl World {
         Arc::new(Engine::new(Arc::new(Environment {
             store,
             desk: Arc::new(NoDesk),
+            memory: Arc::new(SqliteMemory::new(folder)),
             alerts: Arc::new(NoAlerts),
             clock: Arc::<Hand>::clone(&self.clock),
             database: Arc::clone(&self.database),

@@ -211,7 +211,7 @@ fn literal(kind: FieldKind, value: &str) -> Option<String> {
 }
 
 /// All pages of a query.
-async fn by_address(
+pub(super) async fn by_address(
     session: &Session,
     decoder: &PageDecoder,
     address: String,
@@ -240,7 +240,7 @@ fn no_list(session: &Session, what: &str, reply: &Reply, reason: &str) -> Failur
 }
 
 /// One page of all that was found.
-fn page(read: &Read, found: Vec<Decoded>) -> Result<Page, Failure> {
+pub(super) fn page(read: &Read, found: Vec<Decoded>) -> Result<Page, Failure> {
     let parts: Vec<_> = found.into_iter().flat_map(|decoded| decoded.parts).collect();
     let internal = |error: arrow::error::ArrowError| Failure::internal(error.to_string());
     let batches: Vec<RecordBatch> = parts.iter().map(|part| part.records.clone()).collect();

@@ -13,6 +13,7 @@ use arrow::array::RecordBatch;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Batch, Operation, Outcome, Payload, Write, WritePlan};
 use engine::reject::Reject;
+use jiff::SignedDuration;
 
 use super::session::Session;
 use super::{error, field};
@@ -131,6 +132,22 @@ pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outc
         BULK => bulk::send(session, batch).await,
         COLLECTIONS => collections::send(session, batch).await,
         other => Err(Failure::internal(format!("{other} is no way to write to Salesforce"))),
+    }
+}
+
+/// What is known of a batch that has no answer, from its steps alone.
+pub(super) fn known(batch: &Batch<'_>) -> Vec<Option<Outcome>> {
+    match batch.plan.method.as_str() {
+        BULK => bulk::known(batch),
+        _ => collections::known(batch),
+    }
+}
+
+/// Salesforce ends a request after ten minutes. A job that was closed may wait for its turn, and is gone after seven days.
+pub(super) fn longest_request(plan: &WritePlan) -> SignedDuration {
+    match plan.method.as_str() {
+        BULK => SignedDuration::from_hours(7 * 24),
+        _ => SignedDuration::from_mins(15),
     }
 }
 

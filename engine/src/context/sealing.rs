@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Cx, Done, position};
+use crate::desk;
 use crate::event::{Event, Segment, Tally};
 use crate::failure::Failure;
 use crate::population::Writer;
@@ -122,7 +123,7 @@ impl Cx {
         };
         self.journal.append(sealed).await?;
         self.position = position;
-        Ok(())
+        desk::file_sealed(self).await
     }
 
     /// The events of the files that are on their way, once they have arrived; several where one would be too large.

@@ -36,7 +36,7 @@ pub(super) enum Rest {
 
 impl Driver {
     pub(super) async fn record_end(
-        &self,
+        &mut self,
         task: &Task,
         node: &Node,
         sealed: Vec<Event>,
@@ -44,6 +44,7 @@ impl Driver {
         out: &IndexMap<String, u64>,
     ) -> Result<(), Failure> {
         let ports = ports(node, task, &done, out);
+        let stop_all = done.stop_all;
         let ended = Event::TaskEnded {
             task: task.id,
             ports: ports.clone(),
@@ -52,6 +53,10 @@ impl Driver {
             tally: done.tally,
             stop_all: done.stop_all,
         };
+        if stop_all {
+            self.leave().await;
+            temp::remember_others(&self.environment, &self.workflow, &self.journal, task.id).await?;
+        }
         let mut events = sealed;
         events.push(ended);
         let writes_to_database = node.spec.effect == Effect::Writes
@@ -71,7 +76,7 @@ impl Driver {
     }
 
     pub(super) async fn record_failure(
-        &self,
+        &mut self,
         task: &Task,
         node: Option<&Node>,
         failure: Failure,
@@ -80,6 +85,18 @@ impl Driver {
             return Ok(());
         }
         let then = self.then(task, node, &failure);
+        if !matches!(then, Then::Retry { .. }) {
+            let remembered = self.remember_failed(task, &then).await;
+            match then {
+                // What it has written stays in its temp file, for whoever resumes the run.
+                Then::Suspend => {
+                    if let Err(failure) = remembered {
+                        tracing::warn!(task = task.id, %failure, "what the task has written is not remembered yet");
+                    }
+                }
+                _ => remembered?,
+            }
+        }
         tracing::warn!(run = %self.journal.id, activity = %task.activity, %failure, "the task failed");
         let ports = if then == Then::ErrorPort { vec!["error".to_owned()] } else { Vec::new() };
         let ends = matches!(then, Then::ErrorPort | Then::Ignore | Then::Abort);
@@ -90,6 +107,16 @@ impl Driver {
         } else {
             Ok(self.journal.append(vec![failed]).await?)
         }
+    }
+
+    /// What a task has written that failed is remembered before its failure is in the journal; and what those have that end
+    /// with it.
+    async fn remember_failed(&mut self, task: &Task, then: &Then) -> Result<(), Failure> {
+        if *then == Then::Abort {
+            self.leave().await;
+            return self.remember().await;
+        }
+        temp::remember(&self.environment, &self.workflow, &self.journal, task).await
     }
 
     /// Who is to be told that the run needs a person after this failure.

@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::expr::Value;
@@ -283,6 +283,32 @@ pub trait Crm: Send + Sync {
     /// class: what is still open of it was not accepted; it too may be sent again so, and goes on from its [`Batch::steps`].
     async fn send(&self, batch: Batch<'_>) -> Result<Vec<Outcome>, Failure> {
         Err(Failure::internal(format!("no way to write {}", batch.write.object.name)))
+    }
+
+    /// What is known, from its steps alone, of the records of a batch that may have been sent and has no answer. Nothing is
+    /// asked; `None` of a record that was surely not taken.
+    fn known(&self, batch: Batch<'_>) -> Vec<Option<Outcome>> {
+        let reason = "its export ended before it was known whether the CRM took it".to_owned();
+        vec![Some(Outcome::InDoubt { reason }); batch.payloads.len()]
+    }
+
+    /// The longest time after which a request without an answer may still take hold.
+    fn longest_request(&self, _plan: &WritePlan) -> SignedDuration {
+        SignedDuration::from_mins(15)
+    }
+
+    /// Records that the account's own user created in a span of time, deleted ones included; `None` if there are more than
+    /// `most`, or if the system does not tell who created them.
+    ///
+    /// # Errors
+    /// Where the CRM cannot be asked.
+    async fn created(
+        &self,
+        _read: &Read,
+        _span: (Timestamp, Timestamp),
+        _most: usize,
+    ) -> Result<Option<Page>, Failure> {
+        Ok(None)
     }
 
     /// Allowances of the account, and what is left of them.

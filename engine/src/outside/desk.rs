@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::event::TaskId;
 use crate::failure::Failure;
+use crate::outside::memory::MemoryId;
 use crate::outside::store::RunId;
 use crate::reject::Reject;
 
@@ -80,6 +81,18 @@ pub trait Desk: Send + Sync {
     /// # Errors
     /// Where the desk cannot be written.
     async fn sending(&self, ids: &[RejectId], run: &RunId) -> Result<(), Failure>;
+
+    /// Keeps records in doubt, by the open question that each is. They can only be settled.
+    ///
+    /// # Errors
+    /// If the desk cannot be written.
+    async fn ask(&self, task: &Filing, questions: Vec<(MemoryId, NewReject)>) -> Result<(), Failure>;
+
+    /// Closes questions, each with its answer in words.
+    ///
+    /// # Errors
+    /// If the desk cannot be written.
+    async fn answer(&self, questions: &[(MemoryId, String)], at: Timestamp) -> Result<(), Failure>;
 }
 
 /// The task that tells the desk something.
@@ -125,6 +138,8 @@ pub struct Settlement {
     pub passed: Vec<RejectId>,
     /// Keys of records that passed: what other tasks of the activity refused of them is closed.
     pub passed_keys: Vec<String>,
+    /// Tasks of the same run that failed with the same records: what they refused is told by this one.
+    pub failed: Vec<TaskId>,
     /// The most rejects that the desk keeps.
     pub kept_max: usize,
 }
@@ -191,6 +206,9 @@ pub struct KeptReject {
     pub state: RejectState,
     /// Names its columns, for [`Desk::shape`].
     pub shape: String,
+    /// The open question that it is: it is not known whether the CRM took the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<MemoryId>,
 }
 
 /// What has become of a reject.
@@ -215,6 +233,13 @@ pub enum RejectState {
     Ignored {
         /// Why.
         reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// It was in doubt, and is answered.
+    Settled {
+        /// The answer, such as `created as 00Q5i000001`.
+        outcome: String,
         /// When.
         at: Timestamp,
     },
@@ -286,6 +311,14 @@ impl Desk for NoDesk {
     }
 
     async fn sending(&self, _: &[RejectId], _: &RunId) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn ask(&self, _: &Filing, _: Vec<(MemoryId, NewReject)>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn answer(&self, _: &[(MemoryId, String)], _: Timestamp) -> Result<(), Failure> {
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use store::SqliteDesk;
+use store::{SqliteDesk, SqliteMemory};
 
 /// Brings the numbers below `count`, ten a batch, each with a place to go on from.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -405,6 +405,7 @@ pub(crate) fn environment(store: Arc<dyn Store>, folder: &Path, alerts: Arc<dyn 
     Arc::new(Environment {
         store,
         desk: Arc::new(SqliteDesk::new(folder)),
+        memory: Arc::new(SqliteMemory::new(folder)),
         alerts,
         clock: Arc::new(Jump(AtomicI64::new(1_000_000))),
         database: Arc::new(Nothing { test: folder.display().to_string() }),

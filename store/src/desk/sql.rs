@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use engine::outside::desk::{
     DAYS_MAX, Filing, Group, KeptReject, NewReject, RejectId, RejectState, Settlement, Wanted,
 };
+use engine::outside::memory::MemoryId;
 use engine::outside::store::RunId;
 use engine::reject::Reject;
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params, params_from_i
 use serde_json::{Map, Value};
 
 /// What makes the file of each form of that of the one before; the first of an empty one.
-pub(super) const STEPS: [&str; 3] = [
+pub(super) const STEPS: [&str; 4] = [
     "
     CREATE TABLE IF NOT EXISTS shape(name TEXT PRIMARY KEY, columns BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS reject(
@@ -32,6 +33,9 @@ pub(super) const STEPS: [&str; 3] = [
     "ALTER TABLE reject ADD COLUMN sent TEXT;",
     "CREATE INDEX IF NOT EXISTS reject_known ON reject(workflow, activity, key, run, task)
        WHERE state = 'open' AND corrected = 0;",
+    "
+    ALTER TABLE reject ADD COLUMN question INTEGER;
+    CREATE UNIQUE INDEX reject_question ON reject(question) WHERE question IS NOT NULL;",
 ];
 
 /// Not closed.
@@ -39,6 +43,8 @@ const OPEN: &str = "state IN ('open', 'sending')";
 
 /// Below every other place: a reject that was known before by its key stands at this, less its place in its task.
 const KNOWN_BY_KEY: i64 = -(1 << 50);
+/// Below those: an open question has this place, less its number.
+const QUESTION: i64 = -(1 << 52);
 
 /// The highest number that a reject ever had.
 pub(super) fn last(connection: &Connection) -> Result<RejectId> {
@@ -50,7 +56,8 @@ pub(super) fn last(connection: &Connection) -> Result<RejectId> {
 /// another task refused. Each is one step into an index, however many records of one key a task refuses.
 pub(super) fn known_by_key() -> String {
     let of_key =
-        "SELECT id FROM reject WHERE workflow = ?1 AND activity = ?2 AND key = ?3 AND state = 'open' AND corrected = 0";
+        "SELECT id FROM reject WHERE workflow = ?1 AND activity = ?2 AND key = ?3 AND state = 'open' AND corrected = 0
+           AND question IS NULL";
     let others = ["run < ?4", "run > ?4", "run = ?4 AND task < ?5", "run = ?4 AND task > ?5"]
         .map(|other| format!("SELECT id FROM ({of_key} AND {other} ORDER BY run DESC, task DESC, id DESC LIMIT 1)"));
     format!(
@@ -123,30 +130,93 @@ pub(super) fn keep(connection: &Connection, task: &Filing, rejects: &[NewReject]
     Ok(())
 }
 
+/// Keeps open questions. One that an earlier task kept is the same, met once more; one that is settled stays so.
+pub(super) fn ask(connection: &Connection, task: &Filing, questions: &[(MemoryId, NewReject)]) -> Result<()> {
+    let shape = blake3::hash(&task.shape).to_hex().to_string();
+    connection.execute("INSERT OR IGNORE INTO shape(name, columns) VALUES (?1, ?2)", params![shape, task.shape])?;
+    let mut ask = connection.prepare_cached(
+        "INSERT INTO reject(run, task, place, at, first_at, code, symbol, message, field, help,
+           workflow, activity, shape, key, record, sendable, sent, question)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, FALSE, ?15, ?16)
+         ON CONFLICT(question) WHERE question IS NOT NULL DO UPDATE SET
+           attempts = attempts + (run <> excluded.run OR task <> excluded.task),
+           run = excluded.run, task = excluded.task, at = excluded.at, workflow = excluded.workflow,
+           activity = excluded.activity, message = excluded.message, help = excluded.help
+         WHERE state = 'open'",
+    )?;
+    for (question, NewReject { key, reject, record, sent, .. }) in questions {
+        let Reject { code, symbol, message, field, help } = reject;
+        let (run, workflow, at) = (task.run.as_str(), task.run.workflow(), task.at.as_microsecond());
+        let record = Value::Object(record.clone()).to_string();
+        let sent = sent.clone().map(|sent| Value::Object(sent).to_string());
+        let place = QUESTION - question;
+        ask.execute(params![
+            run,
+            task.task,
+            place,
+            at,
+            code,
+            symbol,
+            message,
+            field,
+            help,
+            workflow,
+            task.activity,
+            shape,
+            key,
+            record,
+            sent,
+            question
+        ])?;
+    }
+    Ok(())
+}
+
+/// Closes questions that were answered.
+pub(super) fn answer(connection: &Connection, answers: &[(MemoryId, String)], at: Timestamp) -> Result<()> {
+    let mut answer = connection.prepare_cached(&format!(
+        "UPDATE reject SET state = 'settled', reason = ?2, closed_at = ?3 WHERE question = ?1 AND {OPEN}"
+    ))?;
+    for (question, outcome) in answers {
+        answer.execute(params![question, outcome, at.as_microsecond()])?;
+    }
+    Ok(())
+}
+
 pub(super) fn settle(connection: &Connection, task: &Filing, end: &Settlement) -> Result<()> {
     let (run, at) = (task.run.as_str(), task.at.as_microsecond());
     connection.execute(
         "DELETE FROM reject WHERE run = ?1 AND task = ?2 AND place >= ?3 AND attempts = 1",
         params![run, task.task, end.rejects.cast_signed()],
     )?;
+    let mut failed = connection.prepare_cached(
+        "DELETE FROM reject WHERE run = ?1 AND task = ?2 AND place >= 0 AND attempts = 1 AND corrected = 0 AND state = 'open'",
+    )?;
+    for task in &end.failed {
+        failed.execute(params![run, task])?;
+    }
     let closes = "SET state = 'passed', by_run = ?2, closed_at = ?3";
     let mut passed = connection.prepare_cached(&format!("UPDATE reject {closes} WHERE id = ?1 AND {OPEN}"))?;
     for id in &end.passed {
         passed.execute(params![id, run, at])?;
     }
     let mut by_key = connection.prepare_cached(&format!(
-        "UPDATE reject {closes} WHERE key = ?1 AND workflow = ?4 AND activity = ?5 AND NOT (run = ?2 AND task = ?6) AND {OPEN}"
+        "UPDATE reject {closes} WHERE key = ?1 AND workflow = ?4 AND activity = ?5 AND NOT (run = ?2 AND task = ?6) AND question IS NULL AND {OPEN}"
     ))?;
     for key in &end.passed_keys {
         by_key.execute(params![key, run, at, task.run.workflow(), task.activity, task.task])?;
     }
-    let count: i64 = connection.query_row("SELECT count(*) FROM reject", [], |row| row.get(0))?;
+    // An open question stays until it is settled.
+    let removable = format!("NOT (question IS NOT NULL AND {OPEN})");
+    let count = format!("SELECT count(*) FROM reject WHERE {removable}");
+    let count: i64 = connection.query_row(&count, [], |row| row.get(0))?;
     let too_many = count.saturating_sub(i64::try_from(end.kept_max).unwrap_or(i64::MAX));
     if too_many > 0 {
-        connection.execute(
-            "DELETE FROM reject WHERE id IN (SELECT id FROM reject ORDER BY closed_at IS NULL, closed_at, id LIMIT ?1)",
-            [too_many],
-        )?;
+        let oldest = format!(
+            "DELETE FROM reject WHERE id IN
+               (SELECT id FROM reject WHERE {removable} ORDER BY closed_at IS NULL, closed_at, id LIMIT ?1)"
+        );
+        connection.execute(&oldest, [too_many])?;
         connection.execute("DELETE FROM shape WHERE name NOT IN (SELECT shape FROM reject)", [])?;
     }
     Ok(())
@@ -154,7 +224,7 @@ pub(super) fn settle(connection: &Connection, task: &Filing, end: &Settlement) -
 
 pub(super) fn open_keys(connection: &Connection, workflow: &str, activity: &str) -> Result<HashSet<String>> {
     let mut keys = connection.prepare_cached(&format!(
-        "SELECT DISTINCT key FROM reject WHERE workflow = ?1 AND activity = ?2 AND key IS NOT NULL AND {OPEN}"
+        "SELECT DISTINCT key FROM reject WHERE workflow = ?1 AND activity = ?2 AND key IS NOT NULL AND question IS NULL AND {OPEN}"
     ))?;
     keys.query_map([workflow, activity], |row| row.get(0))?.collect()
 }
@@ -186,7 +256,7 @@ pub(super) fn list(connection: &Connection, wanted: &Wanted) -> Result<Vec<KeptR
     values.push(Box::new(wanted.limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))));
     let mut list = connection.prepare_cached(&format!(
         "SELECT id, run, task, workflow, activity, key, code, symbol, message, field, help, record, corrected, sendable,
-           attempts, first_at, at, state, by_run, closed_at, reason, shape, sent
+           attempts, first_at, at, state, by_run, closed_at, reason, shape, sent, question
          FROM reject WHERE {condition} ORDER BY at DESC, id DESC LIMIT ?{}",
         values.len()
     ))?;
@@ -202,6 +272,9 @@ fn reject(row: &Row<'_>) -> Result<KeptReject> {
         "passed" => RejectState::Passed { run: by()?, at: closed_at()? },
         "ignored" => {
             RejectState::Ignored { reason: row.get::<_, Option<String>>(20)?.unwrap_or_default(), at: closed_at()? }
+        }
+        "settled" => {
+            RejectState::Settled { outcome: row.get::<_, Option<String>>(20)?.unwrap_or_default(), at: closed_at()? }
         }
         _ => RejectState::Open,
     };
@@ -228,6 +301,7 @@ fn reject(row: &Row<'_>) -> Result<KeptReject> {
         at: time(row, 16)?,
         state,
         shape: row.get(21)?,
+        question: row.get(23)?,
     })
 }
 

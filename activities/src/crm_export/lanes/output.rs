@@ -1,5 +1,6 @@
 //! Passes records on, in the order of arrival, with what became of them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crm_export::batches::Cut;
 use crate::crm_export::ledger::state::Fate;
+use crate::crm_export::remember::{Asker, InDoubt, explain_all};
 use crate::crm_export::request::Request;
 use crate::file_extract::FileExtract;
 use crate::rejects::{self, Kinds};
@@ -22,6 +24,8 @@ use crate::rows::{self, wrong};
 const OK: [&str; 2] = ["crmId", "outcome"];
 /// And the port `inDoubt`.
 const IN_DOUBT: [&str; 1] = ["inDoubtReason"];
+/// Counts records in doubt that an earlier export sent.
+pub(super) const SET_ASIDE: &str = "setAside";
 /// The longest reason that the journal has, in characters; the record has all of it.
 const REASON_CHARS_MAX: usize = 160;
 
@@ -68,7 +72,7 @@ pub(super) struct Position {
     pub(super) place: u64,
     /// Rejects so far.
     pub(super) refused: u64,
-    rejects: Kinds,
+    pub(super) rejects: Kinds,
     in_doubt: u64,
     /// Of the first record in doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,6 +85,7 @@ pub(super) struct Position {
 pub(super) struct Output {
     position: Position,
     records: u64,
+    asker: Asker,
 }
 
 impl Output {
@@ -90,6 +95,7 @@ impl Output {
         columns: &SchemaRef,
         records: u64,
         position: Position,
+        asker: Asker,
     ) -> Self {
         cx.open("ok", columns_ok(columns)).await;
         let whats: &[What] = match request.write.operation {
@@ -103,7 +109,12 @@ impl Output {
             cx.count(what.word(), 0);
         }
         cx.progress(position.place, Some(records));
-        Self { position, records }
+        Self { position, records, asker }
+    }
+
+    /// How far records were passed on.
+    pub(super) fn position(&self) -> &Position {
+        &self.position
     }
 
     /// Passes the records of a batch on.
@@ -111,15 +122,17 @@ impl Output {
         let mut outcomes = outcomes.into_iter();
         let (mut ids, mut whats, mut refused, mut reasons) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut masks = [const { Vec::new() }; 3];
-        for fate in cut.fates {
-            let outcome = match fate {
-                Fate::Decided(outcome) => outcome,
-                Fate::Send(_) => outcomes.next().ok_or_else(|| Failure::internal("an outcome is missing"))?,
+        let mut doubts = Vec::new();
+        for (row, fate) in cut.fates.into_iter().enumerate() {
+            let (outcome, sent) = match fate {
+                Fate::Decided(outcome) => (outcome, false),
+                Fate::Send(_) => (outcomes.next().ok_or_else(|| Failure::internal("an outcome is missing"))?, true),
             };
             let port = match outcome {
                 Outcome::Done { id, what } => {
                     cx.count(what.word(), 1);
-                    ids.push(id);
+                    // Of some that a person settled it is only known that they are there.
+                    ids.push(Some(id).filter(|id| !id.is_empty()));
                     whats.push(what.word());
                     0
                 }
@@ -131,6 +144,7 @@ impl Output {
                 Outcome::InDoubt { reason } => {
                     let first = || reason.chars().take(REASON_CHARS_MAX).collect();
                     self.position.reason.get_or_insert_with(first);
+                    doubts.push(InDoubt { row, reason: reason.clone(), sent });
                     reasons.push(reason);
                     2
                 }
@@ -150,6 +164,11 @@ impl Output {
             cx.write("reject", rejects::batch(&rows::filter(&cut.rows, &reject)?, &refused)?).await;
         }
         if !reasons.is_empty() {
+            self.asker.ask(cx, cut.from, &cut.rows, &doubts).await?;
+            let set_aside = doubts.iter().filter(|doubt| !doubt.sent).count() as u64;
+            if set_aside > 0 {
+                cx.count(SET_ASIDE, set_aside);
+            }
             let records = rows::filter(&cut.rows, &in_doubt)?;
             cx.write("inDoubt", added(&records, &IN_DOUBT, vec![StringArray::from(reasons)])?).await;
         }
@@ -159,7 +178,10 @@ impl Output {
     }
 
     /// What is left to do once all records are passed on.
-    pub(super) async fn end(mut self, cx: &mut Cx, request: &Request) -> Result<(), Failure> {
+    pub(super) async fn end(mut self, cx: &mut Cx, request: &Request, folder: &Path) -> Result<(), Failure> {
+        if self.position.in_doubt > 0 {
+            explain_all(cx, folder).await?;
+        }
         if let Some(path) = request.rejects_file.as_ref().filter(|_| !self.position.written) {
             cx.seal(&self.position).await?;
             let population = cx.sealed("reject");

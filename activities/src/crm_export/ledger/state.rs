@@ -31,6 +31,9 @@ pub(crate) struct Header {
     pub(crate) firsts: Option<String>,
     /// Records that come in.
     pub(crate) records: u64,
+    /// The checksum of the file that has what earlier exports did with some of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<String>,
 }
 
 /// What is to become of a record.

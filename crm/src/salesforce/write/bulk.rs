@@ -73,6 +73,19 @@ pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outc
     }
 }
 
+/// What is known of a batch that has no answer, from its steps alone: nothing happens to a job before it is closed.
+pub(super) fn known(batch: &Batch<'_>) -> Vec<Option<Outcome>> {
+    let progress = batch.steps.last().map(serde_json::from_value::<Progress>);
+    let may_have_worked = match &progress {
+        None => false,
+        Some(Ok(progress)) => progress.closing || progress.closed > 0,
+        Some(Err(_)) => true,
+    };
+    let jobs = progress.and_then(Result::ok).map(|progress| progress.jobs.join(", ")).unwrap_or_default();
+    let reason = format!("its export ended while job {jobs} worked: Salesforce keeps the job's results for seven days");
+    vec![may_have_worked.then_some(Outcome::InDoubt { reason }); batch.payloads.len()]
+}
+
 /// What a job is told to do.
 pub(super) fn job_of(write: &Write) -> Value {
     let operation = match write.operation {

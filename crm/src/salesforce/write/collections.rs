@@ -72,6 +72,11 @@ pub(super) async fn send(session: &Session, batch: Batch<'_>) -> Result<Vec<Outc
     sender.tally.finish()
 }
 
+/// What is known of a batch that has no answer, from its steps alone.
+pub(super) fn known(batch: &Batch<'_>) -> Vec<Option<Outcome>> {
+    Tally::resume(batch, (!is_repeatable(batch.write)).then_some(NO_RULE)).into_known()
+}
+
 /// Gives the records of an update by an external id the ids that they have in Salesforce; those that are not there are refused.
 async fn with_ids(
     session: &Session,
