@@ -23,7 +23,7 @@ use crate::project::Project;
 use crate::secrets::Secrets;
 
 /// The folders within a data folder.
-const PARTS: [&str; 5] = ["store", "runs", "descriptions", "overlap", "alerts"];
+const PARTS: [&str; 4] = ["store", "runs", "descriptions", "overlap"];
 
 /// An engine that keeps nothing, for `check` and for asking accounts: it works without a data folder.
 pub fn bare(project: &Project, palette: Palette) -> Arc<Engine> {

@@ -21,7 +21,7 @@ pub const REJECTS_FILE: &str = "rejects.db";
 static KIND: Kind = Kind {
     name: "the rejects desk",
     steps: &sql::STEPS,
-    damaged: "put the file back from a backup, or move it away: a new one is made",
+    damaged: "put the file back from a backup; to continue without it, move it away, then `campanile accept data`",
 };
 
 /// The rejects desk in an SQLite file.
