@@ -90,8 +90,16 @@ pub static SPEC: Spec = Spec {
         "input",
     ],
     effect: Effect::Reads,
-    ports: &[Port::always("ok"), Port::with_records("reject")],
-    optional_ports: &[("deleted", "\"automaticIndex\": { \"changes\": true }")],
+    ports: &[
+        Port::always("ok"),
+        Port::with_records("reject"),
+        Port::always("deleted").only_with("/automaticIndex/changes"),
+    ],
+    drops: &[
+        ("filter", "records for which the filter is not true and that the CRM did not leave out itself"),
+        ("alreadyImported", "records that the import before has seen in this version"),
+        ("readAgain", "records that came already before a lost place was read again"),
+    ],
     example: r#"{
         "type": "crm.import", "account": "dynamics", "object": "contacts",
         "fields": ["emailaddress1", "lastname", { "field": "birthdate", "conversion": "dateOnly" }],
@@ -171,11 +179,6 @@ impl Activity for CrmImport {
 
     fn needs(&self) -> Vec<Need> {
         Need::object(&self.account, &self.object, self.related())
-    }
-
-    fn own_ports(&self) -> Vec<Port> {
-        let changes = self.automatic_index.follows_changes();
-        changes.then(|| Port::always("deleted")).into_iter().collect()
     }
 
     fn index_option(&self) -> Option<&str> {

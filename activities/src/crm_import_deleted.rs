@@ -107,6 +107,12 @@ pub static SPEC: Spec = Spec {
     elsewhere: &["deleted", "deletions", "removed", "tombstones"],
     effect: Effect::Reads,
     ports: &[Port::always("ok"), Port::with_records("reject")],
+    drops: &[
+        ("outsidePeriod", "deletions before or after the period"),
+        ("alreadyImported", "deletions that the import before has brought"),
+        ("stillThere", "records that the CRM still has, with `ids`"),
+        ("repeated", "ids that came in more than once, with `ids`"),
+    ],
     example: r#"{
         "type": "crm.importDeleted", "account": "dynamics", "object": "contacts",
         "start": "2026/03/01", "end": "2026/03/07",

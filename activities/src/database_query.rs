@@ -48,6 +48,7 @@ pub static SPEC: Spec = Spec {
     elsewhere: &["query", "sql", "select", "table", "filter", "segment"],
     effect: Effect::Reads,
     ports: &[Port::always("ok"), Port::with_records("reject")],
+    drops: &[("filter", "rows for which the filter is not true and that the database did not leave out itself")],
     example: r#"{
         "type": "database.query",
         "table": "recipient",

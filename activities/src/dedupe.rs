@@ -7,17 +7,17 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use engine::activity::{Activity, Columns, Flow, Port, Spec};
+use engine::activity::{Port, Spec};
 use engine::context::Cx;
-use engine::event::Segment;
 use engine::expr::{Bound, Source, Values};
 use engine::failure::Failure;
-use engine::flow::FlowCx;
 use engine::population::Population;
+use engine::types::Type;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::rows::{self, Out};
+use crate::kit::{self, Batch, Begin, Fate, OK, Records, Routed};
+use crate::rows;
 use crate::sets::{self, Empty, Firsts, Mark, Places, Ranked};
 
 /// Keeps one record of each group of equal ones. The choice is the same whenever it is made: of records that rank alike,
@@ -93,8 +93,11 @@ pub enum EmptyKeys {
 pub static SPEC: Spec = Spec {
     kind: "dedupe",
     elsewhere: &["deduplicate", "deduplication", "unique", "distinct", "duplicates"],
-    ports: &[Port::always("ok")],
-    optional_ports: &[(COMPLEMENT, "\"complement\": true")],
+    ports: &[Port::always(OK), kit::complement()],
+    drops: &[
+        (DUPLICATE, "records that are not kept, without `complement`"),
+        (EMPTY_KEY, "records with an empty key, with `\"emptyKeys\": \"drop\"`"),
+    ],
     example: r#"{
         "type": "dedupe",
         "by": ["lower(emailaddress1)"],
@@ -102,76 +105,66 @@ pub static SPEC: Spec = Spec {
         "complement": true,
         "to": { "ok": "next", "complement": "next" }
     }"#,
-    ..Spec::of::<Dedupe>()
+    sample: r#"{
+        "in": [
+            { "emailaddress1": "ada@example.com", "telephone1": null, "modifiedon": "2026-03-02T08:00:00Z" },
+            { "emailaddress1": "Ada@example.com", "telephone1": "1", "modifiedon": "2026-03-01T08:00:00Z" },
+            { "emailaddress1": null, "telephone1": null, "modifiedon": "2026-03-01T08:00:00Z" }
+        ],
+        "ok": [
+            { "emailaddress1": "Ada@example.com", "telephone1": "1", "modifiedon": "2026-03-01T08:00:00Z" },
+            { "emailaddress1": null, "telephone1": null, "modifiedon": "2026-03-01T08:00:00Z" }
+        ],
+        "complement": [
+            { "emailaddress1": "ada@example.com", "telephone1": null, "modifiedon": "2026-03-02T08:00:00Z" }
+        ]
+    }"#,
+    ..kit::spec::<Dedupe>()
 };
 
-const OK: &str = "ok";
-const COMPLEMENT: &str = "complement";
-
-/// Where a task goes on: the choice is made once, and kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Position {
-    /// The checksum of the file with the choice.
-    chosen: String,
-    /// The file of the population to go on with.
-    segment: usize,
-    /// The place of its first record.
-    place: u64,
-}
+const DUPLICATE: &str = "duplicate";
+const EMPTY_KEY: &str = "emptyKey";
 
 #[async_trait]
-impl Activity for Dedupe {
-    fn flow(&self, input: &Columns, cx: &mut FlowCx<'_>) -> Flow {
-        let input = &rows::require("a deduplication", input, cx);
-        for (number, by) in self.by.iter().enumerate() {
-            cx.expression(&format!("/by/{number}"), by, input, None);
-        }
-        for (pointer, rule) in self.keep.rules() {
-            if let Some((word, source)) = rule.source() {
-                cx.expression(&format!("{pointer}/{word}"), source, input, None);
-            }
-        }
-        self.ports().map(|port| (port.to_owned(), input.clone())).collect()
+impl Records for Dedupe {
+    const NAMED: &'static str = "a deduplication";
+    type Plan = Places;
+
+    fn expressions(&self) -> Vec<(String, &Source, Option<Type>)> {
+        let by = self.by.iter().enumerate().map(|(number, by)| (format!("/by/{number}"), by, None));
+        let keep = self.keep.rules().into_iter().filter_map(|(pointer, rule)| {
+            let (word, source) = rule.source()?;
+            Some((format!("{pointer}/{word}"), source, None))
+        });
+        by.chain(keep).collect()
     }
 
-    async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
-        let (population, columns) = rows::input(cx).await?;
-        let file = cx.own_folder()?.join("chosen.places");
-        let (chosen, mut position) = match cx.position::<Position>()? {
-            Some(position) => (Firsts::load(&file, &position.chosen)?, position),
-            None => {
-                let chosen = self.choose(cx, &population, &columns).await?;
-                let position = Position { chosen: chosen.save(&file)?, segment: 0, place: 0 };
-                cx.seal(&position).await?;
-                (chosen, position)
-            }
-        };
-        let places = &chosen.places;
-        let mut divider = Divider { dedupe: self, population: &population, places, out: Out::default() };
-        for segment in &population.segments()[position.segment..] {
-            divider.divide(cx, segment, &position).await?;
-            position.segment += 1;
-            position.place += segment.rows;
-            cx.progress(position.place, Some(population.rows()));
-            cx.checkpoint(&position).await?;
+    /// The choice is made once, kept in a file, and named by its checksum.
+    async fn plan(&self, begin: &mut Begin<'_>) -> Result<Places, Failure> {
+        let file = begin.cx.own_folder()?.join("chosen.places");
+        if let Some(checksum) = &begin.kept {
+            return Ok(Firsts::load(&file, checksum)?.places);
         }
-        for port in self.ports() {
-            divider.out.open(cx, port, &columns).await;
-        }
-        Ok(())
+        let chosen = self.choose(begin.cx, begin.population, begin.columns).await?;
+        begin.kept = Some(chosen.save(&file)?);
+        Ok(chosen.places)
     }
 
-    fn own_ports(&self) -> Vec<Port> {
-        self.complement.then(|| Port::always(COMPLEMENT)).into_iter().collect()
+    fn all(&self, places: &Places, range: Range<u64>) -> Option<Fate> {
+        let records = range.end - range.start;
+        let (firsts, alone) = places.count(range);
+        let counts = [(Mark::First, firsts), (Mark::Alone, alone), (Mark::Other, records - firsts - alone)];
+        let mut fates = counts.iter().filter(|(_, count)| *count > 0).map(|(mark, _)| self.fate(*mark));
+        let first = fates.next().unwrap_or(Fate::To(OK));
+        fates.all(|fate| fate == first).then_some(first)
+    }
+
+    async fn batch(&self, places: &Places, batch: &Batch, out: &mut Routed) -> Result<(), Failure> {
+        out.route(&batch.records, |row| Some(self.fate(places.get(batch.first + row as u64))))
     }
 }
 
 impl Dedupe {
-    fn ports(&self) -> impl Iterator<Item = &'static str> {
-        [OK].into_iter().chain(self.complement.then_some(COMPLEMENT))
-    }
-
     async fn choose(&self, cx: &Cx, population: &Population, columns: &SchemaRef) -> Result<Firsts, Failure> {
         let by: Vec<Bound> = self.by.iter().map(|by| cx.bind(by, columns)).collect::<Result<_, _>>()?;
         let mut ranks = Vec::new();
@@ -190,14 +183,12 @@ impl Dedupe {
         sets::firsts(population, ranking, 0, memory, &spill).await
     }
 
-    /// The port of a record, or the rule by which it is let go.
-    fn fate(&self, mark: Mark) -> Result<&'static str, &'static str> {
+    fn fate(&self, mark: Mark) -> Fate {
         match mark {
-            Mark::First => Ok(OK),
-            Mark::Alone if self.empty_keys == EmptyKeys::Drop => Err("emptyKey"),
-            Mark::Alone => Ok(OK),
-            Mark::Other if self.complement => Ok(COMPLEMENT),
-            Mark::Other => Err("duplicate"),
+            Mark::First => Fate::To(OK),
+            Mark::Alone if self.empty_keys == EmptyKeys::Drop => Fate::Drop(EMPTY_KEY),
+            Mark::Alone => Fate::To(OK),
+            Mark::Other => Fate::outside(self.complement, DUPLICATE),
         }
     }
 }
@@ -261,67 +252,5 @@ impl Criteria {
             Ok((array, SortOptions { descending: *order == Order::Descending, nulls_first: false }))
         });
         Ok(Ranked { keys: sets::keys(&by, self.empty)?, ranks: ranks.collect::<Result<_, Failure>>()? })
-    }
-}
-
-/// Puts the records of each file on their ports.
-struct Divider<'a> {
-    dedupe: &'a Dedupe,
-    population: &'a Population,
-    places: &'a Places,
-    out: Out,
-}
-
-impl Divider<'_> {
-    async fn divide(&mut self, cx: &mut Cx, segment: &Segment, position: &Position) -> Result<(), Failure> {
-        let places = position.place..position.place + segment.rows;
-        let fates = self.fates(places);
-        // A file whose records all go the same way is not written again.
-        if let [(fate, _)] = fates[..] {
-            return match fate {
-                Ok(port) => self.out.pass_on(cx, port, segment, position).await,
-                Err(rule) => {
-                    cx.dropped(rule, segment.rows);
-                    Ok(())
-                }
-            };
-        }
-        let mut batches = rows::only(self.population, segment).read();
-        let mut place = position.place;
-        while let Some(batch) = batches.next().await {
-            let batch = batch?;
-            let end = place + batch.num_rows() as u64;
-            for (fate, _) in &fates {
-                if let Ok(port) = fate {
-                    let keep: Vec<bool> =
-                        (place..end).map(|place| self.dedupe.fate(self.places.get(place)) == *fate).collect();
-                    self.out.write(cx, port, rows::filter(&batch, &keep)?).await;
-                }
-            }
-            place = end;
-        }
-        for (fate, records) in fates {
-            if let Err(rule) = fate {
-                cx.dropped(rule, records);
-            }
-        }
-        Ok(())
-    }
-
-    /// What becomes of the records in these places, and of how many; of none, they stay.
-    fn fates(&self, places: Range<u64>) -> Vec<(Result<&'static str, &'static str>, u64)> {
-        let records = places.end - places.start;
-        let (firsts, alone) = self.places.count(places);
-        let mut fates = Vec::new();
-        for (mark, count) in [(Mark::First, firsts), (Mark::Alone, alone), (Mark::Other, records - firsts - alone)] {
-            let fate = self.dedupe.fate(mark);
-            match fates.iter_mut().find(|(other, _)| *other == fate) {
-                Some((_, sum)) => *sum += count,
-                None => fates.push((fate, count)),
-            }
-        }
-        let any = fates.iter().any(|(_, count)| *count > 0);
-        fates.retain(|(fate, count)| *count > 0 || (!any && *fate == Ok(OK)));
-        fates
     }
 }

@@ -22,6 +22,7 @@ pub static SPEC: Spec = Spec {
     kind: "end",
     elsewhere: &["stop", "finish", "exit", "terminate"],
     example: r#"{ "type": "end", "stopAll": true }"#,
+    drops: &[("end", "all records that reach it")],
     ..Spec::of::<End>()
 };
 

@@ -68,6 +68,7 @@ pub static SPEC: Spec = Spec {
     elsewhere: &["enrichment", "join", "lookup", "compute", "map", "mapping", "formula", "merge"],
     effect: Effect::Reads,
     ports: &[Port::always("ok"), Port::with_records("reject")],
+    drops: &[("unmatched", "records that find no row, with `\"unmatched\": \"drop\"`")],
     example: r#"{
         "type": "enrich",
         "table": "country",

@@ -14,6 +14,9 @@ pub mod dedupe;
 pub mod end;
 pub mod enrich;
 pub mod file_extract;
+pub mod filter;
+mod kit;
+pub mod limit;
 mod near;
 mod pinned;
 pub mod rejects;
@@ -41,6 +44,8 @@ pub static PALETTE: &[&Spec] = &[
     &crm_import_deleted::SPEC,
     &crm_export::SPEC,
     &crm_delete::SPEC,
+    &filter::SPEC,
+    &limit::SPEC,
     &dedupe::SPEC,
     &enrich::SPEC,
     &database_query::SPEC,

@@ -79,7 +79,7 @@ pub trait Activity: Send + Sync {
         Vec::new()
     }
 
-    /// Ports that the settings add to those of the specification.
+    /// Ports whose names the settings choose, in addition to those of the specification.
     fn own_ports(&self) -> Vec<Port> {
         Vec::new()
     }
@@ -178,6 +178,8 @@ pub struct Port {
     pub name: Cow<'static, str>,
     /// When it carries an event.
     pub when: When,
+    /// The boolean setting without which the activity does not have it, as a JSON pointer such as `/complement`.
+    pub only_with: Option<&'static str>,
 }
 
 /// When a port carries an event.
@@ -194,17 +196,34 @@ pub enum When {
 impl Port {
     /// It always carries an event.
     pub const fn always(name: &'static str) -> Self {
-        Self { name: Cow::Borrowed(name), when: When::Always }
+        Self { name: Cow::Borrowed(name), when: When::Always, only_with: None }
     }
 
     /// It carries an event when it has records.
     pub const fn with_records(name: &'static str) -> Self {
-        Self { name: Cow::Borrowed(name), when: When::WithRecords }
+        Self { name: Cow::Borrowed(name), when: When::WithRecords, only_with: None }
     }
 
     /// It carries an event when the task chose it.
     pub fn chosen(name: impl Into<Cow<'static, str>>) -> Self {
-        Self { name: name.into(), when: When::Chosen }
+        Self { name: name.into(), when: When::Chosen, only_with: None }
+    }
+
+    /// The same, for activities in which this boolean setting is `true`; a JSON pointer.
+    #[must_use]
+    pub const fn only_with(mut self, setting: &'static str) -> Self {
+        self.only_with = Some(setting);
+        self
+    }
+
+    /// The setting that adds the port, as an author writes it: `"complement": true`.
+    pub fn setting(&self) -> Option<String> {
+        let names: Vec<&str> = self.only_with?.split('/').skip(1).collect();
+        let inner = names.iter().rev().fold("true".to_owned(), |value, name| match value.as_str() {
+            "true" => format!("\"{name}\": true"),
+            value => format!("\"{name}\": {{ {value} }}"),
+        });
+        Some(inner)
     }
 }
 
@@ -218,12 +237,16 @@ pub struct Spec {
     pub effect: Effect,
     /// Whether anything may lead into it.
     pub inbound: bool,
-    /// Its ways out, besides `error` and `exhausted`, which every activity has.
+    /// Its ways out, in addition to `error` and `exhausted`, which every activity has.
     pub ports: &'static [Port],
-    /// Ports that it has only with a setting, and the setting.
-    pub optional_ports: &'static [(&'static str, &'static str)],
-    /// A JSON object as an author would write it; it is checked by a test and shown in the manual.
+    /// The rules by which it drops records, each with what it drops.
+    pub drops: &'static [(&'static str, &'static str)],
+    /// A JSON object as an author would write it; a test checks it, and the manual shows it.
     pub example: &'static str,
+    /// Records that go into the example, and those that come out of each port, as JSON: `{ "in": […], "ok": […] }`, with the
+    /// tables that it reads as SQL in `database`. A test runs it, and the manual shows it. Empty for activities that need
+    /// more of the outside.
+    pub sample: &'static str,
     /// The JSON Schema of its settings, from its fields and their comments.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Makes it of its settings.
@@ -239,8 +262,9 @@ impl Spec {
             effect: Effect::Pure,
             inbound: true,
             ports: &[],
-            optional_ports: &[],
+            drops: &[],
             example: "{}",
+            sample: "",
             schema: A::json_schema,
             build: |settings| Ok(Box::new(serde_json::from_value::<A>(settings)?)),
         }

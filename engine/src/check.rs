@@ -55,6 +55,7 @@ pub struct Node {
     pub time_zone: TimeZone,
     /// What it does.
     pub activity: Box<dyn Activity>,
+    ports: Vec<Port>,
 }
 
 impl Findings {
@@ -66,9 +67,9 @@ impl Findings {
 }
 
 impl Node {
-    /// Its ways out, besides `error` and `exhausted`.
-    pub fn ports(&self) -> Vec<Port> {
-        self.spec.ports.iter().cloned().chain(self.activity.own_ports()).collect()
+    /// Its ways out, in addition to `error` and `exhausted`.
+    pub fn ports(&self) -> &[Port] {
+        &self.ports
     }
 }
 
@@ -231,11 +232,15 @@ impl Reader<'_> {
             return None;
         }
         let common = common?;
+        let is_set = |pointer: &str| own.pointer(pointer) == Some(&Value::Bool(true));
+        let mut ports: Vec<Port> =
+            spec.ports.iter().filter(|port| port.only_with.is_none_or(is_set)).cloned().collect();
         match (spec.build)(own) {
             Ok(activity) => {
+                ports.extend(activity.own_ports());
                 let own = zone(self.document, &pointer, common.time_zone.as_deref(), problems);
                 let time_zone = own.unwrap_or_else(|| self.head.time_zone.clone());
-                Some(Node { spec, common, time_zone, activity })
+                Some(Node { spec, common, time_zone, activity, ports })
             }
             Err(error) => {
                 problems.push(self.document.problem(&pointer, "wrong-value", error.to_string(), None));
@@ -295,9 +300,9 @@ fn check_transitions(
         for (port, targets) in &to.0 {
             if let (Some(spec), Some(ports)) = (spec, ports.as_ref().filter(|ports| !ports.contains(port))) {
                 let message = format!("{} has no port \"{port}\"", spec.kind);
-                let setting = spec.optional_ports.iter().find(|(name, _)| name == port);
+                let setting = spec.ports.iter().find(|known| known.name == *port).and_then(Port::setting);
                 let help = match (setting, port.as_str()) {
-                    (Some((_, setting)), _) => Some(format!("add {setting} to {name}")),
+                    (Some(setting), _) => Some(format!("add {setting} to {name}")),
                     (None, "exhausted") => Some(format!("add \"attempts\" to {name}, such as \"attempts\": 5")),
                     _ => suggestion(port, ports.iter().map(String::as_str)),
                 };
@@ -324,7 +329,7 @@ fn check_transitions(
 
 /// The names of all ways out of an activity.
 fn ports(node: &Node) -> Vec<String> {
-    let mut ports: Vec<String> = node.ports().into_iter().map(|port| port.name.into_owned()).collect();
+    let mut ports: Vec<String> = node.ports().iter().map(|port| port.name.to_string()).collect();
     ports.push("error".to_owned());
     if node.common.attempts.or(node.activity.attempts_default()).is_some() {
         ports.push("exhausted".to_owned());
@@ -466,6 +471,7 @@ impl Workflow {
             document: &self.document,
             pointer: format!("/activities/{}", escape(name)),
             activity: name,
+            ports: node.ports(),
             workflow: &self.name,
             time_zone: &node.time_zone,
             known,

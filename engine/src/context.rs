@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::activity::Port;
 use crate::check::Workflow;
 use crate::environment::{Environment, Limits};
 use crate::event::{Backfill, Event, IndexWindow, Level, Segment, Tally, TaskId, Vars};
@@ -131,6 +132,11 @@ impl Cx {
     /// The population that came in; of several, that of the first inbound transition.
     pub fn input(&self) -> Option<&Population> {
         self.inputs.first()
+    }
+
+    /// The activity's ways out, in addition to `error` and `exhausted`.
+    pub fn ports(&self) -> Vec<Port> {
+        self.definition.activities.get(&self.activity).map(|node| node.ports().to_vec()).unwrap_or_default()
     }
 
     /// The populations that came in, in the order of the inbound transitions.

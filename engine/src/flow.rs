@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 use jiff::tz::TimeZone;
 
-use crate::activity::Columns;
+use crate::activity::{Columns, Port};
 use crate::document::Document;
 use crate::expr::{Bound, ExprError, Source};
 use crate::failure::{Class, Failure};
@@ -39,6 +39,8 @@ pub struct FlowCx<'a> {
     pub(crate) pointer: String,
     /// The activity's name.
     pub activity: &'a str,
+    /// The activity's ways out, with these settings.
+    pub ports: &'a [Port],
     /// The workflow's name.
     pub workflow: &'a str,
     /// The time zone of the activity's dates.

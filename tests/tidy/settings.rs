@@ -62,15 +62,48 @@ fn activity(page: &mut String, spec: &Spec) {
     }
     let example: Value = serde_json::from_str(spec.example).unwrap();
     let gap = if any { "\n" } else { "" };
+    if !spec.drops.is_empty() {
+        let drops = spec.drops.iter().map(|(rule, what)| format!("`{rule}` ({what})"));
+        writeln!(page, "{gap}Drops by rule: {}.", drops.collect::<Vec<_>>().join(", ")).unwrap();
+    }
+    let gap = if any || !spec.drops.is_empty() { "\n" } else { "" };
     writeln!(page, "{gap}```json\n{example:#}\n```").unwrap();
+    if !spec.sample.is_empty() {
+        sample(page, spec.sample);
+    }
+}
+
+/// What the example makes of some records, as tables.
+fn sample(page: &mut String, sample: &str) {
+    let sample: Value = serde_json::from_str(sample).unwrap();
+    for (port, records) in sample.as_object().unwrap().iter().filter(|(port, _)| *port != "database") {
+        let records = records.as_array().unwrap();
+        let names: Vec<&String> = records[0].as_object().unwrap().keys().collect();
+        let title = if port == "in" { "Records in".to_owned() } else { format!("Port `{port}`") };
+        let row = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+        let head = row(names.iter().map(|name| format!("`{name}`")).collect());
+        let rule = row(vec!["---".to_owned(); names.len()]);
+        writeln!(page, "\n{title}:\n\n{head}\n{rule}").unwrap();
+        for record in records {
+            let cell = |name: &&String| match &record[name.as_str()] {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            writeln!(page, "{}", row(names.iter().map(cell).collect())).unwrap();
+        }
+    }
 }
 
 fn port(port: &Port) -> String {
-    match port.when {
-        When::Always => format!("`{}`", port.name),
-        When::WithRecords => format!("`{}` (when it has records)", port.name),
-        When::Chosen => format!("`{}` (when it was chosen)", port.name),
-    }
+    let when = match port.when {
+        When::Always => None,
+        When::WithRecords => Some("when it has records".to_owned()),
+        When::Chosen => Some("when it was chosen".to_owned()),
+    };
+    let setting = port.setting().map(|setting| format!("with `{setting}`"));
+    let notes: Vec<String> = setting.into_iter().chain(when).collect();
+    if notes.is_empty() { format!("`{}`", port.name) } else { format!("`{}` ({})", port.name, notes.join(", ")) }
 }
 
 /// Writes settings as nested lists.

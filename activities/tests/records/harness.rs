@@ -1,14 +1,14 @@
 //! Runs an activity in a real engine: records that the test gives lead into it, and what comes out is looked at.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::json::ReaderBuilder;
 use async_trait::async_trait;
 use database::Sqlite;
-use engine::activity::{Activity, Columns, Flow, Port, Spec};
+use engine::activity::{Activity, Columns, Flow, Palette, Port, Spec};
 use engine::context::Cx;
 use engine::describe::{Ask, Descriptions};
 use engine::engine::{Driven, Engine, NotStarted};
@@ -47,20 +47,12 @@ struct Records {
 
 static RECORDS: Spec = Spec { kind: "records", inbound: false, ports: &[Port::always("ok")], ..Spec::of::<Records>() };
 
-pub(crate) static PALETTE: &[&Spec] = &[
-    &RECORDS,
-    &activities::crm_import::SPEC,
-    &activities::crm_import_deleted::SPEC,
-    &activities::crm_delete::SPEC,
-    &activities::crm_export::SPEC,
-    &activities::wait::SPEC,
-    &activities::dedupe::SPEC,
-    &activities::enrich::SPEC,
-    &activities::database_query::SPEC,
-    &activities::database_update::SPEC,
-    &activities::file_extract::SPEC,
-    &activities::script::SPEC,
-];
+/// The palette, and records.
+pub(crate) fn palette() -> Palette {
+    static ALL: LazyLock<Vec<&Spec>> =
+        LazyLock::new(|| [&RECORDS].into_iter().chain(activities::PALETTE.iter().copied()).collect());
+    &ALL
+}
 
 impl Records {
     fn schema(&self) -> SchemaRef {
@@ -165,7 +157,7 @@ impl World {
             database: Arc::clone(&self.database),
             accounts: self.crm.iter().map(|crm| ("crm".to_owned(), Account::from(Arc::clone(crm)))).collect(),
             descriptions: Descriptions::new(folder),
-            palette: PALETTE,
+            palette: palette(),
             folder: folder.to_owned(),
             files: folder.join("files"),
             files_access: self.files_access,
@@ -393,6 +385,23 @@ impl Ran {
                     cell => cell.to_string(),
                 });
                 rows.push(cells.collect::<Vec<_>>().join("|"));
+            }
+        }
+        rows
+    }
+
+    /// Records of a port as JSON.
+    pub(crate) async fn json(&self, activity: &str, port: &str) -> Vec<Value> {
+        let segments = self.task(activity).ports.get(port).cloned().unwrap_or_default();
+        let mut batches = Population::new(&self.folder, segments).read();
+        let mut rows = Vec::new();
+        while let Some(batch) = batches.next().await {
+            let batch = batch.unwrap();
+            for row in 0..batch.num_rows() {
+                let schema = batch.schema();
+                let columns = schema.fields().iter().zip(batch.columns()).filter(|(field, _)| field.name() != SEQ);
+                let cells = columns.map(|(field, column)| (field.name().clone(), Cell::json_at(column, row)));
+                rows.push(Value::Object(cells.collect()));
             }
         }
         rows

@@ -15,5 +15,7 @@ mod double;
 mod enrich;
 mod file_extract;
 mod harness;
+mod kit;
+mod samples;
 mod script;
 mod wait;

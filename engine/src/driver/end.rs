@@ -219,6 +219,7 @@ pub(super) async fn finish(cx: &mut Cx, node: Option<&Node>, task: &Task) -> Out
     let (sealed, done, out) = cx.finish().await?;
     balance(&cx.journal.run(), task, &done, &out)?;
     if let Some(node) = node {
+        declared(node, &done)?;
         desk::file(cx, node.activity.as_ref(), task.inputs.is_empty()).await?;
     }
     Ok(Rest::Ended(sealed, Box::new(done), out))
@@ -260,8 +261,20 @@ fn ports(node: &Node, task: &Task, done: &Done, out: &IndexMap<String, u64>) -> 
         When::WithRecords => out.get(name).is_some_and(|rows| *rows > 0),
         When::Chosen => done.chosen.as_deref() == Some(name),
     };
-    let ports = node.ports().into_iter().filter(|port| carries(&port.name, port.when));
-    ports.map(|port| port.name.into_owned()).collect()
+    let ports = node.ports().iter().filter(|port| carries(&port.name, port.when));
+    ports.map(|port| port.name.to_string()).collect()
+}
+
+/// The manual lists by which rules an activity drops records, so it drops by no other.
+fn declared(node: &Node, done: &Done) -> Result<(), Failure> {
+    let declares = |rule: &String| node.spec.drops.iter().any(|(declared, _)| declared == rule);
+    match done.tally.dropped.keys().find(|rule| !declares(rule)) {
+        None => Ok(()),
+        Some(rule) => Err(Failure::internal(format!(
+            "{} drops records by the rule {rule}, which is not among its `drops`",
+            node.spec.kind
+        ))),
+    }
 }
 
 /// No record may be missing: what came in and what was made must have gone out or been dropped by a rule.

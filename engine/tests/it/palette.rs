@@ -329,7 +329,13 @@ impl Activity for Refuse {
     }
 }
 
-static NUMBERS: Spec = Spec { kind: "numbers", inbound: true, ports: &[Port::always("ok")], ..Spec::of::<Numbers>() };
+static NUMBERS: Spec = Spec {
+    kind: "numbers",
+    inbound: true,
+    ports: &[Port::always("ok")],
+    drops: &[("inbound", "what a loop leads back to it")],
+    ..Spec::of::<Numbers>()
+};
 static NOTE: Spec = Spec { kind: "note", ports: &[Port::always("ok")], ..Spec::of::<Note>() };
 static PASS: Spec = Spec { kind: "pass", ports: &[Port::always("ok")], ..Spec::of::<Pass>() };
 static NEEDY: Spec = Spec { kind: "needy", ports: &[Port::always("ok")], ..Spec::of::<Needy>() };

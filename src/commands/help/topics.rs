@@ -32,6 +32,7 @@ pub(super) static PAGES: &[Topic] = pages![
     "salesforce" in "docs/guide",
     "testing" in "docs/guide",
     "examples" in "docs/guide",
+    "words" in "docs/guide",
     "activities" in "docs/reference",
     "problems" in "docs/reference",
 ];
