@@ -23,6 +23,8 @@ pub enum Class {
     Auth,
     /// The workflow, the configuration or the other system must be changed first.
     Config,
+    /// Nothing has this name: a run, an option, a reject.
+    NotFound,
     /// Somebody else changed what we were about to change.
     Conflict,
     /// The other system no longer knows the place where we were reading.
@@ -46,7 +48,7 @@ pub enum Class {
 impl Class {
     /// Whether it stays as it is until somebody changes the login or the configuration: a loop does not try it again.
     pub fn is_lasting(self) -> bool {
-        matches!(self, Self::Auth | Self::Config)
+        matches!(self, Self::Auth | Self::Config | Self::NotFound)
     }
 
     /// Whether an activity's `retry` applies; login and configuration end at once, since a wrong secret stays wrong.

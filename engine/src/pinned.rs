@@ -45,7 +45,7 @@ impl Pinned {
     pub(crate) fn read(environment: &Environment, id: &RunId, journal: &[Recorded]) -> Result<Self, Failure> {
         let Some(Event::Started { file, scripts, .. }) = journal.first().map(|recorded| &recorded.event) else {
             let help = "`campanile runs` lists the runs of this data folder";
-            return Err(Failure::new(Class::Config, format!("there is no run {id}")).help(help));
+            return Err(Failure::new(Class::NotFound, format!("there is no run {id}")).help(help));
         };
         let folder = environment.run_folder(id);
         let text = read(&folder.join(WORKFLOW), file, id)?;

@@ -21,16 +21,21 @@
 //! | `POST /rejects/{id}/settle` | say what became of one in doubt |
 //! | `POST /rejects/{id}/correct` · `/rejects/ignore` · `/rejects/resend` | correct one, leave some alone, send some again |
 //!
-//! A refusal is a status of 400 or above with `{message, help, class, problems}`.
+//! A refusal is a status of 400 or above with `{message, help, class, problems}`: 400 what was asked is wrong, 404 nothing has
+//! this name, 405 not this method, 409 something changed meanwhile or another run holds the workflow, 413 too large, 422 a
+//! workflow with problems or data that does not fit, 502 a CRM refuses us, 503 try again later, 500 a fault of ours.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use engine::accept::Accepted;
+use engine::activity::Columns;
 use engine::check::Findings;
 use engine::describe::Ask;
 use engine::document::FILE_BYTES_MAX;
@@ -46,7 +51,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::explain::{self, Asked, Explained};
-use crate::preview::{self, Preview};
+use crate::preview::{self, Column, Preview};
 use crate::refusal::{ProblemView, Refusal};
 use crate::rejects::{Ignore, RejectsView, Resend, Resent};
 use crate::service::{Began, News, Service, Submission};
@@ -62,6 +67,25 @@ const ACCOUNT_TIME_MAX: Duration = Duration::from_secs(300);
 pub const RUNS_DEFAULT: usize = 50;
 /// How many records a preview has where the caller says nothing.
 pub const ROWS_DEFAULT: usize = 20;
+
+/// Bodies, paths and queries that cannot be read are refused as everything else is.
+#[derive(FromRequest)]
+#[from_request(via(axum::Json), rejection(Refusal))]
+struct Json<T>(T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Refusal))]
+struct Path<T>(T);
+
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(Refusal))]
+struct Query<T>(T);
 
 type Shared = State<Arc<Service>>;
 type Answer<T> = Result<Json<T>, Refusal>;
@@ -140,6 +164,21 @@ pub struct FindingsView {
     /// What has changed in the CRM that does no harm to the workflow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The columns that leave each port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<PortColumns>,
+}
+
+/// The columns that leave a port.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PortColumns {
+    /// The activity.
+    pub activity: String,
+    /// Its port.
+    pub port: String,
+    /// Its columns; none if they depend on something that is not known. A port without records has an empty list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<Column>>,
 }
 
 impl std::convert::From<Findings> for FindingsView {
@@ -148,8 +187,20 @@ impl std::convert::From<Findings> for FindingsView {
             problems: found.problems.into_iter().map(ProblemView::from).collect(),
             warnings: found.warnings.into_iter().map(ProblemView::from).collect(),
             unchecked: found.unchecked.into_iter().collect(),
+            columns: found.columns.into_iter().map(PortColumns::of).collect(),
             ..Self::default()
         }
+    }
+}
+
+impl PortColumns {
+    fn of(((activity, port), columns): ((String, String), Columns)) -> Self {
+        let columns = match columns {
+            Columns::None => Some(Vec::new()),
+            Columns::Unknown => None,
+            Columns::Known(schema) => Some(preview::columns(&schema)),
+        };
+        Self { activity, port, columns }
     }
 }
 
@@ -191,6 +242,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/rejects/{id}/correct", post(correct_reject))
         .route("/rejects/{id}/settle", post(settle_reject))
         .fallback(unknown)
+        .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(service)
 }
@@ -201,7 +253,11 @@ pub(crate) fn this_process() -> OwnerView {
 }
 
 async fn unknown() -> Refusal {
-    Failure::new(Class::Config, "the API has no such path").into()
+    Failure::new(Class::NotFound, "the API has no such path").into()
+}
+
+async fn unknown_method() -> (StatusCode, Refusal) {
+    (StatusCode::METHOD_NOT_ALLOWED, Failure::new(Class::Config, "this path does not take this method").into())
 }
 
 async fn owner() -> Json<OwnerView> {
@@ -408,3 +464,6 @@ async fn within<T>(time: Duration, work: impl Future<Output = Result<T, Refusal>
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

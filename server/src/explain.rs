@@ -141,7 +141,7 @@ pub async fn explain(engine: &Engine, asked: &Asked) -> Result<Explained, Refusa
         return Err(NotStarted::Problems(problems).into());
     };
     let Some(node) = workflow.activities.get(&asked.activity) else {
-        let failure = Failure::new(Class::Config, format!("there is no activity \"{}\"", asked.activity));
+        let failure = Failure::new(Class::NotFound, format!("there is no activity \"{}\"", asked.activity));
         let help = suggestion(&asked.activity, workflow.activities.keys().map(String::as_str));
         return Err(help.map_or(failure.clone(), |help| failure.help(help)).into());
     };

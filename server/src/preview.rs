@@ -108,7 +108,7 @@ fn find_task<'a>(id: &RunId, run: &'a Run, wanted: &Wanted) -> Result<&'a Task, 
     if let Some(number) = wanted.task {
         return run.task(number).filter(of_activity).ok_or_else(|| {
             let numbers: Vec<String> = run.tasks.iter().filter(of_activity).map(|task| task.id.to_string()).collect();
-            let failure = Failure::new(Class::Config, format!("run {id} has no task {number} of \"{activity}\""));
+            let failure = Failure::new(Class::NotFound, format!("run {id} has no task {number} of \"{activity}\""));
             match numbers.as_slice() {
                 [] => failure,
                 numbers => failure.help(format!("there are: {}", numbers.join(", "))),
@@ -118,9 +118,9 @@ fn find_task<'a>(id: &RunId, run: &'a Run, wanted: &Wanted) -> Result<&'a Task, 
     run.tasks.iter().rev().find(of_activity).ok_or_else(|| {
         let names: Vec<&str> = run.graph().activities().map(|(name, _)| name).collect();
         if names.contains(&activity.as_str()) {
-            return Failure::new(Class::Config, format!("\"{activity}\" of run {id} has not begun yet"));
+            return Failure::new(Class::NotFound, format!("\"{activity}\" of run {id} has not begun yet"));
         }
-        let failure = Failure::new(Class::Config, format!("run {id} has no activity \"{activity}\""));
+        let failure = Failure::new(Class::NotFound, format!("run {id} has no activity \"{activity}\""));
         match suggestion(activity, names) {
             Some(help) => failure.help(help),
             None => failure,
@@ -166,7 +166,8 @@ fn zone(field: &Field) -> Option<TimeZone> {
     TimeZone::get(field.metadata().get(meta::TIME_ZONE)?).ok()
 }
 
-fn columns(schema: &SchemaRef) -> Vec<Column> {
+/// The columns that authors see.
+pub(crate) fn columns(schema: &SchemaRef) -> Vec<Column> {
     let shown = schema.fields().iter().filter(|field| field.name() != SEQ);
     let column = |field: &arrow::datatypes::FieldRef| Column {
         name: field.name().clone(),

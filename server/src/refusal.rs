@@ -1,6 +1,7 @@
 //! Why the API did not do what it was asked.
 
 use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::engine::NotStarted;
@@ -86,15 +87,44 @@ impl From<Refusal> for Failure {
     }
 }
 
+impl From<JsonRejection> for Refusal {
+    fn from(rejection: JsonRejection) -> Self {
+        let class = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { Class::Limit } else { Class::Config };
+        Failure::new(class, rejection.body_text()).into()
+    }
+}
+
+impl From<PathRejection> for Refusal {
+    fn from(rejection: PathRejection) -> Self {
+        Failure::new(Class::Config, rejection.body_text()).into()
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(rejection: QueryRejection) -> Self {
+        Failure::new(Class::Config, rejection.body_text()).into()
+    }
+}
+
+impl Refusal {
+    /// The status of the answer. A login that is wrong is one at a CRM, not at this API.
+    pub fn status(&self) -> StatusCode {
+        match self.class {
+            _ if !self.problems.is_empty() => StatusCode::UNPROCESSABLE_ENTITY,
+            Class::Config | Class::Exhausted | Class::Stopped => StatusCode::BAD_REQUEST,
+            Class::NotFound => StatusCode::NOT_FOUND,
+            Class::Conflict => StatusCode::CONFLICT,
+            Class::Limit => StatusCode::PAYLOAD_TOO_LARGE,
+            Class::Data => StatusCode::UNPROCESSABLE_ENTITY,
+            Class::Auth | Class::CursorLost | Class::InDoubt => StatusCode::BAD_GATEWAY,
+            Class::Transient | Class::Quota => StatusCode::SERVICE_UNAVAILABLE,
+            Class::Storage | Class::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = match self.class {
-            _ if !self.problems.is_empty() => StatusCode::UNPROCESSABLE_ENTITY,
-            Class::Config | Class::Data | Class::Limit => StatusCode::BAD_REQUEST,
-            Class::Conflict => StatusCode::CONFLICT,
-            Class::Transient | Class::Quota => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        (status, Json(self)).into_response()
+        (self.status(), Json(self)).into_response()
     }
 }

@@ -79,7 +79,7 @@ impl Service {
         let found = self.engine.environment.desk.list(&wanted).await?.pop();
         Ok(found.ok_or_else(|| {
             let help = "`campanile rejects list --all` lists them";
-            Failure::new(Class::Config, format!("there is no reject {id}")).help(help)
+            Failure::new(Class::NotFound, format!("there is no reject {id}")).help(help)
         })?)
     }
 

@@ -269,7 +269,7 @@ impl Service {
             None => {
                 let options = self.options().await?;
                 let help = engine::problem::suggestion(name, options.keys().map(String::as_str));
-                let failure = Failure::new(Class::Config, format!("there is no option {name}"));
+                let failure = Failure::new(Class::NotFound, format!("there is no option {name}"));
                 Err(help.map_or(failure.clone(), |help| failure.help(help)).into())
             }
         }
@@ -336,7 +336,7 @@ fn wake_tasks(driven: &Driven, activity: Option<&str>) -> bool {
 }
 
 fn no_run(id: &RunId) -> Failure {
-    Failure::new(Class::Config, format!("there is no run {id}"))
+    Failure::new(Class::NotFound, format!("there is no run {id}"))
         .help("`campanile runs` lists the runs of this data folder")
 }
 
