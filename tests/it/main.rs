@@ -6,6 +6,7 @@ mod alerts;
 mod bad_input;
 mod beside;
 mod command_line;
+mod compare;
 mod crm_commands;
 mod doubts;
 mod explain;
