@@ -23,4 +23,5 @@ mod restart;
 mod secrets;
 mod show;
 mod tests;
+mod upgrade;
 mod world;
