@@ -10,6 +10,7 @@
 
 mod constant;
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use engine::expr::{Comparison, Expr, Literal};
@@ -36,6 +37,9 @@ pub(crate) trait Dialect {
     /// Whether a condition takes a boolean that is null for `false`. Of such a system its own booleans are never null;
     /// those of a related record that is not there are.
     const NULL_IS_FALSE: bool;
+    /// Whether a condition on a related record that is not there leaves the others of a disjunction as they are. A system that
+    /// joins the related record may leave the whole record out instead.
+    const RELATED_IN_OR: bool;
 
     /// A field, and the name by which the CRM compares it; `None` where it cannot.
     fn comparable(&self, name: &str) -> Option<(&ObjectField, String)>;
@@ -64,6 +68,8 @@ pub(crate) struct Pushed {
     /// Whether it lets exactly the right records through, so that evaluating again could drop nothing.
     pub(crate) exact: bool,
     join: Join,
+    /// The ways to the related records that must be there for the condition to hold.
+    ways: BTreeSet<String>,
 }
 
 /// What holds the parts of a condition together.
@@ -76,7 +82,7 @@ enum Join {
 
 impl Pushed {
     fn exact(text: String) -> Self {
-        Self { text, exact: true, join: Join::Alone }
+        Self { text, exact: true, join: Join::Alone, ways: BTreeSet::new() }
     }
 
     fn wider(text: String) -> Self {
@@ -108,6 +114,18 @@ fn condition<D: Dialect>(crm: &D, expr: &Expr, negated: bool) -> Option<Pushed> 
             let every = matches!(expr, Expr::And(_)) != negated;
             if every { all_of::<D>(parts) } else { one_of::<D>(parts) }
         }
+        // What is sent of a single field holds only if the record that has it is there.
+        _ => single(crm, expr, negated).map(|pushed| Pushed { ways: ways(expr), ..pushed }),
+    }
+}
+
+/// The ways to the related records of which an expression has fields.
+fn ways(expr: &Expr) -> BTreeSet<String> {
+    expr.fields().iter().filter_map(|field| field.rsplit_once('.')).map(|(way, _)| way.to_owned()).collect()
+}
+
+fn single<D: Dialect>(crm: &D, expr: &Expr, negated: bool) -> Option<Pushed> {
+    match expr {
         Expr::Compare(comparison, a, b) => compare(crm, *comparison, a, b, negated),
         Expr::In(value, items) => {
             let parts = items.iter().map(|item| compare(crm, Comparison::Eq, value, item, negated));
@@ -135,9 +153,11 @@ fn all_of<D: Dialect>(parts: impl Iterator<Item = Option<Pushed>>) -> Option<Pus
     joined(kept, Join::And, D::AND).map(|pushed| Pushed { exact: pushed.exact && is_whole, ..pushed })
 }
 
-/// A disjunction: only if every part can be sent.
+/// A disjunction: only if every part can be sent, and none decides whether there are records for another.
 fn one_of<D: Dialect>(parts: impl Iterator<Item = Option<Pushed>>) -> Option<Pushed> {
-    joined(parts.collect::<Option<_>>()?, Join::Or, D::OR).filter(|pushed| pushed.text.len() <= D::BYTES_MAX)
+    let parts: Vec<Pushed> = parts.collect::<Option<_>>()?;
+    let are_apart = D::RELATED_IN_OR || parts.windows(2).all(|pair| pair[0].ways == pair[1].ways);
+    joined(parts, Join::Or, D::OR).filter(|pushed| are_apart && pushed.text.len() <= D::BYTES_MAX)
 }
 
 fn joined(mut parts: Vec<Pushed>, join: Join, word: &str) -> Option<Pushed> {
@@ -145,7 +165,8 @@ fn joined(mut parts: Vec<Pushed>, join: Join, word: &str) -> Option<Pushed> {
         return parts.pop();
     }
     let texts: Vec<String> = parts.iter().map(|part| part.beside(join)).collect();
-    Some(Pushed { text: texts.join(word), exact: parts.iter().all(|part| part.exact), join })
+    let ways = parts.iter().flat_map(|part| part.ways.iter().cloned()).collect();
+    Some(Pushed { text: texts.join(word), exact: parts.iter().all(|part| part.exact), join, ways })
 }
 
 /// A comparison of a field with a constant, in either order.

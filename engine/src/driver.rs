@@ -100,6 +100,15 @@ impl Driver {
     /// # Errors
     /// Where the journal cannot be written: the run can be resumed once that is cured.
     pub async fn drive(mut self) -> Result<Status, Failure> {
+        let status = self.work().await;
+        if status.is_err() {
+            // The run may be resumed at once: what it did must have ended.
+            self.break_off().await;
+        }
+        status
+    }
+
+    async fn work(&mut self) -> Result<Status, Failure> {
         self.forget_ended().await;
         loop {
             self.begin_what_is_ready().await?;

@@ -1,11 +1,12 @@
 //! Populations: the records on a transition, in sealed Arrow files.
 //!
 //! ```text
-//!   write(batch) ─▶ [thread: LZ4, BLAKE3] ─▶ .000001.arrow.1.part ─▶ sync ─▶ rename ─▶ sync folder ─▶ journal
+//!   write(batch) ─▶ [thread: LZ4, BLAKE3] ─▶ .000001.arrow.part ─▶ sync ─▶ rename ─▶ sync folder ─▶ journal
 //! ```
 //!
 //! A file is recorded only after all of that; whoever opens it compares its checksum first. Files that the journal does
-//! not name are leftovers of a crash and are written over.
+//! not name are leftovers of a crash and are removed. From its second attempt on, the names of a task's files have the
+//! attempt's number, `000001-2.arrow`.
 
 mod reader;
 mod writer;

@@ -164,6 +164,46 @@ async fn without_change_tracking_each_new_deletion_comes_once_by_the_audit_log_l
 }
 
 #[tokio::test]
+async fn between_the_audit_log_and_a_feed_that_begins_no_deletion_is_lost_or_comes_twice() {
+    let world = World::new(Side::Dynamics, "2026-03-03 10:00:00");
+    let track = |tracking: Tracking| world.sandbox.admin().set_tracking(&tracking).unwrap();
+    track(Tracking { audit: Some(false), ..Tracking::default() });
+    for n in 1..=7 {
+        world.contact(n, json!({ "lastname": "Deleted" }));
+    }
+    // Of 1 and 2 the log gets its entries late.
+    for (n, deleted, written) in [(1, "09:58:30", "10:00:30"), (2, "09:59:59", "10:03:00")] {
+        Side::Dynamics.delete(&world.sandbox, &world.id(n));
+        let late = json!({
+            "operation": 3, "objecttypecode": "contact", "objectid": { "table": "contact", "id": world.id(n) },
+            "createdon": format!("2026-03-03T{deleted}Z"), "@visibleFrom": format!("2026-03-03T{written}Z"),
+        });
+        world.sandbox.admin().put("audits", &format!("a0000000-0000-4000-8000-00000000000{n}"), &late).unwrap();
+    }
+    track(Tracking { audit: Some(true), ..Tracking::default() });
+    Side::Dynamics.delete(&world.sandbox, &world.id(3));
+    let text = workflow(&json!({ "automaticIndex": true }));
+    assert_eq!(found(&world.run(&text).await).await, ["C03"], "what the log has");
+    Side::Dynamics.delete(&world.sandbox, &world.id(4));
+    for (time, expected) in [
+        ("10:01:00", vec!["C01", "C04"]),
+        ("10:02:00", vec![]),
+        ("10:04:00", vec!["C02"]),
+        ("10:06:00", vec![]),
+    ] {
+        world.at(&format!("2026-03-03 {time}"));
+        assert_eq!(found(&world.run(&text).await).await, expected, "{time}");
+    }
+    // From then on the feed alone tells.
+    Side::Dynamics.delete(&world.sandbox, &world.id(5));
+    let audits = || world.sandbox.admin().requests(1).iter().filter(|request| request.path.contains("audits?")).count();
+    let before = audits();
+    assert_eq!(found(&world.run(&text).await).await, ["C05"]);
+    assert_eq!(audits(), before);
+    assert_eq!(world.run(&text).await.out("import", "ok"), 0);
+}
+
+#[tokio::test]
 async fn without_auditing_or_a_recycle_bin_dynamics_is_asked_to_keep_what_was_deleted() {
     let world = World::new(Side::Dynamics, "2026-03-01 09:00:00");
     world.contact(1, json!({ "lastname": "Deleted" }));

@@ -37,9 +37,14 @@ impl World {
     pub(crate) fn with_seed(contacts: u32, seed: u64) -> Self {
         let now = "2026-03-03T10:00:00Z".parse().unwrap();
         let options = Options { contacts, accounts: 20, seed, now: Some(now), frozen: true, ..Options::default() };
-        let world = Self { sandbox: Sandbox::start(options).unwrap(), folder: tempfile::tempdir().unwrap() };
+        let world = Self::of(options);
         world.configure(&[]);
         world
+    }
+
+    /// A CRM of these options, and a project that has no configuration yet.
+    pub(crate) fn of(options: Options) -> Self {
+        Self { sandbox: Sandbox::start(options).unwrap(), folder: tempfile::tempdir().unwrap() }
     }
 
     /// Writes the configuration, with some of its lines in place of what they were.
@@ -139,11 +144,7 @@ impl World {
 
     /// Lets a command work to its end.
     pub(crate) fn ask(&self, args: &[&str]) -> Answer {
-        let output = self.command(args).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let answer = Answer { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
-        assert!(!answer.err.contains("panicked"), "{args:?}: {}", answer.err);
-        answer
+        Answer::of(&mut self.command(args))
     }
 
     /// Lets a command work while the test goes on.
@@ -226,6 +227,15 @@ impl World {
 }
 
 impl Answer {
+    /// Lets a command work to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let answer = Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
+        assert!(!answer.err.contains("panicked"), "{command:?}: {}", answer.err);
+        answer
+    }
+
     /// The last line on stdout as JSON.
     pub(crate) fn json(&self) -> Value {
         let line = self.out.lines().last().unwrap_or_else(|| panic!("nothing on stdout: {}", self.err));

@@ -29,6 +29,20 @@ async fn values_that_do_not_fit_are_rejects_and_dates_follow_the_time_zone() {
     assert_eq!(sent, ["\"2026-03-29T01:30:00Z\"", "\"2026-10-25T00:30:00Z\""]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crm_that_gives_new_records_their_ids_itself_takes_none_that_are_made_of_a_key() {
+    let mut world = World::new("");
+    world.crm = Some(Arc::new(Double::numbering()));
+    let activities = case(json!({ "operation": "insert", "idFrom": "number", "set": { "lastname": "last_name" } }));
+    assert_eq!(
+        world.problems(&activities).await,
+        [
+            "export/idFrom: Numbering gives new records their ids itself (leave \"idFrom\" out; for a key of your own use \
+             \"upsert\" with an external id)"
+        ]
+    );
+}
+
 /// An export; settings of null are left out.
 fn case(settings: Value) -> Value {
     let mut activities = six(settings);

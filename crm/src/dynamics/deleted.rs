@@ -4,13 +4,14 @@
 //!   of a period ───────────▶ audit log, else recycle bin, which has no times
 //!   since the last time ─┬─ a place in the feed ─────▶ the feed
 //!                        ├─ none, change tracking ───▶ the feed to its end, where the next reading begins;
-//!                        │                             then what audit log or recycle bin have from before
+//!                        │                             then what audit log or recycle bin have from before, see [`border`]
 //!                        └─ else ─▶ audit log, from a little before where the last reading ended, or all of it
 //! ```
 //!
 //! Who begins with the audit log goes on with it, also where change tracking is switched on later: a feed that begins then
 //! knows nothing of entries that the log gets late.
 
+mod border;
 mod keeper;
 
 use std::collections::HashSet;
@@ -25,6 +26,7 @@ use reqwest::header::{DATE, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use self::border::{AUDIT_LATE, Border};
 use self::keeper::{Keeper, Search};
 use super::session::Session;
 use super::{column, key, ranges};
@@ -38,9 +40,6 @@ const DELETED: &str = "/$deletedEntity";
 const BIN_DAYS: i64 = 30;
 /// To how many days the keeping of an audit log can be set.
 const AUDIT_DAYS: RangeInclusive<i64> = 1..=365_000;
-/// How far an incremental reading of the audit log goes back: its entries are written a little after the deletion. Who asks
-/// leaves out what it was told before.
-const AUDIT_LATE: SignedDuration = SignedDuration::from_mins(5);
 /// The most records of the recycle bin in one answer.
 const BIN_PAGE: usize = 5_000;
 /// Without it, an answer to FetchXML does not say whether there are more records.
@@ -77,11 +76,17 @@ struct Place {
     /// Where the next reading begins, once the first one has found the end of the feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     feed: Option<String>,
+    /// The place in the feed that is read once the log has been looked into again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    follow: Option<String>,
+    /// Of a feed that has begun a short time ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    border: Option<Border>,
 }
 
 impl Place {
     fn new(source: Source, link: String) -> Self {
-        Self { source, link, feed: None }
+        Self { source, link, feed: None, follow: None, border: None }
     }
 }
 
@@ -136,7 +141,10 @@ pub(super) fn pages(
 
 /// How the ids would be asked for; the CRM is asked who keeps them.
 pub(super) async fn way(session: &Session, read: &ReadDeleted) -> Result<Way, Failure> {
-    let (place, asked) = first(session, read).await?;
+    let (mut place, asked) = first(session, read).await?;
+    if let Some(link) = place.follow.take() {
+        place = Place::new(Source::Feed { first: false }, link);
+    }
     let get = |link: &String| format!("GET {}{link}", session.root.path());
     let page = match place.source {
         Source::Bin { .. } => BIN_PAGE as u64,
@@ -185,7 +193,14 @@ async fn first(session: &Session, read: &ReadDeleted) -> Result<(Place, Vec<Stri
     let begin = || format!("{}?$select={}", object.name, object.id);
     let mut search = Search::new(session, object);
     let place = match &read.span {
-        DeletedSpan::Since { feed: Some(link), .. } => Place::new(Source::Feed { first: false }, link.clone()),
+        DeletedSpan::Since { feed: Some(place), .. } => match border::read(place) {
+            (link, None) => Place::new(Source::Feed { first: false }, link),
+            (link, Some(border)) => {
+                let is_last = border.is_over(super::steps::now(session).await?);
+                let log = audited(object, Some(border.late_from()), border.to);
+                Place { follow: Some(link), border: Some(Border { is_last, ..border }), ..log }
+            }
+        },
         DeletedSpan::Since { from: None, .. } if object.feed => Place::new(Source::Feed { first: true }, begin()),
         DeletedSpan::Since { from, .. } => {
             let keeper = search.of_news().await?;
@@ -332,7 +347,14 @@ async fn ask(session: &Session, link: &str, prefer: Option<HeaderValue>, what: &
 }
 
 /// A page, and where the next one is.
-async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(DeletedPage, Option<Place>), Failure> {
+async fn page(
+    session: &Session,
+    read: &ReadDeleted,
+    mut place: Place,
+) -> Result<(DeletedPage, Option<Place>), Failure> {
+    if place.source == (Source::Feed { first: true }) && place.border.is_none() {
+        place.border = Some(Border::new(super::steps::now(session).await?));
+    }
     let size = session.http.limits().records_per_page.max(1);
     let prefer = match &place.source {
         Source::Feed { .. } => HeaderValue::try_from(format!("odata.track-changes,odata.maxpagesize={size}")).ok(),
@@ -345,7 +367,39 @@ async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(De
             _ => failure,
         })?;
     let now = date(&reply.headers, DATE);
-    let mut next = match &place.source {
+    let records = list.value.iter().filter_map(|record| deleted(read, &place.source, record));
+    let records: Option<Vec<Deleted>> = records.collect();
+    let mut records = records.ok_or_else(|| {
+        let mut failure = session.no_sense(&what(&read.object), &reply);
+        failure.message += " (an entry does not say which record was deleted)";
+        failure
+    })?;
+    if let Some(border) = &mut place.border {
+        border.take(&mut records);
+    }
+    let source = place.source.clone();
+    let (next, feed) = after(session, read, place, &list, now).await?;
+    let cursor = next.as_ref().map(|place| serde_json::to_value(place).map(Cursor));
+    let cursor = cursor.transpose().map_err(|error| Failure::internal(error.to_string()))?;
+    // What came later than the log was asked for is for the next reading, however long this one took.
+    let now = now.filter(|_| next.is_none());
+    let covered = match (&source, &read.span) {
+        (Source::Audit { to }, _) | (_, DeletedSpan::Period { to, .. }) => now.map(|now| now.min(*to)),
+        (_, DeletedSpan::Since { .. }) => now,
+    };
+    Ok((DeletedPage { records, next: cursor, covered, feed }, next))
+}
+
+/// Where the reading goes on after a page; after the last one of a feed, where the next reading begins.
+async fn after(
+    session: &Session,
+    read: &ReadDeleted,
+    place: Place,
+    list: &List,
+    now: Option<Timestamp>,
+) -> Result<(Option<Place>, Option<String>), Failure> {
+    let Place { source, feed, follow, mut border, .. } = place;
+    let further = match &source {
         Source::Bin { page } => {
             // A full page that does not say that it is the last is not.
             let has_more = list.has_more.unwrap_or(list.cookie.is_some() || list.value.len() >= BIN_PAGE);
@@ -356,36 +410,33 @@ async fn page(session: &Session, read: &ReadDeleted, place: Place) -> Result<(De
             None => None,
         },
     };
-    let mut feed = match (&place.source, &next) {
-        (Source::Feed { .. }, None) => Some(feed_end(session, read, list.delta.as_deref())?),
-        _ => place.feed.clone(),
-    };
-    if next.is_none() && place.source == (Source::Feed { first: true }) {
-        let to = match now {
-            Some(now) => now,
-            None => super::steps::now(session).await?,
-        };
-        next = before_feed(session, &read.object, to).await?;
+    if let Some(next) = further {
+        return Ok((Some(Place { feed, follow, border, ..next }), None));
     }
-    if let Some(next) = &mut next {
-        next.feed = feed.take();
-    }
-    let records = list.value.iter().filter_map(|record| deleted(read, &place.source, record));
-    let records: Option<Vec<Deleted>> = records.collect();
-    let records = records.ok_or_else(|| {
-        let mut failure = session.no_sense(&what(&read.object), &reply);
-        failure.message += " (an entry does not say which record was deleted)";
-        failure
-    })?;
-    let cursor = next.as_ref().map(|place| serde_json::to_value(place).map(Cursor));
-    let cursor = cursor.transpose().map_err(|error| Failure::internal(error.to_string()))?;
-    // What came later than the log was asked for is for the next reading, however long this one took.
-    let now = now.filter(|_| next.is_none());
-    let covered = match (&place.source, &read.span) {
-        (Source::Audit { to }, _) | (_, DeletedSpan::Period { to, .. }) => now.map(|now| now.min(*to)),
-        (_, DeletedSpan::Since { .. }) => now,
+    let feed = match &source {
+        Source::Feed { .. } => Some(feed_end(session, read, list.delta.as_deref())?),
+        _ => feed,
     };
-    Ok((DeletedPage { records, next: cursor, covered, feed }, next))
+    let next = match (&source, follow) {
+        (_, Some(link)) => Some(Place::new(Source::Feed { first: false }, link)),
+        (Source::Feed { first: true }, None) => {
+            let to = match now {
+                Some(now) => now,
+                None => super::steps::now(session).await?,
+            };
+            let before = before_feed(session, &read.object, to).await?;
+            // A recycle bin has what is deleted at once.
+            let is_log = before.as_ref().is_some_and(|place| matches!(place.source, Source::Audit { .. }));
+            border = border.filter(|_| is_log).map(|border| Border { to, ..border });
+            before
+        }
+        _ => None,
+    };
+    if let Some(next) = next {
+        return Ok((Some(Place { feed, border, ..next }), None));
+    }
+    let feed = feed.map(|link| border::written(link, border)).transpose();
+    Ok((None, feed.map_err(|error| Failure::internal(error.to_string()))?))
 }
 
 /// Where the feed ends, which its last page says.

@@ -41,7 +41,7 @@ const CASTS: &[(&str, &str, Detail)] = &[
     ("DateTime", "DateTimeAttributeMetadata", Detail::DateTimeBehavior),
     ("Decimal", "DecimalAttributeMetadata", Detail::Precision),
     ("Integer", "IntegerAttributeMetadata", Detail::Range),
-    ("Double", "DoubleAttributeMetadata", Detail::Range),
+    ("Double", "DoubleAttributeMetadata", Detail::Precision),
     ("Money", "MoneyAttributeMetadata", Detail::Precision),
     ("Lookup", "LookupAttributeMetadata", Detail::Targets),
     ("Customer", "LookupAttributeMetadata", Detail::Targets),

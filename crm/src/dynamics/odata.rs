@@ -28,6 +28,8 @@ impl Dialect for OData<'_> {
     const MISSING_IS_NULL: bool = false;
     /// A two-option column that was added later is null in older records.
     const NULL_IS_FALSE: bool = false;
+    /// Its pages do not say how it joins related records to the condition of a filter.
+    const RELATED_IN_OR: bool = false;
 
     fn comparable(&self, name: &str) -> Option<(&ObjectField, String)> {
         column::comparable(self.0, name)

@@ -118,6 +118,11 @@ impl Simulated {
                     let kind = object.fields[&format!("{way}.{name}")].kind;
                     *value = if kind == FieldKind::Bool { self.null_boolean() } else { Json::Null };
                 }
+                let key = |name: String| {
+                    let field = object.fields[&format!("{way}.{name}")].clone();
+                    (self.key)(&ObjectField { name, ..field })
+                };
+                let fields: Map<String, Json> = fields.into_iter().map(|(name, value)| (key(name), value)).collect();
                 record.insert(way.to_owned(), if is_there { fields.into() } else { Json::Null });
             }
             record.into()
@@ -141,6 +146,10 @@ impl Simulated {
             FieldKind::Date => (30_i8..33).prop_map(|day| json!(date(day).to_string())).boxed(),
             FieldKind::DateTime | FieldKind::LocalDateTime => {
                 instant().prop_map(|at| Json::from((self.instant)(at))).boxed()
+            }
+            FieldKind::MultiPicklist => prop::sample::select(vec!["1", "2", "1,2"]).prop_map(Json::from).boxed(),
+            FieldKind::TextMultiPicklist => {
+                prop::sample::select(vec!["Art", "Music", "Art;Music"]).prop_map(Json::from).boxed()
             }
             kind => panic!("no values of {kind:?}"),
         }
@@ -168,6 +177,8 @@ impl Simulated {
             FieldKind::DateTime => (instant(), any::<bool>())
                 .prop_map(|(at, half)| Literal::DateTime(if half { at + HALF_A_SECOND } else { at }))
                 .boxed(),
+            // A list is compared with nothing else.
+            FieldKind::MultiPicklist | FieldKind::TextMultiPicklist => Just(Literal::Null).boxed(),
             _ => {
                 instant().prop_map(|at| Literal::LocalDateTime(at.to_zoned(jiff::tz::TimeZone::UTC).datetime())).boxed()
             }
@@ -200,6 +211,14 @@ impl Simulated {
         let functions = prop::sample::select(vec!["contains", "starts_with", "ends_with", "eq_ci"]);
         let texts = (functions, any_text.clone(), text())
             .prop_map(|(function, name, text)| called(function, vec![named(name), Expr::Literal(Literal::Text(text))]));
+        let lists = self.any_field(|(_, kind, _)| is_list(*kind));
+        let items = (lists, any::<bool>()).prop_map(|((name, kind, _), first)| {
+            let item = match (kind, first) {
+                (FieldKind::MultiPicklist, first) => Literal::Int(if first { 1 } else { 2 }),
+                (_, first) => Literal::Text(if first { "Art" } else { "Music" }.to_owned()),
+            };
+            called("contains", vec![named(name), Expr::Literal(item)])
+        });
         let case = (prop::sample::select(vec!["lower", "upper"]), any::<bool>(), any_text.clone(), text());
         let cased = case.prop_map(|(function, equal, name, text)| {
             let comparison = if equal { Comparison::Eq } else { Comparison::Ne };
@@ -218,6 +237,7 @@ impl Simulated {
             1 => unpushed,
             1 => any_field.prop_map(|(name, ..)| called("is_empty", vec![named(name)])),
             1 => nulls,
+            1 => items,
             1 => booleans.prop_map(|(name, ..)| named(name)),
         ]
     }
@@ -231,6 +251,10 @@ impl Simulated {
             ]
         })
     }
+}
+
+fn is_list(kind: FieldKind) -> bool {
+    matches!(kind, FieldKind::MultiPicklist | FieldKind::TextMultiPicklist)
 }
 
 const HALF_A_SECOND: std::time::Duration = std::time::Duration::from_millis(500);

@@ -54,6 +54,12 @@ async fn a_contact_brings_its_accounts_fields_and_is_filtered_and_ordered_by_the
         Some("parentcustomerid_account/accountnumber eq 'A-2'")
     );
     assert_eq!(records(&world.all(&some, None).await.unwrap()), ["Alan | A-2"]);
+    // A contact without an account fulfils the other half of an `or`, and must come.
+    let either = filtered(wanted.clone(), &format!("field(\"{path}\") == \"A-2\" || lastname == \"None\""));
+    assert_eq!(world.crm.query(&either).unwrap().filter, None);
+    let both = filtered(wanted.clone(), &format!("field(\"{path}\") in [\"A-1\", \"A-2\"] && lastname == \"Alan\""));
+    assert_eq!(records(&world.all(&both, None).await.unwrap()), ["Alan | A-2"]);
+    assert!(world.crm.query(&both).unwrap().filter.is_some_and(|filter| filter.contains(" or ")));
     // That there is no such account is decided here.
     assert_eq!(world.crm.query(&filtered(wanted, &format!("is_empty(field(\"{path}\"))"))).unwrap().filter, None);
 

@@ -1,5 +1,6 @@
 //! A process that ends between the commit and the answer.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -10,7 +11,9 @@ use super::{Place, block_on, texts, write};
 
 const FILE: &str = "CAMPANILE_DATABASE_TEST_FILE";
 const BATCHES: u64 = 400;
-const ROUNDS: u64 = 12;
+const ROUNDS: usize = 12;
+/// What the child prints after each batch that was written; the harness prints on the same line.
+const WRITTEN: &str = "batch written";
 
 /// Inserts, so that a batch written twice is seen.
 async fn write_batch(sqlite: &Sqlite, batch: u64) -> bool {
@@ -26,20 +29,21 @@ async fn write_batch(sqlite: &Sqlite, batch: u64) -> bool {
 #[test]
 fn a_batch_whose_answer_was_lost_is_replayed_and_not_written_twice() {
     let place = Place::new("CREATE TABLE t(k TEXT)");
-    let mut rounds = 0;
-    // Each round begins anew with the first batch, as a task does that never heard of an answer.
+    // Each round begins anew with the first batch, as a task does that never heard of an answer, and gets further.
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "kill::child", "--nocapture", "--test-threads=1"])
             .env(FILE, &place.path)
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(8 + (round * 7) % 50));
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let written = out.lines().map_while(Result::ok).filter(|line| line.contains(WRITTEN)).take(1 + round * 10);
+        assert_eq!(written.count(), 1 + round * 10);
+        // It goes on writing until it is hit.
         child.kill().unwrap();
-        rounds += usize::from(!child.wait().unwrap().success());
+        assert!(!child.wait().unwrap().success(), "it was killed while it wrote");
     }
-    assert!(rounds > 0, "no child was killed while it wrote");
     let replayed = block_on(async {
         let mut replayed = 0;
         for batch in 0..BATCHES {
@@ -59,6 +63,7 @@ fn child() {
     block_on(async {
         for batch in 0..BATCHES {
             write_batch(&sqlite, batch).await;
+            println!("{WRITTEN}");
         }
     });
 }

@@ -1,5 +1,6 @@
 //! Writes the segments of one task's ports, on a thread of its own.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -53,7 +54,8 @@ enum Order {
 impl Writer {
     /// Writes into the folder `task` within the run's folder, after the segments that `sealed` already names by port.
     ///
-    /// What an earlier attempt left unfinished is removed; it may still be writing, so names tell attempts apart.
+    /// What earlier attempts left and the journal does not name is removed. The thread of an attempt that was broken off may
+    /// still be writing, so names tell attempts apart, and no attempt touches the files of a later one.
     pub fn new(run_folder: &Path, task: &str, attempt: u32, sealed: &IndexMap<String, Vec<Segment>>) -> Self {
         let (orders, queue) = mpsc::channel(BATCHES_WAITING_MAX);
         let written = Arc::new(AtomicU64::new(0));
@@ -66,8 +68,7 @@ impl Writer {
             failed: None,
         };
         for (port, segments) in sealed {
-            let rows = segments.iter().map(|segment| segment.rows).sum();
-            files.ports.insert(port.clone(), Port { segments: segments.len(), rows, open: None, is_new: true });
+            files.ports.insert(port.clone(), Port::after(segments));
         }
         tokio::task::spawn_blocking(move || files.serve(queue));
         Self { orders, written }
@@ -121,8 +122,8 @@ struct Port {
     segments: usize,
     rows: u64,
     open: Option<Open>,
-    /// Nothing was written to it by this attempt.
-    is_new: bool,
+    /// Until this attempt first writes to it: the files that the journal names.
+    named: Option<HashSet<PathBuf>>,
 }
 
 struct Open {
@@ -130,6 +131,17 @@ struct Open {
     path: PathBuf,
     rows: u64,
     writer: FileWriter<BufWriter<Summed>>,
+}
+
+impl Port {
+    fn after(segments: &[Segment]) -> Self {
+        Self {
+            segments: segments.len(),
+            rows: segments.iter().map(|segment| segment.rows).sum(),
+            open: None,
+            named: Some(segments.iter().map(|segment| segment.path.clone()).collect()),
+        }
+    }
 }
 
 impl Files {
@@ -169,19 +181,19 @@ impl Files {
     }
 
     fn open(&mut self, port: &str, schema: &SchemaRef) -> Result<(), Failure> {
-        let state =
-            self.ports.entry(port.to_owned()).or_insert(Port { segments: 0, rows: 0, open: None, is_new: true });
+        let state = self.ports.entry(port.to_owned()).or_insert_with(|| Port::after(&[]));
         if state.open.is_some() {
             return Ok(());
         }
-        let folder = self.run_folder.join(&self.task).join(port);
+        let place = Path::new(&self.task).join(port);
+        let folder = self.run_folder.join(&place);
         private::make_folders(&folder)
             .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
-        let name = format!("{:06}.arrow", state.segments + 1);
-        if std::mem::take(&mut state.is_new) {
-            remove_parts(&folder);
+        if let Some(named) = state.named.take() {
+            remove_leftovers(&folder, self.attempt, |name| named.contains(&place.join(name)));
         }
-        let part = folder.join(format!(".{name}.{}.part", self.attempt));
+        let name = file_name(state.segments + 1, self.attempt);
+        let part = folder.join(format!(".{name}.part"));
         let file =
             private::create(&part).map_err(|error| Failure::io(format!("cannot write {}", part.display()), &error))?;
         let sum = Summed { file, hasher: blake3::Hasher::new(), bytes: 0, written: Arc::clone(&self.written) };
@@ -190,8 +202,7 @@ impl Files {
             .map_err(|error| written(&part, error))?;
         let writer = FileWriter::try_new_with_options(BufWriter::with_capacity(256 * 1024, sum), schema, options)
             .map_err(|error| written(&part, error))?;
-        let path = Path::new(&self.task).join(port).join(name);
-        state.open = Some(Open { part, path, rows: 0, writer });
+        state.open = Some(Open { part, path: place.join(name), rows: 0, writer });
         Ok(())
     }
 
@@ -222,13 +233,29 @@ impl Open {
     }
 }
 
-/// Removes what earlier attempts left unfinished; what cannot be removed is in nobody's way.
-fn remove_parts(folder: &Path) {
+/// The name of a file that an attempt writes.
+fn file_name(number: usize, attempt: u32) -> String {
+    match attempt {
+        1 => format!("{number:06}.arrow"),
+        attempt => format!("{number:06}-{attempt}.arrow"),
+    }
+}
+
+/// Which attempt wrote a file of this name, finished or not.
+fn attempt_of(name: &str) -> u32 {
+    let stem = name.trim_start_matches('.').split('.').next().unwrap_or_default();
+    stem.split_once('-').and_then(|(_, attempt)| attempt.parse().ok()).unwrap_or(1)
+}
+
+/// Removes what earlier attempts left and the journal does not name; what cannot be removed is in nobody's way.
+fn remove_leftovers(folder: &Path, attempt: u32, is_named: impl Fn(&str) -> bool) {
     for file in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if file.path().extension().is_some_and(|extension| extension == "part")
+        let name = file.file_name();
+        let is_left = |name: &str| attempt_of(name) < attempt && !is_named(name);
+        if name.to_str().is_some_and(is_left)
             && let Err(error) = fs::remove_file(file.path())
         {
-            tracing::debug!(%error, file = %file.path().display(), "an unfinished file stays");
+            tracing::debug!(%error, file = %file.path().display(), "a file that an earlier attempt left stays");
         }
     }
 }
@@ -289,5 +316,66 @@ impl Write for Summed {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(folder: &Path, attempt: u32, sealed: &IndexMap<String, Vec<Segment>>) -> Files {
+        Files {
+            run_folder: folder.to_owned(),
+            task: "1-a".to_owned(),
+            attempt,
+            ports: sealed.iter().map(|(port, segments)| (port.clone(), Port::after(segments))).collect(),
+            written: Arc::default(),
+            failed: None,
+        }
+    }
+
+    fn batch(values: &[i64]) -> RecordBatch {
+        let values: arrow::array::ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+        RecordBatch::try_from_iter([("n", values)]).unwrap()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let files = fs::read_dir(folder.join("1-a/ok")).unwrap();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// A task is broken off, and the thread that writes its files comes to its orders after the next attempt has begun.
+    #[test]
+    fn an_attempt_that_was_broken_off_changes_no_file_of_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = files(folder.path(), 1, &IndexMap::new());
+        first.write("ok", batch(&[1])).unwrap();
+        let sealed: IndexMap<String, Vec<Segment>> =
+            first.seal().unwrap().into_iter().map(|(port, segment)| (port, vec![segment])).collect();
+        let mut broken_off = files(folder.path(), 2, &sealed);
+        let mut next = files(folder.path(), 3, &sealed);
+        next.write("ok", batch(&[2])).unwrap();
+        broken_off.write("ok", batch(&[2])).unwrap();
+        let segment = next.seal().unwrap().shift_remove("ok").unwrap();
+        broken_off.write("ok", batch(&[3])).unwrap();
+        broken_off.seal().unwrap();
+        assert!(super::super::read_segment(folder.path(), &segment).is_ok(), "it is the file that was written");
+        assert!(super::super::read_segment(folder.path(), &sealed["ok"][0]).is_ok(), "no file of the journal is removed");
+    }
+
+    #[test]
+    fn what_earlier_attempts_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = files(folder.path(), 1, &IndexMap::new());
+        first.write("ok", batch(&[1])).unwrap();
+        first.seal().unwrap();
+        first.write("ok", batch(&[2])).unwrap();
+        assert_eq!(names(folder.path()), [".000002.arrow.part", "000001.arrow"]);
+        let mut second = files(folder.path(), 2, &IndexMap::new());
+        second.write("ok", batch(&[1])).unwrap();
+        second.seal().unwrap();
+        assert_eq!(names(folder.path()), ["000001-2.arrow"]);
     }
 }

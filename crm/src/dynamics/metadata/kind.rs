@@ -73,6 +73,7 @@ pub(super) fn field(attribute: &Attribute, id: &str) -> ObjectField {
         system_type: system_type.to_owned(),
         kind,
         length: attribute.max_length.and_then(|length| u32::try_from(length).ok()).filter(|_| kind == FieldKind::Text),
+        places: attribute.precision.and_then(|precision| u8::try_from(precision).ok()).filter(|_| has_places(kind)),
         options: options(attribute),
         readable: attribute.is_valid_for_read.unwrap_or(true),
         creatable: attribute.is_valid_for_create.unwrap_or(false),
@@ -116,6 +117,10 @@ fn no_value(attribute: &Attribute, system_type: &str) -> Option<String> {
 fn scale(attribute: &Attribute, otherwise: i8) -> i8 {
     let scale = attribute.precision.unwrap_or(otherwise.into()).clamp(0, SCALE_MAX.into());
     i8::try_from(scale).unwrap_or(otherwise)
+}
+
+fn has_places(kind: FieldKind) -> bool {
+    matches!(kind, FieldKind::Double | FieldKind::Decimal { .. })
 }
 
 /// Whether the ends that are described say more than the type. Those of 64 bits have more digits than a described number.

@@ -42,6 +42,7 @@ pub(super) fn field(field: &DescribedField, parts: &[&str]) -> ObjectField {
         label: label(field),
         system_type: system_type.to_owned(),
         length: Some(field.length).filter(|length| *length > 0 && is_text && system_type != "id"),
+        places: u8::try_from(field.scale).ok().filter(|_| matches!(system_type, "double" | "percent" | "currency")),
         options: options(field),
         creatable: field.createable && !is_tree,
         updatable: field.updateable && !is_tree,

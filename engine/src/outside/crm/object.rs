@@ -79,6 +79,10 @@ pub struct ObjectField {
     /// The longest text, in characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<u32>,
+    /// Of a number: the digits after the point that are described. What the system keeps may have more, see
+    /// [`kind`](Self::kind).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<u8>,
     /// Values and labels of a picklist.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub options: IndexMap<String, String>,
@@ -155,6 +159,7 @@ impl ObjectField {
             system_type: String::new(),
             kind,
             length: None,
+            places: None,
             options: IndexMap::new(),
             readable: true,
             creatable: true,
