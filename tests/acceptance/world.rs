@@ -378,6 +378,10 @@ impl Database for Refusable {
         self.inner.write(ledger, write, rows).await
     }
 
+    async fn forget_versions(&self, folder: &str, before: u64) -> Result<(), Failure> {
+        self.inner.forget_versions(folder, before).await
+    }
+
     async fn forget(&self, task: &str) -> Result<(), Failure> {
         self.inner.forget(task).await
     }

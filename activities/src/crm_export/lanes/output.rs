@@ -17,6 +17,7 @@ use crate::crm_export::ledger::state::Fate;
 use crate::crm_export::remember::{Asker, InDoubt, explain_all};
 use crate::crm_export::request::Request;
 use crate::file_extract::FileExtract;
+use crate::older;
 use crate::rejects::{self, Kinds};
 use crate::rows::{self, wrong};
 
@@ -123,8 +124,14 @@ impl Output {
         let (mut ids, mut whats, mut refused, mut reasons) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut masks = [const { Vec::new() }; 3];
         let mut doubts = Vec::new();
+        let mut older = 0;
         for (row, fate) in cut.fates.into_iter().enumerate() {
             let (outcome, sent) = match fate {
+                Fate::Older => {
+                    older += 1;
+                    masks.iter_mut().for_each(|mask| mask.push(false));
+                    continue;
+                }
                 Fate::Decided(outcome) => (outcome, false),
                 Fate::Send(_) => (outcomes.next().ok_or_else(|| Failure::internal("an outcome is missing"))?, true),
             };
@@ -154,6 +161,7 @@ impl Output {
             }
         }
         let [ok, reject, in_doubt] = masks;
+        cx.dropped(older::RULE, older);
         self.position.refused += refused.len() as u64;
         self.position.in_doubt += reasons.len() as u64;
         if !ids.is_empty() {
