@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::conversion::Conversion;
 use crate::crm_export::{Batch, Guards, Identify, Request, Volume, check_volume, digest, export, field, flow, sent};
+use crate::older::OlderVersions;
 use crate::rows;
 
 /// Deletes records in a CRM by their ids.
@@ -122,6 +123,7 @@ impl CrmDelete {
             types: Vec::new(),
             identify: Identify::Key,
             compare: false,
+            older: OlderVersions::Write,
             guards,
             rejects_file: None,
             settings: digest(self)?,

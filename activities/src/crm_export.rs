@@ -24,6 +24,7 @@ mod identity;
 mod lanes;
 mod ledger;
 mod mapping;
+mod newest;
 mod remember;
 mod request;
 mod settle;
@@ -45,6 +46,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::conversion::Conversion;
+use crate::older::OlderVersions;
 
 pub(crate) use begin::sent;
 pub use guards::Volume;
@@ -87,6 +89,10 @@ pub struct CrmExport {
     /// Whether records are read first, and those that have these values already are left out.
     #[serde(default)]
     compare: bool,
+    /// What becomes of a record if a later run has sent a newer version of it, as when a run is resumed after days: `drop`
+    /// (default) counts it by the rule `older`, `write` puts it over the newer one.
+    #[serde(default, skip_serializing_if = "OlderVersions::is_default")]
+    older: OlderVersions,
     /// How records are sent. Without it, the connector decides by the CRM and the number of records.
     #[serde(default)]
     batch: Batch,

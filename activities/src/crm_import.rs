@@ -15,8 +15,6 @@ mod reading;
 mod settings;
 mod window;
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use engine::activity::{Activity, Columns, Effect, Flow, Need, Port, Spec};
 use engine::context::Cx;
@@ -141,7 +139,8 @@ impl Activity for CrmImport {
         if let Some(window) = &window {
             window.set_vars(cx);
         }
-        cx.open("ok", Arc::clone(&plan.out)).await;
+        let has_versions = begun.as_ref().is_none_or(|position| position.has_versions);
+        cx.open("ok", plan.columns(has_versions)).await;
         if self.automatic_index.follows_changes() {
             cx.open("deleted", deleted_columns(&object, &cx.time_zone)).await;
         }

@@ -34,6 +34,7 @@ use serde_json::{Map, Value};
 
 use crate::chunks::Chunks;
 use crate::convert::{self, fits};
+use crate::older::{self, OlderVersions};
 use crate::pinned::Pinned;
 use crate::rejects::{self, Kinds};
 use crate::rows::{self, Out};
@@ -66,6 +67,10 @@ pub struct DatabaseUpdate {
     /// Whether an empty value empties the column of an existing row, or leaves it as it is.
     #[serde(default)]
     empty_source: EmptySource,
+    /// What becomes of a record if a later run has written a newer version of it, as when a run is resumed after days:
+    /// `drop` (default) counts it by the rule `older`, `write` puts it over the newer one.
+    #[serde(default)]
+    older: OlderVersions,
 }
 
 fn upsert() -> Operation {
@@ -159,13 +164,14 @@ impl Activity for DatabaseUpdate {
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let (population, columns) = rows::input(cx).await?;
-        let (plan, mut position) = match cx.position::<Position>()? {
+        let (mut plan, mut position) = match cx.position::<Position>()? {
             Some(position) => {
                 check_ledger(cx, &position).await?;
                 (Plan::new(self, cx, &columns, Some(&position.pinned)).await?, position)
             }
             None => self.begin(cx, &population, &columns).await?,
         };
+        plan.compare_versions(cx, self.older).await?;
         let firsts = match &position.firsts {
             Some(checksum) => Some(Firsts::load(&Plan::firsts_file(cx)?, checksum)?),
             None => None,
@@ -292,13 +298,14 @@ impl Update<'_> {
     async fn segment(&mut self, cx: &mut Cx, segment: &Segment, position: &mut Position) -> Result<(), Failure> {
         let before = position.clone();
         let mut counts = BTreeMap::new();
-        let mut stays = Vec::new();
+        let (mut stays, mut older) = (Vec::new(), 0);
         let mut chunks = Chunks::from(&rows::only(self.population, segment), 0);
         while let Some(chunk) = chunks.next(position.batch_rows).await? {
             cx.go_on()?;
             let done = self.plan.write(cx, &chunk, position.place, position.batch, self.firsts.as_ref()).await?;
             let refused: Vec<bool> = done.rejects.iter().map(Option::is_some).collect();
-            stays.extend(refused.iter().map(|refused| !refused));
+            stays.extend(refused.iter().zip(&done.older).map(|(refused, older)| !refused && !older));
+            older += done.older.iter().filter(|older| **older).count() as u64;
             let reasons: Vec<_> = done.rejects.into_iter().flatten().collect();
             if !reasons.is_empty() {
                 reasons.iter().for_each(|reason| position.rejects.count(reason));
@@ -321,6 +328,7 @@ impl Update<'_> {
         for (what, rows) in counts {
             cx.count(&what, rows);
         }
+        cx.dropped(older::RULE, older);
         position.segment += 1;
         Ok(())
     }

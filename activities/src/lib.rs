@@ -18,6 +18,7 @@ pub mod filter;
 mod kit;
 pub mod limit;
 mod near;
+mod older;
 mod pinned;
 pub mod rejects;
 mod remote_ids;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use arrow::array::{ArrayRef, Date32Array, RecordBatch, StringArray};
 use database::Sqlite;
-use engine::outside::database::{Database, LedgerKey, Lookup, Operation, Write};
+use engine::outside::database::{Database, LedgerKey, Lookup, Older, Operation, Write};
 
 const ROWS: i32 = 400_000;
 const BATCH: i32 = 8_000;
@@ -54,6 +54,7 @@ async fn main() {
                 operation: Operation::Upsert,
                 key: vec![key.to_owned()],
                 null_empties: true,
+                older: Older::LeaveOut { until: None },
             };
             let batches: Vec<_> = (0..ROWS).step_by(8_000).map(|from| batch(from, key, city)).collect();
             let (begin, busy_before) = (Instant::now(), busy_s());

@@ -16,6 +16,7 @@ mod setup;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod write;
 
 use std::path::Path;
@@ -180,7 +181,16 @@ impl Database for Sqlite {
 
     async fn detach(&self, folder: &str) -> Result<(), Failure> {
         let folder = folder.to_owned();
-        self.call(move |session| folders::detach(&session.connection, &folder)).await
+        self.call(move |session| {
+            folders::detach(&session.connection, &folder)?;
+            versions::forget(&mut session.connection, &folder, u64::MAX)
+        })
+        .await
+    }
+
+    async fn forget_versions(&self, folder: &str, before: u64) -> Result<(), Failure> {
+        let folder = folder.to_owned();
+        self.call(move |session| versions::forget(&mut session.connection, &folder, before)).await
     }
 
     async fn forget(&self, task: &str) -> Result<(), Failure> {

@@ -36,6 +36,7 @@ use crate::private::{self, Access};
 use crate::progress::Progress;
 use crate::run::Task;
 use crate::temp;
+use crate::unfinished;
 
 pub use notes::Notes;
 pub use position::{POSITION_BYTES_MAX, POSITION_FILE_BYTES_MAX};
@@ -269,6 +270,15 @@ impl Cx {
     /// What later runs must know of exports.
     pub fn memory(&self) -> &Arc<dyn Memory> {
         &self.environment.memory
+    }
+
+    /// Whether what this task writes must be remembered with its versions, since another run may have read older ones and
+    /// not written them yet: the place of the latest such run among all runs.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn remembers_until(&self) -> Result<Option<u64>, Failure> {
+        Ok(unfinished::latest_other(&self.environment, &self.journal.id).await?)
     }
 
     /// The run.

@@ -39,6 +39,8 @@ pub mod script;
 mod start;
 mod temp;
 pub mod types;
+mod unfinished;
+pub mod version;
 pub mod words;
 pub mod workflow;
 pub mod written;

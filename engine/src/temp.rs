@@ -18,6 +18,7 @@ use crate::journal::Journal;
 use crate::outside::store::RunId;
 use crate::population::Population;
 use crate::run::{Run, Task, TaskStatus};
+use crate::unfinished;
 
 /// The folder of a run in which its temp folders lie.
 const TEMP: &str = "temp";
@@ -67,7 +68,7 @@ pub(crate) async fn forget(environment: &Environment, journal: &Journal, task: &
     forget_ledger(environment, &run, task.id).await;
 }
 
-/// Forgets all that the tasks of a run that is over kept: also those that failed, and one whose end was recorded just before
+/// Forgets all that the tasks of a run that is over kept, and what others remembered for it: also those that failed, and one whose end was recorded just before
 /// a crash.
 pub(crate) async fn forget_all(environment: &Environment, workflow: &Workflow, journal: &Journal) {
     let writers = writers(workflow, journal);
@@ -83,6 +84,7 @@ pub(crate) async fn forget_all(environment: &Environment, workflow: &Workflow, j
     for task in writers {
         forget_ledger(environment, &run, task.id).await;
     }
+    unfinished::forget_versions(environment).await;
 }
 
 /// Has the tasks of a run that may never go on remember what they have written, before its end is in the journal.

@@ -107,6 +107,13 @@ impl Database for Lazy {
         self.database().await?.detach(folder).await
     }
 
+    async fn forget_versions(&self, folder: &str, before: u64) -> Result<(), Failure> {
+        if self.is_missing() {
+            return Ok(());
+        }
+        self.database().await?.forget_versions(folder, before).await
+    }
+
     async fn forget(&self, task: &str) -> Result<(), Failure> {
         // What is not there has nothing to forget, and is not made for it.
         if self.is_missing() {

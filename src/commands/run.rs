@@ -109,7 +109,12 @@ async fn resume_interrupted(
         open.iter().filter(|run| run.status == Status::Suspended).map(|run| run.run.as_str()).collect();
     if !waiting.is_empty() {
         let need = if waiting.len() == 1 { "an earlier run waits" } else { "earlier runs wait" };
-        terminal::note(&format!("{need} for a person: {}; see `campanile show {}`", waiting.join(", "), waiting[0]));
+        terminal::note(&format!(
+            "{need} for a person: {}; see `campanile show {}`. Resumed later, no run puts an older version of a record over a \
+             newer one",
+            waiting.join(", "),
+            waiting[0]
+        ));
     }
     let interrupted = open.iter().filter(|run| !run.driven && run.status.is_driven());
     for run in interrupted.filter_map(|run| RunId::parse(&run.run)) {

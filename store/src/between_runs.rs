@@ -1,6 +1,7 @@
 //! The memory between runs: an SQLite file of its own next to the rejects desk, made when the first record is in doubt.
 
 mod sql;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,6 +10,8 @@ use async_trait::async_trait;
 use engine::failure::{Class, Failure};
 use engine::outside::memory::{Answer, Export, Memory, MemoryId, NewMemory, Remembered};
 use engine::outside::store::RunId;
+use engine::version::{Target, Versions};
+use rusqlite::Connection;
 
 use crate::sqlite_file::{Kind, SqliteFile};
 
@@ -82,6 +85,32 @@ impl Memory for SqliteMemory {
     async fn handed_on(&self, export: &str) -> Result<(), Failure> {
         let export = export.to_owned();
         self.file.change(move |connection| sql::handed_on(connection, &export)).await
+    }
+
+    async fn older(&self, target: &Target, versions: &Versions) -> Result<Vec<usize>, Failure> {
+        let (target, versions) = (target.clone(), versions.clone());
+        self.file.read(move |connection| versions::older(connection, &target, &versions)).await
+    }
+
+    async fn sending(&self, target: &Target, versions: Vec<(String, i64)>, until: u64) -> Result<(), Failure> {
+        let target = target.clone();
+        self.file.write(move |connection| versions::sending(connection, &target, &versions, until)).await
+    }
+
+    async fn sent(&self, target: &Target, versions: Vec<(String, i64, bool)>) -> Result<(), Failure> {
+        let target = target.clone();
+        self.file.change(move |connection| versions::sent(connection, &target, &versions)).await
+    }
+
+    async fn forget_versions(&self, before: u64) -> Result<(), Failure> {
+        // Most of the time there are none, and nothing is written.
+        let has_any = |connection: &Connection| -> rusqlite::Result<bool> {
+            connection.query_row("SELECT EXISTS (SELECT 1 FROM version_target)", [], |row| row.get(0))
+        };
+        if !self.file.read(has_any).await? {
+            return Ok(());
+        }
+        self.file.change(move |connection| versions::forget(connection, before)).await
     }
 
     async fn open(&self) -> Result<BTreeMap<RunId, u64>, Failure> {

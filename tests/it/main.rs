@@ -20,6 +20,7 @@ mod messages;
 mod receiver;
 mod rejects;
 mod restart;
+mod resume;
 mod secrets;
 mod show;
 mod tests;

@@ -14,6 +14,7 @@ use tracing::Instrument;
 use super::compare::Compare;
 use super::ledger::state::Fate;
 use super::mapping::Mapping;
+use super::newest::Newest;
 use super::remember::Found;
 use crate::chunks::{Chunks, together};
 use crate::rows;
@@ -82,6 +83,8 @@ pub(super) struct Cutter {
     pub(super) compare: Option<Compare>,
     /// What earlier exports did with some of the records.
     pub(super) found: Option<Arc<Found>>,
+    /// What other runs have written meanwhile.
+    pub(super) newest: Option<Arc<Newest>>,
     pub(super) rows: Chunks,
     /// The place of the next record to look at.
     pub(super) place: u64,
@@ -142,6 +145,12 @@ impl Cutter {
             if let Some(known) = found.filter(|_| asked[row]) {
                 asked[row] = false;
                 fates[row] = Some(Fate::Decided(known.outcome()));
+            }
+        }
+        if let Some(newest) = &self.newest {
+            for row in newest.older(&rows).await?.into_iter().filter(|row| asked[*row]).collect::<Vec<_>>() {
+                asked[row] = false;
+                fates[row] = Some(Fate::Older);
             }
         }
         if let Some(compare) = &self.compare {

@@ -36,6 +36,7 @@ use super::compare::Compare;
 use super::guards;
 use super::ledger::state::{Entry, Fate, State};
 use super::ledger::{Ledger, Receipt};
+use super::newest::{Newest, Tracked};
 use super::remember::Asker;
 use super::request::Request;
 use crate::chunks::Chunks;
@@ -66,6 +67,8 @@ struct Job {
     /// What the names of batches begin with.
     name: String,
     ledger: Ledger,
+    /// What other runs have sent of the same records.
+    newest: Option<Arc<Newest>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -90,6 +93,7 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
     let asker = Asker::new(cx, &crm, &request, &mapping, found.clone(), &header.plan);
     let write = Arc::new(request.write.clone());
     let compare = if request.compare { Compare::new(&write) } else { None };
+    let newest = Newest::new(cx, &request).await?;
     let cutter = Cutter {
         crm: Arc::clone(&crm),
         write: Arc::clone(&write),
@@ -98,13 +102,14 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
         firsts,
         compare,
         found,
+        newest: newest.clone(),
         rows: Chunks::from(&population, state.next()),
         place: state.next(),
         waiting: VecDeque::new(),
         from: state.next(),
     };
     let name = cx.export_name();
-    let job = Job { crm, write, plan: header.plan, name, ledger, clock: Arc::clone(cx.clock()) };
+    let job = Job { crm, write, plan: header.plan, name, ledger, newest, clock: Arc::clone(cx.clock()) };
     let known = state.batches.iter().position(|batch| batch.from >= position.place);
     let next = known.unwrap_or(state.batches.len());
     let at_once = job.plan.at_once.clamp(1, LANES_MAX);
@@ -312,8 +317,12 @@ impl Lanes {
                 let rows = self.known.next(records).await?.filter(|rows| rows.num_rows() == records);
                 let short = || Failure::internal("the population has fewer records than its export's temp file");
                 let rows = rows.ok_or_else(short)?;
-                let cut = Cut { from: batch.from, rows, fates: self.job.ledger.intended(batch)? };
+                let mut cut = Cut { from: batch.from, rows, fates: self.job.ledger.intended(batch)? };
                 let answer = batch.answered.map(|at| self.job.ledger.answer(at)).transpose()?;
+                // A batch that the connector is in the middle of ends as it began.
+                if let (Some(newest), None, None) = (&self.job.newest, &answer, &batch.step) {
+                    newest.leave_out_overtaken(&self.job.ledger, number as u64, &mut cut).await?;
+                }
                 (cut, Known { answer, step: batch.step.clone(), receipt: None, again: true })
             }
             None => {
@@ -330,14 +339,20 @@ impl Lanes {
         let payloads: Vec<Bytes> = cut.fates.iter().filter_map(payload).collect();
         self.count(cut.fates.iter().filter_map(|fate| match fate {
             Fate::Decided(outcome) => Some(outcome),
-            Fate::Send(_) => None,
+            Fate::Send(_) | Fate::Older => None,
         }));
+        let tracked = self.job.newest.as_ref().and_then(|newest| newest.track(&cut));
         self.flights.push_back(Flight { cut, outcomes: None });
         match sent.answer {
-            Some(outcomes) => self.answered(number, outcomes),
+            Some(outcomes) => {
+                if let Some(tracked) = tracked {
+                    tracked.sent(&outcomes).await?;
+                }
+                self.answered(number, outcomes);
+            }
             None => {
                 let job = Arc::clone(&self.job);
-                let work = async move { (number, job.work(number as u64, payloads, sent, lane).await) };
+                let work = async move { (number, job.work(number as u64, payloads, sent, tracked, lane).await) };
                 self.sending.spawn(part_of_task(work).in_current_span());
             }
         }
@@ -360,7 +375,7 @@ async fn ready(
 pub(super) fn payload(fate: &Fate) -> Option<Bytes> {
     match fate {
         Fate::Send(payload) => Some(payload.clone()),
-        Fate::Decided(_) => None,
+        Fate::Decided(_) | Fate::Older => None,
     }
 }
 
@@ -381,13 +396,17 @@ impl Job {
         number: u64,
         payloads: Vec<Bytes>,
         known: Known,
+        tracked: Option<Tracked>,
         lane: OwnedSemaphorePermit,
     ) -> Result<Answered, Failure> {
-        match self.deliver(number, payloads, known).await {
+        match self.deliver(number, payloads, known, tracked.as_ref()).await {
             Ok((outcomes, receipt)) => {
                 let all_well = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Done { .. }));
                 let lane = (!all_well).then_some(lane);
                 receipt.durable().await?;
+                if let Some(tracked) = tracked {
+                    tracked.sent(&outcomes).await?;
+                }
                 Ok(Answered { outcomes, lane })
             }
             Err(failure) => {
@@ -404,9 +423,13 @@ impl Job {
         number: u64,
         payloads: Vec<Bytes>,
         known: Known,
+        tracked: Option<&Tracked>,
     ) -> Result<(Vec<Outcome>, Receipt), Failure> {
         if let Some(receipt) = known.receipt {
             receipt.durable().await?;
+        }
+        if let Some(tracked) = tracked {
+            tracked.sending().await?;
         }
         let outcomes = match payloads.is_empty() {
             true => Vec::new(),

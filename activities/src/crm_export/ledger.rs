@@ -131,7 +131,14 @@ impl Ledger {
     /// `Class::Storage` where the file cannot be read any more.
     pub(crate) fn intended(&self, batch: &Batch) -> Result<Vec<Fate>, Failure> {
         match self.entry(batch.at)? {
-            Entry::Intended { records, .. } => Ok(records),
+            Entry::Intended { mut records, .. } => {
+                for row in &batch.older {
+                    if let Some(fate) = usize::try_from(*row).ok().and_then(|row| records.get_mut(row)) {
+                        *fate = Fate::Older;
+                    }
+                }
+                Ok(records)
+            }
             _ => Err(told(&self.path, Unsound::Damaged { at: batch.at })),
         }
     }

@@ -10,6 +10,7 @@ use engine::plan::Plan;
 use super::compare::Compare;
 use super::{CrmExport, DuplicateRules, Volume};
 use crate::conversion::Conversion;
+use crate::older::OlderVersions;
 
 /// What ends the name of the column that says what a lookup points to.
 pub(super) const TYPE_SUFFIX: &str = "_type";
@@ -29,6 +30,8 @@ pub(crate) struct Request {
     pub(crate) identify: Identify,
     /// Whether records are read first.
     pub(crate) compare: bool,
+    /// What becomes of older versions of source records.
+    pub(crate) older: OlderVersions,
     pub(crate) guards: Guards,
     /// Where the rejects are written besides.
     pub(crate) rejects_file: Option<String>,
@@ -100,6 +103,7 @@ impl Request {
             types,
             identify,
             compare: export.compare,
+            older: export.older,
             guards,
             rejects_file: export.rejects_file.clone(),
             settings: digest(export)?,

@@ -45,6 +45,9 @@ pub(super) struct Position {
     next: Option<Cursor>,
     #[serde(default, skip_serializing)]
     done: bool,
+    /// Whether its records have their versions; an older version of Campanile let them go.
+    #[serde(default)]
+    pub(super) has_versions: bool,
     /// Records read so far.
     read: u64,
     /// Records in the file of what was seen.
@@ -88,6 +91,7 @@ impl Position {
             parts,
             next: None,
             done: false,
+            has_versions: true,
             read,
             seen,
             rejects,
@@ -125,6 +129,7 @@ pub(super) async fn import(
     let mut tail = open_tail(cx, &position, follows)?;
     let window = position.window.clone();
     let mut sieve = Sieve::new(plan, &read, values, &seen, window.as_ref());
+    sieve.has_versions = position.has_versions;
     if position.is_anew() {
         sieve.delivered = delivered(cx, plan).await?;
     }

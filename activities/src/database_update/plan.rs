@@ -9,13 +9,15 @@ use arrow::datatypes::{DataType, SchemaRef};
 use engine::context::Cx;
 use engine::expr::{Bound, Values};
 use engine::failure::{Class, Failure};
-use engine::outside::database::{Collation, LedgerKey, Operation, Refused, Write};
+use engine::outside::database::{Collation, LedgerKey, Older, Operation, Refused, Write};
 use engine::population::Population;
 use engine::reject::Reject;
+use engine::version::Versions;
 use serde_json::{Map, Value as Json};
 
 use super::{DatabaseUpdate, EmptySource};
 use crate::convert::{self, convert};
+use crate::older::OlderVersions;
 use crate::pinned::Pinned;
 use crate::rows;
 use crate::sent::Sent;
@@ -25,6 +27,8 @@ use crate::sets::{self, Empty, Firsts, Mark, REPEATED_MAX, Ranked};
 pub(super) struct Done {
     /// Why each was refused, where it was.
     pub(super) rejects: Vec<Option<Reject>>,
+    /// Whether each was dropped, since a newer version of it is written.
+    pub(super) older: Vec<bool>,
     pub(super) counts: BTreeMap<String, u64>,
 }
 
@@ -78,8 +82,17 @@ impl Plan {
             operation: update.operation,
             key,
             null_empties: update.empty_source == EmptySource::Empties,
+            older: Older::Write,
         };
         Ok(Self { write, columns, values, pinned })
+    }
+
+    /// Has the versions of source records compared, and remembered for as long as another run may need them.
+    pub(super) async fn compare_versions(&mut self, cx: &Cx, older: OlderVersions) -> Result<(), Failure> {
+        if older == OlderVersions::Drop {
+            self.write.older = Older::LeaveOut { until: cx.remembers_until().await? };
+        }
+        Ok(())
     }
 
     pub(super) fn is_keyed(&self) -> bool {
@@ -155,21 +168,30 @@ impl Plan {
             self.refuse_keys(batch, place, firsts, &arrays, &mut rejects)?;
         }
         let sound: Vec<bool> = rejects.iter().map(Option::is_none).collect();
-        let rows = RecordBatch::try_from_iter_with_nullable(arrays).map_err(rows::wrong)?;
+        let mut rows = RecordBatch::try_from_iter_with_nullable(arrays).map_err(rows::wrong)?;
+        if let Some(versions) = Versions::of(batch).filter(|_| self.write.older != Older::Write) {
+            rows = versions.attach(&rows).map_err(rows::wrong)?;
+        }
         let rows = rows::filter(&rows, &sound)?;
-        let mut counts = BTreeMap::new();
+        let (mut counts, mut older) = (BTreeMap::new(), vec![false; batch.num_rows()]);
         if rows.num_rows() > 0 {
             let ledger = LedgerKey { folder: cx.folder_id(), task: cx.ledger_key(), batch: number };
             let written = cx.database().write(&ledger, &self.write, rows).await?;
             let places: Vec<usize> = (0..sound.len()).filter(|row| sound[*row]).collect();
+            let place = |row: u32| {
+                let place = usize::try_from(row).ok().and_then(|row| places.get(row).copied());
+                place.ok_or_else(|| Failure::internal("the database answered for a row that it was not given"))
+            };
             for refused in written.rejects {
-                let row = usize::try_from(refused.row).ok().and_then(|row| places.get(row));
-                let row = row.ok_or_else(|| Failure::internal("the database refused a row that it was not given"))?;
-                rejects[*row] = Some(of_database(refused));
+                let row = place(refused.row)?;
+                rejects[row] = Some(of_database(refused));
+            }
+            for row in written.older {
+                older[place(row)?] = true;
             }
             counts = written.counts;
         }
-        Ok(Done { rejects, counts })
+        Ok(Done { rejects, older, counts })
     }
 
     /// Refuses records without a key, and those whose key an earlier record has.

@@ -18,4 +18,5 @@ mod harness;
 mod kit;
 mod samples;
 mod script;
+mod versions;
 mod wait;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use engine::failure::Class;
-use engine::outside::database::{LedgerKey, Operation, Write};
+use engine::outside::database::{LedgerKey, Older, Operation, Write};
 use rusqlite::Connection;
 
 use super::find::Finders;
@@ -28,8 +28,13 @@ fn a_full_disk_or_a_lock_fails_the_batch_and_it_can_be_written_later() {
     other.execute_batch("CREATE TABLE t(k TEXT)").unwrap();
     let mut session = Session { connection: connect(&path).unwrap(), finders: Finders::default() };
     session.connection.busy_timeout(Duration::ZERO).unwrap();
-    let upsert =
-        Write { table: "t".to_owned(), operation: Operation::Upsert, key: vec!["k".to_owned()], null_empties: true };
+    let upsert = Write {
+        table: "t".to_owned(),
+        operation: Operation::Upsert,
+        key: vec!["k".to_owned()],
+        null_empties: true,
+        older: Older::Write,
+    };
     let write = |session: &mut Session, batch_number, rows| {
         let ledger = LedgerKey { folder: "folder".to_owned(), task: "run/1".to_owned(), batch: batch_number };
         write::write(session, &ledger, &upsert, &batch(rows))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use engine::failure::{Class, Failure};
 use engine::outside::database::{LedgerKey, Operation, Refused, Write, Written};
+use engine::version::Versions;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::Session;
@@ -12,6 +13,7 @@ use super::describe::described;
 use super::error::failed;
 use super::folders;
 use super::sql::quoted;
+use super::versions::Newest;
 use row::{Outcome, Rows};
 
 mod row;
@@ -121,28 +123,37 @@ fn write_all(
     let cannot = |e| failed(&format!("cannot write to table {}", write.table), e);
     finders.begin(connection).map_err(cannot)?;
     let table = described(connection, &write.table)?;
-    let mut to_write = Rows::new(connection, finders, &table, write, rows)?;
+    let (rows, versions) = Versions::detach(rows).map_err(|e| Failure::internal(e.to_string()))?;
+    let mut newest = Newest::new(connection, &ledger.folder, write, &rows, versions)?;
+    let mut to_write = Rows::new(connection, finders, &table, write, &rows)?;
 
     let counted = if write.operation == Operation::Delete { COUNTED_OF_DELETE } else { COUNTED };
     let mut counts: BTreeMap<String, u64> = counted.iter().map(|name| ((*name).to_owned(), 0)).collect();
-    let mut rejects = Vec::new();
+    let (mut rejects, mut older) = (Vec::new(), Vec::new());
     for row in 0..rows.num_rows() {
         let number = u32::try_from(row).map_err(|_| Failure::internal("a batch with too many rows"))?;
         if let Some(refused) = undoing.get(&number) {
             rejects.push(refused.clone());
             continue;
         }
+        if newest.is_newer_than(row)? {
+            older.push(number);
+            continue;
+        }
         match to_write.write(row, number)? {
-            Outcome::Counted(name) => *counts.entry(name.to_owned()).or_default() += 1,
+            Outcome::Counted(name) => {
+                newest.remember(row, name)?;
+                *counts.entry(name.to_owned()).or_default() += 1;
+            }
             Outcome::Refused(refused) if connection.is_autocommit() => return Ok(Attempt::Undone(refused)),
             Outcome::Refused(refused) => rejects.push(refused),
         }
     }
     let maintained = to_write.maintained();
-    drop(to_write);
+    drop((to_write, newest));
     finders.written(connection, &table.table.name, maintained.as_deref()).map_err(cannot)?;
 
-    let written = Written { counts, rejects, replayed: false };
+    let written = Written { counts, rejects, older, replayed: false };
     record(connection, &ledger.task, batch, &written)?;
     folders::count(connection, &ledger.folder).map_err(|e| failed("cannot count a batch", e))?;
     Ok(Attempt::Done(written))

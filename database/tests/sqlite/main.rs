@@ -6,6 +6,7 @@ mod kill;
 mod lookup;
 mod page;
 mod types;
+mod versions;
 mod write;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use database::Sqlite;
 use engine::failure::Failure;
-use engine::outside::database::{Database, LedgerKey, Operation, Write, Written};
+use engine::outside::database::{Database, LedgerKey, Older, Operation, Write, Written};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -76,7 +77,7 @@ impl Place {
 
 fn write(table: &str, operation: Operation, key: &[&str]) -> Write {
     let key = key.iter().map(|&key| key.to_owned()).collect();
-    Write { table: table.to_owned(), operation, key, null_empties: true }
+    Write { table: table.to_owned(), operation, key, null_empties: true, older: Older::Write }
 }
 
 /// Columns of text.

@@ -55,7 +55,7 @@ pub trait Database: Send + Sync {
     async fn read(&self, scan: &Scan, from: Option<Value>) -> Result<Scanned, Failure>;
 
     /// Writes rows in one transaction, and in the same transaction what became of them to the ledger under
-    /// `ledger.task` and `ledger.batch`. A batch that the ledger already has is not written again: what it holds is
+    /// `ledger.task` and `ledger.batch`, and their versions where they must be remembered. A batch that the ledger already has is not written again: what it holds is
     /// returned, so that a task that goes on after a crash writes nothing twice.
     ///
     /// # Errors
@@ -92,6 +92,14 @@ pub trait Database: Send + Sync {
     /// # Errors
     /// If the database cannot be reached or refuses.
     async fn detach(&self, _folder: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Forgets the versions that a data folder's runs remembered until a run before this place among all runs.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or refuses.
+    async fn forget_versions(&self, _folder: &str, _before: u64) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -306,6 +314,22 @@ pub struct Write {
     pub key: Vec<String>,
     /// Whether a null in the rows empties the column (`true`) or leaves it as it is.
     pub null_empties: bool,
+    /// What becomes of an older version of a source record. The versions are in hidden columns of the rows.
+    pub older: Older,
+}
+
+/// What becomes of a row that is an older version of its source record than one that was written before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Older {
+    /// It is written; versions are neither compared nor remembered.
+    #[default]
+    Write,
+    /// It is left out.
+    LeaveOut {
+        /// What is written is remembered until the run at this place among all runs is over, and all before it. If
+        /// `None`, no run can write anything older, and nothing is remembered.
+        until: Option<u64>,
+    },
 }
 
 /// How rows are written.
@@ -342,6 +366,10 @@ pub struct Written {
     pub counts: BTreeMap<String, u64>,
     /// Rows that the database refused.
     pub rejects: Vec<Refused>,
+    /// Rows that were left out, since a newer version of their source record was written before, by their places in the
+    /// batch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older: Vec<u32>,
     /// Whether the ledger already had this batch.
     #[serde(skip)]
     pub replayed: bool,

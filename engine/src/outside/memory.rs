@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 use crate::outside::store::RunId;
+use crate::version::{Target, Versions};
 
 /// Numbers what a data folder remembers, from 1.
 pub type MemoryId = i64;
@@ -72,6 +73,39 @@ pub trait Memory: Send + Sync {
     /// # Errors
     /// If it cannot be written.
     async fn handed_on(&self, export: &str) -> Result<(), Failure>;
+
+    /// The places of those versions that are older than one that is known to be written, or to be on its way, into what a
+    /// write to this target writes over.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    async fn older(&self, _target: &Target, _versions: &Versions) -> Result<Vec<usize>, Failure> {
+        Ok(Vec::new())
+    }
+
+    /// Remembers versions that are about to be sent, until the run at this place among all runs is over, and all before it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    async fn sending(&self, _target: &Target, _versions: Vec<(String, i64)>, _until: u64) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Remembers what became of versions that were sent: whether they may be written.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    async fn sent(&self, _target: &Target, _versions: Vec<(String, i64, bool)>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Forgets the versions that were remembered until a run before this place among all runs.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    async fn forget_versions(&self, _before: u64) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// How many questions are open that a run asked or was the last to meet.
     ///

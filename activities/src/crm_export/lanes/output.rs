@@ -9,7 +9,7 @@ use engine::context::Cx;
 use engine::event::Level;
 use engine::failure::Failure;
 use engine::outside::crm::{Operation, Outcome, What};
-use engine::types::SEQ;
+use engine::types::is_hidden;
 use serde::{Deserialize, Serialize};
 
 use crate::crm_export::batches::Cut;
@@ -17,6 +17,7 @@ use crate::crm_export::ledger::state::Fate;
 use crate::crm_export::remember::{Asker, InDoubt, explain_all};
 use crate::crm_export::request::Request;
 use crate::file_extract::FileExtract;
+use crate::older;
 use crate::rejects::{self, Kinds};
 use crate::rows::{self, wrong};
 
@@ -48,18 +49,18 @@ fn with(records: &Schema, new: &[&str]) -> SchemaRef {
 
 fn kept<'a>(records: &'a Schema, new: &[&str]) -> impl Iterator<Item = (usize, &'a FieldRef)> {
     let all = records.fields().iter().enumerate();
-    all.filter(move |(_, field)| field.name() != SEQ && !new.contains(&field.name().as_str()))
+    all.filter(move |(_, field)| !is_hidden(field) && !new.contains(&field.name().as_str()))
 }
 
-/// Records with new columns of text; the order of arrival stays with them.
+/// Records with new columns of text.
 fn added(records: &RecordBatch, names: &[&str], values: Vec<StringArray>) -> Result<RecordBatch, Failure> {
     let schema = records.schema();
     let mut columns: Vec<ArrayRef> = kept(&schema, names).map(|(place, _)| Arc::clone(records.column(place))).collect();
     columns.extend(values.into_iter().map(|values| Arc::new(values) as ArrayRef));
     let mut fields = with(&schema, names).fields().to_vec();
-    if let Some((place, field)) = schema.fields().find(SEQ) {
-        fields.push(Arc::clone(field));
-        columns.push(Arc::clone(records.column(place)));
+    for (field, column) in rows::hidden(records) {
+        fields.push(field);
+        columns.push(column);
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(wrong)
 }
@@ -123,8 +124,14 @@ impl Output {
         let (mut ids, mut whats, mut refused, mut reasons) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut masks = [const { Vec::new() }; 3];
         let mut doubts = Vec::new();
+        let mut older = 0;
         for (row, fate) in cut.fates.into_iter().enumerate() {
             let (outcome, sent) = match fate {
+                Fate::Older => {
+                    older += 1;
+                    masks.iter_mut().for_each(|mask| mask.push(false));
+                    continue;
+                }
                 Fate::Decided(outcome) => (outcome, false),
                 Fate::Send(_) => (outcomes.next().ok_or_else(|| Failure::internal("an outcome is missing"))?, true),
             };
@@ -154,6 +161,7 @@ impl Output {
             }
         }
         let [ok, reject, in_doubt] = masks;
+        cx.dropped(older::RULE, older);
         self.position.refused += refused.len() as u64;
         self.position.in_doubt += reasons.len() as u64;
         if !ids.is_empty() {

@@ -43,6 +43,8 @@ pub(crate) enum Fate {
     Send(Bytes),
     /// Nothing is sent, since this is known already.
     Decided(Outcome),
+    /// Nothing is sent, since a newer version of the record is.
+    Older,
 }
 
 /// An entry.
@@ -54,6 +56,8 @@ pub(crate) enum Entry {
     Intended { batch: u64, from: u64, records: Vec<Fate> },
     /// How far the sending of a batch has come, in the connector's words.
     Step { batch: u64, step: Value },
+    /// These records of a batch are not sent again, since newer versions of them are.
+    Older { batch: u64, rows: Vec<u32> },
     /// What became of the records of a batch that were sent, in their order.
     Answered { batch: u64, outcomes: Vec<Outcome> },
 }
@@ -62,13 +66,21 @@ const HEADER: u8 = 1;
 const INTENDED: u8 = 2;
 const STEP: u8 = 3;
 pub(super) const ANSWERED: u8 = 4;
+const OVERTAKEN: u8 = 5;
 const SEND: u8 = 0;
 const DECIDED: u8 = 1;
+const OLDER: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct StepText {
     batch: u64,
     step: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OlderText {
+    batch: u64,
+    rows: Vec<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,6 +98,9 @@ impl Entry {
             Self::Answered { batch, outcomes } => {
                 (ANSWERED, serde_json::to_vec(&AnsweredText { batch: *batch, outcomes: outcomes.clone() })?)
             }
+            Self::Older { batch, rows } => {
+                (OVERTAKEN, serde_json::to_vec(&OlderText { batch: *batch, rows: rows.clone() })?)
+            }
             Self::Intended { batch, from, records } => (INTENDED, intended(*batch, *from, records)?),
         })
     }
@@ -101,6 +116,10 @@ impl Entry {
             ANSWERED => {
                 let AnsweredText { batch, outcomes } = serde_json::from_slice(&payload).ok()?;
                 Some(Self::Answered { batch, outcomes })
+            }
+            OVERTAKEN => {
+                let OlderText { batch, rows } = serde_json::from_slice(&payload).ok()?;
+                Some(Self::Older { batch, rows })
             }
             INTENDED => read_intended(payload),
             _ => None,
@@ -127,6 +146,10 @@ fn intended(batch: u64, from: u64, records: &[Fate]) -> Result<Vec<u8>, serde_js
                 bytes.put_u64_le(outcome.len() as u64);
                 bytes.put_slice(&outcome);
             }
+            Fate::Older => {
+                bytes.put_u8(OLDER);
+                bytes.put_u64_le(0);
+            }
         }
     }
     Ok(bytes)
@@ -147,6 +170,7 @@ fn read_intended(mut bytes: Bytes) -> Option<Entry> {
         records.push(match tag {
             SEND => Fate::Send(value),
             DECIDED => Fate::Decided(serde_json::from_slice(&value).ok()?),
+            OLDER => Fate::Older,
             _ => return None,
         });
     }
@@ -164,6 +188,8 @@ pub(crate) struct Batch {
     pub(crate) payloads: u64,
     /// Where its entry is.
     pub(crate) at: u64,
+    /// Those that are no longer to be sent, by their places in the batch.
+    pub(crate) older: Vec<u32>,
     /// The last step.
     pub(crate) step: Option<Value>,
     /// Where its answer is.
@@ -200,7 +226,12 @@ impl State {
                 }
                 let payloads = records.iter().filter(|fate| matches!(fate, Fate::Send(_))).count() as u64;
                 let records = records.len() as u64;
-                self.batches.push(Batch { from, records, payloads, at, step: None, answered: None });
+                self.batches.push(Batch { from, records, payloads, at, older: Vec::new(), step: None, answered: None });
+            }
+            Entry::Older { batch, rows } => {
+                let known = self.unanswered(batch)?;
+                known.payloads = known.payloads.saturating_sub(rows.len() as u64);
+                known.older.extend(rows);
             }
             Entry::Step { batch, step } => self.unanswered(batch)?.step = Some(step),
             Entry::Answered { batch, outcomes } => {
