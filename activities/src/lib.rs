@@ -15,6 +15,7 @@ pub mod end;
 pub mod enrich;
 pub mod file_extract;
 mod near;
+mod own_writes;
 mod pinned;
 pub mod rejects;
 mod remote_ids;

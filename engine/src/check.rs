@@ -467,6 +467,7 @@ impl Workflow {
             pointer: format!("/activities/{}", escape(name)),
             activity: name,
             workflow: &self.name,
+            definition: self,
             time_zone: &node.time_zone,
             known,
             library: &self.library,

@@ -1,5 +1,6 @@
-//! The memory between runs: an SQLite file of its own next to the rejects desk, made when the first record is in doubt.
+//! The memory between runs: an SQLite file of its own next to the rejects desk, made when there is something to remember.
 
+mod own;
 mod sql;
 
 use std::collections::BTreeMap;
@@ -7,8 +8,9 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use engine::failure::{Class, Failure};
-use engine::outside::memory::{Answer, Export, Memory, MemoryId, NewMemory, Remembered};
+use engine::outside::memory::{Answer, Export, Memory, MemoryId, NewMemory, OwnWrite, Reader, Remembered};
 use engine::outside::store::RunId;
+use jiff::Timestamp;
 
 use crate::sqlite_file::{Kind, SqliteFile};
 
@@ -82,6 +84,24 @@ impl Memory for SqliteMemory {
     async fn handed_on(&self, export: &str) -> Result<(), Failure> {
         let export = export.to_owned();
         self.file.change(move |connection| sql::handed_on(connection, &export)).await
+    }
+
+    async fn keep_own(&self, readers: &[Reader], writes: Vec<OwnWrite>, most: usize) -> Result<u64, Failure> {
+        if readers.is_empty() || writes.is_empty() {
+            return Ok(0);
+        }
+        let readers = readers.to_vec();
+        self.file.write(move |connection| own::keep(connection, &readers, &writes, most)).await
+    }
+
+    async fn own(&self, reader: &Reader) -> Result<Vec<OwnWrite>, Failure> {
+        let reader = reader.clone();
+        self.file.read(move |connection| own::all(connection, &reader)).await
+    }
+
+    async fn forget_own(&self, reader: &Reader, before: Timestamp) -> Result<(), Failure> {
+        let reader = reader.clone();
+        self.file.change(move |connection| own::forget(connection, &reader, before)).await
     }
 
     async fn open(&self) -> Result<BTreeMap<RunId, u64>, Failure> {

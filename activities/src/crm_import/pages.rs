@@ -12,6 +12,7 @@ use engine::failure::Failure;
 use engine::outside::crm::{Misfit, Object, Page, Read};
 use engine::reject::Reject;
 
+use super::own::Own;
 use super::plan::Plan;
 use crate::automatic_index::{Opened, Seen, Tail, hash};
 use crate::crm_import_deleted::deleted_batch;
@@ -26,6 +27,8 @@ pub(super) struct Sieve<'a> {
     seen: &'a Seen,
     /// The window, where records are known by date.
     window: Option<(&'a Opened, &'a str)>,
+    /// What the workflow's own exports wrote, where it brings that back.
+    pub(super) own: Option<&'a Own>,
     /// Ids of records that this import has delivered already, where a part of it is begun anew.
     pub(super) delivered: HashSet<u128>,
 }
@@ -39,7 +42,7 @@ impl<'a> Sieve<'a> {
         window: Option<&'a Opened>,
     ) -> Self {
         let window = window.zip(read.window.as_ref().map(|window| window.field.as_str()));
-        Self { plan, object: &read.object, values, seen, window, delivered: HashSet::new() }
+        Self { plan, object: &read.object, values, seen, window, own: None, delivered: HashSet::new() }
     }
 
     /// Puts a page on the ports, and tells how many records came.
@@ -76,6 +79,9 @@ impl<'a> Sieve<'a> {
             let old = and(&kept, &not(&new).map_err(wrong)?).map_err(wrong)?;
             cx.dropped(rule, old.true_count() as u64);
             keep = Some(and(&kept, &new).map_err(wrong)?);
+        }
+        if let Some(own) = self.own {
+            keep = own.tell(cx, page, self.plan.id, keep)?;
         }
         let kept = match keep {
             Some(keep) if keep.true_count() < records.num_rows() => {
