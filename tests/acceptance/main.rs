@@ -33,6 +33,7 @@ mod export;
 mod filters;
 mod ids;
 mod import;
+mod own;
 #[path = "../receiver/mod.rs"]
 mod receiver;
 mod retry;
