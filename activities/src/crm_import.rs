@@ -16,8 +16,6 @@ mod reading;
 mod settings;
 mod window;
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use engine::activity::{Activity, Columns, Effect, Flow, Need, Port, Spec};
 use engine::context::Cx;
@@ -143,7 +141,8 @@ impl Activity for CrmImport {
         if let Some((own, window)) = own.as_ref().zip(window.as_ref()).filter(|_| begun.is_none()) {
             own.forget_before(cx, window).await?;
         }
-        cx.open("ok", Arc::clone(&plan.out)).await;
+        let has_versions = begun.as_ref().is_none_or(|position| position.has_versions);
+        cx.open("ok", plan.columns(has_versions)).await;
         if self.automatic_index.follows_changes() {
             cx.open("deleted", deleted_columns(&object, &cx.time_zone)).await;
         }

@@ -163,13 +163,8 @@ fn left_by(page: &Page, user: &str) -> Vec<OwnWrite> {
     (0..page.records.num_rows()).filter_map(own).collect()
 }
 
-fn versions(page: &Page) -> Option<Int64Array> {
-    let number = |text: Option<&str>| {
-        let text = text?;
-        let at = || format!("{}Z", text.get(..19).unwrap_or_default()).parse::<Timestamp>().ok().map(Timestamp::as_microsecond);
-        text.parse().ok().or_else(at)
-    };
-    page.versions.as_ref().map(|versions| versions.iter().map(number).collect())
+fn versions(page: &Page) -> Option<&Int64Array> {
+    page.versions.as_ref().map(|versions| &versions.order)
 }
 
 /// What an import may bring back.
@@ -194,7 +189,7 @@ impl OwnWrites {
             let known = id.zip(by).zip(version);
             Some(known.is_some_and(|((id, by), version)| self.0.contains(&name(id, version, by))))
         };
-        Some(columns.0.iter().zip(columns.1).zip(versions.iter()).map(is_own).collect())
+        Some(columns.0.iter().zip(columns.1).zip(versions).map(is_own).collect())
     }
 }
 

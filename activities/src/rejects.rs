@@ -10,7 +10,7 @@ use engine::context::Cx;
 use engine::event::Level;
 use engine::failure::Failure;
 use engine::reject::{COLUMNS, Reject};
-use engine::types::SEQ;
+use engine::types::is_hidden;
 use serde::{Deserialize, Serialize};
 
 /// How many kinds of rejects one task tells apart in its journal.
@@ -44,17 +44,16 @@ pub fn batch(records: &RecordBatch, rejects: &[Reject]) -> Result<RecordBatch, F
         text(|reject| reject.help.as_deref()),
     ]);
     let mut fields = columns(&schema).fields().to_vec();
-    // The order of arrival stays with the record.
-    if let Some((place, field)) = schema.fields().find(SEQ) {
-        fields.push(Arc::clone(field));
-        values.push(Arc::clone(records.column(place)));
+    for (field, column) in crate::rows::hidden(records) {
+        fields.push(field);
+        values.push(column);
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), values).map_err(|error| Failure::internal(error.to_string()))
 }
 
 fn kept(records: &Schema) -> impl Iterator<Item = (usize, &FieldRef)> {
     let all = records.fields().iter().enumerate();
-    all.filter(|(_, field)| field.name() != SEQ && !COLUMNS.contains(&field.name().as_str()))
+    all.filter(|(_, field)| !is_hidden(field) && !COLUMNS.contains(&field.name().as_str()))
 }
 
 /// Counts rejects by code, for warnings in the journal; it is part of a task's position, so that none is forgotten in a

@@ -14,7 +14,7 @@ use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::population::{Population, read_segment};
 use engine::reject::Reject;
-use engine::types::SEQ;
+use engine::types::is_hidden;
 use serde::Serialize;
 
 /// Files passed on before they are recorded; each takes up to 200 bytes of an event of 16 KiB.
@@ -49,8 +49,14 @@ pub(crate) async fn input(cx: &Cx) -> Result<(Population, SchemaRef), Failure> {
 
 /// The columns that authors see.
 pub(crate) fn visible(schema: &Schema) -> SchemaRef {
-    let fields = schema.fields().iter().filter(|field| field.name() != SEQ).cloned();
+    let fields = schema.fields().iter().filter(|field| !is_hidden(field)).cloned();
     Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()))
+}
+
+/// The columns that authors do not see, which stay with the records whatever becomes of the others.
+pub(crate) fn hidden(records: &RecordBatch) -> impl Iterator<Item = (FieldRef, ArrayRef)> {
+    let all = records.schema_ref().fields().iter().zip(records.columns());
+    all.filter(|(field, _)| is_hidden(field)).map(|(field, values)| (Arc::clone(field), Arc::clone(values)))
 }
 
 /// One file of a population, as a population.

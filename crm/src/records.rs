@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray};
-use arrow::compute::{filter, filter_record_batch, not};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use engine::outside::crm::Misfit;
+use engine::outside::crm::{Misfit, Versions};
 use serde_json::value::RawValue;
 
 use crate::values::{self, Unfit};
@@ -29,7 +29,7 @@ pub struct Part {
     /// Those that fit.
     pub records: RecordBatch,
     /// Their versions.
-    pub versions: Option<StringArray>,
+    pub versions: Option<Versions>,
     /// Those that do not.
     pub misfits: Vec<Misfit>,
 }
@@ -53,7 +53,7 @@ impl Layout {
     pub(crate) fn parts(
         &self,
         texts: &Texts,
-        versions: Option<&StringArray>,
+        versions: Option<&Versions>,
         rows_max: usize,
     ) -> Result<Vec<Part>, ArrowError> {
         let mut parts = Vec::with_capacity(texts.rows / rows_max + 1);
@@ -64,7 +64,7 @@ impl Layout {
         Ok(parts)
     }
 
-    fn part(&self, texts: &Texts, versions: Option<StringArray>) -> Result<Part, ArrowError> {
+    fn part(&self, texts: &Texts, versions: Option<Versions>) -> Result<Part, ArrowError> {
         let mut unfit: BTreeMap<usize, (usize, String)> = BTreeMap::new();
         let mut note = |column: usize, found: Unfit| {
             unfit.entry(found.row).or_insert((column, found.message));
@@ -91,7 +91,7 @@ impl Layout {
         };
         let misfits = unfit.into_values().enumerate().map(misfit).collect();
         let versions = match versions {
-            Some(versions) => Some(filter(&versions, &fits)?.as_string::<i32>().clone()),
+            Some(versions) => Some(versions.filter(&fits)?),
             None => None,
         };
         Ok(Part { records: filter_record_batch(&batch, &fits)?, versions, misfits })

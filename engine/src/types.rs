@@ -12,6 +12,11 @@ pub const MONEY: DataType = DataType::Decimal128(19, 4);
 /// Keeps the order in which records arrived; made where a population is written, never shown to authors.
 pub const SEQ: &str = "_seq";
 
+/// Whether a column travels with the records and is never shown to authors: the order of arrival, versions.
+pub fn is_hidden(field: &Field) -> bool {
+    field.name() == SEQ || field.metadata().contains_key(meta::HIDDEN)
+}
+
 /// Names of what a column's Arrow metadata may carry.
 pub mod meta {
     /// The column's label in the system it came from.
@@ -28,6 +33,14 @@ pub mod meta {
     pub const MAKES_NUMBERS: &str = "makesNumbers";
     /// A JSON object from value to label, for picklists.
     pub const OPTIONS: &str = "options";
+    /// Of a column that authors never see.
+    pub const HIDDEN: &str = "hidden";
+    /// Of the column of versions: the account that the records came from.
+    pub const ACCOUNT: &str = "account";
+    /// Of the column of versions: the object of which they are records.
+    pub const OBJECT: &str = "object";
+    /// Of the column of versions: the column that has their ids.
+    pub const ID: &str = "id";
 }
 
 /// What a value is, to an author.

@@ -10,7 +10,7 @@ use engine::outside::store::RunId;
 use engine::population::read_segment;
 use engine::problem::suggestion;
 use engine::run::{Run, Task};
-use engine::types::{SEQ, Type, meta};
+use engine::types::{Type, is_hidden, meta};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -139,7 +139,7 @@ pub(crate) fn read(run_folder: &Path, found: Found, limit: usize) -> Result<Prev
         }
         for batch in batches {
             let batch = batch?;
-            let shown: Vec<usize> = (0..batch.num_columns()).filter(|n| schema.field(*n).name() != SEQ).collect();
+            let shown: Vec<usize> = (0..batch.num_columns()).filter(|n| !is_hidden(schema.field(*n))).collect();
             let zones: Vec<Option<TimeZone>> = schema.fields().iter().map(|field| zone(field)).collect();
             for row in 0..batch.num_rows() {
                 if preview.rows.len() >= limit {
@@ -167,7 +167,7 @@ fn zone(field: &Field) -> Option<TimeZone> {
 }
 
 fn columns(schema: &SchemaRef) -> Vec<Column> {
-    let shown = schema.fields().iter().filter(|field| field.name() != SEQ);
+    let shown = schema.fields().iter().filter(|field| !is_hidden(field));
     let column = |field: &arrow::datatypes::FieldRef| Column {
         name: field.name().clone(),
         kind: Type::of(field.data_type()).map_or_else(|| field.data_type().to_string(), |kind| kind.to_string()),

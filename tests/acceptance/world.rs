@@ -27,6 +27,7 @@ use engine::outside::store::{RunId, Store};
 use engine::population::Population;
 use engine::private::Access;
 use engine::run::{Run, Status, Task};
+use engine::types::is_hidden;
 use jiff::{SignedDuration, Timestamp};
 use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
@@ -301,12 +302,12 @@ impl Ended {
         values
     }
 
-    /// The columns of a port, without the one that keeps the order.
+    /// The columns of a port that authors see.
     pub(crate) async fn columns(&self, activity: &str, port: &str) -> Vec<String> {
         let segments = self.task(activity).ports.get(port).cloned().unwrap_or_default();
         let batch = Population::new(&self.folder, segments).read().next().await.unwrap().unwrap();
-        let names = batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
-        names.into_iter().filter(|name| name != "_seq").collect()
+        let schema = batch.schema();
+        schema.fields().iter().filter(|field| !is_hidden(field)).map(|field| field.name().clone()).collect()
     }
 }
 

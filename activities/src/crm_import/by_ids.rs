@@ -7,15 +7,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt64Array};
-use arrow::compute::take_record_batch;
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array, new_null_array};
+use arrow::compute::{take, take_record_batch};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use engine::context::Cx;
-use engine::expr::Source;
+use engine::expr::{Source, Value};
 use engine::failure::Failure;
 use engine::outside::crm::{Crm, Read};
 use engine::reject::Reject;
-use engine::types::SEQ;
+use engine::types::{is_hidden, meta};
+use engine::version::{self, VERSION, VERSION_ID};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ use crate::rows::{self, wrong};
 struct Position {
     /// Inbound records that are done.
     done: u64,
+    /// Whether its records have their versions; an older version of Campanile let them go.
+    #[serde(default)]
+    has_versions: bool,
     rejects: Kinds,
 }
 
@@ -41,8 +45,9 @@ struct Import<'a> {
     read: Read,
     plan: &'a Plan,
     ids: RemoteIds,
-    /// The columns that come out, without the one that keeps the order.
+    /// The columns that come out, of those that authors see.
     out: SchemaRef,
+    has_versions: bool,
     zone: TimeZone,
 }
 
@@ -65,9 +70,10 @@ pub(super) async fn import(
     let (population, inbound) = rows::input(cx).await?;
     let ids = RemoteIds::new(cx, ids, &inbound, &read.object).await?;
     let out = columns(&inbound, &plan.out);
-    let import = Import { crm, read, plan, ids, out: Arc::clone(&out), zone: cx.time_zone.clone() };
-    let mut position: Position = cx.position()?.unwrap_or_default();
-    let chunks = Chunks::from(&population, position.done);
+    let mut position = cx.position()?.unwrap_or(Position { has_versions: true, ..Position::default() });
+    let Position { done, has_versions, .. } = position;
+    let import = Import { crm, read, plan, ids, out: Arc::clone(&out), has_versions, zone: cx.time_zone.clone() };
+    let chunks = Chunks::from(&population, done);
     let chunks = stream::try_unfold(chunks, |mut chunks| async move {
         Ok::<_, Failure>(chunks.next(CHUNK_RECORDS).await?.map(|chunk| (chunk, chunks)))
     });
@@ -106,11 +112,17 @@ impl Import<'_> {
                 }
             }
         }
+        let places = UInt64Array::from(places);
         let remote = self.plan.convert(&found.page.records, &self.zone)?;
-        let remote = take_record_batch(&remote, &UInt64Array::from(places)).map_err(wrong)?;
+        let remote = take_record_batch(&remote, &places).map_err(wrong)?;
         let kept = take_record_batch(&chunk, &UInt64Array::from(rows)).map_err(wrong)?;
         let refused = rows::filter(&chunk, &refused)?;
-        Ok(Looked { records: chunk.num_rows() as u64, ok: self.join(&kept, &remote)?, refused, reasons })
+        let mut ok = self.join(&kept, &remote)?;
+        // A record that came from a CRM stays that record, whatever is added to it.
+        if self.has_versions && ok.column_by_name(VERSION).is_none() {
+            ok = self.with_versions(&ok, &kept, &found, &places)?;
+        }
+        Ok(Looked { records: chunk.num_rows() as u64, ok, refused, reasons })
     }
 
     fn place(&self, found: &Found, id: &str) -> Result<usize, Reject> {
@@ -128,15 +140,50 @@ impl Import<'_> {
     /// Inbound and remote columns side by side.
     fn join(&self, inbound: &RecordBatch, remote: &RecordBatch) -> Result<RecordBatch, Failure> {
         let (schema, mut fields) = (inbound.schema(), self.out.fields().to_vec());
-        let (order, visible): (Vec<_>, Vec<_>) =
-            schema.fields().iter().zip(inbound.columns()).partition(|(field, _)| field.name() == SEQ);
-        let mut columns: Vec<_> = visible.into_iter().map(|(_, column)| Arc::clone(column)).collect();
+        let visible: Vec<_> =
+            schema.fields().iter().zip(inbound.columns()).filter(|(field, _)| !is_hidden(field)).collect();
+        let mut columns: Vec<ArrayRef> = visible.iter().map(|(_, column)| Arc::clone(column)).collect();
         columns.extend_from_slice(remote.columns());
-        // The order of arrival stays with the record.
-        for (field, column) in order {
-            fields.push(Arc::clone(field));
-            columns.push(Arc::clone(column));
+        for (mut field, column) in rows::hidden(inbound) {
+            // The column of ids may have got another name.
+            let id = field.metadata().get(meta::ID);
+            let place = id.and_then(|id| visible.iter().position(|(field, _)| field.name() == id));
+            if let Some(new) = place.map(|place| self.out.field(place).name()).filter(|new| Some(*new) != id) {
+                field = version::with_id(&field, new);
+            }
+            fields.push(field);
+            columns.push(column);
         }
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(wrong)
+    }
+
+    /// Records with the versions of those that were looked up. Several records may have the same one added: the key of what
+    /// came in, if it has one, tells them apart.
+    fn with_versions(
+        &self,
+        ok: &RecordBatch,
+        inbound: &RecordBatch,
+        found: &Found,
+        places: &UInt64Array,
+    ) -> Result<RecordBatch, Failure> {
+        let rows = ok.num_rows();
+        let versions = match &found.page.versions {
+            Some(versions) => take(&versions.order, places, None).map_err(wrong)?,
+            None => new_null_array(&DataType::Int64, rows),
+        };
+        let schema = inbound.schema();
+        let columns = schema.fields().iter().zip(inbound.columns());
+        let keys: Vec<_> = columns.filter(|(field, _)| field.metadata().contains_key(meta::KEY)).collect();
+        let remote = take(found.page.records.column(self.plan.id), places, None).map_err(wrong)?;
+        let remote = remote.as_string::<i32>();
+        let id = |row: usize| {
+            let key = keys.iter().map(|(_, key)| format!("\n{}", Value::at(key, row)));
+            [remote.value(row).to_owned()].into_iter().chain(key).collect::<String>()
+        };
+        let ids: StringArray = (0..rows).map(|row| remote.is_valid(row).then(|| id(row))).collect();
+        let new = [self.plan.version(VERSION_ID), version::id_column()];
+        let fields: Vec<FieldRef> = ok.schema().fields().iter().cloned().chain(new).collect();
+        let columns = ok.columns().iter().cloned().chain([versions, Arc::new(ids)]).collect();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(wrong)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{and, concat_batches, filter_record_batch, not};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
+use arrow::compute::{and, concat_batches, filter, filter_record_batch, not};
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use engine::context::Cx;
@@ -29,6 +29,8 @@ pub(super) struct Sieve<'a> {
     window: Option<(&'a Opened, &'a str)>,
     /// What the workflow's own exports wrote, where it brings that back.
     pub(super) own: Option<&'a Own>,
+    /// Whether versions go with the records.
+    pub(super) has_versions: bool,
     /// Ids of records that this import has delivered already, where a part of it is begun anew.
     pub(super) delivered: HashSet<u128>,
 }
@@ -42,7 +44,8 @@ impl<'a> Sieve<'a> {
         window: Option<&'a Opened>,
     ) -> Self {
         let window = window.zip(read.window.as_ref().map(|window| window.field.as_str()));
-        Self { plan, object: &read.object, values, seen, window, own: None, delivered: HashSet::new() }
+        let (own, has_versions, delivered) = (None, true, HashSet::new());
+        Self { plan, object: &read.object, values, seen, window, own, has_versions, delivered }
     }
 
     /// Puts a page on the ports, and tells how many records came.
@@ -83,13 +86,20 @@ impl<'a> Sieve<'a> {
         if let Some(own) = self.own {
             keep = own.tell(cx, page, self.plan.id, keep)?;
         }
-        let kept = match keep {
+        let versions = page.versions.as_ref().map(|versions| &versions.order as &dyn Array);
+        let (kept, versions) = match keep {
             Some(keep) if keep.true_count() < records.num_rows() => {
-                filter_record_batch(records, &keep).map_err(wrong)?
+                let versions = versions.map(|versions| filter(versions, &keep)).transpose().map_err(wrong)?;
+                (filter_record_batch(records, &keep).map_err(wrong)?, versions)
             }
-            _ => records.clone(),
+            _ => (records.clone(), versions.map(|versions| versions.slice(0, versions.len()))),
         };
-        let out = self.plan.convert(&kept, &cx.time_zone)?;
+        let mut out = self.plan.convert(&kept, &cx.time_zone)?;
+        if self.has_versions {
+            let versions = versions.unwrap_or_else(|| new_null_array(&DataType::Int64, kept.num_rows()));
+            let columns = out.columns().iter().cloned().chain([versions]).collect();
+            out = RecordBatch::try_new(self.plan.columns(true), columns).map_err(wrong)?;
+        }
         cx.write("ok", out).await;
         Ok(())
     }
@@ -103,7 +113,7 @@ impl<'a> Sieve<'a> {
         for (row, time) in times.into_iter().enumerate() {
             // Where the CRM numbers no versions, the time of the last change is one.
             let version = match &page.versions {
-                Some(versions) => versions.value(row).to_owned(),
+                Some(versions) => versions.exact.value(row).to_owned(),
                 None => time.map(|time| time.to_string()).unwrap_or_default(),
             };
             new.push(self.is_new(window, ids.value(row), &version, time, tail.as_deref_mut())?);

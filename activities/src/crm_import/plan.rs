@@ -7,6 +7,7 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use engine::expr::Bound;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Object, ObjectField, ReadField, System};
+use engine::version;
 use jiff::tz::TimeZone;
 
 use super::CrmImport;
@@ -19,8 +20,10 @@ pub(super) struct Plan {
     pub(super) read: Vec<ReadField>,
     /// How each of the first columns is converted; the rest is not passed on.
     conversions: Vec<Conversion>,
-    /// The columns that come out.
+    /// The columns that come out, of those that authors see.
     pub(super) out: SchemaRef,
+    /// The column of versions.
+    version: FieldRef,
     pub(super) filter: Option<Bound>,
     /// The field of the window, where there is one.
     pub(super) index_field: Option<String>,
@@ -77,7 +80,19 @@ impl Plan {
         }
         let Columns { read, conversions, .. } = columns;
         let id = read.iter().position(|field| field.field.name == object.id).unwrap_or_default();
-        Ok(Self { read, conversions, out, filter, index_field, id })
+        let version = version::column(&import.account, &object.name, &object.id);
+        Ok(Self { read, conversions, out, version, filter, index_field, id })
+    }
+
+    /// The columns that come out.
+    pub(super) fn columns(&self, has_versions: bool) -> SchemaRef {
+        let version = has_versions.then(|| Arc::clone(&self.version));
+        Arc::new(Schema::new(self.out.fields().iter().cloned().chain(version).collect::<Vec<FieldRef>>()))
+    }
+
+    /// The column of versions, of records whose ids are in the column `id`.
+    pub(super) fn version(&self, id: &str) -> FieldRef {
+        version::with_id(&self.version, id)
     }
 
     /// Reads the field that tells who changed a record last, and tells its place; none if the object does not have it.

@@ -46,6 +46,9 @@ pub(super) struct Position {
     next: Option<Cursor>,
     #[serde(default, skip_serializing)]
     done: bool,
+    /// Whether its records have their versions; an older version of Campanile let them go.
+    #[serde(default)]
+    pub(super) has_versions: bool,
     /// Records read so far.
     read: u64,
     /// Records in the file of what was seen.
@@ -89,6 +92,7 @@ impl Position {
             parts,
             next: None,
             done: false,
+            has_versions: true,
             read,
             seen,
             rejects,
@@ -128,6 +132,7 @@ pub(super) async fn import(
     let window = position.window.clone();
     let mut sieve = Sieve::new(plan, &read, values, &seen, window.as_ref());
     sieve.own = own;
+    sieve.has_versions = position.has_versions;
     if position.is_anew() {
         sieve.delivered = delivered(cx, plan).await?;
     }

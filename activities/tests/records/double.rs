@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use arrow::json::ReaderBuilder;
 use async_trait::async_trait;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{
     Crm, Cursor, Deleted, DeletedPage, DeletedSpan, FieldKind, Misfit, Object, ObjectField, ObjectName, Page, Query,
-    Range, Read, ReadDeleted, Step, System,
+    Range, Read, ReadDeleted, Step, System, Versions,
 };
 use engine::problem::suggestion;
 use futures::StreamExt;
@@ -180,7 +180,10 @@ impl Double {
             Misfit { record: Self::batch(read, &[fits]), field: "number".to_owned(), message }
         };
         Page {
-            versions: Some(good.iter().map(|record| Some(record["version"].to_string())).collect::<StringArray>()),
+            versions: Some(Versions {
+                exact: good.iter().map(|record| Some(record["version"].to_string())).collect(),
+                order: good.iter().map(|record| record["version"].as_i64()).collect(),
+            }),
             rejects: bad.iter().map(misfit).collect(),
             ..Page::new(Self::batch(read, &good))
         }

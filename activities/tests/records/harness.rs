@@ -27,7 +27,8 @@ use engine::outside::store::{RunId, Store};
 use engine::population::Population;
 use engine::private::Access;
 use engine::run::{Run, Status};
-use engine::types::{SEQ, Type};
+use engine::types::{Type, is_hidden};
+use engine::version::Versions;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -387,7 +388,7 @@ impl Ran {
             let batch = batch.unwrap();
             for row in 0..batch.num_rows() {
                 let schema = batch.schema();
-                let columns = schema.fields().iter().zip(batch.columns()).filter(|(field, _)| field.name() != SEQ);
+                let columns = schema.fields().iter().zip(batch.columns()).filter(|(field, _)| !is_hidden(field));
                 let cells = columns.map(|(_, column)| match Cell::at(column, row) {
                     Cell::Null => "∅".to_owned(),
                     cell => cell.to_string(),
@@ -396,6 +397,23 @@ impl Ran {
             }
         }
         rows
+    }
+
+    /// Of records of a port, which source records they are, and in which version.
+    pub(crate) async fn versions(&self, activity: &str, port: &str) -> Vec<String> {
+        let segments = self.task(activity).ports.get(port).cloned().unwrap_or_default();
+        let mut batches = Population::new(&self.folder, segments).read();
+        let mut found = Vec::new();
+        while let Some(batch) = batches.next().await {
+            let batch = batch.unwrap();
+            let Some(versions) = Versions::of(&batch) else { continue };
+            let Versions { account, object, .. } = &versions;
+            found.extend((0..batch.num_rows()).map(|row| match versions.get(row) {
+                Some((id, version)) => format!("{account} {object} {id} {version}"),
+                None => "unknown".to_owned(),
+            }));
+        }
+        found
     }
 
     /// How many records each batch of a port has.

@@ -16,4 +16,5 @@ mod enrich;
 mod file_extract;
 mod harness;
 mod script;
+mod versions;
 mod wait;

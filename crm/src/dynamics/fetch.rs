@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use arrow::array::{AsArray, RecordBatch, StringArray};
-use arrow::compute::{concat, concat_batches};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{FETCH_MAX, Page, Read};
+use engine::outside::crm::{FETCH_MAX, Page, Read, Versions};
 
 use super::column;
 use super::multipart::Part;
@@ -149,12 +149,7 @@ impl Pages<'_> {
         let parts: Vec<_> = self.found.into_iter().flat_map(|decoded| decoded.parts).collect();
         let full = || parts.iter().filter(|part| part.records.num_rows() > 0);
         let records: Vec<&RecordBatch> = full().map(|part| &part.records).collect();
-        let versions: Option<Vec<&dyn arrow::array::Array>> =
-            full().map(|part| part.versions.as_ref().map(|versions| versions as &dyn arrow::array::Array)).collect();
-        let versions = match versions.filter(|versions| !versions.is_empty()) {
-            Some(versions) => Some(concat(&versions).map_err(internal)?.as_string::<i32>().clone()),
-            None => None::<StringArray>,
-        };
+        let versions = Versions::concat(full().map(|part| part.versions.as_ref())).map_err(internal)?;
         let records = concat_batches(&read.schema(), records).map_err(internal)?;
         let rejects = parts.into_iter().flat_map(|part| part.misfits).collect();
         Ok(Page { versions, rejects, ..Page::new(records) })

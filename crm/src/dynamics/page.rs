@@ -14,12 +14,12 @@ mod loose;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, StringArray, StringBuilder, StructArray};
+use arrow::array::{Array, AsArray, BooleanArray, Int64Builder, StringArray, StringBuilder, StructArray};
 use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use arrow::json::ReaderBuilder;
 use engine::failure::Failure;
-use engine::outside::crm::{Deleted, Read, ReadField};
+use engine::outside::crm::{Deleted, Read, ReadField, Versions};
 use memchr::{memchr2_iter, memmem};
 
 use super::column;
@@ -233,13 +233,16 @@ fn record(places: &[Place]) -> Fields {
 }
 
 /// `W/"72201545"` is version 72201545.
-fn versions(etags: Option<&StringArray>) -> Option<StringArray> {
+fn versions(etags: Option<&StringArray>) -> Option<Versions> {
     let etags = etags.filter(|etags| etags.null_count() < etags.len())?;
-    let mut versions = StringBuilder::with_capacity(etags.len(), etags.value_data().len());
+    let mut exact = StringBuilder::with_capacity(etags.len(), etags.value_data().len());
+    let mut order = Int64Builder::with_capacity(etags.len());
     for etag in etags {
-        versions.append_option(etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"')));
+        let version = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"'));
+        exact.append_option(version);
+        order.append_option(version.and_then(|version| version.parse().ok()));
     }
-    Some(versions.finish())
+    Some(Versions { exact: exact.finish(), order: order.finish() })
 }
 
 /// Finds where the next page is in the last bytes of this one, so that it can be asked for before this one is decoded.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::compute::{filter, filter_record_batch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 use engine::failure::Failure;
 use engine::outside::crm::{Misfit, Read};
@@ -75,7 +75,7 @@ impl Progress {
             let internal = |error: arrow::error::ArrowError| Failure::internal(error.to_string());
             part.records = filter_record_batch(&part.records, &keep).map_err(internal)?;
             if let Some(versions) = part.versions.take() {
-                part.versions = Some(filter(&versions, &keep).map_err(internal)?.as_string::<i32>().clone());
+                part.versions = Some(versions.filter(&keep).map_err(internal)?);
             }
         }
         self.note(&part.records, columns);

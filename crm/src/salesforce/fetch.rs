@@ -1,10 +1,10 @@
 //! Small questions: how many, in which parts, the records with these keys.
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::compute::{concat, concat_batches};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use engine::failure::{Class, Failure};
-use engine::outside::crm::{FETCH_MAX, FieldKind, Page, Range, Read};
+use engine::outside::crm::{FETCH_MAX, FieldKind, Page, Range, Read, Versions};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use reqwest::Method;
@@ -245,12 +245,7 @@ pub(super) fn page(read: &Read, found: Vec<Decoded>) -> Result<Page, Failure> {
     let internal = |error: arrow::error::ArrowError| Failure::internal(error.to_string());
     let batches: Vec<RecordBatch> = parts.iter().map(|part| part.records.clone()).collect();
     let records = concat_batches(&read.schema(), &batches).map_err(internal)?;
-    let versions: Option<Vec<&dyn Array>> =
-        parts.iter().map(|part| part.versions.as_ref().map(|versions| versions as &dyn Array)).collect();
-    let versions = match versions {
-        Some(versions) if !versions.is_empty() => Some(concat(&versions).map_err(internal)?.as_string::<i32>().clone()),
-        _ => None::<StringArray>,
-    };
+    let versions = Versions::concat(parts.iter().map(|part| part.versions.as_ref())).map_err(internal)?;
     let rejects = parts.into_iter().flat_map(|part| part.misfits).collect();
     Ok(Page { versions, rejects, ..Page::new(records) })
 }

@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{Array, StringArray, StringBuilder};
+use arrow::array::{Array, AsArray, StringArray, StringBuilder};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
-use engine::outside::crm::{FieldKind, Read};
+use engine::outside::crm::{FieldKind, Read, Versions};
 use engine::words::counted;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,7 +16,7 @@ use serde_json::value::RawValue;
 use super::field;
 use super::query::{Plan, VERSION};
 use crate::records::{Layout, Part, ROWS_MAX, Texts, scalar};
-use crate::values::Unfit;
+use crate::values::{self, Unfit};
 
 /// Decodes pages of one reading.
 #[derive(Debug)]
@@ -221,8 +222,9 @@ impl PageDecoder {
 
     fn decoded(&self, texts: Texts) -> Result<Decoded, String> {
         self.require_ids(&texts)?;
-        let changed = self.version.map(|place| &texts.columns[place]);
-        let mut parts = self.layout.parts(&texts, changed, self.rows_max).map_err(|error| error.to_string())?;
+        let changed = self.version.map(|place| changed(&texts.columns[place]));
+        let mut parts =
+            self.layout.parts(&texts, changed.as_ref(), self.rows_max).map_err(|error| error.to_string())?;
         for part in &mut parts {
             part.versions = versions(part).map_err(|error| error.to_string())?;
         }
@@ -241,10 +243,17 @@ fn normal(id: &str) -> String {
     field::id(id).unwrap_or_else(|_| id.to_owned())
 }
 
+/// The instants of the last changes, as text and as numbers.
+fn changed(texts: &StringArray) -> Versions {
+    let instants = values::convert(texts, &FieldKind::DateTime.arrow(), &mut Vec::new());
+    let order = instants.as_primitive::<TimestampMicrosecondType>().reinterpret_cast();
+    Versions { exact: texts.clone(), order }
+}
+
 /// The second of the last change, and what the record holds: two changes within a second differ by that. Of values and
 /// not of texts, since JSON and CSV write the same instant differently.
-fn versions(part: &Part) -> Result<Option<StringArray>, ArrowError> {
-    let Some(changed) = &part.versions else { return Ok(None) };
+fn versions(part: &Part) -> Result<Option<Versions>, ArrowError> {
+    let Some(Versions { exact: changed, order }) = &part.versions else { return Ok(None) };
     let batch = &part.records;
     let columns = batch.schema_ref().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
     let rows = match batch.num_columns() {
@@ -257,7 +266,7 @@ fn versions(part: &Part) -> Result<Option<StringArray>, ArrowError> {
         let at = at.map(|at| at.trim_end_matches("+0000").trim_end_matches('Z'));
         versions.append_value(format!("{}-{}", at.unwrap_or_default(), hash.as_ref().map_or("", |hash| &hash[..16])));
     }
-    Ok(Some(versions.finish()))
+    Ok(Some(Versions { exact: versions.finish(), order: order.clone() }))
 }
 
 /// Finds the values of these paths in a record; `false` where it is none.

@@ -351,7 +351,7 @@ async fn a_record_that_does_not_fit_spoils_nothing_but_itself() {
         world.admin().add_fault(fault).unwrap();
         let pages = world.all(&read(&object, &["contactid", "birthdate", "annualincome"]), None).await.unwrap();
         assert_eq!(records(&pages), ["a | 1980-05-31 | 1.5000", "d | ∅ | 3.0000"]);
-        let versions: Vec<_> = pages[0].versions.as_ref().unwrap().iter().flatten().collect();
+        let versions: Vec<_> = pages[0].versions.as_ref().unwrap().exact.iter().flatten().collect();
         assert_eq!(versions, ["1", "4"]);
         let found: Vec<String> =
             pages[0].rejects.iter().map(|misfit| format!("{}: {}", lines([&misfit.record])[0], misfit.field)).collect();

@@ -15,7 +15,7 @@ use crate::expr::Value;
 use crate::failure::{Class, Failure};
 use crate::outside::desk::KeptReject;
 use crate::reject::{COLUMNS, Reject};
-use crate::types::{SEQ, Type};
+use crate::types::{SEQ, Type, is_hidden};
 
 pub(super) fn reason(batch: &RecordBatch, row: usize) -> Reject {
     let text = |name: &str| {
@@ -29,7 +29,7 @@ pub(super) fn reason(batch: &RecordBatch, row: usize) -> Reject {
 }
 
 pub(super) fn record_columns(schema: &Schema) -> SchemaRef {
-    let own = |field: &&FieldRef| field.name() != SEQ && !COLUMNS.contains(&field.name().as_str());
+    let own = |field: &&FieldRef| !is_hidden(field) && !COLUMNS.contains(&field.name().as_str());
     Arc::new(Schema::new(schema.fields().iter().filter(own).cloned().collect::<Vec<_>>()))
 }
 

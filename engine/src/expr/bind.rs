@@ -208,8 +208,8 @@ impl Binder<'_> {
                 self.wrong(format!("column `{name}` is {}, which expressions cannot read", found.data_type()), None, at)
             }
             _ => {
-                let names =
-                    || self.columns.fields().iter().map(|f| f.name().as_str()).filter(|n| *n != crate::types::SEQ);
+                let shown = || self.columns.fields().iter().filter(|field| !crate::types::is_hidden(field));
+                let names = || shown().map(|field| field.name().as_str());
                 let help = match (name.to_ascii_lowercase().as_str(), nearest(name, names())) {
                     ("null" | "nil" | "none", _) => "null is written `()`".to_owned(),
                     ("true" | "false", _) => "write `true` or `false`".to_owned(),

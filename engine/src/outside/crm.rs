@@ -23,7 +23,7 @@ pub use kept::kept;
 pub use object::{CHOICES_TOLD_MAX, FieldKind, Object, ObjectField, ObjectKey, ObjectName, Target, choices};
 pub use read::{
     CURSOR_BYTES_MAX, Cursor, Deleted, DeletedPage, DeletedSpan, Feed, Misfit, OrderBy, Page, Query, Range, Read,
-    ReadDeleted, ReadField, Window,
+    ReadDeleted, ReadField, Versions, Window,
 };
 pub use way::Way;
 pub use write::{Batch, Operation, Outcome, Payload, Steps, What, Write, WriteField, WritePlan};

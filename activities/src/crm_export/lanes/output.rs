@@ -9,7 +9,7 @@ use engine::context::Cx;
 use engine::event::Level;
 use engine::failure::Failure;
 use engine::outside::crm::{Operation, Outcome, What};
-use engine::types::SEQ;
+use engine::types::is_hidden;
 use serde::{Deserialize, Serialize};
 
 use crate::crm_export::batches::Cut;
@@ -48,18 +48,18 @@ fn with(records: &Schema, new: &[&str]) -> SchemaRef {
 
 fn kept<'a>(records: &'a Schema, new: &[&str]) -> impl Iterator<Item = (usize, &'a FieldRef)> {
     let all = records.fields().iter().enumerate();
-    all.filter(move |(_, field)| field.name() != SEQ && !new.contains(&field.name().as_str()))
+    all.filter(move |(_, field)| !is_hidden(field) && !new.contains(&field.name().as_str()))
 }
 
-/// Records with new columns of text; the order of arrival stays with them.
+/// Records with new columns of text.
 fn added(records: &RecordBatch, names: &[&str], values: Vec<StringArray>) -> Result<RecordBatch, Failure> {
     let schema = records.schema();
     let mut columns: Vec<ArrayRef> = kept(&schema, names).map(|(place, _)| Arc::clone(records.column(place))).collect();
     columns.extend(values.into_iter().map(|values| Arc::new(values) as ArrayRef));
     let mut fields = with(&schema, names).fields().to_vec();
-    if let Some((place, field)) = schema.fields().find(SEQ) {
-        fields.push(Arc::clone(field));
-        columns.push(Arc::clone(records.column(place)));
+    for (field, column) in rows::hidden(records) {
+        fields.push(field);
+        columns.push(column);
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(wrong)
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, StringArray};
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::{concat, filter};
+use arrow::datatypes::{FieldRef, Int64Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -177,8 +179,8 @@ pub struct Cursor(pub Value);
 pub struct Page {
     /// Those that fit their types.
     pub records: RecordBatch,
-    /// The version of each of `records`, as the CRM numbers versions; two equal ones are the same content.
-    pub versions: Option<StringArray>,
+    /// The version of each of `records`.
+    pub versions: Option<Versions>,
     /// Those that do not.
     pub rejects: Vec<Misfit>,
     /// Records that a feed of changes reports as deleted, among these.
@@ -196,6 +198,45 @@ impl Page {
     pub fn new(records: RecordBatch) -> Self {
         let (rejects, deleted) = (Vec::new(), Vec::new());
         Self { records, versions: None, rejects, deleted, next: None, feed: None, covered: None }
+    }
+}
+
+/// The versions of records.
+#[derive(Debug, Clone)]
+pub struct Versions {
+    /// As the CRM names them: two equal ones are the same content.
+    pub exact: StringArray,
+    /// Numbers that grow with every change of a record, of which two changes in quick succession may have the same; null if
+    /// it is not known.
+    pub order: Int64Array,
+}
+
+impl Versions {
+    /// Those of so many records, from one of them on.
+    #[must_use]
+    pub fn slice(&self, from: usize, rows: usize) -> Self {
+        Self { exact: self.exact.slice(from, rows), order: self.order.slice(from, rows) }
+    }
+
+    /// Those of the records that stay.
+    ///
+    /// # Errors
+    /// If `keep` is not of as many records.
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Self, ArrowError> {
+        let exact = filter(&self.exact, keep)?.as_string::<i32>().clone();
+        Ok(Self { exact, order: filter(&self.order, keep)?.as_primitive::<Int64Type>().clone() })
+    }
+
+    /// Those of several pages; none if one of them has none.
+    ///
+    /// # Errors
+    /// If there are too many for one array.
+    pub fn concat<'a>(pages: impl IntoIterator<Item = Option<&'a Self>>) -> Result<Option<Self>, ArrowError> {
+        let pages: Option<Vec<&Self>> = pages.into_iter().collect();
+        let Some(pages) = pages.filter(|pages| !pages.is_empty()) else { return Ok(None) };
+        let all = |of: fn(&Self) -> &dyn Array| concat(&pages.iter().map(|page| of(page)).collect::<Vec<_>>());
+        let exact = all(|page| &page.exact)?.as_string::<i32>().clone();
+        Ok(Some(Self { exact, order: all(|page| &page.order)?.as_primitive::<Int64Type>().clone() }))
     }
 }
 
