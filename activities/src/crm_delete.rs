@@ -118,6 +118,7 @@ impl CrmDelete {
         let guards = Guards { max_rejects: None, max_deletes: Some(self.max_deletes), volume: self.volume };
         Ok(Request {
             account: self.account.clone(),
+            object: self.object.clone(),
             write,
             values: vec![(self.id.clone(), Conversion::Default)],
             types: Vec::new(),

@@ -306,6 +306,10 @@ impl Activity for CrmExport {
     fn needs(&self) -> Vec<Need> {
         Need::object(&self.account, &self.object, self.related())
     }
+
+    fn changes_records(&self) -> Option<(&str, &str)> {
+        Some((&self.account, &self.object))
+    }
 }
 
 impl CrmExport {

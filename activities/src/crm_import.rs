@@ -9,6 +9,7 @@
 mod by_ids;
 mod check;
 mod explain;
+mod own;
 mod pages;
 mod plan;
 mod reading;
@@ -30,7 +31,8 @@ use crate::crm_import_deleted::deleted_columns;
 use crate::pinned::Pinned;
 use plan::Plan;
 use reading::Position;
-use settings::{AutomaticIndex, FieldChoice, OrderChoice};
+use own::Own;
+use settings::{AutomaticIndex, FieldChoice, OrderChoice, OwnWritesChoice};
 
 /// Imports records of a CRM. The record's id is added by itself, and with an automatic index the date by which it knows
 /// what changed.
@@ -54,6 +56,10 @@ pub struct CrmImport {
     /// Imports only what changed since the last import.
     #[serde(default)]
     automatic_index: AutomaticIndex,
+    /// What becomes of records that this workflow's own exports wrote and that nobody has changed since: they come as all
+    /// others and are counted as `ownWrites` (`keep`), or are dropped by that rule (`drop`).
+    #[serde(default)]
+    own_writes: OwnWritesChoice,
     /// Imports the records whose ids come in: a column or an expression of the inbound records, such as `crm_id`. Inbound
     /// columns are kept, the fields are added. It excludes `filter`, `automaticIndex` and `orderBy`.
     #[serde(default)]
@@ -126,7 +132,7 @@ impl Activity for CrmImport {
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let crm = cx.crm(&self.account).await?;
         let object = cx.object_with(&self.account, &self.object, &self.related()).await?;
-        let plan = Plan::new(self, &object, Some(crm.system()), &cx.time_zone, cx.backfill().is_some())?;
+        let mut plan = Plan::new(self, &object, Some(crm.system()), &cx.time_zone, cx.backfill().is_some())?;
         if let Some(ids) = &self.ids {
             let read = Read { all: self.all, ..Read::new(object, plan.read.clone()) };
             return by_ids::import(cx, crm, read, &plan, ids, self.at_once()).await;
@@ -138,6 +144,10 @@ impl Activity for CrmImport {
         };
         if let Some(window) = &window {
             window.set_vars(cx);
+        }
+        let own = Own::begin(self, cx, (&object, crm.system()), &mut plan).await?;
+        if let Some((own, window)) = own.as_ref().zip(window.as_ref()).filter(|_| begun.is_none()) {
+            own.forget_before(cx, window).await?;
         }
         let has_versions = begun.as_ref().is_none_or(|position| position.has_versions);
         cx.open("ok", plan.columns(has_versions)).await;
@@ -165,7 +175,7 @@ impl Activity for CrmImport {
             None => Position::new(window, since, self.ranges(&*crm, &read).await),
         };
         position.pinned = Some(pinned);
-        reading::import(cx, crm, read, (&plan, &values), position, self.at_once()).await
+        reading::import(cx, crm, read, (&plan, &values), own.as_ref(), position, self.at_once()).await
     }
 
     async fn plan(&self, cx: &PlanCx) -> Result<Option<Asked>, Failure> {
@@ -178,6 +188,10 @@ impl Activity for CrmImport {
 
     fn needs(&self) -> Vec<Need> {
         Need::object(&self.account, &self.object, self.related())
+    }
+
+    fn brings_changes(&self) -> Option<(&str, &str)> {
+        self.automatic_index.is_on().then_some((&self.account, &self.object))
     }
 
     fn index_option(&self) -> Option<&str> {

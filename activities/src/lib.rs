@@ -19,6 +19,7 @@ mod kit;
 pub mod limit;
 mod near;
 mod older;
+mod own_writes;
 mod pinned;
 pub mod rejects;
 mod remote_ids;

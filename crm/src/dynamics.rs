@@ -58,6 +58,7 @@ use crate::secret::Vault;
 pub static SYSTEM: System = System {
     name: "Dynamics",
     index_fields: &["modifiedon"],
+    changed_by: "modifiedby",
     client_ids: true,
     query_all: None,
     change_feed: true,
@@ -188,6 +189,10 @@ impl Crm for Dynamics {
 
     async fn tells_deleted(&self, object: &Object, is_incremental: bool) -> Result<bool, Failure> {
         deleted::is_timed(&self.session, object, is_incremental).await
+    }
+
+    async fn user(&self) -> Result<Option<String>, Failure> {
+        steps::user(&self.session).await.map(Some)
     }
 
     async fn limits(&self) -> Result<Vec<Allowance>, Failure> {

@@ -61,6 +61,7 @@ use crate::secret::Vault;
 pub static SYSTEM: System = System {
     name: "Salesforce",
     index_fields: &["LastModifiedDate", "SystemModstamp"],
+    changed_by: "LastModifiedById",
     client_ids: false,
     query_all: Some("IsDeleted"),
     change_feed: true,
@@ -205,6 +206,10 @@ impl Crm for Salesforce {
 
     fn longest_request(&self, plan: &WritePlan) -> SignedDuration {
         write::longest_request(plan)
+    }
+
+    async fn user(&self) -> Result<Option<String>, Failure> {
+        created::user(&self.session).await.map(Some)
     }
 
     async fn created(&self, read: &Read, span: (Timestamp, Timestamp), most: usize) -> Result<Option<Page>, Failure> {

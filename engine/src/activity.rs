@@ -94,6 +94,16 @@ pub trait Activity: Send + Sync {
         Arrivals::Each
     }
 
+    /// The account and object whose changes it brings, run by run; none if it does not, or brings more than changes.
+    fn brings_changes(&self) -> Option<(&str, &str)> {
+        None
+    }
+
+    /// The account and object whose records it inserts or updates.
+    fn changes_records(&self) -> Option<(&str, &str)> {
+        None
+    }
+
     /// The automatic index that it keeps: the option's name, or an empty text for the default one.
     fn index_option(&self) -> Option<&str> {
         None

@@ -473,6 +473,7 @@ impl Workflow {
             activity: name,
             ports: node.ports(),
             workflow: &self.name,
+            definition: self,
             time_zone: &node.time_zone,
             known,
             library: &self.library,

@@ -28,7 +28,7 @@ use crate::journal::Journal;
 use crate::outside::clock::Clock;
 use crate::outside::crm::Crm;
 use crate::outside::database::Database;
-use crate::outside::memory::Memory;
+use crate::outside::memory::{Memory, Reader};
 use crate::outside::store::{OptionValue, RunId};
 use crate::pinned::Library;
 use crate::population::{Population, Writer};
@@ -279,6 +279,27 @@ impl Cx {
     /// If the store cannot be read.
     pub async fn remembers_until(&self) -> Result<Option<u64>, Failure> {
         Ok(unfinished::latest_other(&self.environment, &self.journal.id).await?)
+    }
+
+    /// The imports that bring back what this workflow writes to an object, as the memory names them.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn readers(&self, account: &str, object: &str) -> Result<Vec<Reader>, Failure> {
+        let activities = self.definition.brings_back(account, object);
+        if activities.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A system that has no id for its organisation is known by the account.
+        let organisation = identity::organisation(&self.environment, account).await?;
+        let organisation = organisation.unwrap_or_else(|| format!("account {account}"));
+        let reader = |activity: &str| Reader {
+            workflow: self.workflow.clone(),
+            activity: activity.to_owned(),
+            organisation: organisation.clone(),
+            object: object.to_owned(),
+        };
+        Ok(activities.into_iter().map(reader).collect())
     }
 
     /// The run.

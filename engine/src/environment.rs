@@ -126,7 +126,8 @@ pub struct Limits {
     /// Rejected records that are kept beyond runs; beyond it the oldest are forgotten, closed ones first.
     pub rejects_kept: usize,
     /// Records that are remembered between runs: those in doubt, and those that an export created and did not hand on. An
-    /// export that would remember more is suspended.
+    /// export that would remember more is suspended. As many own writes are remembered besides; beyond it the oldest are
+    /// forgotten.
     #[schemars(range(min = 1))]
     pub records_remembered: usize,
     /// Limits of scripts.

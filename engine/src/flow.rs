@@ -7,6 +7,7 @@ use arrow::datatypes::Schema;
 use jiff::tz::TimeZone;
 
 use crate::activity::{Columns, Port};
+use crate::check::Workflow;
 use crate::document::Document;
 use crate::expr::{Bound, ExprError, Source};
 use crate::failure::{Class, Failure};
@@ -43,6 +44,7 @@ pub struct FlowCx<'a> {
     pub ports: &'a [Port],
     /// The workflow's name.
     pub workflow: &'a str,
+    pub(crate) definition: &'a Workflow,
     /// The time zone of the activity's dates.
     pub time_zone: &'a TimeZone,
     pub(crate) known: &'a Known,
@@ -52,6 +54,20 @@ pub struct FlowCx<'a> {
     pub(crate) problems: &'a mut Vec<Problem>,
     pub(crate) warnings: &'a mut Vec<Problem>,
     pub(crate) unchecked: &'a mut BTreeSet<String>,
+}
+
+impl Workflow {
+    /// The activities that bring back what the workflow itself writes to this object: those that import its changes, where
+    /// another one exports to it.
+    pub fn brings_back(&self, account: &str, object: &str) -> Vec<&str> {
+        let of = Some((account, object));
+        let mut all = self.activities.values();
+        if !all.any(|node| node.activity.changes_records() == of) {
+            return Vec::new();
+        }
+        let own = self.activities.iter().filter(|(_, node)| node.activity.brings_changes() == of);
+        own.map(|(name, _)| name.as_str()).collect()
+    }
 }
 
 impl FlowCx<'_> {
@@ -124,6 +140,11 @@ impl FlowCx<'_> {
     /// The kind of CRM that an account is of, where there is such an account.
     pub fn system(&self, account: &str) -> Option<&'static System> {
         self.known.accounts.get(account).copied()
+    }
+
+    /// Whether this activity brings back what its workflow itself writes to this object.
+    pub fn brings_back(&self, account: &str, object: &str) -> bool {
+        self.definition.brings_back(account, object).contains(&self.activity)
     }
 
     /// Functions that scripts share, by file name.

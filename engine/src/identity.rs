@@ -222,6 +222,11 @@ pub async fn check_account(environment: &Environment, account: &str, crm: &dyn C
     Ok(())
 }
 
+/// The organisation that an account leads to, as far as the folder knows it.
+pub(crate) async fn organisation(environment: &Environment, account: &str) -> Result<Option<String>, Failure> {
+    known(environment, &account_option(account)).await
+}
+
 /// Forgets what the folder knew of its database, so that the next run takes it as it is.
 ///
 /// # Errors

@@ -75,15 +75,20 @@ pub struct PlanCx {
     pub vars: Vars,
     /// Records that are thought to come in.
     pub records: u64,
+    /// Whether the activity brings back what its workflow itself writes.
+    pub brings_back: bool,
     pub(crate) environment: Arc<Environment>,
 }
 
 impl PlanCx {
     /// For an activity of a workflow, which so many records are thought to come into.
     pub fn new(environment: Arc<Environment>, workflow: &Workflow, activity: &str, records: u64) -> Self {
-        let time_zone = workflow.activities.get(activity).map_or(TimeZone::UTC, |node| node.time_zone.clone());
+        let node = workflow.activities.get(activity);
+        let time_zone = node.map_or(TimeZone::UTC, |node| node.time_zone.clone());
+        let brings = node.and_then(|node| node.activity.brings_changes());
+        let brings_back = brings.is_some_and(|(account, object)| !workflow.brings_back(account, object).is_empty());
         let (workflow, vars) = (workflow.name.clone(), workflow.vars.clone());
-        Self { workflow, activity: activity.to_owned(), time_zone, vars, records, environment }
+        Self { workflow, activity: activity.to_owned(), time_zone, vars, records, brings_back, environment }
     }
 
     /// An account's CRM.

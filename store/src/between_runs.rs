@@ -1,5 +1,6 @@
-//! The memory between runs: an SQLite file of its own next to the rejects desk, made when the first record is in doubt.
+//! The memory between runs: an SQLite file of its own next to the rejects desk, made when there is something to remember.
 
+mod own;
 mod sql;
 mod versions;
 
@@ -8,9 +9,10 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use engine::failure::{Class, Failure};
-use engine::outside::memory::{Answer, Export, Memory, MemoryId, NewMemory, Remembered};
+use engine::outside::memory::{Answer, Export, Memory, MemoryId, NewMemory, OwnWrite, Reader, Remembered};
 use engine::outside::store::RunId;
 use engine::version::{Target, Versions};
+use jiff::Timestamp;
 use rusqlite::Connection;
 
 use crate::sqlite_file::{Kind, SqliteFile};
@@ -111,6 +113,24 @@ impl Memory for SqliteMemory {
             return Ok(());
         }
         self.file.change(move |connection| versions::forget(connection, before)).await
+    }
+
+    async fn keep_own(&self, readers: &[Reader], writes: Vec<OwnWrite>, most: usize) -> Result<u64, Failure> {
+        if readers.is_empty() || writes.is_empty() {
+            return Ok(0);
+        }
+        let readers = readers.to_vec();
+        self.file.write(move |connection| own::keep(connection, &readers, &writes, most)).await
+    }
+
+    async fn own(&self, reader: &Reader) -> Result<Vec<OwnWrite>, Failure> {
+        let reader = reader.clone();
+        self.file.read(move |connection| own::all(connection, &reader)).await
+    }
+
+    async fn forget_own(&self, reader: &Reader, before: Timestamp) -> Result<(), Failure> {
+        let reader = reader.clone();
+        self.file.change(move |connection| own::forget(connection, &reader, before)).await
     }
 
     async fn open(&self) -> Result<BTreeMap<RunId, u64>, Failure> {

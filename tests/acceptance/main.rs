@@ -34,6 +34,7 @@ mod filters;
 mod ids;
 mod import;
 mod older;
+mod own;
 #[path = "../receiver/mod.rs"]
 mod receiver;
 mod retry;

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use engine::context::Cx;
 use engine::failure::{Class, Failure};
 use engine::outside::clock::Clock;
-use engine::outside::crm::{Batch, Crm, Outcome, Steps, Write, WritePlan};
+use engine::outside::crm::{Batch, Crm, Operation, Outcome, Steps, Write, WritePlan};
 use engine::progress::part_of_task;
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -40,6 +40,7 @@ use super::newest::{Newest, Tracked};
 use super::remember::Asker;
 use super::request::Request;
 use crate::chunks::Chunks;
+use crate::own_writes::Learner;
 use crate::rejects::Kinds;
 use crate::rows;
 use output::{Output, Position, SET_ASIDE};
@@ -70,6 +71,8 @@ struct Job {
     /// What other runs have sent of the same records.
     newest: Option<Arc<Newest>>,
     clock: Arc<dyn Clock>,
+    /// Where the workflow brings back what is written here.
+    learner: Option<Learner>,
 }
 
 /// Sends all records that come in, each once, and passes them on with what became of them.
@@ -109,13 +112,15 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
         from: state.next(),
     };
     let name = cx.export_name();
-    let job = Job { crm, write, plan: header.plan, name, ledger, newest, clock: Arc::clone(cx.clock()) };
+    let learner = Learner::new(cx, &crm, (&request.account, &request.object), &write).await?;
+    let clock = Arc::clone(cx.clock());
+    let job = Arc::new(Job { crm, write, plan: header.plan, name, ledger, newest, clock, learner });
     let known = state.batches.iter().position(|batch| batch.from >= position.place);
     let next = known.unwrap_or(state.batches.len());
     let at_once = job.plan.at_once.clamp(1, LANES_MAX);
     let by_bytes = (WAITING_BYTES_MAX / job.plan.bytes_max.max(1)).max(1);
     let mut lanes = Lanes {
-        job: Arc::new(job),
+        job: Arc::clone(&job),
         window: (at_once * WAITING_PER_LANE).min(by_bytes).max(at_once + 1),
         free: Arc::new(Semaphore::new(at_once)),
         state,
@@ -133,9 +138,14 @@ pub(crate) async fn export(cx: &mut Cx, crm: Arc<dyn Crm>, request: Request) -> 
         all_cut: false,
     };
     let mut output = Output::new(cx, &request, &columns, population.rows(), position, asker).await;
-    lanes.run(cx, &request, &mut output).await?;
+    let ended = lanes.run(cx, &request, &mut output).await;
+    let warned = match &job.learner {
+        Some(learner) => learner.warn(cx).await,
+        None => Ok(()),
+    };
+    ended.and(warned)?;
     // Nothing writes to the temp file any more.
-    drop(lanes);
+    drop((lanes, job));
     output.end(cx, &request, &folder).await?;
     guards::remember_volume(cx, &request.guards, population.rows()).await
 }
@@ -399,6 +409,8 @@ impl Job {
         tracked: Option<Tracked>,
         lane: OwnedSemaphorePermit,
     ) -> Result<Answered, Failure> {
+        // An insert that is found there may have been changed since it was sent first.
+        let may_be_older = known.again && self.write.operation == Operation::Insert;
         match self.deliver(number, payloads, known, tracked.as_ref()).await {
             Ok((outcomes, receipt)) => {
                 let all_well = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Done { .. }));
@@ -406,6 +418,9 @@ impl Job {
                 receipt.durable().await?;
                 if let Some(tracked) = tracked {
                     tracked.sent(&outcomes).await?;
+                }
+                if let Some(learner) = self.learner.as_ref().filter(|_| !may_be_older) {
+                    learner.learn(&outcomes).await;
                 }
                 Ok(Answered { outcomes, lane })
             }

@@ -20,6 +20,8 @@ pub(super) const TYPE_SUFFIX: &str = "_type";
 pub(crate) struct Request {
     /// The account.
     pub(crate) account: String,
+    /// The object, as the author names it.
+    pub(crate) object: String,
     /// What is written, without the id that we choose.
     pub(crate) write: Write,
     /// What each of its fields is set to.
@@ -98,6 +100,7 @@ impl Request {
         let guards = Guards { max_rejects: export.max_rejects, max_deletes: None, volume: export.volume };
         Ok(Self {
             account: export.account.clone(),
+            object: export.object.clone(),
             write,
             values,
             types,

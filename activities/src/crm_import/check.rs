@@ -12,6 +12,7 @@ use engine::words::counted;
 use super::CrmImport;
 use super::by_ids;
 use super::plan::{Plan, readable};
+use super::settings::OwnWritesChoice;
 use crate::conversion::Conversion;
 use crate::near;
 use crate::rejects;
@@ -79,6 +80,16 @@ fn check_together(import: &CrmImport, cx: &mut FlowCx<'_>) {
             let message = format!("an import by ids has no \"{name}\": {why}");
             cx.problem(pointer, "ids-with-other", message, Some(format!("leave \"{name}\" away, or \"ids\"")));
         }
+    }
+    if import.own_writes == OwnWritesChoice::Drop && !cx.brings_back(&import.account, &import.object) {
+        let message = format!(
+            "this import knows no own writes: {}",
+            match import.automatic_index.is_on() {
+                true => format!("no crm.export of the workflow writes {} to {}", import.object, import.account),
+                false => "it has no automatic index".to_owned(),
+            }
+        );
+        cx.problem("/ownWrites", "no-own-writes", message, Some("leave \"ownWrites\" away".to_owned()));
     }
     let Some(settings) = import.automatic_index.settings().filter(|settings| settings.changes) else { return };
     for (pointer, is_there) in

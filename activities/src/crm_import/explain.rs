@@ -7,15 +7,17 @@ use engine::plan::{Plan as Asked, PlanCx};
 
 use super::CrmImport;
 use super::plan::Plan;
-use super::settings::OrderChoice;
+use super::settings::{OrderChoice, OwnWritesChoice};
 use crate::automatic_index::{Opened, place};
+use crate::own_writes::OWN_WRITES;
 
 /// Plans a reading as [`run`](engine::activity::Activity::run) would begin it, and records nothing.
 pub(super) async fn plan(import: &CrmImport, cx: &PlanCx) -> Result<Asked, Failure> {
     let account = import.account.clone();
     let crm = cx.crm(&account)?;
     let object = cx.object_with(&account, &import.object, &import.related()).await?;
-    let plan = Plan::new(import, &object, Some(crm.system()), &cx.time_zone, false)?;
+    let mut plan = Plan::new(import, &object, Some(crm.system()), &cx.time_zone, false)?;
+    let recognises = cx.brings_back && plan.read_changed_by(&object, crm.system()).is_some();
     let mut read = Read { all: import.all, ..Read::new(object, plan.read.clone()) };
     if import.ids.is_some() {
         return Ok(Asked::Fetch { account, read: Box::new(read), rules: Vec::new() });
@@ -33,6 +35,9 @@ pub(super) async fn plan(import: &CrmImport, cx: &PlanCx) -> Result<Asked, Failu
             read.window = Some(Window { field, from: opened.from(), to: opened.to });
             rules.push("alreadyImported");
         }
+    }
+    if recognises && import.own_writes == OwnWritesChoice::Drop {
+        rules.push(OWN_WRITES);
     }
     if let Some(filter) = &plan.filter {
         read.filter = Some(filter.resolve(&cx.values([filter]).await?)?.expr().clone());

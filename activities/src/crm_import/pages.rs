@@ -12,6 +12,7 @@ use engine::failure::Failure;
 use engine::outside::crm::{Misfit, Object, Page, Read};
 use engine::reject::Reject;
 
+use super::own::Own;
 use super::plan::Plan;
 use crate::automatic_index::{Opened, Seen, Tail, hash};
 use crate::crm_import_deleted::deleted_batch;
@@ -26,6 +27,8 @@ pub(super) struct Sieve<'a> {
     seen: &'a Seen,
     /// The window, where records are known by date.
     window: Option<(&'a Opened, &'a str)>,
+    /// What the workflow's own exports wrote, where it brings that back.
+    pub(super) own: Option<&'a Own>,
     /// Whether versions go with the records.
     pub(super) has_versions: bool,
     /// Ids of records that this import has delivered already, where a part of it is begun anew.
@@ -41,7 +44,8 @@ impl<'a> Sieve<'a> {
         window: Option<&'a Opened>,
     ) -> Self {
         let window = window.zip(read.window.as_ref().map(|window| window.field.as_str()));
-        Self { plan, object: &read.object, values, seen, window, has_versions: true, delivered: HashSet::new() }
+        let (own, has_versions, delivered) = (None, true, HashSet::new());
+        Self { plan, object: &read.object, values, seen, window, own, has_versions, delivered }
     }
 
     /// Puts a page on the ports, and tells how many records came.
@@ -78,6 +82,9 @@ impl<'a> Sieve<'a> {
             let old = and(&kept, &not(&new).map_err(wrong)?).map_err(wrong)?;
             cx.dropped(rule, old.true_count() as u64);
             keep = Some(and(&kept, &new).map_err(wrong)?);
+        }
+        if let Some(own) = self.own {
+            keep = own.tell(cx, page, self.plan.id, keep)?;
         }
         let versions = page.versions.as_ref().map(|versions| &versions.order as &dyn Array);
         let (kept, versions) = match keep {

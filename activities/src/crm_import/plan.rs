@@ -95,6 +95,16 @@ impl Plan {
         version::with_id(&self.version, id)
     }
 
+    /// Reads the field that tells who changed a record last, and tells its place; none if the object does not have it.
+    pub(super) fn read_changed_by(&mut self, object: &Object, system: &System) -> Option<usize> {
+        let field = object.fields.get(system.changed_by).filter(|field| field.readable)?;
+        let place = self.read.iter().position(|read| read.field.name == field.name);
+        Some(place.unwrap_or_else(|| {
+            self.read.push(ReadField { field: field.clone(), raw: false });
+            self.read.len() - 1
+        }))
+    }
+
     /// The columns that come out, of those that were read.
     ///
     /// # Errors

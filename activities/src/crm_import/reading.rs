@@ -13,6 +13,7 @@ use futures::stream::{self, BoxStream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::own::Own;
 use super::pages::Sieve;
 use super::plan::Plan;
 use super::window::{open_tail, seen_before};
@@ -118,6 +119,7 @@ pub(super) async fn import(
     crm: Arc<dyn Crm>,
     read: Read,
     (plan, values): (&Plan, &Values),
+    own: Option<&Own>,
     mut position: Position,
     at_once: usize,
 ) -> Result<(), Failure> {
@@ -129,6 +131,7 @@ pub(super) async fn import(
     let mut tail = open_tail(cx, &position, follows)?;
     let window = position.window.clone();
     let mut sieve = Sieve::new(plan, &read, values, &seen, window.as_ref());
+    sieve.own = own;
     sieve.has_versions = position.has_versions;
     if position.is_anew() {
         sieve.delivered = delivered(cx, plan).await?;

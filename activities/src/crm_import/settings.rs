@@ -78,6 +78,17 @@ impl OrderChoice {
     }
 }
 
+/// What becomes of own writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum OwnWritesChoice {
+    /// They come as all others.
+    #[default]
+    Keep,
+    /// They are dropped.
+    Drop,
+}
+
 /// On or off, or on with settings.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]

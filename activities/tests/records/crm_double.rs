@@ -28,6 +28,7 @@ const NAME_MAX: usize = 50;
 static CHOOSING: System = System {
     name: "Choosing",
     index_fields: &[],
+    changed_by: "",
     client_ids: true,
     query_all: None,
     change_feed: false,
@@ -39,6 +40,7 @@ static CHOOSING: System = System {
 static NUMBERING: System = System {
     name: "Numbering",
     index_fields: &[],
+    changed_by: "",
     client_ids: false,
     query_all: None,
     change_feed: false,

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 pub(crate) static SYSTEM: System = System {
     name: "Double",
     index_fields: &["modified"],
+    changed_by: "",
     client_ids: true,
     query_all: Some("isdeleted"),
     change_feed: true,
@@ -34,6 +35,7 @@ pub(crate) static SYSTEM: System = System {
 pub(crate) static LOGGING: System = System {
     name: "Logging",
     index_fields: &["modified"],
+    changed_by: "",
     client_ids: true,
     query_all: None,
     change_feed: false,

@@ -77,6 +77,12 @@ pub(super) async fn organisation(session: &Session) -> Result<String, Failure> {
     Ok(who.organization_id)
 }
 
+/// The id of the user that the token is for, by a `WhoAmI`.
+pub(super) async fn user(session: &Session) -> Result<String, Failure> {
+    let who: WhoAmI = session.get_json("WhoAmI", "asking who we are").await?;
+    Ok(who.user_id.to_ascii_lowercase())
+}
+
 async fn who_am_i(session: &Session) -> Result<String, Failure> {
     let who: WhoAmI = session.get_json("WhoAmI", "asking who we are").await?;
     Ok(format!("user {}, organization {}", who.user_id, who.organization_id))

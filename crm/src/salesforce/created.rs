@@ -52,7 +52,7 @@ fn second(at: Timestamp) -> Timestamp {
 }
 
 /// The id of the user that the token is for.
-async fn user(session: &Session) -> Result<String, Failure> {
+pub(super) async fn user(session: &Session) -> Result<String, Failure> {
     let resources: Resources = session.get("", "asking who we are").await?;
     let id = resources.identity.rsplit('/').next().and_then(|id| field::id(id).ok());
     id.ok_or_else(|| {

@@ -35,6 +35,8 @@ pub struct System {
     pub name: &'static str,
     /// Index fields of the automatic index, the first that an object has is taken.
     pub index_fields: &'static [&'static str],
+    /// The field that tells which user changed a record last, as [`Crm::user`] names users.
+    pub changed_by: &'static str,
     /// Whether a new record may bring its own id, so that an insert that is sent twice is one.
     pub client_ids: bool,
     /// Whether deleted, archived and merged records can be read, and the field that tells them.
@@ -295,6 +297,14 @@ pub trait Crm: Send + Sync {
     /// The longest time after which a request without an answer may still take hold.
     fn longest_request(&self, _plan: &WritePlan) -> SignedDuration {
         SignedDuration::from_mins(15)
+    }
+
+    /// The user that the account logs in as, as the field [`System::changed_by`] has it; none if the system does not say it.
+    ///
+    /// # Errors
+    /// Where the CRM cannot be asked.
+    async fn user(&self) -> Result<Option<String>, Failure> {
+        Ok(None)
     }
 
     /// Records that the account's own user created in a span of time, deleted ones included; `None` if there are more than

@@ -1,11 +1,19 @@
 //! What later runs must know of what exports have written. The crate `store` has it in an SQLite file.
 //!
+//! **Results**, until a run has handed them on:
+//!
 //! ```text
 //!   export ─┬─ no answer came ────────────▶ in doubt ─┬─ settled as created ─▶ created ─┬─ handed on ─▶ over
 //!           └─ stopped before it handed on ▶ created   └─ settled as not created ────────┴────────────▶ over
 //! ```
 //!
 //! A later export of the same record does not send it again: what is in doubt it sets aside, what is created it passes on.
+//!
+//! **Own writes**, until the import that brings them back has passed them:
+//!
+//! ```text
+//!   export ─ the version that its write left ─▶ own write ─ an import's window begins after it ─▶ forgotten
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -106,6 +114,25 @@ pub trait Memory: Send + Sync {
     async fn forget_versions(&self, _before: u64) -> Result<(), Failure> {
         Ok(())
     }
+
+    /// Keeps the versions that an export left, each in the place of an earlier one of the same record. Beyond `most` the oldest
+    /// make way; how many did is returned.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    async fn keep_own(&self, readers: &[Reader], writes: Vec<OwnWrite>, most: usize) -> Result<u64, Failure>;
+
+    /// The own writes that an import may bring back.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    async fn own(&self, reader: &Reader) -> Result<Vec<OwnWrite>, Failure>;
+
+    /// Forgets the own writes before an instant of the CRM's clock: the import reads no records any more that changed before it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    async fn forget_own(&self, reader: &Reader, before: Timestamp) -> Result<(), Failure>;
 
     /// How many questions are open that a run asked or was the last to meet.
     ///
@@ -209,6 +236,32 @@ impl Answer {
     }
 }
 
+/// An import that brings back what its workflow's exports write.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reader {
+    /// Its workflow.
+    pub workflow: String,
+    /// The activity.
+    pub activity: String,
+    /// The organisation that its account leads to.
+    pub organisation: String,
+    /// The object.
+    pub object: String,
+}
+
+/// A record as an export left it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnWrite {
+    /// Its id in the CRM.
+    pub id: String,
+    /// The version that the write left.
+    pub version: i64,
+    /// The user who wrote it, as the CRM names users.
+    pub user: String,
+    /// When, by the CRM's clock.
+    pub at: Timestamp,
+}
+
 /// A memory that keeps nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoMemory;
@@ -244,6 +297,18 @@ impl Memory for NoMemory {
     }
 
     async fn handed_on(&self, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn keep_own(&self, _: &[Reader], _: Vec<OwnWrite>, _: usize) -> Result<u64, Failure> {
+        Ok(0)
+    }
+
+    async fn own(&self, _: &Reader) -> Result<Vec<OwnWrite>, Failure> {
+        Ok(Vec::new())
+    }
+
+    async fn forget_own(&self, _: &Reader, _: Timestamp) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    generate::FIRST_VERSION,
+    generate::{FIRST_VERSION, Fact},
     table::{Deleted, Table},
     value::{Link, Value},
     write::{Before, Stamp},
@@ -52,7 +52,7 @@ pub(crate) struct Retention {
     pub(crate) audit: bool,
     /// Days for which new entries stay there; none for ever.
     pub(crate) audit_days: Option<u32>,
-    /// Who deletes, as the audit log says.
+    /// The user that clients log in as: who writes and deletes.
     pub(crate) user: Guid,
 }
 
@@ -189,9 +189,12 @@ impl Store {
     }
 
     /// Creates or changes a record at `now` and logs it.
-    pub(crate) fn write(&mut self, draft: Draft, now: i64, by: By) {
+    pub(crate) fn write(&mut self, mut draft: Draft, now: i64, by: By) {
         self.version += 1;
         self.log_write(&draft, now, by);
+        if let (Some(field), Some(id)) = (self.tables[draft.table].field_of(Fact::ModifiedBy), self.user(by)) {
+            draft.values.entry(field).or_insert(Value::Link(Link { table: "systemuser", id }));
+        }
         let stamp = Stamp {
             created_on: draft.created_on,
             modified_on: draft.modified_on.unwrap_or(now),
@@ -205,6 +208,15 @@ impl Store {
         let before = self.tables[table].put(id, values, stamp, self.transaction.is_some());
         if let Some(transaction) = &mut self.transaction {
             transaction.undo.push((table, id, before));
+        }
+    }
+
+    /// Who that is in this organisation: clients log in as one user, and the admin API stands for another.
+    fn user(&self, by: By) -> Option<Guid> {
+        let users = self.table("systemuser")?;
+        match by {
+            By::Wire => Some(self.retention.user),
+            By::Admin => users.generated(1).map(|record| users.id(record)),
         }
     }
 

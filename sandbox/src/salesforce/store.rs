@@ -261,7 +261,7 @@ impl Store {
     ) {
         let modified = stamp.modified.unwrap_or(author.now);
         let mut row = self.tables[table].row_to_change(number).unwrap_or_else(|| Row::new(modified));
-        row.modified = modified;
+        (row.modified, row.by) = (modified, author.by);
         row.created = stamp.created.unwrap_or(if is_new { modified } else { row.created });
         if row.values.is_empty() {
             row.values = values;
@@ -278,7 +278,7 @@ impl Store {
             return false;
         }
         self.log(table, number, ChangeKind::Deleted, &[], author);
-        self.set_state(table, number, RowState::Deleted(author.now), None, author.now);
+        self.set_state(table, number, RowState::Deleted(author.now), None, author);
         true
     }
 
@@ -286,7 +286,7 @@ impl Store {
     pub(super) fn delete_merged(&mut self, table: usize, number: u32, master: u32, author: Author) -> bool {
         let had = self.delete(table, number, author);
         if had {
-            self.set_state(table, number, RowState::Deleted(author.now), Some(master), author.now);
+            self.set_state(table, number, RowState::Deleted(author.now), Some(master), author);
         }
         had
     }
@@ -309,7 +309,7 @@ impl Store {
             self.tables[table].get(number).is_some_and(|record| matches!(record.state(), RowState::Deleted(_)));
         if in_bin {
             self.log(table, number, ChangeKind::Created, &[], author);
-            self.set_state(table, number, RowState::Live, None, author.now);
+            self.set_state(table, number, RowState::Live, None, author);
         }
         in_bin
     }
@@ -320,9 +320,9 @@ impl Store {
         self.late.retain(|late| late.table != table);
     }
 
-    fn set_state(&mut self, table: usize, number: u32, state: RowState, master: Option<u32>, now: i64) {
+    fn set_state(&mut self, table: usize, number: u32, state: RowState, master: Option<u32>, author: Author) {
         if let Some(mut row) = self.tables[table].row_to_change(number) {
-            (row.state, row.master, row.modified) = (state, master, now);
+            (row.state, row.master, row.modified, row.by) = (state, master, author.now, author.by);
             self.put(table, number, row);
         }
     }

@@ -13,7 +13,7 @@ use super::{
     schema::{Field, Kind, Object, Source},
     value::Value,
 };
-use crate::data::Fact;
+use crate::data::{By, Fact};
 
 /// An object with its records.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub(crate) struct Row {
     pub(super) created: i64,
     /// When it was last changed, seconds since 1970.
     pub(super) modified: i64,
+    /// By whom.
+    pub(super) by: By,
     /// Whether it is there.
     pub(super) state: RowState,
     /// The record that it was merged into.
@@ -91,7 +93,7 @@ impl Record<'_> {
 impl Row {
     /// A new record without values.
     pub(super) fn new(now: i64) -> Self {
-        Self { created: now, modified: now, state: RowState::Live, master: None, values: Vec::new() }
+        Self { created: now, modified: now, by: By::Admin, state: RowState::Live, master: None, values: Vec::new() }
     }
 
     /// Sets a value.
@@ -201,7 +203,9 @@ impl Table {
         let field = &self.object.fields[index];
         match (&field.source, record) {
             (Source::Id, _) => Cow::Owned(Value::text(self.id(record.number()).as_str())),
-            (Source::User, _) => Cow::Owned(Value::text(Id::new("005", 0).as_str())),
+            (Source::User, _) => Cow::Owned(user(By::Wire)),
+            (Source::ModifiedBy, Record::Written(_, row)) => Cow::Owned(user(row.by)),
+            (Source::ModifiedBy, Record::Generated(_)) => Cow::Owned(user(By::Admin)),
             (Source::IsDeleted, _) => Cow::Owned(Value::Boolean(record.state() != RowState::Live)),
             (Source::Created, Record::Written(_, row)) => Cow::Owned(Value::Instant(row.created)),
             (Source::Modified, Record::Written(_, row)) => Cow::Owned(Value::Instant(row.modified)),
@@ -397,11 +401,20 @@ impl Table {
     }
 }
 
+/// Who that is: clients log in as one user, and the admin API stands for another.
+fn user(by: By) -> Value {
+    let number = match by {
+        By::Wire => 0,
+        By::Admin => 1,
+    };
+    Value::text(Id::new("005", number).as_str())
+}
+
 fn default(field: &Field) -> Cow<'_, Value> {
     match &field.source {
         Source::Stored(value) => Cow::Borrowed(value),
         // Who creates a record owns it, unless told otherwise.
-        Source::Fact(Fact::Owner) => Cow::Owned(Value::text(Id::new("005", 0).as_str())),
+        Source::Fact(Fact::Owner) => Cow::Owned(user(By::Wire)),
         // Boolean fields are never null.
         _ if field.kind == Kind::Boolean => Cow::Owned(Value::Boolean(false)),
         _ => Cow::Owned(Value::Null),

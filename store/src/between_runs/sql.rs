@@ -8,7 +8,8 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 /// What makes the file of each form of that of the one before; the first of an empty one.
-pub(super) const STEPS: [&str; 2] = ["
+pub(super) const STEPS: [&str; 3] = [
+    "
     CREATE TABLE record(
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         export TEXT NOT NULL, place INTEGER NOT NULL, run TEXT NOT NULL, account TEXT NOT NULL, object TEXT NOT NULL,
@@ -18,7 +19,10 @@ pub(super) const STEPS: [&str; 2] = ["
     CREATE INDEX record_object ON record(account, object) WHERE state <> 'over';
     CREATE INDEX record_taken ON record(taken_by) WHERE taken_by IS NOT NULL;
     CREATE TABLE explained(export TEXT NOT NULL, crm_id TEXT NOT NULL, PRIMARY KEY(export, crm_id)) STRICT, WITHOUT ROWID;
-    CREATE TABLE explanation(export TEXT PRIMARY KEY, complete INTEGER NOT NULL) STRICT, WITHOUT ROWID;", super::versions::STEP];
+    CREATE TABLE explanation(export TEXT PRIMARY KEY, complete INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+    super::versions::STEP,
+    super::own::TABLE,
+];
 
 /// Their numbers; none if there would be more than `most`.
 pub(super) fn keep(
