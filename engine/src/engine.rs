@@ -175,6 +175,9 @@ impl Engine {
                 Err(AppendError::Store(StoreError::Held { by })) => return Err(self.held(&by).await),
                 resumed => resumed?,
             }
+        } else if journal.run().is_interrupted {
+            // It may wait for its time and record nothing else before it is interrupted again.
+            journal.append(vec![Event::Resumed { vars }]).await?;
         }
         Ok(self.drive(workflow, journal))
     }

@@ -368,6 +368,7 @@ fn task_of(event: &Event) -> Option<TaskId> {
         | Event::Logged { task, .. } => Some(*task),
         Event::Started { .. }
         | Event::Admitted
+        | Event::Attention { .. }
         | Event::Alerted { .. }
         | Event::Woken { .. }
         | Event::Paused

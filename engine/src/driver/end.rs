@@ -11,10 +11,11 @@ use crate::activity::{Effect, Need, When};
 use crate::check::Node;
 use crate::context::{Cx, Done};
 use crate::desk;
-use crate::event::{Event, TaskId, Then};
+use crate::event::{Attention, Event, TaskId, Then};
 use crate::failure::{Class, Failure};
 use crate::identity;
 use crate::journal::AppendError;
+use crate::outside::alerts::AlertLimits;
 use crate::outside::store::{Expect, OptionChange, OptionValue, SeenFile, StoreError};
 use crate::run::{Ending, Run, Settled, Task};
 use crate::temp;
@@ -35,6 +36,23 @@ pub(super) enum Rest {
 }
 
 impl Driver {
+    /// Nothing is left to do. An alert is owed in the same append if more was refused or left in doubt than may pass without.
+    pub(super) async fn finish_run(&self) -> Result<(), Failure> {
+        let alerts = &self.environment.alerts;
+        let (receivers, limits) = (alerts.receivers(), alerts.limits());
+        let mut events = Vec::new();
+        if !receivers.is_empty() && limits != AlertLimits::default() {
+            let rejects = self.journal.run().rejects();
+            let in_doubt = self.environment.memory.open().await?.get(&self.journal.id).copied().unwrap_or(0);
+            if limits.is_over(rejects, in_doubt) {
+                let why = Attention::OverLimit { rejects, in_doubt };
+                events.push(Event::Attention { why, alerts: receivers });
+            }
+        }
+        events.push(Event::Finished);
+        Ok(self.journal.append(events).await?)
+    }
+
     pub(super) async fn record_end(
         &mut self,
         task: &Task,
