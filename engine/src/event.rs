@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 use crate::outside::store::SeenFile;
+use crate::scope::IndexScope;
 
 /// The version of events that this build writes; older ones are read, newer ones refused.
 pub const EVENT_VERSION: u64 = 1;
@@ -320,6 +321,9 @@ pub struct IndexWindow {
     pub before: Option<String>,
     /// The text it will have.
     pub after: String,
+    /// Of which records all up to then are imported once it has it; an older version kept none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<IndexScope>,
 }
 
 /// What a task counted. Its account balances where `in + added = out + dropped`.

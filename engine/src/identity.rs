@@ -271,7 +271,7 @@ async fn forget(environment: &Environment, name: &str) -> Result<(), Failure> {
 
 fn change<T: Serialize>(environment: &Environment, name: &str, known: &T) -> OptionChange {
     let value = serde_json::to_string(known).unwrap_or_default();
-    let value = OptionValue { value, at: environment.clock.now(), by: "campanile".to_owned(), seen: None };
+    let value = OptionValue { value, at: environment.clock.now(), by: "campanile".to_owned(), seen: None, scope: None };
     OptionChange { name: name.to_owned(), expect: Expect::Any, value: Some(value) }
 }
 

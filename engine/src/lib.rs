@@ -35,6 +35,7 @@ pub mod reject;
 pub mod retention;
 pub mod run;
 pub mod schema;
+pub mod scope;
 pub mod script;
 mod start;
 mod temp;

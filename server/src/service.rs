@@ -279,7 +279,7 @@ impl Service {
     pub(crate) async fn set_option(&self, name: &str, value: String) -> Result<OptionValue, Refusal> {
         check_option_name(name)?;
         let at = self.engine.environment.clock.now();
-        let option = OptionValue { value, at, by: "operator".to_owned(), seen: None };
+        let option = OptionValue { value, at, by: "operator".to_owned(), seen: None, scope: None };
         let change = OptionChange { name: name.to_owned(), expect: Expect::Any, value: Some(option.clone()) };
         self.engine.environment.store.set_options(vec![change]).await?;
         Ok(option)

@@ -150,6 +150,9 @@ fn an_account_that_leads_to_another_organisation_stops_what_uses_it() {
     world.ask(&["run", &file]).expect(1).says(&["leads to another organisation"]);
     world.ask(&["accept", "account", "dynamics"]).expect(0);
     world.ask(&["run", &file]).expect(0);
+    // The next import has bound the account, and its index, to the organisation that was accepted.
+    world.write("campanile.toml", &kept);
+    world.ask(&["run", &file]).expect(1).says(&["leads to another organisation"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod doubts;
 mod explain;
 mod field_types;
 mod identity;
+mod index;
 mod kill;
 mod mail_server;
 mod manual;

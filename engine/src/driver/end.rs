@@ -17,7 +17,8 @@ use crate::identity;
 use crate::journal::AppendError;
 use crate::outside::alerts::AlertLimits;
 use crate::outside::store::{Expect, OptionChange, OptionValue, SeenFile, StoreError};
-use crate::run::{Ending, Run, Settled, Task};
+use crate::run::{Ending, Run, Settled, Task, TaskStatus};
+use crate::scope::IndexScope;
 use crate::temp;
 use crate::words::counted;
 use crate::workflow::OnError;
@@ -38,6 +39,9 @@ pub(super) enum Rest {
 impl Driver {
     /// Nothing is left to do. An alert is owed in the same append if more was refused or left in doubt than may pass without.
     pub(super) async fn finish_run(&self) -> Result<(), Failure> {
+        if self.journal.run().backfill.is_some() {
+            self.filled().await?;
+        }
         let alerts = &self.environment.alerts;
         let (receivers, limits) = (alerts.receivers(), alerts.limits());
         let mut events = Vec::new();
@@ -51,6 +55,34 @@ impl Driver {
         }
         events.push(Event::Finished);
         Ok(self.journal.append(events).await?)
+    }
+
+    /// A backfill brought what the options of these imports lacked: they keep what the imports read now.
+    async fn filled(&self) -> Result<(), Failure> {
+        let changes: Vec<(String, IndexScope)> = {
+            let run = self.journal.run();
+            let is_filled = |name: &str| {
+                let mut tasks = run.tasks.iter().filter(|task| task.activity == name).peekable();
+                let is_of = run.backfill.as_ref().is_some_and(|backfill| backfill.is_of(name));
+                is_of && tasks.peek().is_some() && tasks.all(|task| task.status == TaskStatus::Ended)
+            };
+            let indexes = self.workflow.indexes().filter(|(name, ..)| is_filled(name));
+            indexes.filter_map(|(_, option, scope)| Some((option, scope?))).collect()
+        };
+        for (name, scope) in changes {
+            let Some(kept) = self.environment.store.option(&name).await? else { continue };
+            if kept.scope.as_ref().is_some_and(|before| before.lacks(&scope).is_some()) {
+                let expect = Expect::Is(Some(kept.value.clone()));
+                let value = Some(OptionValue { scope: Some(scope), ..kept });
+                let filled = self.environment.store.set_options(vec![OptionChange { name, expect, value }]).await;
+                match filled {
+                    // It is another one's now, which has said what it lacks.
+                    Err(StoreError::OptionMoved { .. }) => {}
+                    filled => filled?,
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn record_end(
@@ -226,7 +258,7 @@ impl Driver {
             return;
         }
         let by = format!("{}/{task}", self.journal.id);
-        let value = OptionValue { value: window.after.clone(), at: self.environment.clock.now(), by, seen };
+        let value = OptionValue { value: window.after.clone(), at: self.environment.clock.now(), by, seen, scope: window.scope };
         options.push(OptionChange { name: option.clone(), expect: Expect::Is(window.before), value: Some(value) });
         events.push(Event::OptionMoved { task, option, value: window.after });
     }
