@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::activity::Need;
 use crate::check::Workflow;
 use crate::engine::Engine;
+use crate::event::{EVENT_VERSION, Event, Recorded};
 use crate::failure::{Class, Failure};
 use crate::identity;
-use crate::outside::store::{Page, RunFilter, RunId};
+use crate::outside::store::{Append, Hold, Page, RunEntry, RunFilter, RunId};
 
 /// What is taken as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +25,8 @@ pub enum Accepted {
 }
 
 impl Engine {
-    /// Takes something as it is. Runs that are not over and rely on it are stopped: what they did since is not known.
-    /// The runs that were stopped.
+    /// Takes something as it is. Runs that are not over and rely on it are stopped: what they did since is not known. So is
+    /// a run whose files cannot be read, which nothing can resume. The runs that were stopped.
     ///
     /// # Errors
     /// If a run that relies on it is driven now, there is no such account, or the store cannot be written.
@@ -47,17 +48,29 @@ impl Engine {
                 let help = format!("wait until it ends, or stop it with `campanile stop {}`", entry.id);
                 return Err(Failure::new(Class::Conflict, message).help(help));
             }
-            stops.push(entry.id);
+            stops.push(entry);
         }
-        for run in &stops {
-            self.stop(run).await?;
+        for entry in &stops {
+            if let Err(failure) = self.stop(&entry.id).await {
+                tracing::warn!(run = %entry.id, %failure, "the run is stopped without what it kept");
+                self.stop_unread(entry).await?;
+            }
         }
         match what {
             Accepted::Data => identity::accept_data(&self.environment).await?,
             Accepted::Database => identity::accept_database(&self.environment).await?,
             Accepted::Account(account) => identity::accept_account(&self.environment, account).await?,
         }
-        Ok(stops)
+        Ok(stops.into_iter().map(|entry| entry.id).collect())
+    }
+
+    /// Stops a run whose state cannot be folded: its head says that it is not over.
+    async fn stop_unread(&self, entry: &RunEntry) -> Result<(), Failure> {
+        let _turn = self.turn.lock().await;
+        let stopped = Recorded { v: EVENT_VERSION, at: self.environment.clock.now(), event: Event::Stopped };
+        let (run, expected) = (entry.id.clone(), entry.events);
+        let append = Append { run, expected, events: vec![stopped], options: Vec::new(), hold: Hold::Keep };
+        Ok(self.environment.store.append(append).await?)
     }
 }
 

@@ -137,12 +137,13 @@ impl Engine {
         }
     }
 
-    /// The rejects desk and the database are still those that this data folder knows.
+    /// The rejects desk, the memory between runs and the database are still those that this data folder knows.
     ///
     /// # Errors
     /// If one of them is another. A database that cannot be asked now is compared when an activity uses it.
     pub(crate) async fn check_stores(&self, workflow: &Workflow) -> Result<(), Failure> {
         identity::check_desk(&self.environment).await?;
+        identity::check_memory(&self.environment).await?;
         for node in workflow.activities.values() {
             lasting(identity::check_node(&self.environment, node).await)?;
         }

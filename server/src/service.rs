@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use engine::accept::Accepted;
 use engine::engine::{Driven, Engine};
 use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
@@ -19,6 +20,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::api::{Restart, Resume};
+use crate::folder;
 use crate::preview::{self, Preview, Wanted};
 use crate::project::{Origin, Project};
 use crate::refusal::Refusal;
@@ -252,6 +254,15 @@ impl Service {
         let found = self.seen(id, |run, _| preview::find(id, run, &wanted)).await??;
         let read = tokio::task::spawn_blocking(move || preview::read(&folder, found, wanted.limit)).await;
         Ok(read.map_err(|error| Failure::internal(error.to_string()))??)
+    }
+
+    /// Takes something as it is. A folder that gets a new id has it in its record next to the store too.
+    pub(crate) async fn accept(&self, what: &Accepted) -> Result<Vec<RunId>, Refusal> {
+        let stopped = self.engine.accept(what).await?;
+        if *what == Accepted::Data {
+            folder::keep(&self.project.data, &self.engine.environment.store.identity())?;
+        }
+        Ok(stopped)
     }
 
     /// All options.

@@ -46,10 +46,6 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
         What::Account { name } => Accepted::Account(name.clone()),
     };
     let stopped: Vec<RunId> = global.ask(&project, async |client| client.post("/accept", &what).await).await?;
-    if what == Accepted::Data {
-        // The folder has a new id, which the record next to the store must know.
-        folder::accept(&project.data, &project.store_folder()).map_err(Fault::Failure)?;
-    }
     if global.json {
         terminal::json(&stopped);
         return Ok(ExitCode::SUCCESS);

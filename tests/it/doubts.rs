@@ -133,3 +133,28 @@ fn a_run_that_finishes_with_records_in_doubt_alerts() {
     world.ask(&["run", &file]).expect(0);
     assert_eq!(receiver.came().len(), 2, "as many as may pass");
 }
+
+#[test]
+fn a_memory_that_is_missing_or_older_is_not_an_empty_one() {
+    let (world, file) = with_ten_in_doubt();
+    let memory = |name: &str| world.path(".campanile").join(name);
+    let rename = |from: &str, to: &str| {
+        for end in ["", "-wal", "-shm"] {
+            let from = memory(&format!("{from}{end}"));
+            if from.exists() {
+                std::fs::rename(from, memory(&format!("{to}{end}"))).unwrap();
+            }
+        }
+    };
+    rename("memory.db", "kept.db");
+    let refused = world.ask(&["run", &file]).expect(1);
+    refused.says(&["the memory between runs lacks records", "campanile accept data"]);
+    assert_eq!(created(&world), 15, "nothing is sent a second time");
+    rename("kept.db", "memory.db");
+    world.ask(&["run", &file]).expect(0);
+    assert_eq!(created(&world), 15);
+    rename("memory.db", "older.db");
+    world.ask(&["accept", "data"]).expect(0);
+    world.ask(&["run", &file]).expect(0);
+    assert_eq!(created(&world), 25, "whoever accepts it has them sent");
+}

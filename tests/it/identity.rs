@@ -130,6 +130,17 @@ fn a_desk_that_is_missing_is_not_an_empty_one() {
 }
 
 #[test]
+fn a_run_whose_files_are_gone_does_not_keep_a_folder_from_being_accepted() {
+    let world = World::new(0);
+    let file = world.workflow("a", &json!({ "only": { "type": "script", "script": "throw `no`;" } }));
+    world.ask(&["run", &file]).expect(1);
+    fs::remove_dir_all(world.path(".campanile/runs/a-1")).unwrap();
+    world.ask(&["accept", "data"]).expect(0).says(&["run a-1 was stopped"]);
+    assert_eq!(world.ask(&["runs", "--json"]).expect(0).json()[0]["status"], "stopped");
+    world.ask(&["run", &file]).expect(1).says(&["run a-2"]);
+}
+
+#[test]
 fn an_account_that_leads_to_another_organisation_stops_what_uses_it() {
     let world = World::new(10 * PAGE);
     world.slow_pages(150);

@@ -115,6 +115,9 @@ impl Driver {
         if writes_to_database {
             known.extend(identity::written(&self.environment).await?);
         }
+        if temp::is_kept_by(&self.workflow, task) {
+            identity::remembered(&self.environment).await?;
+        }
         if out.get("reject").is_some_and(|rejects| *rejects > 0) {
             known.extend(identity::refused(&self.environment).await?);
         }
