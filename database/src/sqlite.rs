@@ -18,6 +18,7 @@ mod sql;
 mod tests;
 mod write;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -181,6 +182,15 @@ impl Database for Sqlite {
     async fn detach(&self, folder: &str) -> Result<(), Failure> {
         let folder = folder.to_owned();
         self.call(move |session| folders::detach(&session.connection, &folder)).await
+    }
+
+    async fn indexes(&self) -> Result<BTreeSet<String>, Failure> {
+        self.call(|session| folders::indexes(&session.connection)).await
+    }
+
+    async fn know_index(&self, option: &str) -> Result<(), Failure> {
+        let option = option.to_owned();
+        self.call(move |session| folders::know_index(&session.connection, &option)).await
     }
 
     async fn forget(&self, task: &str) -> Result<(), Failure> {

@@ -10,7 +10,8 @@ use crate::engine::Engine;
 use crate::event::{EVENT_VERSION, Event, Recorded};
 use crate::failure::{Class, Failure};
 use crate::identity;
-use crate::outside::store::{Append, Hold, Page, RunEntry, RunFilter, RunId};
+use crate::indexes;
+use crate::outside::store::{Append, Hold, Page, RunEntry, RunFilter, RunId, check_option_name};
 
 /// What is taken as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub enum Accepted {
     Database,
     /// The organisation that an account leads to.
     Account(String),
+    /// That the option of an automatic index is missing: its next import reads everything.
+    Index(String),
 }
 
 impl Engine {
@@ -33,6 +36,12 @@ impl Engine {
     pub async fn accept(self: &Arc<Self>, what: &Accepted) -> Result<Vec<RunId>, Failure> {
         if let Accepted::Account(account) = what {
             self.environment.account(account)?;
+        }
+        if let Accepted::Index(option) = what {
+            check_option_name(option)?;
+            let wanted = indexes::want_everything(option, self.environment.clock.now());
+            self.environment.store.set_options(vec![wanted]).await?;
+            return Ok(Vec::new());
         }
         let mut stops = Vec::new();
         for entry in self.environment.store.runs(&RunFilter::open(), Page::ALL).await? {
@@ -60,6 +69,7 @@ impl Engine {
             Accepted::Data => identity::accept_data(&self.environment).await?,
             Accepted::Database => identity::accept_database(&self.environment).await?,
             Accepted::Account(account) => identity::accept_account(&self.environment, account).await?,
+            Accepted::Index(_) => {}
         }
         Ok(stops.into_iter().map(|entry| entry.id).collect())
     }
@@ -78,6 +88,7 @@ fn relies(workflow: &Workflow, what: &Accepted) -> bool {
     let mut needs = workflow.needs().into_iter();
     match what {
         Accepted::Data => true,
+        Accepted::Index(_) => false,
         Accepted::Database => needs.any(|need| matches!(need, Need::Table(_))),
         Accepted::Account(account) => needs.any(|need| need == Need::Account(account.clone())),
     }

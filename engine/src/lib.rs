@@ -21,6 +21,7 @@ pub mod failure;
 pub mod flow;
 pub mod graph;
 pub mod identity;
+pub mod indexes;
 pub mod journal;
 pub mod numbers;
 pub mod outside;

@@ -11,6 +11,7 @@ use engine::engine::{Driven, Engine};
 use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
 use engine::identity::RESERVED;
+use engine::indexes;
 use engine::outside::store::{Expect, OptionChange, OptionValue, Page, RunEntry, RunFilter, RunId, check_option_name};
 use engine::progress::Pause;
 use engine::run::{Run, Status};
@@ -301,7 +302,9 @@ impl Service {
         let option = self.option(name).await?;
         let change =
             OptionChange { name: name.to_owned(), expect: Expect::Is(Some(option.value.clone())), value: None };
-        self.engine.environment.store.set_options(vec![change]).await?;
+        // Who removes it wants the next import to read everything.
+        let wanted = indexes::want_everything(name, self.engine.environment.clock.now());
+        self.engine.environment.store.set_options(vec![change, wanted]).await?;
         Ok(option)
     }
 

@@ -14,6 +14,7 @@ use crate::desk;
 use crate::event::{Attention, Event, TaskId, Then};
 use crate::failure::{Class, Failure};
 use crate::identity;
+use crate::indexes;
 use crate::journal::AppendError;
 use crate::outside::alerts::AlertLimits;
 use crate::outside::store::{Expect, OptionChange, OptionValue, SeenFile, StoreError};
@@ -206,6 +207,7 @@ impl Driver {
     /// somebody moved meanwhile stays where they moved it.
     async fn record(&self, events: Vec<Event>, known: Vec<OptionChange>, ending: Ending<'_>) -> Result<(), Failure> {
         let mut moved = HashSet::new();
+        let mut settled_options = Vec::new();
         loop {
             let appended = self
                 .journal
@@ -218,12 +220,17 @@ impl Driver {
                         settled.seen = seen_of(&events, settled.task).or(settled.seen);
                         self.settle(settled, &moved, &mut events, &mut options);
                     }
+                    settled_options = moved_by(&events);
                     (events, options)
                 })
                 .await;
             match appended {
                 Err(AppendError::Store(StoreError::OptionMoved { name })) if moved.insert(name.clone()) => {}
-                other => return Ok(other?),
+                other => {
+                    other?;
+                    indexes::moved(&self.environment, &self.workflow, &settled_options).await;
+                    return Ok(());
+                }
             }
         }
     }
@@ -262,6 +269,9 @@ impl Driver {
         }
         let by = format!("{}/{task}", self.journal.id);
         let value = OptionValue { value: window.after.clone(), at: self.environment.clock.now(), by, seen, scope: window.scope };
+        if window.before.is_none() {
+            options.push(indexes::has_everything(&option));
+        }
         options.push(OptionChange { name: option.clone(), expect: Expect::Is(window.before), value: Some(value) });
         events.push(Event::OptionMoved { task, option, value: window.after });
     }
@@ -275,6 +285,14 @@ pub(super) async fn finish(cx: &mut Cx, node: Option<&Node>, task: &Task) -> Out
         desk::file(cx, node.activity.as_ref(), task.inputs.is_empty()).await?;
     }
     Ok(Rest::Ended(sealed, Box::new(done), out))
+}
+
+fn moved_by(events: &[Event]) -> Vec<String> {
+    let moved = events.iter().filter_map(|event| match event {
+        Event::OptionMoved { option, .. } => Some(option.clone()),
+        _ => None,
+    });
+    moved.collect()
 }
 
 fn seen_of(events: &[Event], import: TaskId) -> Option<SeenFile> {

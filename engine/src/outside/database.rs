@@ -1,7 +1,7 @@
 //! What the marketing database can do for us. One implementation a database, in the crate `database`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -92,6 +92,23 @@ pub trait Database: Send + Sync {
     /// # Errors
     /// If the database cannot be reached or refuses.
     async fn detach(&self, _folder: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The options of automatic indexes whose imports have brought records here, from any data folder. A database that is
+    /// not there is not made.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or refuses.
+    async fn indexes(&self) -> Result<BTreeSet<String>, Failure> {
+        Ok(BTreeSet::new())
+    }
+
+    /// Keeps that the imports with this option have brought records here.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or refuses.
+    async fn know_index(&self, _option: &str) -> Result<(), Failure> {
         Ok(())
     }
 
