@@ -119,6 +119,26 @@ pub trait Database: Send + Sync {
     async fn forget(&self, task: &str) -> Result<(), Failure>;
 }
 
+/// How the names of our own tables begin, such as that of the ledger.
+const RESERVED_TABLES: &str = "campanile_";
+
+/// Whether a table is one of ours, whatever its name is written in.
+pub fn is_reserved(table: &str) -> bool {
+    table.get(..RESERVED_TABLES.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_TABLES))
+}
+
+/// No workflow reads or writes our own tables.
+///
+/// # Errors
+/// If it is one of them.
+pub fn check_reserved(table: &str) -> Result<(), Failure> {
+    if !is_reserved(table) {
+        return Ok(());
+    }
+    let message = format!("table {table} is Campanile's own: names that begin with {RESERVED_TABLES} are reserved");
+    Err(Failure::new(Class::Config, message).help("give your table another name"))
+}
+
 /// What a database keeps of a data folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseMark {
