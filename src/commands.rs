@@ -22,6 +22,7 @@ mod schema;
 mod secrets;
 mod show;
 mod test;
+mod unstarted;
 
 use std::process::ExitCode;
 

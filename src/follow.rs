@@ -39,7 +39,7 @@ impl Follower {
     pub(crate) async fn new(project: Arc<Project>) -> Result<Self, Fault> {
         let interrupted = interruptions()?;
         let is_new = !project.data.exists();
-        let door = Door::open(&project, PALETTE, Stay::Long).await?;
+        let door = open(&project, None).await?;
         if is_new {
             terminal::note(&format!("new data folder {}", project.data.display()));
         }
@@ -69,15 +69,16 @@ impl Follower {
                 }
             };
             match answer {
-                Err(CallError::Gone { heard: false }) => self.open_anew().await?,
+                Err(CallError::Gone { heard: false }) => self.open_anew(None).await?,
                 other => return other,
             }
         }
         Err(CallError::Gone { heard: false })
     }
 
-    async fn open_anew(&mut self) -> Result<(), Failure> {
-        self.door = Door::open(&self.project, PALETTE, Stay::Long).await?;
+    /// `following` is taken over.
+    async fn open_anew(&mut self, following: Option<&RunId>) -> Result<(), Failure> {
+        self.door = open(&self.project, following).await?;
         Ok(())
     }
 
@@ -124,7 +125,7 @@ impl Follower {
     /// The owner is gone. Whoever opens the store next drives the run on, this process or another.
     async fn take_over(&mut self, run: &RunId) -> Result<(), Fault> {
         let gone = self.door.client.pid();
-        self.open_anew().await?;
+        self.open_anew(Some(run)).await?;
         let view: RunView = match self.door.client.get(&format!("/runs/{run}")).await {
             Ok(view) => view,
             // The next owner is gone too: the next question for news tells.
@@ -147,7 +148,7 @@ impl Follower {
     async fn interrupt(&mut self, run: &RunId) -> Result<RunView, Fault> {
         if self.door.is_owner() {
             terminal::note("interrupted: what is sealed stays");
-            self.door.leave().await;
+            self.door.leave(terminal::is_watched()).await;
         } else if let Some(pid) = self.door.client.pid() {
             terminal::note(&format!("interrupted: the run goes on in process {pid}"));
         }
@@ -168,7 +169,7 @@ impl Follower {
                 _ = self.interrupted.wait_for(|interrupted| *interrupted) => false,
             };
             if !idle {
-                self.door.leave().await;
+                self.door.leave(terminal::is_watched()).await;
             }
         }
         let told = tokio::select! {
@@ -184,6 +185,12 @@ impl Follower {
         }
         self.door.close().await;
     }
+}
+
+async fn open(project: &Arc<Project>, following: Option<&RunId>) -> Result<Door, Failure> {
+    let door = Door::open(project, PALETTE, Stay::Long).await?;
+    report::interrupted(&door.find_interrupted(following).await);
+    Ok(door)
 }
 
 /// Becomes true on Ctrl-C and on a polite request to end; on a second one the process ends at once, which loses nothing that

@@ -12,6 +12,7 @@ use server::door::{Door, Stay};
 use server::project::{Given, Project};
 
 use crate::fault::Fault;
+use crate::report;
 
 /// How often a command looks for the owner of the data folder anew when that one ends while it is asked.
 const ASKED_MAX: usize = 5;
@@ -77,6 +78,7 @@ impl Global {
     ) -> Result<T, CallError> {
         for _ in 0..ASKED_MAX {
             let door = Door::open(project, PALETTE, Stay::Brief).await?;
+            report::interrupted(&door.find_interrupted(None).await);
             let answer = ask(&door.client).await;
             door.close().await;
             match answer {

@@ -14,6 +14,7 @@ mod testing;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{self, Resource, Rlimit};
 
 use crate::commands::Command;
 use crate::global::Global;
@@ -39,7 +40,12 @@ Exit codes:
 
 /// A core dump would put the secrets that this process has in memory into a file.
 fn leave_no_core_dumps() {
-    if let Err(error) = rlimit::setrlimit(rlimit::Resource::CORE, 0, 0) {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let left = process::setrlimit(Resource::Core, none);
+    // The limit does not hold for a program that the system hands dumps to; nor may another process read the memory then.
+    #[cfg(target_os = "linux")]
+    let left = left.and(process::set_dumpable_behavior(process::DumpableBehavior::NotDumpable));
+    if let Err(error) = left {
         report::warning(&format!("core dumps of this process cannot be switched off: {error}"));
     }
 }
@@ -54,5 +60,17 @@ fn main() -> ExitCode {
     match commands::perform(command, &global) {
         Ok(code) => code,
         Err(fault) => report::fault(&fault),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_file_nor_a_program_gets_a_dump_of_this_process() {
+        leave_no_core_dumps();
+        assert!(matches!(process::dumpable_behavior(), Ok(process::DumpableBehavior::NotDumpable)));
+        assert_eq!(process::getrlimit(Resource::Core).maximum, Some(0));
     }
 }

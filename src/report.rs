@@ -64,6 +64,17 @@ pub(crate) fn fault(fault: &Fault) -> ExitCode {
     }
 }
 
+/// Names the runs that were found interrupted; no command names them again.
+pub(crate) fn interrupted(runs: &[RunId]) {
+    for run in runs.iter().take(SHOWN_MAX) {
+        let help = callable(&format!("`campanile resume {run}` continues it"));
+        warning(&format!("run {run} was interrupted: its process ended before the run did; {help}"));
+    }
+    if runs.len() > SHOWN_MAX {
+        warning(&format!("{} more runs were interrupted; `campanile runs` lists them", runs.len() - SHOWN_MAX));
+    }
+}
+
 /// Prints what is wrong with a file, with excerpts.
 pub(crate) fn problems(problems: &[ProblemView], text: &str) {
     for problem in problems.iter().take(SHOWN_MAX) {

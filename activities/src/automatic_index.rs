@@ -23,6 +23,7 @@ use engine::event::{Backfill, IndexWindow, Level};
 use engine::failure::{Class, Failure};
 use engine::outside::store::SeenFile;
 use engine::private;
+use engine::scope::IndexScope;
 use engine::words::counted;
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
@@ -121,10 +122,10 @@ impl Opened {
         Self { to: self.start.map_or(covered, |start| start.max(covered)), ..self.clone() }
     }
 
-    /// As the journal keeps it.
-    pub fn recorded(&self) -> IndexWindow {
+    /// As the journal keeps it, of these records.
+    pub fn recorded(&self, scope: Option<IndexScope>) -> IndexWindow {
         let (option, before) = (self.option.clone(), self.before.clone());
-        IndexWindow { option, before, after: to_text(self.to) }
+        IndexWindow { option, before, after: to_text(self.to), scope }
     }
 
     /// Sets the variables that tell scripts of it.

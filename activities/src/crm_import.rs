@@ -24,6 +24,7 @@ use engine::failure::Failure;
 use engine::flow::FlowCx;
 use engine::outside::crm::{Feed, Object, Read, System, Window};
 use engine::plan::{Plan as Asked, PlanCx};
+use engine::scope::IndexScope;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -196,6 +197,12 @@ impl Activity for CrmImport {
 
     fn index_option(&self) -> Option<&str> {
         self.automatic_index.option()
+    }
+
+    fn index_scope(&self) -> Option<IndexScope> {
+        let filter = self.filter.as_ref().map(Source::text);
+        let fields = self.fields.iter().map(FieldChoice::name);
+        self.automatic_index.is_on().then(|| IndexScope::new(&self.object, filter, fields))
     }
 }
 

@@ -19,6 +19,7 @@ mod tests;
 mod versions;
 mod write;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -191,6 +192,15 @@ impl Database for Sqlite {
     async fn forget_versions(&self, folder: &str, before: u64) -> Result<(), Failure> {
         let folder = folder.to_owned();
         self.call(move |session| versions::forget(&mut session.connection, &folder, before)).await
+    }
+
+    async fn indexes(&self) -> Result<BTreeSet<String>, Failure> {
+        self.call(|session| folders::indexes(&session.connection)).await
+    }
+
+    async fn know_index(&self, option: &str) -> Result<(), Failure> {
+        let option = option.to_owned();
+        self.call(move |session| folders::know_index(&session.connection, &option)).await
     }
 
     async fn forget(&self, task: &str) -> Result<(), Failure> {

@@ -25,6 +25,7 @@ use crate::failure::Failure;
 use crate::flow::FlowCx;
 use crate::graph::Arrivals;
 use crate::plan::{Plan, PlanCx};
+use crate::scope::IndexScope;
 
 /// One activity of a workflow, as its author set it.
 #[async_trait]
@@ -106,6 +107,11 @@ pub trait Activity: Send + Sync {
 
     /// The automatic index that it keeps: the option's name, or an empty text for the default one.
     fn index_option(&self) -> Option<&str> {
+        None
+    }
+
+    /// Which records its automatic index is of; none if it has none, or if they never change.
+    fn index_scope(&self) -> Option<IndexScope> {
         None
     }
 }

@@ -1,7 +1,8 @@
 //! Tells people that a run needs them: once for each stop, also where the process died in between.
 //!
-//! A stop is owed from the event on that made it, until an `Alerted` says that it was told. Whoever opens the data folder
-//! next tells what is still owed. A process that dies between the telling and its event tells again, with the same id.
+//! A stop is owed from the event on that made it, until an `Alerted` says that it was told. The process that opens the data
+//! folder next records which runs it found interrupted, and tells what is still owed. A process that dies between the
+//! telling and its event tells again, with the same id.
 //!
 //! Telling never holds up a run: it goes on beside, and after its end.
 
@@ -13,12 +14,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::engine::{Driven, Engine};
-use crate::event::Event;
+use crate::event::{Attention, Event};
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::outside::alerts::{Alert, Need};
 use crate::outside::store::{Page, RunFilter, RunId};
-use crate::run::{Run, Stop};
+use crate::run::{Cause, Run, Stop};
+use crate::words::counted;
 
 /// The target of what the log says of alerts that were not taken, which people should hear of who did not ask for a log.
 pub const UNTOLD: &str = "alerts";
@@ -31,11 +33,12 @@ type Key = (RunId, u64, String);
 pub(crate) struct Telling {
     now: Mutex<HashSet<Key>>,
     left: watch::Sender<usize>,
+    is_over: watch::Sender<bool>,
 }
 
 impl Default for Telling {
     fn default() -> Self {
-        Self { now: Mutex::default(), left: watch::Sender::new(0) }
+        Self { now: Mutex::default(), left: watch::Sender::new(0), is_over: watch::Sender::new(false) }
     }
 }
 
@@ -85,10 +88,44 @@ impl Engine {
         }
     }
 
+    /// Records of which runs of this data folder the process ended before they did, each once, so that alerts of them are
+    /// owed. It must be asked before this process drives anything. `but` is taken over now.
+    pub async fn find_interrupted(&self, but: Option<&RunId>) -> Vec<RunId> {
+        let open = match self.environment.store.runs(&RunFilter::open(), Page::ALL).await {
+            Ok(open) => open,
+            Err(error) => {
+                tracing::warn!(target: UNTOLD, "interrupted runs cannot be found: {error}");
+                return Vec::new();
+            }
+        };
+        let mut found = Vec::new();
+        for entry in open.into_iter().rev().filter(|entry| Some(&entry.id) != but) {
+            if !entry.head.status().is_driven() || entry.head.interrupted || self.is_driving(&entry.id) {
+                continue;
+            }
+            self.interrupted(&entry.id, self.environment.alerts.receivers()).await;
+            found.push(entry.id);
+        }
+        found
+    }
+
+    /// Records that a run was interrupted, so that it is not found again.
+    pub async fn interrupted(&self, id: &RunId, alerts: Vec<String>) {
+        let event = Event::Attention { why: Attention::Interrupted, alerts };
+        if let Err(failure) = self.record(id, event).await {
+            tracing::warn!(target: UNTOLD, "that run {id} was interrupted is not recorded: {failure}");
+        }
+    }
+
     /// Waits until everybody is told who is to be told now, or given up, but no longer than this; tells whether they are.
     pub async fn until_told(&self, at_most: Duration) -> bool {
         let mut left = self.telling.left.subscribe();
         tokio::time::timeout(at_most, left.wait_for(|left| *left == 0)).await.is_ok()
+    }
+
+    /// Gives up what is not told by now: it stays owed.
+    pub fn stop_telling(&self) {
+        self.telling.is_over.send_replace(true);
     }
 
     /// Tells what a run that is driven comes to owe, as long as it is polled.
@@ -109,9 +146,14 @@ impl Engine {
             for receiver in &stop.receivers {
                 let Some(claim) = Claim::new(self, (id.clone(), *of, receiver.clone())) else { continue };
                 let (engine, alert) = (Arc::clone(self), alert.clone());
+                let mut over = self.telling.is_over.subscribe();
                 tokio::spawn(async move {
-                    if let Err(failure) = engine.tell(&claim, &alert).await {
-                        tracing::warn!(target: UNTOLD, "an alert about run {} is not recorded: {failure}", alert.run);
+                    let told = tokio::select! {
+                        told = engine.tell(&claim, &alert) => told,
+                        _ = over.wait_for(|over| *over) => return,
+                    };
+                    if let Err(failure) = told {
+                        tracing::warn!(target: UNTOLD, "an alert {} is not recorded: {failure}", alert.id);
                     }
                 });
             }
@@ -136,33 +178,51 @@ impl Engine {
         self.record(id, Event::Alerted { of: *of, receiver: receiver.clone(), failure }).await
     }
 
-    async fn record(&self, id: &RunId, alerted: Event) -> Result<(), Failure> {
+    async fn record(&self, id: &RunId, event: Event) -> Result<(), Failure> {
         // As long as it is held, a run that nothing drives gets no driver, whose journal would not know of this event.
         let _turn = self.turn.lock().await;
         let journal = match self.driven(id).filter(Driven::is_driven) {
             Some(driven) => driven.journal,
             None => self.journal(id, self.load(id).await?.1),
         };
-        Ok(journal.append(vec![alerted]).await?)
+        Ok(journal.append(vec![event]).await?)
     }
 }
 
 fn alert(id: &RunId, of: u64, stop: &Stop, run: &Run) -> Alert {
-    let (status, next) = match stop.is_end {
-        true => (Need::Failed, "restart"),
-        false => (Need::Suspended, "resume"),
-    };
-    Alert {
+    let alert = Alert {
         // Another data folder may have a run of this name, and whoever drops what came before must not drop its alerts.
         id: format!("{id}/{of}/{}", stop.at.as_millisecond()),
         workflow: run.workflow.clone(),
-        run: id.clone(),
-        task: stop.task,
-        activity: run.task(stop.task).map(|task| task.activity.clone()).unwrap_or_default(),
-        status,
+        run: Some(id.clone()),
+        task: None,
+        activity: None,
+        status: Need::Interrupted,
         at: stop.at,
-        message: stop.failure.to_string(),
-        help: stop.failure.help.clone(),
-        next: format!("campanile {next} {id}"),
+        message: "its process ended before the run did: it was stopped or killed, or the computer was".to_owned(),
+        help: Some("the next `campanile run` of the workflow resumes it".to_owned()),
+        next: format!("campanile resume {id}"),
+    };
+    match &stop.cause {
+        Cause::Other(Attention::Interrupted) => alert,
+        Cause::Other(Attention::OverLimit { rejects, in_doubt }) => Alert {
+            status: Need::Finished,
+            message: format!("it has {} and {} in doubt", counted(*rejects, "reject"), counted(*in_doubt, "record")),
+            help: None,
+            next: format!("campanile rejects list --workflow {}", run.workflow),
+            ..alert
+        },
+        Cause::Failed { task, failure, is_end } => {
+            let (status, next) = if *is_end { (Need::Failed, "restart") } else { (Need::Suspended, "resume") };
+            Alert {
+                task: Some(*task),
+                activity: run.task(*task).map(|task| task.activity.clone()),
+                status,
+                message: failure.to_string(),
+                help: failure.help.clone(),
+                next: format!("campanile {next} {id}"),
+                ..alert
+            }
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::graph::{Graph, Vertex};
 use crate::outside::store::check_option_name;
 use crate::pinned::Library;
 use crate::problem::{Problem, Suggestions, suggestion};
+use crate::scope::IndexScope;
 use crate::schema::Schemas;
 use crate::workflow::{ACTIVITIES_MAX, Common, OnError, To, WhenRunning, is_name};
 
@@ -389,6 +390,17 @@ fn check_options(
 
 /// What the options of automatic indexes begin with where their authors name none.
 pub const INDEX_OPTION_PREFIX: &str = "LASTIMPORT_";
+
+impl Workflow {
+    /// The imports with an automatic index: their names, options, and which records they read.
+    pub fn indexes(&self) -> impl Iterator<Item = (&str, String, Option<IndexScope>)> {
+        self.activities.iter().filter_map(|(name, node)| {
+            let option = node.activity.index_option()?;
+            let option = if option.is_empty() { index_option(&self.name, name) } else { option.to_owned() };
+            Some((name.as_str(), option, node.activity.index_scope()))
+        })
+    }
+}
 
 /// The option of an automatic index where its author names none.
 pub fn index_option(workflow: &str, activity: &str) -> String {

@@ -123,7 +123,7 @@ impl Driver {
             }
             if self.working.is_empty() {
                 if self.journal.run().is_done() {
-                    self.journal.append(vec![Event::Finished]).await?;
+                    self.finish_run().await?;
                     continue;
                 }
                 if matches!(status, Status::Paused | Status::Suspended) {

@@ -1,6 +1,6 @@
 //! Starts runs and resumes them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -8,18 +8,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::alerting::Telling;
 use crate::check::{self, Findings, Workflow};
 use crate::describe::Ask;
+use crate::document::escape;
 use crate::driver::{Board, Driver, Order, Ordered};
 use crate::environment::Environment;
 use crate::event::{Event, Vars};
 use crate::failure::{Class, Failure};
 use crate::flow::Known;
 use crate::journal::{AppendError, Journal};
-use crate::outside::store::{RunId, StoreError};
+use crate::outside::store::{OptionValue, RunId, StoreError};
 use crate::pinned::{Pinned, WORKFLOW};
 use crate::problem::Problem;
 use crate::retention;
 use crate::run::{Run, Status};
 use crate::schema::Schemas;
+use crate::scope;
 use crate::temp;
 
 /// How many orders of an operator wait at most.
@@ -132,6 +134,26 @@ impl Engine {
         (Some(workflow), findings)
     }
 
+    /// The imports of a workflow that have changed since their automatic index began, so that older records are missing, by
+    /// the options of a data folder.
+    pub fn changed_indexes(
+        &self,
+        file: &str,
+        name: &str,
+        text: &str,
+        options: &BTreeMap<String, OptionValue>,
+    ) -> Vec<Problem> {
+        let (Some(workflow), _) = self.read(file, name, &Pinned::now(&self.environment, text)) else { return Vec::new() };
+        let changed = workflow.indexes().filter_map(|(activity, option, scope)| {
+            let kept = options.get(&option)?;
+            let why = kept.scope.as_ref()?.lacks(&scope?)?;
+            let pointer = format!("/activities/{}/automaticIndex", escape(activity));
+            let (message, help) = (scope::message(&option, &why), scope::help(&option, &kept.value, file));
+            Some(workflow.problem(&pointer, "index-changed", message, Some(help)))
+        });
+        changed.collect()
+    }
+
     /// Reads a workflow and checks all that needs nothing of the outside.
     pub(crate) fn read(&self, file: &str, name: &str, pinned: &Pinned) -> (Option<Workflow>, Vec<Problem>) {
         let (mut workflow, problems) = check::read(self.environment.palette, &self.schemas, file, name, &pinned.text);
@@ -175,6 +197,9 @@ impl Engine {
                 Err(AppendError::Store(StoreError::Held { by })) => return Err(self.held(&by).await),
                 resumed => resumed?,
             }
+        } else if journal.run().is_interrupted {
+            // It may wait for its time and record nothing else before it is interrupted again.
+            journal.append(vec![Event::Resumed { vars }]).await?;
         }
         Ok(self.drive(workflow, journal))
     }

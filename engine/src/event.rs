@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 use crate::outside::store::SeenFile;
+use crate::scope::IndexScope;
 
 /// The version of events that this build writes; older ones are read, newer ones refused.
 pub const EVENT_VERSION: u64 = 1;
@@ -166,9 +167,17 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         activity: Option<String>,
     },
+    /// The run needs a person although no task failed.
+    Attention {
+        /// Why.
+        why: Attention,
+        /// The receivers of an alert, by name; each is owed one until an `Alerted` names them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        alerts: Vec<String>,
+    },
     /// Somebody was told that the run needs a person, or was given up.
     Alerted {
-        /// The number of the `TaskFailed` that it was about, from 0.
+        /// The number of the `TaskFailed` or `Attention` that it was about, from 0.
         of: u64,
         /// Who.
         receiver: String,
@@ -227,6 +236,21 @@ impl Backfill {
     pub fn is_of(&self, activity: &str) -> bool {
         self.activity.as_deref().is_none_or(|only| only == activity)
     }
+}
+
+/// Why a run needs a person although no task failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Attention {
+    /// Its process ended before the run did; the process that opened the data folder next found it so.
+    Interrupted,
+    /// It finishes, with more rejects or records in doubt than may pass without an alert.
+    OverLimit {
+        /// Its rejects.
+        rejects: u64,
+        /// Its records in doubt that nothing has settled.
+        in_doubt: u64,
+    },
 }
 
 /// What follows a failure.
@@ -297,6 +321,9 @@ pub struct IndexWindow {
     pub before: Option<String>,
     /// The text it will have.
     pub after: String,
+    /// Of which records all up to then are imported once it has it; an older version kept none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<IndexScope>,
 }
 
 /// What a task counted. Its account balances where `in + added = out + dropped`.

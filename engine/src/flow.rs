@@ -12,7 +12,7 @@ use crate::document::Document;
 use crate::expr::{Bound, ExprError, Source};
 use crate::failure::{Class, Failure};
 use crate::outside::crm::{Object, ObjectField, System};
-use crate::outside::database::Table;
+use crate::outside::database::{Table, check_reserved};
 use crate::problem::{Problem, Suggestions};
 use crate::types::Type;
 
@@ -154,6 +154,11 @@ impl FlowCx<'_> {
 
     /// The table, where it is known; else a problem, or a note that it could not be checked.
     pub fn table(&mut self, pointer: &str, table: &str) -> Option<Arc<Table>> {
+        // Known without the database, which may not be there yet.
+        if let Err(failure) = check_reserved(table) {
+            self.problem(pointer, "unknown-table", failure.message, failure.help);
+            return None;
+        }
         match self.known.tables.get(table) {
             Some(Ok(table)) => return Some(Arc::clone(table)),
             Some(Err(failure)) if failure.class == Class::Config => {

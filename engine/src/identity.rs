@@ -22,6 +22,7 @@ use crate::failure::{Class, Failure};
 use crate::outside::crm::Crm;
 use crate::outside::database::{Attach, DatabaseMark};
 use crate::outside::desk::RejectId;
+use crate::outside::memory::MemoryId;
 use crate::outside::store::{Expect, OptionChange, OptionValue};
 
 /// How the names of options begin that only the engine sets.
@@ -30,7 +31,7 @@ pub const RESERVED: char = '@';
 const DATABASE: &str = "@database";
 
 /// What a workflow does with the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
     /// It only reads, also a database in which nothing can be kept.
     Reads,
@@ -42,7 +43,8 @@ pub enum Use {
 #[derive(Debug, Default)]
 pub struct Compared {
     accounts: Mutex<HashSet<String>>,
-    database: tokio::sync::Mutex<bool>,
+    /// The most that the database was compared for.
+    database: tokio::sync::Mutex<Option<Use>>,
 }
 
 impl Compared {
@@ -67,6 +69,8 @@ struct KnownDatabase {
 
 /// The option that says the highest number of a reject on the desk.
 const DESK: &str = "@desk";
+/// The option that says the highest number of a record in the memory between runs.
+const MEMORY: &str = "@memory";
 
 /// The name of the option that says which organisation an account leads to.
 fn account_option(account: &str) -> String {
@@ -80,17 +84,19 @@ fn account_option(account: &str) -> String {
 /// If it is not the one that this folder used, or one of the two is an older copy.
 pub async fn check_database(environment: &Environment, use_of: Use) -> Result<(), Failure> {
     let mut done = environment.compared.database.lock().await;
-    if *done {
+    if *done >= Some(use_of) {
         return Ok(());
     }
     let folder = environment.store.identity().folder;
     let known: Option<KnownDatabase> = known(environment, DATABASE).await?;
     if known.is_none() && use_of == Use::Reads {
+        *done = Some(use_of);
         return Ok(());
     }
     let found = environment.database.mark(&folder).await?;
     compare(known.as_ref(), found.as_ref())?;
     if use_of == Use::Reads {
+        *done = Some(use_of);
         return Ok(());
     }
     let id = known.as_ref().map_or_else(|| uuid::Uuid::new_v4().to_string(), |known| known.id.clone());
@@ -105,7 +111,7 @@ pub async fn check_database(environment: &Environment, use_of: Use) -> Result<()
     } else {
         forget(environment, DATABASE).await?;
     }
-    *done = true;
+    *done = Some(use_of);
     Ok(())
 }
 
@@ -168,6 +174,31 @@ pub async fn check_desk(environment: &Environment) -> Result<(), Failure> {
     let message = "the rejects desk lacks rejects that this data folder kept: its file is missing or an older copy";
     let help = "put rejects.db back from a backup; to continue without them, `campanile accept data`";
     Err(Failure::new(Class::Storage, message).help(help))
+}
+
+/// Compares the memory between runs with what the folder knows of it.
+///
+/// # Errors
+/// If its file is missing or an older copy.
+pub async fn check_memory(environment: &Environment) -> Result<(), Failure> {
+    let known: MemoryId = known(environment, MEMORY).await?.unwrap_or(0);
+    if known == 0 || environment.memory.last().await? >= known {
+        return Ok(());
+    }
+    let message = "the memory between runs lacks records that this data folder kept: its file is missing or an older copy";
+    let help = "put memory.db back from a backup: without it, exports may create records a second time; to continue \
+                without them, `campanile accept data`";
+    Err(Failure::new(Class::Storage, message).help(help))
+}
+
+/// Keeps what the folder knows of the memory between runs, after an export has remembered records.
+///
+/// # Errors
+/// If one of them cannot be read, or the store cannot be written.
+pub(crate) async fn remembered(environment: &Environment) -> Result<(), Failure> {
+    let last = environment.memory.last().await?;
+    let before: MemoryId = known(environment, MEMORY).await?.unwrap_or(0);
+    if last > before { keep(environment, MEMORY, &last).await } else { Ok(()) }
 }
 
 /// What the folder knows of the desk after a task that was refused records: kept together with the end of the task.
@@ -234,7 +265,7 @@ pub(crate) async fn organisation(environment: &Environment, account: &str) -> Re
 pub(crate) async fn accept_database(environment: &Environment) -> Result<(), Failure> {
     environment.database.detach(&environment.store.identity().folder).await?;
     forget(environment, DATABASE).await?;
-    *environment.compared.database.lock().await = false;
+    *environment.compared.database.lock().await = None;
     Ok(())
 }
 
@@ -244,9 +275,10 @@ pub(crate) async fn accept_database(environment: &Environment) -> Result<(), Fai
 /// If the store cannot be written.
 pub(crate) async fn accept_data(environment: &Environment) -> Result<(), Failure> {
     forget(environment, DESK).await?;
+    forget(environment, MEMORY).await?;
     forget(environment, DATABASE).await?;
     environment.store.renew().await?;
-    *environment.compared.database.lock().await = false;
+    *environment.compared.database.lock().await = None;
     Ok(())
 }
 
@@ -276,7 +308,7 @@ async fn forget(environment: &Environment, name: &str) -> Result<(), Failure> {
 
 fn change<T: Serialize>(environment: &Environment, name: &str, known: &T) -> OptionChange {
     let value = serde_json::to_string(known).unwrap_or_default();
-    let value = OptionValue { value, at: environment.clock.now(), by: "campanile".to_owned(), seen: None };
+    let value = OptionValue { value, at: environment.clock.now(), by: "campanile".to_owned(), seen: None, scope: None };
     OptionChange { name: name.to_owned(), expect: Expect::Any, value: Some(value) }
 }
 

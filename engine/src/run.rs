@@ -27,7 +27,8 @@
 //! 8. The window of an import is settled when nothing that descends from it runs or waits. Its option moves if every
 //!    task that descends from it ended well; a failed one counts as well once a later task of the same activity that
 //!    descends from it ended well; an import that failed itself moves no option, the one that made it good does.
-//! 9. Receivers in `TaskFailed.alerts` are owed an alert until `Alerted`, whatever becomes of the run meanwhile.
+//! 9. Receivers in `alerts` of `TaskFailed` and `Attention` are owed an alert until `Alerted`, whatever becomes of the run
+//!    meanwhile. An interruption is known once it is recorded, until the run continues.
 //! 10. A task that waits, before a retry or because it asked to, continues once its time has come or an operator ended the
 //!     wait. It is at work for rules 5 and 8, and takes no place of a working task.
 //! 11. A run that began queued does nothing until it is `admitted`.
@@ -50,7 +51,7 @@ use crate::graph::Graph;
 use crate::outside::store::RunId;
 
 pub use head::RunHead;
-pub use owed::Stop;
+pub use owed::{Cause, Stop};
 pub use settle::{Ending, Settled};
 pub use status::Status;
 
@@ -100,6 +101,8 @@ pub struct Run {
     arrived: u64,
     queued: bool,
     paused: bool,
+    /// Whether it was found interrupted, and has not continued since.
+    pub is_interrupted: bool,
     end: Option<End>,
 }
 
@@ -177,6 +180,7 @@ impl Run {
             arrived: 0,
             queued: false,
             paused: false,
+            is_interrupted: false,
             end: None,
         }
     }
@@ -217,6 +221,11 @@ impl Run {
     /// How many records a population has; none where there is no such population.
     pub fn rows(&self, from: TaskId, port: &str) -> Option<u64> {
         self.population(from, port).map(|segments| segments.iter().map(|segment| segment.rows).sum())
+    }
+
+    /// How many records all its tasks rejected.
+    pub fn rejects(&self) -> u64 {
+        self.tasks.iter().filter_map(|task| self.rows(task.id, "reject")).sum()
     }
 
     /// How many records came into a task.

@@ -14,6 +14,7 @@ use crate::enter::Entering;
 use crate::event::{Backfill, Event, Vars};
 use crate::failure::{Class, Failure};
 use crate::identity;
+use crate::indexes;
 use crate::journal::AppendError;
 use crate::outside::store::{Hold, RunId, StoreError, WorkflowRuns};
 use crate::pinned::{Checksums, Pinned};
@@ -57,6 +58,7 @@ impl Engine {
         if let Some(backfill) = &backfill {
             check_backfill(&workflow, backfill, self.environment.clock.now())?;
         }
+        indexes::check(&self.environment, &workflow, backfill.as_ref()).await?;
         let vars = first_vars(&workflow, &vars);
         self.begin(workflow, &pinned, Begin { vars, backfill, ..Begin::default() }).await
     }
@@ -95,6 +97,7 @@ impl Engine {
             return Err(Failure::new(Class::Config, message).help("send them with `campanile rejects resend`").into());
         };
         let (workflow, findings) = self.ready(&self.file(id), id.workflow(), &pinned).await?;
+        indexes::check(&self.environment, &workflow, backfill.as_ref()).await?;
         let (_, run) = self.load(id).await?;
         let has_begun = |activity: &&str| run.tasks.iter().any(|task| task.activity == *activity);
         if let Some(activity) = findings.making_again().find(has_begun).filter(|_| !again) {
@@ -137,12 +140,13 @@ impl Engine {
         }
     }
 
-    /// The rejects desk and the database are still those that this data folder knows.
+    /// The rejects desk, the memory between runs and the database are still those that this data folder knows.
     ///
     /// # Errors
     /// If one of them is another. A database that cannot be asked now is compared when an activity uses it.
     pub(crate) async fn check_stores(&self, workflow: &Workflow) -> Result<(), Failure> {
         identity::check_desk(&self.environment).await?;
+        identity::check_memory(&self.environment).await?;
         for node in workflow.activities.values() {
             lasting(identity::check_node(&self.environment, node).await)?;
         }

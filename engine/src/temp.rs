@@ -14,6 +14,7 @@ use crate::context::Cx;
 use crate::environment::Environment;
 use crate::event::{Segment, TaskId};
 use crate::failure::{Class, Failure};
+use crate::identity;
 use crate::journal::Journal;
 use crate::outside::store::RunId;
 use crate::population::Population;
@@ -138,7 +139,8 @@ pub(crate) async fn remember(
             tracing::warn!(task = task.id, %failure, "what the task has written is not remembered");
             Ok(())
         }
-        remembered => remembered,
+        Err(failure) => Err(failure),
+        Ok(()) => identity::remembered(environment).await,
     }
 }
 

@@ -1,10 +1,13 @@
-//! Tells people that a run needs them, as `[alerts]` of the configuration says.
+//! Tells people that a run needs them, as `[alerts]` of the configuration says. Each alert names the host and the data
+//! folder, as a team has several.
 //!
 //! Secrets are read for each alert anew: one that was wrong when the process began may be right by then.
 
 mod mail;
+mod unstarted;
 mod webhook;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,9 +15,10 @@ use crm::http::{Limits as HttpLimits, Span};
 use crm::secret::Vault;
 use engine::document::Document;
 use engine::failure::{Class, Failure};
-use engine::outside::alerts::{Alert, Alerts, Need};
+use engine::outside::alerts::{Alert, AlertLimits, Alerts, Need};
 use engine::outside::clock::Clock;
 use engine::outside::crm::Step;
+use engine::outside::store::RunId;
 use engine::printable;
 use engine::problem::Problem;
 use schemars::JsonSchema;
@@ -22,6 +26,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use mail::Mail;
+pub use unstarted::{Unstarted, has_started};
 pub use webhook::{Format, Webhook};
 
 /// What receivers are called in journals.
@@ -40,6 +45,10 @@ pub struct Config {
     pub webhook: Option<Webhook>,
     /// A mail server, and who gets mail.
     pub mail: Option<Mail>,
+    /// With how many rejects a run may finish without an alert. Default: any number.
+    pub rejects: Option<u64>,
+    /// With how many records in doubt a run may finish without an alert. Default 0.
+    pub in_doubt: u64,
     /// How often and how long it is tried.
     pub limits: Limits,
 }
@@ -97,17 +106,32 @@ pub(crate) fn check(document: &Document) -> Vec<Problem> {
     webhook.into_iter().chain(mail).map(problem).collect()
 }
 
+/// Where an alert comes from.
+#[derive(Debug, Clone)]
+struct Place {
+    host: String,
+    folder: PathBuf,
+}
+
+impl Place {
+    fn of(data: &Path) -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Self { host, folder: data.to_owned() }
+    }
+}
+
 /// The receivers of the configuration.
 pub struct Receivers {
     config: Config,
+    place: Place,
     vault: Arc<dyn Vault>,
     clock: Arc<dyn Clock>,
 }
 
 impl Receivers {
-    /// Those that the configuration names.
-    pub fn new(config: Config, vault: Arc<dyn Vault>, clock: Arc<dyn Clock>) -> Self {
-        Self { config, vault, clock }
+    /// Those that the configuration names, for this data folder.
+    pub fn new(config: Config, data: &Path, vault: Arc<dyn Vault>, clock: Arc<dyn Clock>) -> Self {
+        Self { config, place: Place::of(data), vault, clock }
     }
 
     /// Tells a receiver of a run that does not exist, step by step, up to the first step that fails.
@@ -115,7 +139,7 @@ impl Receivers {
     /// # Errors
     /// Where there is no such receiver.
     pub async fn test(&self, receiver: &str) -> Result<Vec<Step>, Failure> {
-        let alert = self.trial()?;
+        let alert = self.trial();
         match (receiver, &self.config) {
             (WEBHOOK, Config { webhook: Some(webhook), .. }) => Ok(webhook.test(&alert, self).await),
             (MAIL, Config { mail: Some(mail), .. }) => Ok(mail.test(&alert, self).await),
@@ -124,21 +148,21 @@ impl Receivers {
     }
 
     /// What is told to try it.
-    fn trial(&self) -> Result<Alert, Failure> {
+    fn trial(&self) -> Alert {
         let at = self.clock.now();
-        let run = engine::outside::store::RunId::parse("alertsTest-1").ok_or_else(|| Failure::internal("no run"))?;
-        Ok(Alert {
+        let run = RunId::new("alertsTest", 1);
+        Alert {
             id: format!("{run}/0/{}", at.as_millisecond()),
             workflow: run.workflow().to_owned(),
-            run,
-            task: 1,
-            activity: "test".to_owned(),
+            run: Some(run),
+            task: Some(1),
+            activity: Some("test".to_owned()),
             status: Need::Suspended,
             at,
             message: "this is a test of `campanile alerts test`; no run needs you".to_owned(),
             help: None,
             next: "campanile alerts test".to_owned(),
-        })
+        }
     }
 }
 
@@ -156,6 +180,10 @@ impl Alerts for Receivers {
         names.into_iter().flatten().map(str::to_owned).collect()
     }
 
+    fn limits(&self) -> AlertLimits {
+        AlertLimits { rejects: self.config.rejects, in_doubt: Some(self.config.in_doubt) }
+    }
+
     async fn tell(&self, receiver: &str, alert: &Alert) -> Result<(), Failure> {
         match (receiver, &self.config) {
             (WEBHOOK, Config { webhook: Some(webhook), .. }) => webhook.tell(alert, self).await.map(drop),
@@ -171,14 +199,38 @@ fn unknown(receiver: &str) -> Failure {
         .help("add it to campanile.toml; `campanile help configuration` shows how")
 }
 
-/// An alert in a sentence, and what to do.
-fn text(alert: &Alert) -> String {
+/// What an alert is about, in a few words.
+fn subject(alert: &Alert) -> String {
+    let is = match alert.status {
+        Need::Suspended => "is suspended",
+        Need::Failed => "has failed",
+        Need::Interrupted => "was interrupted",
+        Need::Finished => "finished with rejects or doubts",
+        Need::NotStarted => "did not start",
+    };
+    match (&alert.run, &alert.activity) {
+        (Some(run), Some(activity)) => format!("Run {run} {is} at {activity}"),
+        (Some(run), None) => format!("Run {run} {is}"),
+        (None, _) => format!("Workflow {} {is}", printable::line(&alert.workflow)),
+    }
+}
+
+/// An alert in a sentence, where it comes from, and what to do.
+fn text(alert: &Alert, place: &Place) -> String {
+    let Alert { workflow, run, task, activity, message, help, next, .. } = alert;
+    let name = run.as_ref().map_or_else(|| format!("Workflow {}", printable::line(workflow)), |run| format!("Run {run}"));
     let is = match alert.status {
         Need::Suspended => "is suspended and waits for you",
         Need::Failed => "has failed and is over",
+        Need::Interrupted => "was interrupted",
+        Need::Finished => "finished, and leaves something to you",
+        Need::NotStarted => "did not start",
     };
-    let Alert { run, activity, task, message, help, next, .. } = alert;
+    let (host, folder) = (printable::line(&place.host), place.folder.display().to_string());
+    let folder = printable::line(&folder);
     let message = printable::line(message);
+    let at = activity.as_ref().zip(*task).map(|(activity, task)| format!("{activity} (task {task}): "));
     let help = help.as_ref().map(|help| format!("\nHelp: {}", printable::line(help))).unwrap_or_default();
-    format!("Run {run} {is}.\n{activity} (task {task}): {message}{help}\nNext: {next}")
+    let next = printable::line(next);
+    format!("{name} {is}.\n{}{message}{help}\nNext: {next}\nHost: {host}\nFolder: {folder}", at.unwrap_or_default())
 }

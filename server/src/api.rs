@@ -373,7 +373,7 @@ async fn remove_option(State(service): Shared, Path(name): Path<String>) -> Answ
 
 // It stops runs, which forget what they kept elsewhere.
 async fn accept(State(service): Shared, Json(what): Json<Accepted>) -> Answer<Vec<RunId>> {
-    within(STORE_TIME_MAX, async { Ok(service.engine.accept(&what).await?) }).await
+    within(STORE_TIME_MAX, service.accept(&what)).await
 }
 
 async fn accounts(State(service): Shared) -> Json<Vec<AccountView>> {

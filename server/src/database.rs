@@ -1,5 +1,6 @@
 //! The marketing database, opened when it is first used: most commands never need it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -112,6 +113,20 @@ impl Database for Lazy {
             return Ok(());
         }
         self.database().await?.forget_versions(folder, before).await
+    }
+
+    async fn indexes(&self) -> Result<BTreeSet<String>, Failure> {
+        if self.is_missing() {
+            return Ok(BTreeSet::new());
+        }
+        self.database().await?.indexes().await
+    }
+
+    async fn know_index(&self, option: &str) -> Result<(), Failure> {
+        if self.is_missing() {
+            return Ok(());
+        }
+        self.database().await?.know_index(option).await
     }
 
     async fn forget(&self, task: &str) -> Result<(), Failure> {

@@ -17,6 +17,7 @@ use engine::driver::Order;
 use engine::engine::{Driven, Engine};
 use engine::failure::{Class, Failure};
 use engine::outside::store::{RunId, StoreError};
+use engine::run::Status;
 use futures::future::join_all;
 use tokio::time::Instant;
 
@@ -31,6 +32,8 @@ use crate::service::Service;
 pub const OWNER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a process that has nothing else to do waits for alerts to be taken.
 pub const ALERTS_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long a command that asks one thing waits for them: meanwhile others cannot open the data folder.
+const ALERTS_BRIEF_WAIT_MAX: Duration = Duration::from_secs(3);
 /// How long it waits before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -70,12 +73,7 @@ impl Door {
                 return Ok(Self { client, here: None });
             }
             match opening::open(project, palette).await {
-                Ok(engine) => {
-                    if stay == Stay::Long {
-                        engine.tell_what_was_owed().await;
-                    }
-                    return Self::owner(engine, project, stay);
-                }
+                Ok(engine) => return Self::owner(engine, project, stay),
                 Err(OpenError::Failure(failure)) => return Err(failure),
                 Err(OpenError::InUse) if Instant::now() >= until => {
                     return Err(StoreError::InUse { folder: project.data.clone() }.into());
@@ -92,6 +90,15 @@ impl Door {
             Stay::Brief => None,
         };
         Ok(Self { client: Client::here(router), here: Some(Here { engine, owner }) })
+    }
+
+    /// Finds which runs were interrupted since the folder was open last, but the one that is taken over now, and begins to
+    /// tell what they and others owe; each is found once. It must be asked before anything is driven.
+    pub async fn find_interrupted(&self, but: Option<&RunId>) -> Vec<RunId> {
+        let Some(here) = &self.here else { return Vec::new() };
+        let found = here.engine.find_interrupted(but).await;
+        here.engine.tell_what_was_owed().await;
+        found
     }
 
     /// Whether this process has the data folder open.
@@ -123,21 +130,28 @@ impl Door {
         }
     }
 
-    /// Breaks off all runs that this process drives, so that they can be resumed.
-    pub async fn leave(&self) {
+    /// Interrupts all runs that this process drives, so that they can be resumed. If a person watches who wants it so, no
+    /// alert follows.
+    pub async fn leave(&self, is_watched: bool) {
         let Some(here) = &self.here else { return };
-        let leave = |driven: Driven| async move {
+        let leave = |(run, driven): (RunId, Driven)| async move {
             driven.order(Order::Leave).await;
-            driven.wait().await.ok();
+            let status = driven.wait().await;
+            if is_watched && status.is_ok_and(Status::is_driven) {
+                here.engine.interrupted(&run, Vec::new()).await;
+            }
         };
-        join_all(here.engine.driving().into_iter().map(|(_, driven)| leave(driven))).await;
+        join_all(here.engine.driving().into_iter().map(leave)).await;
     }
 
-    /// Lets the data folder go.
+    /// Lets the data folder go. A process that only asked has told nobody else of what is owed until now.
     pub async fn close(mut self) {
-        if let Some(owner) = self.here.as_mut().and_then(|here| here.owner.take()) {
-            owner.close().await;
+        let Some(here) = &mut self.here else { return };
+        match here.owner.take() {
+            Some(owner) => owner.close().await,
+            None => drop(here.engine.until_told(ALERTS_BRIEF_WAIT_MAX).await),
         }
+        here.engine.stop_telling();
     }
 }
 

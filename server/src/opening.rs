@@ -44,7 +44,7 @@ pub fn on(
 /// Who is told when a run needs a person.
 pub fn receivers(project: &Project) -> Receivers {
     let vault = Arc::new(Secrets::of(&project.data));
-    Receivers::new(project.config.alerts.clone(), vault, Arc::new(SystemClock))
+    Receivers::new(project.config.alerts.clone(), &project.data, vault, Arc::new(SystemClock))
 }
 
 /// An engine that keeps nothing, not even what it asks, for looking at the CRMs as they are now.

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use engine::accept::Accepted;
 use engine::engine::{Driven, Engine};
 use engine::event::{Backfill, Event, Recorded, TaskId, Vars};
 use engine::failure::{Class, Failure};
 use engine::identity::RESERVED;
+use engine::indexes;
 use engine::outside::store::{Expect, OptionChange, OptionValue, Page, RunEntry, RunFilter, RunId, check_option_name};
 use engine::progress::Pause;
 use engine::run::{Run, Status};
@@ -19,6 +21,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::api::{Restart, Resume};
+use crate::folder;
 use crate::preview::{self, Preview, Wanted};
 use crate::project::{Origin, Project};
 use crate::refusal::Refusal;
@@ -254,6 +257,15 @@ impl Service {
         Ok(read.map_err(|error| Failure::internal(error.to_string()))??)
     }
 
+    /// Takes something as it is. A folder that gets a new id has it in its record next to the store too.
+    pub(crate) async fn accept(&self, what: &Accepted) -> Result<Vec<RunId>, Refusal> {
+        let stopped = self.engine.accept(what).await?;
+        if *what == Accepted::Data {
+            folder::keep(&self.project.data, &self.engine.environment.store.identity())?;
+        }
+        Ok(stopped)
+    }
+
     /// All options.
     pub(crate) async fn options(&self) -> Result<BTreeMap<String, OptionValue>, Refusal> {
         let mut options = self.engine.environment.store.options().await?;
@@ -279,7 +291,7 @@ impl Service {
     pub(crate) async fn set_option(&self, name: &str, value: String) -> Result<OptionValue, Refusal> {
         check_option_name(name)?;
         let at = self.engine.environment.clock.now();
-        let option = OptionValue { value, at, by: "operator".to_owned(), seen: None };
+        let option = OptionValue { value, at, by: "operator".to_owned(), seen: None, scope: None };
         let change = OptionChange { name: name.to_owned(), expect: Expect::Any, value: Some(option.clone()) };
         self.engine.environment.store.set_options(vec![change]).await?;
         Ok(option)
@@ -290,7 +302,9 @@ impl Service {
         let option = self.option(name).await?;
         let change =
             OptionChange { name: name.to_owned(), expect: Expect::Is(Some(option.value.clone())), value: None };
-        self.engine.environment.store.set_options(vec![change]).await?;
+        // Who removes it wants the next import to read everything.
+        let wanted = indexes::want_everything(name, self.engine.environment.clock.now());
+        self.engine.environment.store.set_options(vec![change, wanted]).await?;
         Ok(option)
     }
 
@@ -368,6 +382,7 @@ fn task_of(event: &Event) -> Option<TaskId> {
         | Event::Logged { task, .. } => Some(*task),
         Event::Started { .. }
         | Event::Admitted
+        | Event::Attention { .. }
         | Event::Alerted { .. }
         | Event::Woken { .. }
         | Event::Paused

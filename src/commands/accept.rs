@@ -27,6 +27,12 @@ enum What {
     Data,
     /// The database, as it is now: it was put back from a backup, or replaced.
     Database,
+    /// That the option of an automatic index is missing: the next import reads everything, although the database has
+    /// records of earlier ones.
+    Index {
+        /// The option, such as LASTIMPORT_dynamicsImport_import.
+        name: String,
+    },
     /// The organisation that an account leads to now.
     Account {
         /// The account in campanile.toml.
@@ -43,13 +49,10 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
             Accepted::Data
         }
         What::Database => Accepted::Database,
+        What::Index { name } => Accepted::Index(name.clone()),
         What::Account { name } => Accepted::Account(name.clone()),
     };
     let stopped: Vec<RunId> = global.ask(&project, async |client| client.post("/accept", &what).await).await?;
-    if what == Accepted::Data {
-        // The folder has a new id, which the record next to the store must know.
-        folder::accept(&project.data, &project.store_folder()).map_err(Fault::Failure)?;
-    }
     if global.json {
         terminal::json(&stopped);
         return Ok(ExitCode::SUCCESS);

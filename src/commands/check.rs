@@ -1,15 +1,19 @@
 //! `campanile check`
 
 use std::io::ErrorKind;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use activities::PALETTE;
 use engine::document::FILE_BYTES_MAX;
+use engine::outside::store::OptionValue;
 use engine::problem::did_you_mean;
 use indexmap::IndexSet;
 use serde::Serialize;
 use server::api::{Checked, FindingsView, check_workflow};
+use server::client::CallError;
 use server::online::check_online;
 use server::opening;
 use server::project::Project;
@@ -21,7 +25,8 @@ use crate::{report, terminal, testing};
 
 /// Check workflows: every problem at once, with its place, its cause and its cure.
 ///
-/// It needs no data folder and no network. What only a CRM or the database can tell is taken from the descriptions that
+/// It needs no data folder and no network. If there is a data folder, its options say which imports have changed since
+/// their automatic index began. What only a CRM or the database can tell is taken from the descriptions that
 /// the last run kept; what could not be checked is said. With --online the CRMs are asked, and what has changed in them
 /// since the last run is a problem where the workflow uses it: fields that are gone, other types, values of picklists,
 /// keys that cannot be used, change tracking that is off.
@@ -51,6 +56,8 @@ struct Listed {
     severity: Option<&'static str>,
 }
 
+/// What a workflow with an automatic index contains.
+const INDEX_SETTING: &str = "automaticIndex";
 /// The folder of a project that has its workflows.
 const WORKFLOWS: &str = "workflows";
 /// The most workflows that are listed if none was meant.
@@ -108,11 +115,35 @@ async fn one(file: &Path, online: bool, global: &Global) -> Result<(String, Find
     let text = read(file)?;
     let project = Project::load(&global.given(), Some(file))?;
     let checked = Checked { file: file.to_owned(), text };
-    let found = match online {
+    let mut found = match online {
         true => check_online(&opening::looking(&project, PALETTE), &checked).await,
         false => check_workflow(&opening::bare(&project, PALETTE), &checked).await,
     };
+    add_changed_indexes(&mut found, &checked, &Arc::new(project), global).await;
     Ok((checked.text, found))
+}
+
+/// Imports that have changed since their automatic index began, where there is a data folder that says so.
+async fn add_changed_indexes(found: &mut FindingsView, checked: &Checked, project: &Arc<Project>, global: &Global) {
+    if !checked.text.contains(INDEX_SETTING) || !project.data.exists() {
+        return;
+    }
+    let options = global.call(project, async |client| client.get::<BTreeMap<String, OptionValue>>("/options").await);
+    match options.await {
+        Ok(options) => {
+            let (file, text) = (checked.file.display().to_string(), &checked.text);
+            let name = checked.file.file_stem().unwrap_or_default().to_string_lossy();
+            let changed = opening::bare(project, PALETTE).changed_indexes(&file, &name, text, &options);
+            found.warnings.extend(changed.into_iter().map(ProblemView::from));
+        }
+        Err(error) => {
+            let why = match error {
+                CallError::Refused(refusal) => refusal.message,
+                CallError::Gone { .. } => "the process that has the data folder open ended".to_owned(),
+            };
+            found.unchecked.push(format!("whether imports have changed since their automatic index began: {why}"));
+        }
+    }
 }
 
 /// Reads a workflow's text.

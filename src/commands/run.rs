@@ -14,12 +14,13 @@ use engine::schema::Schemas;
 use serde_json::Value;
 use server::api::{Checked, FindingsView, Resume, check_workflow};
 use server::client::CallError;
+use server::alerts::has_started;
 use server::opening;
 use server::project::Project;
 use server::service::{Began, Submission};
 use server::view::{RunLine, RunView};
 
-use crate::commands::{check::read, show};
+use crate::commands::{check::read, show, unstarted};
 use crate::fault::Fault;
 use crate::follow::Follower;
 use crate::global::Global;
@@ -56,13 +57,50 @@ pub(super) async fn perform(args: &Args, global: &Global) -> Result<ExitCode, Fa
     Ok(code)
 }
 
-/// Starts a workflow and follows it to its end.
+/// Starts a workflow and follows it to its end. If it does not start, there is no run to alert of it: this does.
 pub(super) async fn start(
     file: &Path,
     project: &Arc<Project>,
     vars: Vars,
     backfill: Option<Backfill>,
 ) -> Result<(RunId, RunView, Follower), Fault> {
+    let (run, view, mut follower) = match begin(file, project, vars, backfill).await {
+        Ok(begun) => begun,
+        Err(NotBegun { fault, is_held }) => {
+            if !is_held {
+                unstarted::alert(file, project, &fault).await;
+            }
+            return Err(fault);
+        }
+    };
+    has_started(&project.data, run.workflow());
+    let view = match view {
+        Some(view) => view,
+        None => follower.follow(&run, 0).await?,
+    };
+    Ok((run, view, follower))
+}
+
+/// Why a workflow did not start.
+struct NotBegun {
+    fault: Fault,
+    /// Another run of it is at work, as is usual, and the next start has what this one would have had.
+    is_held: bool,
+}
+
+impl From<Fault> for NotBegun {
+    fn from(fault: Fault) -> Self {
+        Self { fault, is_held: false }
+    }
+}
+
+/// The run that began; or an earlier one that was resumed and did not finish, with how it is.
+async fn begin(
+    file: &Path,
+    project: &Arc<Project>,
+    vars: Vars,
+    backfill: Option<Backfill>,
+) -> Result<(RunId, Option<RunView>, Follower), NotBegun> {
     let text = read(file)?;
     check_alone(file, &text, project).await?;
     let submission = Submission {
@@ -75,15 +113,17 @@ pub(super) async fn start(
     };
     let mut follower = Follower::new(Arc::clone(project)).await?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    if let Some((run, view)) = resume_interrupted(&mut follower, project, &name).await? {
-        return Ok((run, view, follower));
-    }
+    let holds = match resume_interrupted(&mut follower, project, &name).await? {
+        Earlier::NotFinished(run, view) => return Ok((run, Some(*view), follower)),
+        Earlier::Open { holds } => holds,
+    };
     let began = follower.once(async |client| client.post::<Began>("/runs", &submission).await).await;
     let run = match began {
         Ok(Began { run, .. }) => run,
         Err(error) => {
             follower.end().await;
-            return Err(not_started(error, submission.text, file));
+            let is_held = holds && matches!(&error, CallError::Refused(refusal) if refusal.class == Class::Conflict);
+            return Err(NotBegun { fault: not_started(error, submission.text, file), is_held });
         }
     };
     terminal::note(&format!("run {run}"));
@@ -92,17 +132,24 @@ pub(super) async fn start(
     if let Ok(found) = follower.once(async |client| client.post::<FindingsView>("/check", &checked).await).await {
         report::risks(&found.warnings);
     }
-    let view = follower.follow(&run, 0).await?;
-    Ok((run, view, follower))
+    Ok((run, None, follower))
+}
+
+/// What earlier runs of a workflow are at before it starts.
+enum Earlier {
+    /// One was resumed and did not finish: then the workflow is not started.
+    NotFinished(RunId, Box<RunView>),
+    /// Those that were interrupted have finished; whether another one is at work or paused.
+    Open { holds: bool },
 }
 
 /// Resumes the interrupted runs of a workflow, the oldest first, before it is started again, and names those that wait for
-/// a person. The run that did not finish, if there is one: then the workflow is not started.
+/// a person.
 async fn resume_interrupted(
     follower: &mut Follower,
     project: &Arc<Project>,
     workflow: &str,
-) -> Result<Option<(RunId, RunView)>, Fault> {
+) -> Result<Earlier, Fault> {
     let path = format!("/runs?workflow={workflow}&open=true&limit={OPEN_RUNS_MAX}");
     let open = follower.once(async |client| client.get::<Vec<RunLine>>(&path).await).await.map_err(Fault::from)?;
     let waiting: Vec<&str> =
@@ -125,11 +172,11 @@ async fn resume_interrupted(
         let view = follower.follow(&run, began.map_err(Fault::from)?.events).await?;
         if view.status != Status::Finished {
             terminal::note("the workflow is not started again, as that run did not finish");
-            return Ok(Some((run, view)));
+            return Ok(Earlier::NotFinished(run, Box::new(view)));
         }
         terminal::note(&format!("run {run} is finished"));
     }
-    Ok(None)
+    Ok(Earlier::Open { holds: open.iter().any(|run| run.driven || run.status == Status::Paused) })
 }
 
 /// What is wrong with the file itself is told before a data folder is made for it.

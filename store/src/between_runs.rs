@@ -136,6 +136,10 @@ impl Memory for SqliteMemory {
     async fn open(&self) -> Result<BTreeMap<RunId, u64>, Failure> {
         self.file.read(sql::open).await
     }
+
+    async fn last(&self) -> Result<MemoryId, Failure> {
+        self.file.read(sql::last).await
+    }
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ fn events(messages: &[&str]) -> Vec<Recorded> {
 }
 
 fn option(value: &str) -> OptionValue {
-    OptionValue { value: value.to_owned(), at: Timestamp::UNIX_EPOCH, by: "test".to_owned(), seen: None }
+    OptionValue { value: value.to_owned(), at: Timestamp::UNIX_EPOCH, by: "test".to_owned(), seen: None, scope: None }
 }
 
 fn moved(name: &str, expect: Expect, value: Option<&str>) -> OptionChange {

@@ -155,7 +155,7 @@ impl World {
         let webhook = self.webhook.as_ref().map(|url| json!({ "url": url }));
         let limits = json!({ "retryWaitMin": "10ms" });
         let config = serde_json::from_value(json!({ "webhook": webhook, "limits": limits })).unwrap();
-        Arc::new(Receivers::new(config, Arc::new(NoVault), Arc::new(SystemClock)))
+        Arc::new(Receivers::new(config, self.folder.path(), Arc::new(NoVault), Arc::new(SystemClock)))
     }
 
     /// Runs a workflow named `dynamicsImport`, written in Dynamics' words, until nothing drives it any more.

@@ -129,6 +129,8 @@ fn mail_is_sent_to_each_and_the_same_again_until_it_is_taken() {
         "RCPT TO:<bob@example.org>\n",
         "Subject: Run fails-1 is suspended at only\n",
         "Message-ID: <fails-1.",
+        "Host: ",
+        "Folder: ",
         "campanile resume fails-1",
     ] {
         assert!(came[0].contains(part), "{part:?} is not in {}", came[0]);
@@ -162,4 +164,110 @@ fn a_second_process_leaves_the_telling_to_the_one_that_drives() {
     owner.interrupt();
     owner.end().expect(1);
     assert_eq!(receiver.came().len(), 1);
+}
+
+/// What came since, by status and name.
+fn came(receiver: &Receiver, before: usize) -> Vec<(String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let came = receiver.came().into_iter().skip(before).map(|(_, alert)| alert);
+    came.map(|alert| (text(&alert["status"]), text(alert.get("run").unwrap_or(&alert["workflow"])))).collect()
+}
+
+fn is(status: &str, name: &str) -> (String, String) {
+    (status.to_owned(), name.to_owned())
+}
+
+#[test]
+fn a_workflow_that_does_not_start_alerts_with_host_and_folder_once_until_it_starts_again() {
+    let receiver = Receiver::new();
+    let (world, file) = world(&posting_to(&receiver));
+    let right = fs::read_to_string(world.path(&file)).unwrap();
+    let sound = world.workflow("fails", &json!({ "only": { "type": "script", "script": "vars.a = 1;" } }));
+    world.ask(&["run", &sound]).expect(0);
+    for _ in 0..2 {
+        world.workflow("fails", &json!({ "only": { "type": "script", "script": "vars.a = 1;", "to": "nowhere" } }));
+        world.ask(&["run", &file]).expect(2);
+        assert_eq!(came(&receiver, 0), [is("notStarted", "fails")], "a schedule of each minute sends one");
+    }
+    let (_, alert) = receiver.came().remove(0);
+    assert!(alert["message"].as_str().unwrap().contains("nowhere"), "{alert}");
+    assert!(alert["text"].as_str().unwrap().starts_with("Workflow fails did not start."), "{alert}");
+    assert!(alert["next"].as_str().unwrap().starts_with("campanile check /"), "{alert}");
+    assert_eq!(alert["folder"].as_str().unwrap(), world.path(".campanile").display().to_string());
+    assert!(!alert["host"].as_str().unwrap().is_empty());
+
+    // Another reason is news, and so is the same one once it has started.
+    world.workflow("fails", &json!({ "only": { "type": "scrip" } }));
+    world.ask(&["run", &file]).expect(2);
+    assert_eq!(receiver.came().len(), 2);
+    world.write(&file, &right);
+    world.ask(&["run", &file]).expect(1);
+    assert_eq!(came(&receiver, 2), [is("suspended", "fails-2")]);
+    world.workflow("fails", &json!({ "only": { "type": "scrip" } }));
+    world.ask(&["run", &file]).expect(2);
+    assert_eq!(came(&receiver, 3), [is("notStarted", "fails")]);
+}
+
+#[test]
+fn what_keeps_a_run_from_beginning_alerts_and_a_run_that_holds_its_workflow_does_not() {
+    let receiver = Receiver::new();
+    let (world, _) = world(&posting_to(&receiver));
+    world.ask(&["run", "workflows/missing.json"]).expect(2);
+    assert_eq!(came(&receiver, 0), [is("notStarted", "missing")]);
+
+    let waits = world.workflow("waits", &json!({ "only": { "type": "wait", "for": "1h" } }));
+    let owner = world.begin(&["run", &waits]);
+    wait_for("the run", || world.path(".campanile/runs/waits-1/workflow.json").exists());
+    wait_for("its hold", || world.ask(&["run", &waits]).err.contains("is not over"));
+    assert_eq!(receiver.came().len(), 1, "the next start has what this one would have had");
+    owner.interrupt();
+    owner.end().expect(1);
+
+    // The store is gone.
+    fs::rename(world.path(".campanile/store"), world.path("store")).unwrap();
+    let before = receiver.came().len();
+    world.ask(&["run", &waits]).expect(1).says(&["is missing"]);
+    assert_eq!(came(&receiver, before), [is("notStarted", "waits")]);
+    fs::rename(world.path("store"), world.path(".campanile/store")).unwrap();
+
+    let config = fs::read_to_string(world.path("campanile.toml")).unwrap();
+    let secret = config.lines().find(|line| line.starts_with("clientSecret")).unwrap().to_owned();
+    let config = config.replace(&secret, "clientSecret = { env = \"CAMPANILE_TEST_UNSET\" }");
+    world.write("campanile.toml", &config);
+    let import = json!({ "import": { "type": "crm.import", "account": "dynamics", "object": "contacts", "fields": ["lastname"] } });
+    let import = world.workflow("import", &import);
+    let before = receiver.came().len();
+    let refused = world.ask(&["run", &import]);
+    assert_ne!(refused.code, Some(0), "{}", refused.err);
+    let (_, alert) = receiver.came().into_iter().skip(before).find(|(_, alert)| alert["workflow"] == "import").unwrap();
+    assert!(alert["message"].as_str().unwrap().contains("CAMPANILE_TEST_UNSET"), "{alert}");
+}
+
+#[test]
+fn a_run_that_was_killed_is_named_and_told_once_by_whatever_command_comes_next() {
+    let receiver = Receiver::new();
+    let (world, _) = world(&posting_to(&receiver));
+    let waits = world.workflow("waits", &json!({ "only": { "type": "wait", "for": "1h" } }));
+    let begin = |args: &[&str], text: &str| {
+        let working = world.begin(args);
+        wait_for("the wait", || working.err().contains(text));
+        working
+    };
+    let mut working = begin(&["run", &waits], "waits until");
+    assert!(receiver.came().is_empty());
+    working.kill();
+    let says = ["run waits-1 was interrupted", "campanile resume waits-1"];
+    world.ask(&["options", "list"]).expect(0).says(&says);
+    assert_eq!(came(&receiver, 0), [is("interrupted", "waits-1")]);
+    for command in [&["runs"][..], &["show", "waits-1"], &["options", "list"]] {
+        let answer = world.ask(command).expect(0);
+        assert!(!answer.err.contains("was interrupted: its process"), "{}", answer.err);
+    }
+    assert_eq!(receiver.came().len(), 1);
+    // It continues, and is killed again before anything else happens to it.
+    let mut working = begin(&["run", &waits], "it is resumed");
+    wait_for("the owner", || world.run("waits-1")["driven"] == true);
+    working.kill();
+    world.ask(&["runs"]).expect(0).says(&says);
+    assert_eq!(came(&receiver, 1), [is("interrupted", "waits-1")]);
 }

@@ -288,3 +288,12 @@ fn a_database_that_is_none_suspends_the_run_until_it_is_put_right() {
     world.ask(&["resume", "dynamicsImport-1"]).expect(0);
     wait_for("the recipients", || !world.recipients().is_empty());
 }
+
+#[test]
+fn check_refuses_our_own_tables_also_without_a_database() {
+    let world = World::new(0);
+    let read = json!({ "read": { "type": "database.query", "table": "Campanile_ledger" } });
+    let file = world.workflow("a", &read);
+    world.ask(&["check", &file]).expect(2).says(&["names that begin with campanile_ are reserved"]);
+    assert!(!world.path(".campanile").exists());
+}

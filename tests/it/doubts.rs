@@ -7,8 +7,13 @@ use crate::world::World;
 
 /// 25 leads, ten a request; the second request gets no answer, and Salesforce did not carry it out.
 fn with_ten_in_doubt() -> (World, String) {
+    with_ten_in_doubt_and("")
+}
+
+/// With more lines of the configuration.
+fn with_ten_in_doubt_and(more: &str) -> (World, String) {
     let world = World::new(0);
-    world.add_salesforce("limits = { retries = 0 }\n");
+    world.add_salesforce(&format!("limits = {{ retries = 0 }}\n{more}"));
     world.people(&(0..25).map(|number| (None, format!("Name {number:02}"))).collect::<Vec<_>>());
     let file = world.workflow(
         "leads",
@@ -109,4 +114,47 @@ fn what_was_refused_before_a_guard_stopped_is_on_the_desk_and_can_be_previewed()
     assert_eq!(created(&world), 15, "they are not created again");
     world.ask(&["resume", "leads-2", "--allow-rejects", "20"]).expect(0);
     assert_eq!((out(&world, "leads-2"), created(&world)), (json!({ "ok": 15, "reject": 5 }), 15));
+}
+
+#[test]
+fn a_run_that_finishes_with_records_in_doubt_alerts() {
+    let receiver = crate::receiver::Receiver::new();
+    let alerts = format!("[alerts]\nwebhook = {{ url = \"{}\" }}\n", receiver.url);
+    let (world, file) = with_ten_in_doubt_and(&alerts);
+    let came = receiver.came();
+    assert_eq!(came.len(), 1, "{came:?}");
+    assert_eq!((&came[0].1["status"], &came[0].1["run"]), (&json!("finished"), &json!("leads-1")));
+    assert!(came[0].1["message"].as_str().unwrap().contains("10 records in doubt"), "{came:?}");
+    // The next run meets them, and leaves them so.
+    world.ask(&["run", &file]).expect(0);
+    assert_eq!(receiver.came().len(), 2);
+    let config = std::fs::read_to_string(world.path("campanile.toml")).unwrap();
+    world.write("campanile.toml", &config.replace("[alerts]", "[alerts]\ninDoubt = 10"));
+    world.ask(&["run", &file]).expect(0);
+    assert_eq!(receiver.came().len(), 2, "as many as may pass");
+}
+
+#[test]
+fn a_memory_that_is_missing_or_older_is_not_an_empty_one() {
+    let (world, file) = with_ten_in_doubt();
+    let memory = |name: &str| world.path(".campanile").join(name);
+    let rename = |from: &str, to: &str| {
+        for end in ["", "-wal", "-shm"] {
+            let from = memory(&format!("{from}{end}"));
+            if from.exists() {
+                std::fs::rename(from, memory(&format!("{to}{end}"))).unwrap();
+            }
+        }
+    };
+    rename("memory.db", "kept.db");
+    let refused = world.ask(&["run", &file]).expect(1);
+    refused.says(&["the memory between runs lacks records", "campanile accept data"]);
+    assert_eq!(created(&world), 15, "nothing is sent a second time");
+    rename("kept.db", "memory.db");
+    world.ask(&["run", &file]).expect(0);
+    assert_eq!(created(&world), 15);
+    rename("memory.db", "older.db");
+    world.ask(&["accept", "data"]).expect(0);
+    world.ask(&["run", &file]).expect(0);
+    assert_eq!(created(&world), 25, "whoever accepts it has them sent");
 }

@@ -43,7 +43,9 @@ fn two_data_folders_on_one_database_write_all_their_records() {
         json!({ name: { "type": "database.update", "table": "recipient", "operation": "insert",
             "set": { "crm_id": "contactid", "last_name": "lastname" } } })
     };
-    let file = world.workflow("a", &import_to("save", &table("save")));
+    let mut activities = import_to("save", &table("save"));
+    activities["import"]["automaticIndex"] = json!(false);
+    let file = world.workflow("a", &activities);
     // Both runs are a-1, and both tasks write their batches 0, 1 and so on.
     let first = world.begin(&["run", &file, "--data", "one"]);
     world.ask(&["run", &file, "--data", "two"]).expect(0);
@@ -111,6 +113,39 @@ fn a_copy_of_a_data_folder_and_an_older_one_stop() {
 }
 
 #[test]
+fn a_new_data_folder_on_a_database_that_has_the_records_imports_nothing_again_without_a_word() {
+    let world = World::new(PAGE);
+    with_database(&world);
+    let file = world.workflow("a", &import_to("save", &save()));
+    world.ask(&["run", &file]).expect(0);
+    let option = "LASTIMPORT_a_import";
+    let came = |run: &str, data: &str| {
+        let view = world.ask(&["show", run, "--json", "--data", data]).expect(0).json();
+        view["tasks"][0]["out"]["ok"].as_u64().unwrap()
+    };
+    let refused = world.ask(&["run", &file, "--data", "two"]).expect(1);
+    refused.says(&["would import everything again", option, "campanile options set", "campanile accept index"]);
+    world.ask(&["options", "set", option, "2026/03/03 09:59:59", "--data", "two"]).expect(0);
+    world.ask(&["run", &file, "--data", "two"]).expect(0);
+    assert_eq!(came("a-1", "two"), 0, "it continues from there");
+
+    world.ask(&["run", &file, "--data", "three"]).expect(1);
+    world.ask(&["accept", "index", option, "--data", "three"]).expect(0);
+    world.ask(&["run", &file, "--data", "three"]).expect(0);
+    assert_eq!(came("a-1", "three"), u64::from(PAGE));
+
+    // Removed on purpose: everything comes once more.
+    world.ask(&["options", "remove", option]).expect(0);
+    world.ask(&["run", &file]).expect(0);
+    assert_eq!(came("a-2", ".campanile"), u64::from(PAGE));
+    world.ask(&["run", &file]).expect(0);
+
+    // A backfill has a window of its own.
+    world.ask(&["backfill", &file, "--from", "2026-01-01", "--to", "2026-02-01", "--data", "four"]).expect(0);
+    world.ask(&["run", &file, "--data", "four"]).expect(1);
+}
+
+#[test]
 fn a_desk_that_is_missing_is_not_an_empty_one() {
     let world = World::new(0);
     world.database(
@@ -127,6 +162,17 @@ fn a_desk_that_is_missing_is_not_an_empty_one() {
     world.ask(&["run", &file]).expect(1).says(&["rejects desk lacks rejects"]);
     world.ask(&["accept", "data"]).expect(0);
     world.ask(&["run", &file]).expect(0);
+}
+
+#[test]
+fn a_run_whose_files_are_gone_does_not_keep_a_folder_from_being_accepted() {
+    let world = World::new(0);
+    let file = world.workflow("a", &json!({ "only": { "type": "script", "script": "throw `no`;" } }));
+    world.ask(&["run", &file]).expect(1);
+    fs::remove_dir_all(world.path(".campanile/runs/a-1")).unwrap();
+    world.ask(&["accept", "data"]).expect(0).says(&["run a-1 was stopped"]);
+    assert_eq!(world.ask(&["runs", "--json"]).expect(0).json()[0]["status"], "stopped");
+    world.ask(&["run", &file]).expect(1).says(&["run a-2"]);
 }
 
 #[test]
@@ -150,6 +196,9 @@ fn an_account_that_leads_to_another_organisation_stops_what_uses_it() {
     world.ask(&["run", &file]).expect(1).says(&["leads to another organisation"]);
     world.ask(&["accept", "account", "dynamics"]).expect(0);
     world.ask(&["run", &file]).expect(0);
+    // The next import has bound the account, and its index, to the organisation that was accepted.
+    world.write("campanile.toml", &kept);
+    world.ask(&["run", &file]).expect(1).says(&["leads to another organisation"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod doubts;
 mod explain;
 mod field_types;
 mod identity;
+mod index;
 mod kill;
 mod mail_server;
 mod manual;

@@ -1,9 +1,13 @@
 //! Opening the window of an import, and what the last one left for it.
 
+use engine::activity::Activity;
 use engine::check::index_option;
 use engine::context::Cx;
+use engine::event::Level;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::Crm;
+use engine::outside::store::OptionValue;
+use engine::scope::{self, IndexScope};
 
 use super::CrmImport;
 use super::plan::Plan;
@@ -35,9 +39,28 @@ pub(super) async fn open(
     }
     let since = if feed { place::of(cx.data_folder(), &option, current.as_ref())? } else { None };
     let opened = Opened::new(&option, before.clone(), crm.now().await?, settings.overlap())?;
+    let scope = scope(import, cx, &option, current.as_ref()).await?;
     automatic_index::clean_up(cx.data_folder(), &opened, current.and_then(|current| current.seen).as_ref());
-    cx.open_window(opened.recorded()).await?;
+    cx.open_window(opened.recorded(scope)).await?;
     Ok((Some(opened), since))
+}
+
+/// What the option will keep of what was imported. If that is less than the import reads now, the journal says so.
+async fn scope(
+    import: &CrmImport,
+    cx: &Cx,
+    option: &str,
+    current: Option<&OptionValue>,
+) -> Result<Option<IndexScope>, Failure> {
+    let Some(now) = import.index_scope() else { return Ok(None) };
+    let Some((value, before)) = current.and_then(|current| Some((&current.value, current.scope.clone()?))) else {
+        return Ok(Some(now));
+    };
+    if let Some(why) = before.lacks(&now) {
+        let (message, help) = (scope::message(option, &why), scope::help(option, value, &cx.workflow));
+        cx.log(Level::Warning, format!("{message}; {help}")).await?;
+    }
+    Ok(Some(before.after(now)))
 }
 
 /// What was seen by the last import, for the window that this one opened.

@@ -231,7 +231,7 @@ async fn finish(cx: &mut Cx, system: &System, position: Position, tail: Option<T
         None => tail.map(Tail::finish).transpose()?,
     };
     cx.tally().seen = seen;
-    cx.open_window(window.recorded()).await
+    cx.open_window(window.recorded(None)).await
 }
 
 /// What lies before what the CRM keeps cannot be read, now or later.

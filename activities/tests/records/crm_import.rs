@@ -232,7 +232,7 @@ async fn a_reading_that_was_broken_off_goes_on_with_the_filter_it_began_with() {
 }
 
 async fn unwanted(store: &Memory, name: &str) {
-    let value = OptionValue { value: name.into(), at: at("10:00"), by: "operator".into(), seen: None };
+    let value = OptionValue { value: name.into(), at: at("10:00"), by: "operator".into(), seen: None, scope: None };
     let change = OptionChange { name: "UNWANTED".into(), expect: Expect::Any, value: Some(value) };
     store.set_options(vec![change]).await.unwrap();
 }
@@ -267,7 +267,7 @@ async fn the_feed_of_changes_brings_what_changed_and_the_ids_of_what_was_deleted
     let help = failure.help.unwrap();
     assert!(help.contains("options remove") && help.contains("crm.importDeleted"), "{help}");
 
-    let value = OptionValue { value: "2026/03/03 10:00:00".into(), at: at("10:00"), by: "operator".into(), seen: None };
+    let value = OptionValue { value: "2026/03/03 10:00:00".into(), at: at("10:00"), by: "operator".into(), seen: None, scope: None };
     let change = OptionChange { name: OPTION.into(), expect: Expect::Any, value: Some(value) };
     store.set_options(vec![change]).await.unwrap();
     let by_hand = world.run_again(&store, &activities, None).await;

@@ -93,7 +93,7 @@ async fn a_reading_that_was_broken_off_goes_on_with_the_filter_it_began_with() {
 
 async fn unwanted(store: &Memory, b: &str) {
     let by = "operator".to_owned();
-    let value = OptionValue { value: b.to_owned(), at: Timestamp::UNIX_EPOCH, by, seen: None };
+    let value = OptionValue { value: b.to_owned(), at: Timestamp::UNIX_EPOCH, by, seen: None, scope: None };
     let change = OptionChange { name: "UNWANTED".to_owned(), expect: Expect::Any, value: Some(value) };
     store.set_options(vec![change]).await.unwrap();
 }

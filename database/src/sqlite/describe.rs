@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use engine::failure::{Class, Failure};
-use engine::outside::database::Table;
+use engine::failure::Failure;
+use engine::outside::database::{Table, check_reserved, is_reserved};
 use engine::types::meta;
 use rusqlite::Connection;
 
@@ -13,9 +13,6 @@ use super::affinity::{Affinity, arrow_type, declared_length};
 use super::collation;
 use super::error::failed;
 use super::not_found;
-
-/// How the names of our own tables begin, such as that of the ledger.
-const RESERVED: &str = "campanile_";
 
 /// A table, with what only SQLite knows of it.
 pub(super) struct Described {
@@ -56,16 +53,8 @@ pub(super) fn tables(connection: &Connection) -> Result<Vec<String>, Failure> {
     read().map_err(|e| failed("cannot list the tables", e))
 }
 
-/// Whether a table is one of ours, whatever its name is written in.
-pub(super) fn is_reserved(name: &str) -> bool {
-    name.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED))
-}
-
 pub(super) fn described(connection: &Connection, name: &str) -> Result<Described, Failure> {
-    if is_reserved(name) {
-        let message = format!("table {name} is Campanile's own: names that begin with {RESERVED} are reserved");
-        return Err(Failure::new(Class::Config, message).help("give your table another name"));
-    }
+    check_reserved(name)?;
     let found = describe(connection, name).map_err(|e| failed(&format!("cannot describe table {name:?}"), e))?;
     match found {
         Some(found) => Ok(found),

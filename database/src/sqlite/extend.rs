@@ -3,11 +3,11 @@
 use arrow::datatypes::DataType;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::FieldKind;
-use engine::outside::database::{Extended, LABELS, NewColumn, NewTable};
+use engine::outside::database::{Extended, LABELS, NewColumn, NewTable, is_reserved};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::affinity::arrow_type;
-use super::describe::{described, is_reserved, tables};
+use super::describe::{described, tables};
 use super::error::failed;
 use super::sql::{each, main_table, quoted};
 

@@ -78,7 +78,7 @@ pub(super) async fn set_option(
     journal
         .append_with(|run| {
             let seen = run.seen_until(&option, &text);
-            let moved = OptionValue { value: text.clone(), at, by, seen };
+            let moved = OptionValue { value: text.clone(), at, by, seen, scope: run.scope_until(&option, &text) };
             let change = OptionChange { name: option.clone(), expect: Expect::Any, value: Some(moved) };
             (vec![Event::OptionSet { task, option, value: text }], vec![change])
         })

@@ -11,12 +11,15 @@ use crate::activity::{Effect, Need, When};
 use crate::check::Node;
 use crate::context::{Cx, Done};
 use crate::desk;
-use crate::event::{Event, TaskId, Then};
+use crate::event::{Attention, Event, TaskId, Then};
 use crate::failure::{Class, Failure};
 use crate::identity;
+use crate::indexes;
 use crate::journal::AppendError;
+use crate::outside::alerts::AlertLimits;
 use crate::outside::store::{Expect, OptionChange, OptionValue, SeenFile, StoreError};
-use crate::run::{Ending, Run, Settled, Task};
+use crate::run::{Ending, Run, Settled, Task, TaskStatus};
+use crate::scope::IndexScope;
 use crate::temp;
 use crate::words::counted;
 use crate::workflow::OnError;
@@ -35,6 +38,54 @@ pub(super) enum Rest {
 }
 
 impl Driver {
+    /// Nothing is left to do. An alert is owed in the same append if more was refused or left in doubt than may pass without.
+    pub(super) async fn finish_run(&self) -> Result<(), Failure> {
+        if self.journal.run().backfill.is_some() {
+            self.filled().await?;
+        }
+        let alerts = &self.environment.alerts;
+        let (receivers, limits) = (alerts.receivers(), alerts.limits());
+        let mut events = Vec::new();
+        if !receivers.is_empty() && limits != AlertLimits::default() {
+            let rejects = self.journal.run().rejects();
+            let in_doubt = self.environment.memory.open().await?.get(&self.journal.id).copied().unwrap_or(0);
+            if limits.is_over(rejects, in_doubt) {
+                let why = Attention::OverLimit { rejects, in_doubt };
+                events.push(Event::Attention { why, alerts: receivers });
+            }
+        }
+        events.push(Event::Finished);
+        Ok(self.journal.append(events).await?)
+    }
+
+    /// A backfill brought what the options of these imports lacked: they keep what the imports read now.
+    async fn filled(&self) -> Result<(), Failure> {
+        let changes: Vec<(String, IndexScope)> = {
+            let run = self.journal.run();
+            let is_filled = |name: &str| {
+                let mut tasks = run.tasks.iter().filter(|task| task.activity == name).peekable();
+                let is_of = run.backfill.as_ref().is_some_and(|backfill| backfill.is_of(name));
+                is_of && tasks.peek().is_some() && tasks.all(|task| task.status == TaskStatus::Ended)
+            };
+            let indexes = self.workflow.indexes().filter(|(name, ..)| is_filled(name));
+            indexes.filter_map(|(_, option, scope)| Some((option, scope?))).collect()
+        };
+        for (name, scope) in changes {
+            let Some(kept) = self.environment.store.option(&name).await? else { continue };
+            if kept.scope.as_ref().is_some_and(|before| before.lacks(&scope).is_some()) {
+                let expect = Expect::Is(Some(kept.value.clone()));
+                let value = Some(OptionValue { scope: Some(scope), ..kept });
+                let filled = self.environment.store.set_options(vec![OptionChange { name, expect, value }]).await;
+                match filled {
+                    // It is another one's now, which has said what it lacks.
+                    Err(StoreError::OptionMoved { .. }) => {}
+                    filled => filled?,
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn record_end(
         &mut self,
         task: &Task,
@@ -64,6 +115,9 @@ impl Driver {
         let mut known = Vec::new();
         if writes_to_database {
             known.extend(identity::written(&self.environment).await?);
+        }
+        if temp::is_kept_by(&self.workflow, task) {
+            identity::remembered(&self.environment).await?;
         }
         if out.get("reject").is_some_and(|rejects| *rejects > 0) {
             known.extend(identity::refused(&self.environment).await?);
@@ -153,6 +207,7 @@ impl Driver {
     /// somebody moved meanwhile stays where they moved it.
     async fn record(&self, events: Vec<Event>, known: Vec<OptionChange>, ending: Ending<'_>) -> Result<(), Failure> {
         let mut moved = HashSet::new();
+        let mut settled_options = Vec::new();
         loop {
             let appended = self
                 .journal
@@ -165,12 +220,17 @@ impl Driver {
                         settled.seen = seen_of(&events, settled.task).or(settled.seen);
                         self.settle(settled, &moved, &mut events, &mut options);
                     }
+                    settled_options = moved_by(&events);
                     (events, options)
                 })
                 .await;
             match appended {
                 Err(AppendError::Store(StoreError::OptionMoved { name })) if moved.insert(name.clone()) => {}
-                other => return Ok(other?),
+                other => {
+                    other?;
+                    indexes::moved(&self.environment, &self.workflow, &settled_options).await;
+                    return Ok(());
+                }
             }
         }
     }
@@ -208,7 +268,10 @@ impl Driver {
             return;
         }
         let by = format!("{}/{task}", self.journal.id);
-        let value = OptionValue { value: window.after.clone(), at: self.environment.clock.now(), by, seen };
+        let value = OptionValue { value: window.after.clone(), at: self.environment.clock.now(), by, seen, scope: window.scope };
+        if window.before.is_none() {
+            options.push(indexes::has_everything(&option));
+        }
         options.push(OptionChange { name: option.clone(), expect: Expect::Is(window.before), value: Some(value) });
         events.push(Event::OptionMoved { task, option, value: window.after });
     }
@@ -223,6 +286,14 @@ pub(super) async fn finish(cx: &mut Cx, node: Option<&Node>, task: &Task) -> Out
         desk::file(cx, node.activity.as_ref(), task.inputs.is_empty()).await?;
     }
     Ok(Rest::Ended(sealed, Box::new(done), out))
+}
+
+fn moved_by(events: &[Event]) -> Vec<String> {
+    let moved = events.iter().filter_map(|event| match event {
+        Event::OptionMoved { option, .. } => Some(option.clone()),
+        _ => None,
+    });
+    moved.collect()
 }
 
 fn seen_of(events: &[Event], import: TaskId) -> Option<SeenFile> {

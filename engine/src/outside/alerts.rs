@@ -14,11 +14,33 @@ pub trait Alerts: Send + Sync {
     /// Their names, such as `webhook`, which journals keep; none where nobody is to be told.
     fn receivers(&self) -> Vec<String>;
 
+    /// With how many rejects and records in doubt a run may finish without an alert.
+    fn limits(&self) -> AlertLimits {
+        AlertLimits::default()
+    }
+
     /// Tells one of them. What may pass by itself is tried again, within a time that is bounded.
     ///
     /// # Errors
     /// Where there is no such receiver, or it does not take it; nothing of it is tried again then.
     async fn tell(&self, receiver: &str, alert: &Alert) -> Result<(), Failure>;
+}
+
+/// With how much a run may finish without an alert; any number of what has no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AlertLimits {
+    /// Rejects.
+    pub rejects: Option<u64>,
+    /// Records in doubt that nothing has settled.
+    pub in_doubt: Option<u64>,
+}
+
+impl AlertLimits {
+    /// Whether this is more than a limit.
+    pub fn is_over(self, rejects: u64, in_doubt: u64) -> bool {
+        let over = |limit: Option<u64>, records| limit.is_some_and(|limit| records > limit);
+        over(self.rejects, rejects) || over(self.in_doubt, in_doubt)
+    }
 }
 
 /// What people are told of a run that needs them. It holds no secret, and of records only what the failure says.
@@ -29,12 +51,15 @@ pub struct Alert {
     pub id: String,
     /// The workflow's name.
     pub workflow: String,
-    /// The run.
-    pub run: RunId,
+    /// The run; none if none began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
     /// The task that failed.
-    pub task: TaskId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
     /// Its activity.
-    pub activity: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activity: Option<String>,
     /// What the run came to.
     pub status: Need,
     /// When, by our clock.
@@ -54,8 +79,14 @@ pub struct Alert {
 pub enum Need {
     /// It waits for an operator.
     Suspended,
-    /// It is over.
+    /// A failure ended it.
     Failed,
+    /// Its process ended before it did.
+    Interrupted,
+    /// It finished, with more rejects or records in doubt than may pass without an alert.
+    Finished,
+    /// It did not begin.
+    NotStarted,
 }
 
 /// Nobody is told.

@@ -1,7 +1,7 @@
 //! What the marketing database can do for us. One implementation a database, in the crate `database`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -103,11 +103,48 @@ pub trait Database: Send + Sync {
         Ok(())
     }
 
+    /// The options of automatic indexes whose imports have brought records here, from any data folder. A database that is
+    /// not there is not made.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or refuses.
+    async fn indexes(&self) -> Result<BTreeSet<String>, Failure> {
+        Ok(BTreeSet::new())
+    }
+
+    /// Keeps that the imports with this option have brought records here.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or refuses.
+    async fn know_index(&self, _option: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Forgets the ledger of a task, once what it holds is in the journal.
     ///
     /// # Errors
     /// Where the database cannot be reached or refuses.
     async fn forget(&self, task: &str) -> Result<(), Failure>;
+}
+
+/// How the names of our own tables begin, such as that of the ledger.
+const RESERVED_TABLES: &str = "campanile_";
+
+/// Whether a table is one of ours, whatever its name is written in.
+pub fn is_reserved(table: &str) -> bool {
+    table.get(..RESERVED_TABLES.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_TABLES))
+}
+
+/// No workflow reads or writes our own tables.
+///
+/// # Errors
+/// If it is one of them.
+pub fn check_reserved(table: &str) -> Result<(), Failure> {
+    if !is_reserved(table) {
+        return Ok(());
+    }
+    let message = format!("table {table} is Campanile's own: names that begin with {RESERVED_TABLES} are reserved");
+    Err(Failure::new(Class::Config, message).help("give your table another name"))
 }
 
 /// What a database keeps of a data folder.

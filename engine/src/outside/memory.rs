@@ -139,6 +139,12 @@ pub trait Memory: Send + Sync {
     /// # Errors
     /// If it cannot be read.
     async fn open(&self) -> Result<BTreeMap<RunId, u64>, Failure>;
+
+    /// The highest number that it ever gave; 0 if none.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    async fn last(&self) -> Result<MemoryId, Failure>;
 }
 
 /// An export that remembers.
@@ -314,5 +320,9 @@ impl Memory for NoMemory {
 
     async fn open(&self) -> Result<BTreeMap<RunId, u64>, Failure> {
         Ok(BTreeMap::new())
+    }
+
+    async fn last(&self) -> Result<MemoryId, Failure> {
+        Ok(0)
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::event::Recorded;
 use crate::failure::{Class, Failure};
 use crate::identity::RESERVED;
+use crate::scope::IndexScope;
 use crate::run::RunHead;
 #[cfg(doc)]
 use crate::run::Status;
@@ -277,6 +278,9 @@ pub struct OptionValue {
     /// For an automatic index: what was already imported in the time that the next import reads again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<SeenFile>,
+    /// For an automatic index: of which records all up to its time were imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<IndexScope>,
 }
 
 /// A file of ids and versions, see the automatic index.

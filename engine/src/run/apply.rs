@@ -4,8 +4,8 @@ use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{Arrival, End, HeldOption, Run, Task, TaskStatus};
-use crate::event::{ArrivalId, Entry, Event, Recorded, Tally, TaskId, Then, Vars};
+use super::{Arrival, Cause, End, HeldOption, Run, Task, TaskStatus};
+use crate::event::{ArrivalId, Attention, Entry, Event, Recorded, Tally, TaskId, Then, Vars};
 use crate::failure::Failure;
 
 impl Run {
@@ -38,6 +38,9 @@ impl Run {
             },
             Event::Alerted { of, receiver, .. } if !self.owes(*of, receiver) => {
                 Err(format!("{receiver} is not to be told of event {of}"))
+            }
+            Event::Attention { why: Attention::Interrupted, .. } if !self.status().is_driven() => {
+                Err("a run that nothing is to drive cannot be interrupted".to_owned())
             }
             Event::Admitted if !self.queued => Err("the run does not wait for its workflow".to_owned()),
             Event::Finished if !self.is_done() => Err("something is left to do".to_owned()),
@@ -111,7 +114,8 @@ impl Run {
             }
             Event::TaskFailed { task, failure, then, alerts } => {
                 self.fail_task(*at, *task, failure, then);
-                self.owe(*at, *task, failure, then, alerts);
+                let cause = Cause::Failed { task: *task, failure: failure.clone(), is_end: *then == Then::Abort };
+                self.owe(*at, cause, alerts);
             }
             Event::TaskWaiting { task, until } => {
                 if let Some(task) = self.task_mut(*task) {
@@ -119,13 +123,11 @@ impl Run {
                 }
             }
             Event::Woken { activity } => self.wake(*at, activity.as_deref()),
+            Event::Attention { why, alerts } => self.attend(*at, why, alerts),
             Event::Alerted { of, receiver, .. } => self.told(*of, receiver),
-            Event::OptionSet { option, .. } => {
-                let open = self.windows.iter().filter(|(_, window)| window.option == *option);
-                self.put.extend(open.map(|(task, _)| *task));
-            }
+            Event::OptionSet { option, .. } => self.put_option(option),
             Event::Logged { .. } => {}
-            Event::Admitted => self.queued = false,
+            Event::Admitted => (self.queued, self.is_interrupted) = (false, false),
             Event::Paused => self.paused = true,
             Event::Resumed { vars } => {
                 self.instance_vars.extend(vars.clone());
@@ -137,6 +139,16 @@ impl Run {
             }
             Event::Finished => self.over(*at, End::Finished),
         }
+    }
+
+    fn put_option(&mut self, option: &str) {
+        let open = self.windows.iter().filter(|(_, window)| window.option == option);
+        self.put.extend(open.map(|(task, _)| *task));
+    }
+
+    fn attend(&mut self, at: Timestamp, why: &Attention, alerts: &[String]) {
+        self.is_interrupted |= *why == Attention::Interrupted;
+        self.owe(at, Cause::Other(why.clone()), alerts);
     }
 
     fn begin(&mut self, entry: Option<Entry>) {
@@ -153,6 +165,7 @@ impl Run {
     }
 
     fn start_task(&mut self, at: Timestamp, id: TaskId, activity: &str, attempt: u32, takes: &[ArrivalId]) {
+        self.is_interrupted = false;
         if let Some(task) = self.task_mut(id) {
             task.attempt = attempt;
             task.waited |= matches!(task.status, TaskStatus::Waiting(_));
@@ -240,6 +253,7 @@ impl Run {
 
     fn resume(&mut self) {
         self.paused = false;
+        self.is_interrupted = false;
         for task in &mut self.tasks {
             if task.status == TaskStatus::Suspended {
                 task.status = TaskStatus::Running;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Status;
 use super::status::End;
-use crate::event::{Event, Recorded, Segment, Tally, TaskId, Then};
+use crate::event::{Attention, Event, Recorded, Segment, Tally, TaskId, Then};
 
 /// The longest text of [`RunHead::failure`], in bytes; a head stays as small as an event.
 const FAILURE_BYTES_MAX: usize = 300;
@@ -36,6 +36,9 @@ pub struct RunHead {
     pub held: u32,
     /// Alerts that are still to be sent.
     pub owed: u32,
+    /// Whether it was found interrupted, and has not continued since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
     /// Whether it began at one activity, as rejects do that are sent again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub entered: bool,
@@ -112,12 +115,16 @@ impl RunHead {
                 self.entered = entry.is_some();
                 self.queued = *queued;
             }
-            Event::Admitted => self.queued = false,
+            Event::Admitted => {
+                self.queued = false;
+                self.interrupted = false;
+            }
             Event::TaskStarted { task, activity, .. } => {
                 self.tasks += u32::from(!self.live.contains_key(task));
                 let live = self.live.entry(*task).or_default();
                 live.activity.clone_from(activity);
                 live.state = State::Running;
+                self.interrupted = false;
             }
             Event::TaskWaiting { task, until } => self.live.entry(*task).or_default().state = State::Waiting(*until),
             Event::Woken { activity } => self.wake(*at, activity.as_deref()),
@@ -137,14 +144,19 @@ impl RunHead {
                 let mut text = failure.to_string();
                 text.truncate(text.floor_char_boundary(FAILURE_BYTES_MAX));
                 self.failure = Some(text);
-                self.owed += u32::try_from(alerts.len()).unwrap_or(u32::MAX);
+                self.owe(alerts);
                 self.fail(*at, *task, then);
+            }
+            Event::Attention { why, alerts } => {
+                self.interrupted |= *why == Attention::Interrupted;
+                self.owe(alerts);
             }
             Event::Alerted { .. } => self.owed = self.owed.saturating_sub(1),
             Event::OptionHeld { .. } => self.held += 1,
             Event::Paused => self.paused = true,
             Event::Resumed { .. } => {
                 self.paused = false;
+                self.interrupted = false;
                 for task in self.live.values_mut().filter(|task| task.state == State::Suspended) {
                     task.state = State::Running;
                 }
@@ -154,6 +166,10 @@ impl RunHead {
             Event::WindowOpened { .. } | Event::OptionSet { .. } | Event::OptionMoved { .. } | Event::Logged { .. } => {
             }
         }
+    }
+
+    fn owe(&mut self, alerts: &[String]) {
+        self.owed += u32::try_from(alerts.len()).unwrap_or(u32::MAX);
     }
 
     fn fail(&mut self, at: Timestamp, task: TaskId, then: &Then) {

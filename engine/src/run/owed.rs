@@ -1,24 +1,36 @@
-//! Of which stops somebody is still to be told.
+//! Alerts that a run still owes.
 
 use jiff::Timestamp;
 
 use super::Run;
-use crate::event::{TaskId, Then};
+use crate::event::{Attention, TaskId, Then};
 use crate::failure::Failure;
 
-/// A failure with which a run came to need a person.
+/// An event with which a run came to need a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
     /// When.
     pub at: Timestamp,
-    /// The task that failed.
-    pub task: TaskId,
     /// Why.
-    pub failure: Failure,
-    /// Whether the run ended with it; else it waits for an operator.
-    pub is_end: bool,
+    pub cause: Cause,
     /// Who is still to be told, by name.
     pub receivers: Vec<String>,
+}
+
+/// Why a run came to need a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// A task failed.
+    Failed {
+        /// The task.
+        task: TaskId,
+        /// Why.
+        failure: Failure,
+        /// Whether the run ended with it; else it waits for an operator.
+        is_end: bool,
+    },
+    /// Something else.
+    Other(Attention),
 }
 
 impl Run {
@@ -37,13 +49,11 @@ impl Run {
         self.owed.get(&of).is_some_and(|stop| stop.receivers.iter().any(|owed| owed == receiver))
     }
 
-    /// The event that is being applied is a failure of which these are to be told.
-    pub(super) fn owe(&mut self, at: Timestamp, task: TaskId, failure: &Failure, then: &Then, receivers: &[String]) {
-        if receivers.is_empty() {
-            return;
+    /// These are owed an alert of the event that is being applied.
+    pub(super) fn owe(&mut self, at: Timestamp, cause: Cause, receivers: &[String]) {
+        if !receivers.is_empty() {
+            self.owed.insert(self.events, Stop { at, cause, receivers: receivers.to_vec() });
         }
-        let (failure, receivers) = (failure.clone(), receivers.to_vec());
-        self.owed.insert(self.events, Stop { at, task, failure, is_end: *then == Then::Abort, receivers });
     }
 
     pub(super) fn told(&mut self, of: u64, receiver: &str) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::{Run, TaskStatus};
 use crate::event::{IndexWindow, TaskId};
 use crate::outside::store::SeenFile;
+use crate::scope::IndexScope;
 
 /// A window that is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +70,12 @@ impl Run {
         let mut windows = self.windows.iter().rev();
         let (task, _) = windows.find(|(_, window)| window.option == option && window.after == value)?;
         self.task(*task)?.tally.seen.clone()
+    }
+
+    /// What an option keeps of the records of the window that ends so.
+    pub fn scope_until(&self, option: &str, value: &str) -> Option<IndexScope> {
+        let mut windows = self.windows.values().rev();
+        windows.find(|window| window.option == option && window.after == value)?.scope.clone()
     }
 
     /// Whether anything of a family waits, or works besides this task.

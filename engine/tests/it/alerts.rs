@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::engine::Engine;
-use engine::event::{Event, Recorded, Vars};
+use engine::event::{Attention, Event, Recorded, Vars};
 use engine::failure::{Class, Failure};
-use engine::outside::alerts::{Alert, Alerts, Need};
+use engine::outside::alerts::{Alert, AlertLimits, Alerts, Need};
 use engine::outside::store::{RunId, Store};
 use engine::run::Status;
 use store::Memory;
@@ -27,12 +27,17 @@ struct Told {
     refusal: Option<Failure>,
     /// Whether nobody ever answers.
     is_silent: bool,
+    limits: AlertLimits,
 }
 
 #[async_trait]
 impl Alerts for Told {
     fn receivers(&self) -> Vec<String> {
         vec!["mail".to_owned(), "webhook".to_owned()]
+    }
+
+    fn limits(&self) -> AlertLimits {
+        self.limits
     }
 
     async fn tell(&self, receiver: &str, alert: &Alert) -> Result<(), Failure> {
@@ -120,7 +125,7 @@ async fn each_stop_is_told_once_to_each_and_the_next_one_anew() {
     assert!(engine.until_told(PATIENCE).await);
     assert_eq!(bench.told.ids("mail").len(), 2, "its good end needs nobody");
     let (_, alert) = bench.told.alerts.lock().unwrap()[0].clone();
-    assert_eq!((alert.activity.as_str(), alert.task, alert.status), ("save", 2, Need::Suspended));
+    assert_eq!((alert.activity.as_deref(), alert.task, alert.status), (Some("save"), Some(2), Need::Suspended));
     assert_eq!((alert.message.as_str(), alert.next.as_str()), ("not yet", "campanile resume w-1"));
 }
 
@@ -240,4 +245,56 @@ async fn whoever_does_not_answer_holds_no_run_back() {
     engine.tell_what_was_owed().await;
     assert!(engine.until_told(PATIENCE).await);
     assert_eq!(next.told.ids("mail"), next.stops().await);
+}
+
+#[tokio::test]
+async fn a_run_whose_process_died_is_found_and_told_once_by_the_next_one() {
+    let broken = Memory::failing_after(3);
+    let bench = Bench::new(broken.reopened(), Told::default());
+    let engine = bench.engine(broken);
+    let (_, driven) = engine.start("w.json", SUSPENDS, Vars::new()).await.unwrap();
+    driven.wait().await.unwrap_err();
+    drop(engine);
+    for _ in 0..2 {
+        let next = bench.engine(bench.store.reopened());
+        next.find_interrupted(Some(&run())).await;
+        next.tell_what_was_owed().await;
+        assert!(next.until_told(PATIENCE).await);
+        assert!(bench.told.ids("mail").is_empty(), "what is taken over at once needs nobody");
+    }
+    for found in [vec![run()], Vec::new()] {
+        let next = bench.engine(bench.store.reopened());
+        assert_eq!(next.find_interrupted(None).await, found);
+        next.tell_what_was_owed().await;
+        assert!(next.until_told(PATIENCE).await);
+        assert_eq!((bench.told.ids("mail").len(), bench.told.ids("webhook").len()), (1, 1));
+    }
+    let (_, alert) = bench.told.alerts.lock().unwrap()[0].clone();
+    assert_eq!((alert.status, alert.task, alert.next.as_str()), (Need::Interrupted, None, "campanile resume w-1"));
+    let engine = bench.engine(bench.store.reopened());
+    assert_eq!(engine.resume(&run()).await.unwrap().wait().await.unwrap(), Status::Suspended);
+    assert!(engine.find_interrupted(None).await.is_empty(), "it waits for a person, which its own alert says");
+}
+
+#[tokio::test]
+async fn a_run_that_finishes_with_more_rejects_than_the_limit_alerts_once() {
+    let refuses = r#"{ "version": 1, "activities": {
+        "numbers": { "type": "numbers", "count": 4, "to": "refuse" },
+        "refuse": { "type": "refuse", "name": "refuse", "number": 2, "tasks": [1] }
+    } }"#;
+    for (rejects, alerts) in [(None, 0), (Some(1), 0), (Some(0), 1)] {
+        let limits = AlertLimits { rejects, in_doubt: Some(0) };
+        let bench = Bench::new(Memory::new(), Told { limits, ..Told::default() });
+        let (engine, status) = bench.run(refuses).await;
+        assert_eq!(status, Some(Status::Finished));
+        assert!(engine.until_told(PATIENCE).await);
+        assert_eq!(bench.told.ids("mail").len(), alerts, "limit {rejects:?}");
+        let over = Attention::OverLimit { rejects: 1, in_doubt: 0 };
+        let recorded = bench.events().await;
+        let noted = recorded.iter().filter(|event| matches!(event, Event::Attention { why, .. } if *why == over));
+        assert_eq!(noted.count(), alerts);
+        engine.tell_what_was_owed().await;
+        assert!(engine.until_told(PATIENCE).await);
+        assert_eq!(bench.told.ids("mail").len(), alerts, "it is told once");
+    }
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use engine::event::{ArrivalId, EVENT_VERSION, Entry, Event, Level, Recorded, Segment, Tally, TaskId, Then, Vars};
+use engine::event::{ArrivalId, Attention, EVENT_VERSION, Entry, Event, Level, Recorded, Segment, Tally, TaskId, Then, Vars};
 use engine::failure::{Class, Failure};
 use engine::graph::{Arrivals, Graph, Vertex, WhenMissing};
-use engine::run::{Ready, Run, RunHead, Status};
+use engine::run::{Cause, Ready, Run, RunHead, Status};
 use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -379,6 +379,10 @@ fn owed(run: &Run) -> Vec<(u64, Vec<String>)> {
     run.owed.iter().map(|(of, stop)| (*of, stop.receivers.clone())).collect()
 }
 
+fn is_end(run: &Run, of: u64) -> bool {
+    matches!(run.owed[&of].cause, Cause::Failed { is_end: true, .. })
+}
+
 #[test]
 fn a_stop_is_owed_to_each_whom_it_names_until_they_were_told() {
     let vertices = IndexMap::from([("only".to_owned(), Vertex::default())]);
@@ -406,11 +410,32 @@ fn a_stop_is_owed_to_each_whom_it_names_until_they_were_told() {
     apply(&mut run, Event::Resumed { vars: Vars::new() }).unwrap();
     apply(&mut run, begins(2, Vec::new())).unwrap();
     apply(&mut run, failed(Then::Abort, &["webhook"])).unwrap();
-    assert_eq!((run.status(), run.owed[&2].is_end, run.owed[&6].is_end), (Status::Failed, false, true));
+    assert_eq!((run.status(), is_end(&run, 2), is_end(&run, 6)), (Status::Failed, false, true));
     apply(&mut run, told(6, "webhook")).unwrap();
     apply(&mut run, told(2, "webhook")).unwrap();
     assert_eq!(owed(&run), []);
     assert!(run.legal(&Event::Logged { task: 1, level: Level::Info, message: String::new() }).is_err());
+}
+
+#[test]
+fn an_interruption_is_recorded_once_until_the_run_continues_and_owes_an_alert_each_time() {
+    let vertices = IndexMap::from([("only".to_owned(), Vertex::default())]);
+    let (mut run, mut head) = (Run::new(Arc::new(Graph::new(vertices))), RunHead::default());
+    let mut apply = |event: Event| {
+        run.apply(&recorded(0, event.clone())).unwrap();
+        head.apply(&recorded(0, event));
+        (run.is_interrupted, head.interrupted, owed(&run).len(), head.owed)
+    };
+    let found = || Event::Attention { why: Attention::Interrupted, alerts: vec!["mail".to_owned()] };
+    apply(started(None));
+    assert_eq!(apply(found()), (true, true, 1, 1));
+    let takes = vec![ArrivalId { from: 0, port: String::new(), to: "only".to_owned() }];
+    let begins = Event::TaskStarted { task: 1, activity: "only".to_owned(), attempt: 1, takes };
+    assert_eq!(apply(begins), (false, false, 1, 1), "the alert is owed although it continues");
+    assert_eq!(apply(found()), (true, true, 2, 2));
+    assert_eq!(apply(Event::Resumed { vars: Vars::new() }), (false, false, 2, 2));
+    apply(Event::Stopped);
+    assert!(run.legal(&found()).is_err(), "what is over is not interrupted");
 }
 
 #[test]

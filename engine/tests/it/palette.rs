@@ -56,7 +56,7 @@ impl Activity for Numbers {
             && from == 0
         {
             let before = cx.option(option).await?.map(|option| option.value);
-            let window = IndexWindow { option: option.clone(), before, after: "after".to_owned() };
+            let window = IndexWindow { option: option.clone(), before, after: "after".to_owned(), scope: None };
             cx.open_window(window).await?;
         }
         // What a loop leads back to it is not used.

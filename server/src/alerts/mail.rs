@@ -6,7 +6,7 @@ use crm::http::{Waits, is_loopback};
 use crm::secret::SecretSource;
 use crm::steps::try_in_turn;
 use engine::failure::{Class, Failure};
-use engine::outside::alerts::{Alert, Need};
+use engine::outside::alerts::Alert;
 use engine::outside::clock::within;
 use engine::outside::crm::Step;
 use futures::FutureExt;
@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Receivers, SECRET_HELP, text};
+use super::{Place, Receivers, SECRET_HELP, subject, text};
 
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
@@ -82,7 +82,7 @@ impl Mail {
 
     /// Sends it; says how it was taken.
     pub(super) async fn tell(&self, alert: &Alert, of: &Receivers) -> Result<String, Failure> {
-        let (message, transport) = (self.message(alert)?, self.transport(of)?);
+        let (message, transport) = (self.message(alert, &of.place)?, self.transport(of)?);
         let mut waits = Waits::new(&of.config.limits.http());
         loop {
             let sending = async { transport.send(message.clone()).await.map(|taken| taken.code().to_string()) };
@@ -158,28 +158,24 @@ impl Mail {
         Ok(builder.build())
     }
 
-    fn message(&self, alert: &Alert) -> Result<Message, Failure> {
+    fn message(&self, alert: &Alert, place: &Place) -> Result<Message, Failure> {
         let address = |text: &str| {
             let wrong = |error| Failure::new(Class::Config, format!("{text} of [alerts.mail] is no address: {error}"));
             text.parse::<Mailbox>().map_err(wrong)
-        };
-        let is = match alert.status {
-            Need::Suspended => "is suspended",
-            Need::Failed => "has failed",
         };
         let from = address(&self.from)?;
         // The same message again, as after a crash, is one in the reader's box.
         let id = format!("<{}@{}>", alert.id.replace('/', "."), from.email.domain());
         let mut builder = Message::builder()
             .from(from)
-            .subject(format!("Run {} {is} at {}", alert.run, alert.activity))
+            .subject(subject(alert))
             .message_id(Some(id))
             .date(SystemTime::from(alert.at))
             .header(ContentType::TEXT_PLAIN);
         for to in &self.to {
             builder = builder.to(address(to)?);
         }
-        builder.body(text(alert)).map_err(|error| Failure::internal(format!("the mail of an alert: {error}")))
+        builder.body(text(alert, place)).map_err(|error| Failure::internal(format!("the mail of an alert: {error}")))
     }
 
     fn failed(&self, error: &smtp::Error) -> Failure {

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Receivers, SECRET_HELP, text};
+use super::{Place, Receivers, SECRET_HELP, text};
 
 /// How it is called in messages.
 const NAME: &str = "the webhook of [alerts]";
@@ -85,7 +85,7 @@ impl Webhook {
         if let Ok(id) = HeaderValue::from_str(&alert.id) {
             headers.insert(KEY, id);
         }
-        let body = self.format.body(alert)?.to_string().into();
+        let body = self.format.body(alert, &of.place)?.to_string().into();
         let http = Http::new(NAME, of.config.limits.http(), self.proxy.as_deref(), Arc::clone(&of.clock))?;
         let judge = |reply: &Reply| judge(reply, &url);
         let request = Request { method: Method::POST, url: url.clone(), headers, body, repeat: Repeat::Always };
@@ -135,12 +135,14 @@ fn tells_address(text: &str, url: &Url) -> bool {
 }
 
 impl Format {
-    fn body(self, alert: &Alert) -> Result<Value, Failure> {
-        let text = text(alert);
+    fn body(self, alert: &Alert, place: &Place) -> Result<Value, Failure> {
+        let text = text(alert, place);
         Ok(match self {
             Self::Json => {
                 let mut body =
                     serde_json::to_value(alert).map_err(|error| Failure::internal(format!("the alert: {error}")))?;
+                body["host"] = place.host.clone().into();
+                body["folder"] = place.folder.display().to_string().into();
                 body["text"] = text.into();
                 body
             }
@@ -189,9 +191,9 @@ mod tests {
         Alert {
             id: "w-1/7/0".to_owned(),
             workflow: "w".to_owned(),
-            run: RunId::new("w", 1),
-            task: 3,
-            activity: "save".to_owned(),
+            run: Some(RunId::new("w", 1)),
+            task: Some(3),
+            activity: Some("save".to_owned()),
             status: Need::Failed,
             at: "2026-03-03T10:00:00Z".parse().unwrap(),
             message: message.to_owned(),
@@ -200,27 +202,31 @@ mod tests {
         }
     }
 
+    fn place() -> Place {
+        Place { host: "crm-1".to_owned(), folder: "/srv/*data*".into() }
+    }
+
     #[test]
     fn each_format_has_what_its_receiver_shows() {
         let alert = alert("<!channel> & co");
-        let text = "Run w-1 has failed and is over.\nsave (task 3): <!channel> & co\nHelp: cure it\nNext: campanile restart w-1";
-        let json = Format::Json.body(&alert).unwrap();
+        let text = "Run w-1 has failed and is over.\nsave (task 3): <!channel> & co\nHelp: cure it\nNext: campanile restart w-1\nHost: crm-1\nFolder: /srv/*data*";
+        let json = Format::Json.body(&alert, &place()).unwrap();
         assert_eq!((json["text"].as_str(), json["at"].as_str()), (Some(text), Some("2026-03-03T10:00:00Z")));
         let slack = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        assert_eq!(Format::Slack.body(&alert).unwrap(), json!({ "text": slack, "mrkdwn": false }));
-        let card = &Format::Teams.body(&alert).unwrap()["attachments"][0];
+        assert_eq!(Format::Slack.body(&alert, &place()).unwrap(), json!({ "text": slack, "mrkdwn": false }));
+        let card = &Format::Teams.body(&alert, &place()).unwrap()["attachments"][0];
         assert_eq!(card["contentType"], "application/vnd.microsoft.card.adaptive");
         let lines: Vec<_> = card["content"]["body"].as_array().unwrap().iter().map(|block| &block["text"]).collect();
-        assert_eq!(lines, text.replace("<!", r"\<\!").lines().collect::<Vec<_>>());
+        assert_eq!(lines, text.replace("<!", r"\<\!").replace('*', r"\*").lines().collect::<Vec<_>>());
     }
 
     #[test]
     fn what_a_record_says_makes_no_line_link_or_picture_of_its_own() {
         let alert = alert("*no* [pay](https://evil.example) ![](https://evil.example/x.png)\nRun w-1 is fine\u{202e}");
-        let json = Format::Json.body(&alert).unwrap();
-        assert_eq!(json["text"].as_str().unwrap().lines().count(), 4);
+        let json = Format::Json.body(&alert, &place()).unwrap();
+        assert_eq!(json["text"].as_str().unwrap().lines().count(), 6);
         assert!(!json["text"].as_str().unwrap().contains('\u{202e}'));
-        let card = &Format::Teams.body(&alert).unwrap()["attachments"][0];
+        let card = &Format::Teams.body(&alert, &place()).unwrap()["attachments"][0];
         let line = card["content"]["body"][1]["text"].as_str().unwrap();
         assert!(
             line.contains(r"\*no\* \[pay\](https://evil.example) \!\[\](https://evil.example/x.png) Run"),

@@ -112,6 +112,12 @@ pub(super) fn explained(connection: &Connection, export: &str) -> Result<Option<
     ids.query_map([export], |row| row.get(0))?.collect::<Result<_>>().map(Some)
 }
 
+/// The highest number that a record ever had.
+pub(super) fn last(connection: &Connection) -> Result<MemoryId> {
+    let last = connection.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'record'", [], |row| row.get(0));
+    Ok(last.optional()?.unwrap_or(0))
+}
+
 const COLUMNS: &str = "id, export, run, account, object, source, state, crm_id, doubt";
 
 pub(super) fn of(connection: &Connection, account: &str, object: &str) -> Result<Vec<Remembered>> {
