@@ -1,6 +1,7 @@
 # make demo    the example, end to end, against a sandbox of its own
 # make test    everything that must hold before a change lands
 # make clients  other people's clients, which the sandbox is tested with; needs the network once
+# make bench   the figures of docs/performance.md, with the rivals that it needs; needs the network once
 # make audit   known vulnerabilities of dependencies; needs the network
 
 SHELL := /bin/bash
@@ -10,7 +11,7 @@ export PATH := $(TOOLS)/bin:$(PATH)
 NEXTEST_VERSION := 0.9.143
 DENY_VERSION := 0.20.2
 
-.PHONY: demo test audit tools clients bench docs
+.PHONY: demo test audit tools clients rivals bench docs
 
 demo: .toolchain
 	@target=$$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
@@ -33,7 +34,7 @@ docs: tools
 	UPDATE_DOCS=1 $(CARGO) nextest run --workspace --locked -E 'test(/in_step/)'
 
 # The figures of docs/performance.md; best on a machine that does nothing else.
-bench: .toolchain
+bench: .toolchain rivals
 	$(CARGO) build --release --locked -p campanile -p benches
 	@target=$$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
 	"$$target/release/bench" all
@@ -65,6 +66,19 @@ clients:
 	  $(CLIENTS)/$$client/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/clients/$$client/requirements.txt && \
 	  cp tests/clients/$$client/requirements.txt $(CLIENTS)/$$client/installed.txt || exit 1; \
 	done
+
+# What benches compare with, installed as the clients are.
+RIVALS := $(or $(CAMPANILE_RIVALS),$(HOME)/.cache/campanile/rivals)
+RIVALS_PINNED := tests/clients/simple-salesforce/requirements.txt benches/rivals/requirements.txt
+
+rivals:
+	@command -v sqlite3 >/dev/null || { echo "sqlite3 is needed for benches: on Debian or Ubuntu, apt-get install sqlite3." >&2; exit 1; }
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "Python 3 with venv is needed for benches: on Debian or Ubuntu, apt-get install python3 python3-venv." >&2; exit 1; }
+	@cat $(RIVALS_PINNED) | cmp -s - $(RIVALS)/installed.txt || { \
+	  echo "Installing what benches compare with"; \
+	  python3 -m venv --clear $(RIVALS)/venv && \
+	  $(RIVALS)/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes $(RIVALS_PINNED:%=-r %) && \
+	  cat $(RIVALS_PINNED) > $(RIVALS)/installed.txt; }
 
 # What a fresh machine lacks is built once, into a folder of its own.
 tools:

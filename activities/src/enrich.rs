@@ -10,7 +10,7 @@ use engine::context::Cx;
 use engine::expr::{Bound, Source, Values};
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
-use engine::outside::database::{Lookup, Table};
+use engine::outside::database::{Gathered, Lookup, Matches, Table};
 use engine::reject::Reject;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -20,7 +20,7 @@ use crate::convert::{self, convert, fits};
 use crate::pinned::Pinned;
 use crate::rejects::{self, Kinds};
 use crate::rows;
-use crate::sets;
+use crate::sets::{self, Held};
 
 /// Adds columns to each record: from the row of a database table that belongs to it, and computed ones.
 ///
@@ -121,8 +121,11 @@ impl Activity for Enrich {
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let (population, columns) = rows::input(cx).await?;
         let mut position: Position = cx.position()?.unwrap_or_default();
-        let plan = Plan::new(self, cx, &columns, position.pinned.as_ref()).await?;
+        let mut plan = Plan::new(self, cx, &columns, position.pinned.as_ref()).await?;
         position.pinned = Some(plan.pinned.clone());
+        if let Some(join) = &mut plan.join {
+            join.gather(cx, population.rows().saturating_sub(position.done)).await?;
+        }
         for segment in &population.segments()[position.segment..] {
             let mut batches = rows::only(&population, segment).read();
             let mut row = 0;
@@ -233,10 +236,38 @@ fn check_key(bound: &Bound, column: &str, table: &Table, cx: &mut FlowCx<'_>) {
     }
 }
 
+/// How rows of the table are found.
+struct Join {
+    lookup: Lookup,
+    /// The key's expressions, with the types of the table's columns.
+    keys: Vec<(Bound, DataType)>,
+    /// What the table has, if it was read, and the memory that it takes.
+    gathered: Option<(Box<dyn Gathered>, Held)>,
+}
+
+impl Join {
+    /// Reads the table for so many records, if that is faster than to search for each and there is memory.
+    async fn gather(&mut self, cx: &Cx, records: u64) -> Result<(), Failure> {
+        let memory = cx.limits().set_memory_mib.max(1) * 1024 * 1024;
+        let Some(mut held) = Held::take(memory) else { return Ok(()) };
+        if let Some(gathered) = cx.database().gather(&self.lookup, records, held.bytes()).await? {
+            held.keep(gathered.bytes());
+            self.gathered = Some((gathered, held));
+        }
+        Ok(())
+    }
+
+    async fn find(&self, cx: &Cx, keys: RecordBatch) -> Result<Matches, Failure> {
+        match &self.gathered {
+            Some((gathered, _)) => gathered.find(&keys),
+            None => cx.database().lookup(&self.lookup, keys).await,
+        }
+    }
+}
+
 /// What is looked up and computed.
 struct Plan {
-    /// The search, with the key's expressions and the types of the table's columns.
-    join: Option<(Lookup, Vec<(Bound, DataType)>)>,
+    join: Option<Join>,
     added: Vec<FieldRef>,
     compute: Vec<(FieldRef, Bound)>,
     values: Values,
@@ -261,7 +292,8 @@ impl Plan {
             }
             let (keys_of, columns) = (enrich.join.keys().cloned().collect(), enrich.add.values().cloned().collect());
             let zone = cx.time_zone.clone();
-            join = Some((Lookup { table: name.clone(), keys: keys_of, columns, zone }, keys));
+            let lookup = Lookup { table: name.clone(), keys: keys_of, columns, zone };
+            join = Some(Join { lookup, keys, gathered: None });
         }
         fields.extend(new.iter().cloned());
         let mut compute = Vec::new();
@@ -270,11 +302,11 @@ impl Plan {
             fields.push(bound.column(name));
             compute.push((bound.column(name), bound));
         }
-        let keys = join.iter().flat_map(|(_, keys)| keys).map(|(bound, _)| bound);
+        let keys = join.iter().flat_map(|join: &Join| &join.keys).map(|(bound, _)| bound);
         let bounds: Vec<&Bound> = keys.chain(compute.iter().map(|(_, bound)| bound)).collect();
         let (values, pinned) = Pinned::values(cx, &bounds, pinned).await?;
         // What is known of variables now decides the type of a key.
-        for (bound, _) in join.iter_mut().flat_map(|(_, keys)| keys) {
+        for (bound, _) in join.iter_mut().flat_map(|join| &mut join.keys) {
             *bound = bound.resolve(&values)?;
         }
         let out = Arc::new(Schema::new(fields));
@@ -286,13 +318,13 @@ impl Plan {
         // What becomes of each record, unless it stays.
         let mut rejects: Vec<Option<Reject>> = vec![None; batch.num_rows()];
         let mut dropped = vec![false; batch.num_rows()];
-        if let Some((lookup, keys)) = &self.join {
-            let keys = self.keys(batch, lookup, keys, &mut rejects)?;
-            let matches = cx.database().lookup(lookup, keys).await?;
+        if let Some(join) = &self.join {
+            let keys = self.keys(batch, join, &mut rejects)?;
+            let matches = join.find(cx, keys).await?;
             for (row, found) in matches.found.iter().enumerate() {
                 dropped[row] = self.drop && *found == 0 && rejects[row].is_none();
                 if *found > 1 {
-                    rejects[row].get_or_insert(ambiguous(lookup));
+                    rejects[row].get_or_insert(ambiguous(&join.lookup));
                 }
             }
             columns.extend_from_slice(matches.rows.columns());
@@ -325,12 +357,11 @@ impl Plan {
     fn keys(
         &self,
         batch: &RecordBatch,
-        lookup: &Lookup,
-        keys: &[(Bound, DataType)],
+        join: &Join,
         rejects: &mut [Option<Reject>],
     ) -> Result<RecordBatch, Failure> {
-        let mut columns = Vec::with_capacity(keys.len());
-        for ((bound, to), name) in keys.iter().zip(&lookup.keys) {
+        let mut columns = Vec::with_capacity(join.keys.len());
+        for ((bound, to), name) in join.keys.iter().zip(&join.lookup.keys) {
             let (array, failing) = rows::eval(bound, batch, &self.values)?;
             for (row, error) in failing {
                 rejects[row].get_or_insert(rows::failed(name, error));

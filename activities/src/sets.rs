@@ -33,6 +33,7 @@ use futures::{StreamExt, TryStreamExt};
 
 pub(crate) use key::{Empty, empties, folded, is_empty, keys};
 pub(crate) use places::{Mark, Places};
+pub(crate) use session::Held;
 
 /// Of how many groups of several records the place of the best is told at most; a limit on memory.
 pub(crate) const REPEATED_MAX: usize = 250_000;

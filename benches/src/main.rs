@@ -10,6 +10,9 @@
 //!   demo     workflows/dynamicsImport.json against the sandbox in a process of its own
 //!   commits  durable commits of a task that does nothing
 //!   sets     deduplication under the limit of memory
+//!   update   updates of Salesforce by a bulk job ÷ simple-salesforce
+//!   load     crm.import and database.update ÷ a loop of requests, orjson and executemany
+//!   join     enrich with a table as large ÷ a LEFT JOIN of sqlite3
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
@@ -23,6 +26,7 @@ mod import;
 mod measure;
 mod nothing;
 mod people;
+mod rivals;
 mod server;
 mod sets;
 mod work;
@@ -55,6 +59,12 @@ enum Bench {
     Commits,
     /// Deduplication under the limit of memory.
     Sets(sets::Args),
+    /// Updates of Salesforce by a bulk job against simple-salesforce; `make rivals` installs it.
+    Update(rivals::Args),
+    /// Import into a table against a hand-written loop in Python; `make rivals` installs what it needs.
+    Load(rivals::Args),
+    /// Enrichment with a large table against the command line of SQLite.
+    Join(rivals::Args),
     /// Everything, with the defaults.
     All,
     /// A server of pages, until its input ends.
@@ -80,6 +90,9 @@ fn main() -> Fallible<()> {
         Bench::Demo(args) => demo::bench(&args),
         Bench::Commits => commits::bench(),
         Bench::Sets(args) => sets::bench(&args),
+        Bench::Update(args) => rivals::bulk_update::bench(&args),
+        Bench::Load(args) => rivals::load::bench(&args),
+        Bench::Join(args) => rivals::join::bench(&args),
         Bench::All => {
             check::bench()?;
             commits::bench()?;
@@ -87,7 +100,10 @@ fn main() -> Fallible<()> {
             sets::bench(&sets::Args::default())?;
             import::bench(&import::Args::default())?;
             import::bulk::bench(&import::bulk::Args::default())?;
-            export::bench(&export::Args::default())
+            export::bench(&export::Args::default())?;
+            rivals::bulk_update::bench(&rivals::Args::default())?;
+            rivals::load::bench(&rivals::Args::default())?;
+            rivals::join::bench(&rivals::Args::default())
         }
         Bench::Serve(args) => server::serve(&args),
         Bench::Sandbox(args) => demo::serve(&args),

@@ -41,12 +41,22 @@ pub(crate) fn peak_kib() -> Fallible<u64> {
 
 /// The processor's time that this process used so far, in all its threads, in seconds.
 pub(crate) fn processor_seconds() -> Fallible<f64> {
+    processor([11, 12])
+}
+
+/// That of the processes that this one started and that have ended, together.
+pub(crate) fn children_processor_seconds() -> Fallible<f64> {
+    processor([13, 14])
+}
+
+/// For programs and for the system, from their fields of `/proc/self/stat`.
+fn processor(places: [usize; 2]) -> Fallible<f64> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     // The program's name is in parentheses and may hold spaces.
     let (_, after) = stat.rsplit_once(')').ok_or("no name in /proc/self/stat")?;
     let fields: Vec<&str> = after.split_whitespace().collect();
     let ticks = |place: usize| -> Fallible<f64> { Ok(fields.get(place).ok_or("a short /proc/self/stat")?.parse()?) };
-    Ok((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
+    Ok((ticks(places[0])? + ticks(places[1])?) / TICKS_A_SECOND)
 }
 
 /// Prints the name of a bench with how busy the machine is anyway.

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Fallible, float, median, peak_kib, processor_seconds, target};
+use crate::rivals::{bulk_update, join, load};
 use crate::{demo, export, import, sets};
 
 /// However many records there are.
@@ -30,6 +31,14 @@ pub(crate) enum Work {
     Export { account: String, lanes: Option<(u32, u32)>, folder: PathBuf },
     /// Makes records and deduplicates them with Campanile.
     Dedupe { records: u64, groups: u64, memory_mib: usize, folder: PathBuf },
+    /// Puts contacts of Salesforce into a table.
+    ContactsToTable { account: String, folder: PathBuf },
+    /// Updates contacts of Salesforce from a table.
+    BulkUpdate { account: String, folder: PathBuf },
+    /// Imports contacts of Dynamics into a table.
+    Load { account: String, folder: PathBuf },
+    /// Enriches records with a table as large.
+    Join { records: u32, from: join::From, folder: PathBuf },
 }
 
 /// What came of it.
@@ -62,6 +71,10 @@ pub(crate) fn perform(work: &str) -> Fallible<()> {
         Work::BulkOurs { account, folder } => import::bulk::ours(&account, &folder),
         Work::Export { account, lanes, folder } => export::once(&account, lanes, &folder),
         Work::Dedupe { records, groups, memory_mib, folder } => sets::dedupe(records, groups, memory_mib, &folder),
+        Work::ContactsToTable { account, folder } => bulk_update::prepare(&account, &folder),
+        Work::BulkUpdate { account, folder } => bulk_update::ours(&account, &folder),
+        Work::Load { account, folder } => load::ours(&account, &folder),
+        Work::Join { records, from, folder } => join::ours(records, from, &folder),
     }?;
     let done = Done { processor_seconds: processor_seconds()?, peak_kib: peak_kib()?, ..done };
     println!("{}", serde_json::to_string(&done)?);

@@ -10,6 +10,7 @@ mod error;
 mod extend;
 mod find;
 mod folders;
+mod gather;
 mod lookup;
 mod scan;
 mod setup;
@@ -29,8 +30,8 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::{Class, Failure};
 use engine::outside::database::{
-    Attach, Database, DatabaseMark, Extended, LedgerKey, Lookup, Matches, NewTable, Scan, Scanned, Table, Write,
-    Written,
+    Attach, Database, DatabaseMark, Extended, Gathered, LedgerKey, Lookup, Matches, NewTable, Scan, Scanned, Table,
+    Write, Written,
 };
 use engine::private;
 use rusqlite::config::DbConfig;
@@ -152,6 +153,11 @@ impl Database for Sqlite {
     async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure> {
         let lookup = lookup.clone();
         self.call(move |session| lookup::lookup(session, &lookup, &keys)).await
+    }
+
+    async fn gather(&self, lookup: &Lookup, keys: u64, bytes: usize) -> Result<Option<Box<dyn Gathered>>, Failure> {
+        let lookup = lookup.clone();
+        self.call(move |session| gather::gather(&session.connection, &lookup, keys, bytes)).await
     }
 
     async fn read(&self, scan: &Scan, from: Option<Value>) -> Result<Scanned, Failure> {

@@ -9,8 +9,8 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use engine::failure::{Class, Failure};
 use engine::outside::database::{
-    Attach, Database, DatabaseMark, Extended, LedgerKey, Lookup, Matches, NewTable, Scan, Scanned, Table, Write,
-    Written,
+    Attach, Database, DatabaseMark, Extended, Gathered, LedgerKey, Lookup, Matches, NewTable, Scan, Scanned, Table,
+    Write, Written,
 };
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -76,6 +76,10 @@ impl Database for Lazy {
 
     async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure> {
         self.database().await?.lookup(lookup, keys).await
+    }
+
+    async fn gather(&self, lookup: &Lookup, keys: u64, bytes: usize) -> Result<Option<Box<dyn Gathered>>, Failure> {
+        self.database().await?.gather(lookup, keys, bytes).await
     }
 
     async fn read(&self, scan: &Scan, from: Option<Value>) -> Result<Scanned, Failure> {

@@ -21,7 +21,7 @@ use engine::outside::alerts::Alerts;
 use engine::outside::clock::Clock;
 use engine::outside::clock::SystemClock;
 use engine::outside::crm::{Account, Crm};
-use engine::outside::database::{Database, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
+use engine::outside::database::{Database, Gathered, LedgerKey, Lookup, Matches, Scan, Scanned, Table, Write, Written};
 use engine::outside::desk::NoDesk;
 use engine::outside::store::{RunId, Store};
 use engine::population::Population;
@@ -365,6 +365,10 @@ impl Database for Refusable {
 
     async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure> {
         self.inner.lookup(lookup, keys).await
+    }
+
+    async fn gather(&self, lookup: &Lookup, keys: u64, bytes: usize) -> Result<Option<Box<dyn Gathered>>, Failure> {
+        self.inner.gather(lookup, keys, bytes).await
     }
 
     async fn read(&self, scan: &Scan, from: Option<Value>) -> Result<Scanned, Failure> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use engine::failure::Failure;
@@ -59,4 +59,41 @@ fn pool(memory: usize) -> Arc<dyn MemoryPool> {
     let pool = Arc::new(FairSpillPool::new(memory));
     *shared = Some((memory, Arc::downgrade(&pool)));
     pool
+}
+
+/// Memory of the limit that is not DataFusion's; it is given back at the end.
+pub(crate) struct Held {
+    reservation: MemoryReservation,
+}
+
+/// What all of them have together.
+static HELD: Mutex<usize> = Mutex::new(0);
+
+impl Held {
+    /// As much as there is of the half that DataFusion can do without.
+    pub(crate) fn take(memory: usize) -> Option<Self> {
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = (memory / 2).checked_sub(*held).filter(|free| *free > 0)?;
+        let reservation = MemoryConsumer::new("held").register(&pool(memory));
+        reservation.try_grow(free).ok()?;
+        *held += free;
+        Some(Self { reservation })
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.reservation.size()
+    }
+
+    /// Gives back what is not needed.
+    pub(crate) fn keep(&mut self, bytes: usize) {
+        let needless = self.bytes().saturating_sub(bytes);
+        self.reservation.shrink(needless);
+        *HELD.lock().unwrap_or_else(PoisonError::into_inner) -= needless;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.keep(0);
+    }
 }

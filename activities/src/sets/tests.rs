@@ -65,3 +65,16 @@ async fn what_does_not_fit_into_memory_is_sorted_on_the_disk() {
     check(1000, 900, 16).await;
     check(300_000, 250_000, 4).await;
 }
+
+#[test]
+fn memory_that_is_held_is_half_of_the_limit_at_most_and_is_given_back() {
+    let memory = 64 * 1024 * 1024;
+    let mut first = Held::take(memory).unwrap();
+    assert_eq!(first.bytes(), memory / 2);
+    assert!(Held::take(memory).is_none(), "the rest is for sorting");
+    first.keep(1024);
+    let second = Held::take(memory).unwrap();
+    assert_eq!((first.bytes(), second.bytes()), (1024, memory / 2 - 1024));
+    drop((first, second));
+    assert_eq!(Held::take(memory).unwrap().bytes(), memory / 2);
+}

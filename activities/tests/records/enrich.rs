@@ -60,6 +60,21 @@ async fn records_without_a_row_can_be_dropped_and_those_that_fail_are_rejects() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_read_at_once_and_one_that_is_searched_give_the_same() {
+    let activities = activities(json!({ "add": { "country_label": "label", "size": "size" }, "unmatched": "drop" }));
+    // The second has too many rows for six records.
+    let rows = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 100)
+        INSERT INTO country SELECT 'Q' || n, 'other', n, NULL FROM c;";
+    let read = World::new(TABLES).run(&activities).await;
+    let searched = World::new(&format!("{TABLES}{rows}")).run(&activities).await;
+    for port in ["ok", "reject"] {
+        assert_eq!(read.port("enrich", port).await, searched.port("enrich", port).await);
+    }
+    assert_eq!(read.port("enrich", "ok").await.len(), 2);
+    assert_eq!(read.tally("enrich").dropped, searched.tally("enrich").dropped);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_told_before_the_run() {
     let world = World::new(TABLES);
     let settings = json!({

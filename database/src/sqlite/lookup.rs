@@ -74,7 +74,7 @@ fn search(
     let mut found = Vec::with_capacity(rows);
     let mut first: Vec<Value> = Vec::new();
     for row in 0..rows {
-        let mut count = 0;
+        let (mut count, mut unread) = (0, None);
         if let Some(cells) = key_cells(keys, row) {
             for (cell, place) in cells.iter().zip(1..) {
                 statement.raw_bind_parameter(place, cell).map_err(failed)?;
@@ -86,11 +86,17 @@ fn search(
                     first.clear();
                     for (place, column) in columns.iter().enumerate() {
                         let value = row.get_ref(place).map_err(failed)?;
-                        let owned = Value::try_from(value);
-                        first.push(owned.map_err(|_| unreadable(table, &column.name, &column.arrow, value, None))?);
+                        first.push(Value::try_from(value).unwrap_or_else(|_| {
+                            unread.get_or_insert_with(|| unreadable(table, &column.name, &column.arrow, value, None));
+                            Value::Null
+                        }));
                     }
                 }
             }
+        }
+        // Of several rows none is returned, so that it does not matter what is in them.
+        if let Some(failure) = unread.filter(|_| count == 1) {
+            return Err(failure);
         }
         found.push(count);
         for (place, builder) in builders.iter_mut().enumerate() {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "test code")]
 
+mod gather;
 mod kill;
 mod lookup;
 mod page;

@@ -47,6 +47,15 @@ pub trait Database: Send + Sync {
     /// Where the database cannot be reached or refuses.
     async fn lookup(&self, lookup: &Lookup, keys: RecordBatch) -> Result<Matches, Failure>;
 
+    /// Reads what a search needs of a table into memory, of which it may take so many bytes, to find so many keys there.
+    /// `None` if that is too much, or if the database finds them as fast by [`Database::lookup`].
+    ///
+    /// # Errors
+    /// If the database cannot be reached or refuses.
+    async fn gather(&self, _lookup: &Lookup, _keys: u64, _bytes: usize) -> Result<Option<Box<dyn Gathered>>, Failure> {
+        Ok(None)
+    }
+
     /// Reads rows of a table, each once and at most so many, in an order of the database's own; from the place on that the
     /// rows before gave, or from the beginning. Rows made meanwhile may be among them or not.
     ///
@@ -338,6 +347,18 @@ pub struct Matches {
     pub rows: RecordBatch,
     /// How many rows of the table equal each key, counted up to 2.
     pub found: Vec<u8>,
+}
+
+/// What a search needs of a table, in memory, as it was when it was read.
+pub trait Gathered: Send + Sync {
+    /// Finds what [`Database::lookup`] would have found then.
+    ///
+    /// # Errors
+    /// If a value that is returned is not of its column's declared type.
+    fn find(&self, keys: &RecordBatch) -> Result<Matches, Failure>;
+
+    /// How much memory it takes, about.
+    fn bytes(&self) -> usize;
 }
 
 /// What to write.
