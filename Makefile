@@ -46,8 +46,8 @@ bench: .toolchain rivals
 
 # Installed once, and again when a lock file changes.
 CLIENTS := $(or $(CAMPANILE_CLIENTS),$(HOME)/.cache/campanile/clients)
-NPM_CLIENTS := dynamics-web-api jsforce
-PIP_CLIENTS := simple-salesforce
+NPM_CLIENTS := dynamics-web-api jsforce odata-csdl
+PIP_CLIENTS := simple-salesforce msal
 
 clients:
 	@command -v npm >/dev/null || { echo "Node.js with npm is needed for tests/clients: on Debian or Ubuntu, apt-get install nodejs npm." >&2; exit 1; }

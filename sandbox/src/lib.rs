@@ -28,6 +28,7 @@ mod reply;
 mod salesforce;
 mod sandbox;
 mod server;
+mod spelling;
 mod state;
 mod time;
 mod tls;

@@ -31,6 +31,7 @@ use crate::{
     random::mix,
     reply::Reply,
     salesforce,
+    spelling::{Spelling, Spellings},
     state::State,
     time,
 };
@@ -50,6 +51,10 @@ const PIECES_PER_SECOND: u64 = 10;
 /// Mark on a response: end the connection instead of sending it.
 #[derive(Debug, Clone, Copy)]
 struct Cut;
+
+/// Mark on a response: its headers' names as they are spelled.
+#[derive(Debug, Clone)]
+struct Names(Vec<&'static str>);
 
 /// Mark on a request: it came encrypted.
 #[derive(Debug, Clone, Copy)]
@@ -96,21 +101,30 @@ pub(crate) async fn serve(
 
 /// Answers the requests of one connection.
 async fn converse(connection: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
-    let service = service_fn(move |request| answer(router.clone(), request));
+    let spellings = Spellings::default();
+    let connection = Spelling::new(connection, spellings.clone());
+    let service = service_fn(move |request| answer(router.clone(), spellings.clone(), request));
     let serving = http1::Builder::new().serve_connection(TokioIo::new(connection), service);
     if let Err(error) = serving.await {
         tracing::debug!(%error, "a connection ended early");
     }
 }
 
-async fn answer(mut router: Router, request: hyper::Request<hyper::body::Incoming>) -> Result<Response, io::Error> {
-    let response = match router.call(request).await {
+async fn answer(
+    mut router: Router,
+    spellings: Spellings,
+    request: hyper::Request<hyper::body::Incoming>,
+) -> Result<Response, io::Error> {
+    let is_to_head = request.method() == hyper::Method::HEAD;
+    let mut response = match router.call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     };
     if response.extensions().get::<Cut>().is_some() {
         return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut by a fault"));
     }
+    let names = response.extensions_mut().remove::<Names>().map(|names| names.0);
+    spellings.add(names.unwrap_or_default(), is_to_head);
     Ok(response)
 }
 
@@ -279,6 +293,7 @@ fn respond_slowly(reply: Reply, now: i64, cut_after: Option<usize>, per_second: 
         hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     let own = [("Date", time::http_date(now))];
     let length = (!is_plain).then(|| ("Content-Length", length.to_string()));
+    response.extensions_mut().insert(Names(reply.headers.iter().map(|(name, _)| *name).collect()));
     for (name, value) in reply.headers.into_iter().chain(own).chain(length) {
         if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
             response.headers_mut().append(name, value);

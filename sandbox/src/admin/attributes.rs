@@ -38,6 +38,9 @@ pub struct Attribute {
     /// Choices of a list, or the words for 0 and 1 of a `Boolean`.
     #[serde(default)]
     pub options: Vec<AttributeOption>,
+    /// Name of a global option set that has these options: columns of several tables can name the same.
+    #[serde(default)]
+    pub option_set: Option<String>,
     /// Tables that a `Lookup` can point to: `contact`, `account`, `systemuser`.
     #[serde(default)]
     pub targets: Vec<String>,
@@ -91,7 +94,10 @@ impl Admin {
             custom: true,
             fact: None,
             default: Value::Null,
+            shared_choices: attribute.option_set.clone(),
         });
+        store.described_at = self.state.clock.now();
+        let table = &mut store.tables[index];
         for part in parts(&attribute.name, &attribute.kind) {
             table.add_field(part);
         }
@@ -168,6 +174,7 @@ fn parts(name: &str, kind: &str) -> Vec<Field> {
         custom: true,
         fact: None,
         default: Value::Null,
+        shared_choices: None,
     };
     ends.into_iter().map(part).collect()
 }

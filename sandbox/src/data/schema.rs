@@ -48,6 +48,8 @@ pub(crate) struct Field {
     pub(crate) fact: Option<Fact>,
     /// What a record holds that was never given a value here.
     pub(crate) default: Value<'static>,
+    /// Name of the choices, if columns of several tables share them.
+    pub(crate) shared_choices: Option<String>,
 }
 
 /// How strictly a value is asked for. Only the last is enforced by the API.

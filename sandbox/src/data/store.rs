@@ -31,6 +31,8 @@ const AUDIT_DELETE: i64 = 3;
 pub(crate) struct Store {
     /// The tables.
     pub(crate) tables: Vec<Table>,
+    /// When tables or fields were last changed.
+    pub(crate) described_at: i64,
     /// What of deletions is remembered.
     pub(crate) retention: Retention,
     /// Entries of the audit log that are not kept for ever, and until when they are.
@@ -128,6 +130,7 @@ impl Store {
     pub(crate) fn new(tables: Vec<Table>) -> Self {
         let generated: u64 = tables.iter().map(|table| u64::from(table.generated_count())).max().unwrap_or(0);
         Self {
+            described_at: tables.iter().map(|table| table.population.until).max().unwrap_or(0),
             tables,
             retention: Retention {
                 delta_days: DELTA_DAYS,

@@ -41,11 +41,11 @@ pub(super) fn answer(scope: Scope<'_>, call: &Call, text: &str) -> Result<Reply,
     for step in split(&call.with_aliases(text), '/') {
         let inside = |name: &str| step.trim().strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
         if let Some(condition) = inside("filter") {
-            test = Some(filter::bind(&filter::parse(condition)?, scope)?);
+            test = Some(filter::bind(&filter::parse(condition)?, scope, call.now)?);
         } else if let Some(list) = inside("aggregate") {
             aggregates = Some(split(list, ',').into_iter().map(|one| read(one, scope)).collect::<Result<Vec<_>, _>>()?);
         } else {
-            return Err(Error::new(501, "0x80060888", format!("'{step}' in $apply is not part of this stand-in.")));
+            return Err(Error::not_there(format!("'{step}' in $apply is not part of this stand-in.")));
         }
     }
     let aggregates = aggregates.ok_or_else(|| Error::query("$apply needs an aggregate."))?;

@@ -129,16 +129,30 @@ impl Call {
         url::form_urlencoded::parse(self.query.as_bytes()).into_owned().collect()
     }
 
-    /// An option with its parameter aliases, such as `@name`, replaced by the values that other options give them.
+    /// A text with its parameter aliases, such as `@name`, replaced by the values that other options give them; null without
+    /// one. What stands in quotes is no alias.
     pub(crate) fn with_aliases(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        let mut aliases: Vec<_> = self.options().into_iter().filter(|(name, _)| name.starts_with('@')).collect();
-        // The longer first: `@a` must not be found in `@ab`.
-        aliases.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-        for (name, value) in aliases {
-            text = text.replace(&name, &value);
+        let mut out = String::with_capacity(text.len());
+        let (mut rest, mut quote) = (text, None);
+        while let Some(char) = rest.chars().next() {
+            let name = rest.strip_prefix('@').filter(|_| quote.is_none()).map(|name| {
+                let end = name.find(|char: char| !char.is_alphanumeric() && char != '_').unwrap_or(name.len());
+                &rest[..=end]
+            });
+            if let Some(name) = name.filter(|name| name.len() > 1) {
+                out.push_str(self.option(name).as_deref().unwrap_or("null"));
+                rest = &rest[name.len()..];
+                continue;
+            }
+            quote = match (quote, char) {
+                (None, '\'' | '"') => Some(char),
+                (Some(open), _) if open == char => None,
+                _ => quote,
+            };
+            out.push(char);
+            rest = &rest[char.len_utf8()..];
         }
-        text
+        out
     }
 
     /// The preferences of all `Prefer` headers.
@@ -158,9 +172,14 @@ impl Call {
         preferences
     }
 
+    /// Whether it goes to the directory's token endpoint, in its present or in its first version.
+    pub(super) fn is_token_endpoint(&self) -> bool {
+        self.path.ends_with("/oauth2/v2.0/token") || self.path.ends_with("/oauth2/token") && !self.path.starts_with(API)
+    }
+
     /// What the request is about, as faults and the log name it.
     pub(crate) fn route(&self) -> Route {
-        if self.path.ends_with("/oauth2/v2.0/token") {
+        if self.is_token_endpoint() {
             return Route::Token;
         }
         let Some((_, resource)) = self.resource() else {
@@ -168,7 +187,9 @@ impl Call {
         };
         let is_read = self.method == Method::GET;
         match resource.split(['(', '/']).next().unwrap_or("") {
-            "" | "$metadata" | "EntityDefinitions" => Route::Metadata,
+            "" | "$metadata" | "EntityDefinitions" | "RelationshipDefinitions" | "GlobalOptionSetDefinitions" => {
+                Route::Metadata
+            }
             "WhoAmI" => Route::Whoami,
             "$batch" => Route::Batch,
             _ if !is_read && resource.ends_with("Multiple") => Route::Bulk,

@@ -91,6 +91,11 @@ impl Error {
         Self::new(404, code::SEGMENT, format!("Resource not found for the segment '{name}'."))
     }
 
+    /// What the platform has and this stand-in leaves out on purpose: 501.
+    pub(crate) fn not_there(message: impl Into<String>) -> Self {
+        Self::new(501, code::QUERY, message)
+    }
+
     /// A payload that does not fit the table: 400.
     pub(crate) fn payload(message: impl Into<String>) -> Self {
         Self::new(400, code::PAYLOAD, message)

@@ -110,7 +110,7 @@ fn read(table: &Table, text: &str) -> Result<Fetch, Error> {
             invalid(format!("A query of '{}' is <fetch><entity name='{}'>…", table.shape.set, table.shape.name))
         })?;
     if root.attribute("aggregate") == Some("true") || entity.children().any(|node| node.has_tag_name("link-entity")) {
-        return Err(Error::new(501, "0x80041102", "Aggregates and link-entity are not part of this stand-in."));
+        return Err(Error::not_there("Aggregates and link-entity are not part of this stand-in."));
     }
     let number = |name: &str| {
         let value = root.attribute(name).map(|value| value.parse::<u64>().map_err(|_| (name, value)));
@@ -220,6 +220,6 @@ fn condition(table: &Table, node: Node<'_, '_>) -> Result<Test, Error> {
         "not-in" => negated(one_of()),
         "null" => Ok(Test::Null(of, true)),
         "not-null" => Ok(Test::Null(of, false)),
-        other => Err(invalid(format!("The condition operator '{other}' is not part of this stand-in."))),
+        other => Err(Error::not_there(format!("The condition operator '{other}' is not part of this stand-in."))),
     }
 }

@@ -1,19 +1,26 @@
-//! Descriptions of tables and columns: `EntityDefinitions`, its `Attributes` with typed casts, and `Keys`.
+//! Descriptions of tables and columns: `EntityDefinitions` with `Attributes`, typed casts, `Keys` and relationships, and
+//! `RelationshipDefinitions` and `GlobalOptionSetDefinitions`, which show the same of all tables.
+
+mod choices;
+mod entity;
+pub(crate) mod relationship;
 
 use serde_json::{Map, Value as Json, json};
 
 use super::{
     call::Call,
     error::Error,
+    filter,
     key::{self, Path, Segment},
     types::{TypeName, type_name},
 };
 use crate::{
-    data::{Choice, DateBehavior, Fact, Field, FieldKind, Key, LookupRole, Required, Store, Table},
+    data::{DateBehavior, Fact, Field, FieldKind, Key, Required, Store, Table},
     guid::Guid,
     random::mix,
     reply::Reply,
 };
+use relationship::Relationship;
 
 /// The names of all column types that the admin API can add, as metadata spells them.
 pub(crate) const TYPE_NAMES: &[&str] = &[
@@ -55,24 +62,59 @@ pub(super) fn answer(store: &Store, call: &Call, path: &Path) -> Result<Reply, E
         if let Some(unknown) = rest.first() {
             return Err(Error::segment(&unknown.name));
         }
-        let tables = store.tables.iter().map(|table| entity(table, call));
-        return list(tables.collect(), call, &root);
+        let tables = store.tables.iter().map(|table| entity_with_parts(store, table, call));
+        return list(tables.collect::<Result<_, _>>()?, call, &root);
     };
     let table = find_table(store, key)?;
     let root = format!("{root}('{}')", table.shape.name);
-    match rest {
-        [] => one(entity(table, call), call, &format!("{root}/$entity")),
-        [part] if part.name == "Keys" && part.key.is_none() => {
-            list(table.keys.iter().map(|key| alternate_key(table, key)).collect(), call, &format!("{root}/Keys"))
-        }
-        [part] if part.name == "ManyToOneRelationships" && part.key.is_none() => {
-            list(many_to_one(table), call, &format!("{root}/ManyToOneRelationships"))
-        }
-        [part, rest @ ..] if part.name == "Attributes" => {
-            attributes(table, part, rest, call, &format!("{root}/Attributes"))
-        }
-        [unknown, ..] => Err(Error::segment(&unknown.name)),
+    let Some((part, rest)) = rest.split_first() else {
+        return one(entity_with_parts(store, table, call)?, call, &format!("{root}/$entity"));
+    };
+    let root = format!("{root}/{}", part.name);
+    match (part.name.as_str(), rest) {
+        ("Attributes", rest) => attributes(table, part, rest, call, &root),
+        (name, []) => match (parts(store, table, name, call), &part.key) {
+            (Some(parts), None) => list(parts, call, &root),
+            (Some(parts), Some(key)) => one(found(parts, key)?, call, &format!("{root}/$entity")),
+            (None, _) => Err(Error::segment(name)),
+        },
+        (_, [unknown, ..]) => Err(Error::segment(&unknown.name)),
     }
+}
+
+/// Answers `GET /RelationshipDefinitions…` and `GET /GlobalOptionSetDefinitions…`: all of them or one, cast to their type or not.
+pub(super) fn definitions(store: &Store, call: &Call, path: &Path) -> Result<Reply, Error> {
+    let (first, rest) = path.segments.split_first().ok_or_else(|| Error::segment(""))?;
+    let is_choices = first.name == "GlobalOptionSetDefinitions";
+    if is_choices && call.option("$filter").is_some() {
+        return Err(Error::new(501, super::error::code::QUERY, "The query parameter $filter is not supported"));
+    }
+    let mut all: Vec<Json> = match is_choices {
+        true => choices::shared(store),
+        false => relationship::all(store).map(|relationship| relationship.to_json()).collect(),
+    };
+    if let [cast, ..] = rest {
+        let name =
+            cast.name.strip_prefix(NAMESPACE).filter(|_| rest.len() == 1).ok_or_else(|| Error::segment(&cast.name))?;
+        let wanted = format!("#{NAMESPACE}{name}");
+        all.retain(|item| item["@odata.type"] == wanted);
+    }
+    let root = format!("{}$metadata#{}", call.root(), first.name);
+    match &first.key {
+        None => list(all, call, &root),
+        Some(key) => one(found(all, key)?, call, &format!("{root}/$entity")),
+    }
+}
+
+/// The item that a key means: `SchemaName='…'`, `Name='…'`, `LogicalName='…'` or its id.
+fn found(items: Vec<Json>, key: &str) -> Result<Json, Error> {
+    let (name, value) = match key::pairs(key).as_deref() {
+        Some([(name, value)]) => (name.clone(), value.clone()),
+        _ => ("MetadataId".to_owned(), key.to_lowercase()),
+    };
+    items.into_iter().find(|item| item[&name] == value.as_str()).ok_or_else(|| {
+        Error::new(404, "0x80060888", format!("Could not find a metadata item with the name or id '{value}'."))
+    })
 }
 
 /// Answers `PUT /EntityDefinitions(LogicalName='contact')`: what can be switched about a table. All else that a definition
@@ -115,12 +157,17 @@ fn find_table<'a>(store: &'a Store, key: &str) -> Result<&'a Table, Error> {
 
 /// `/Attributes`, `/Attributes/Type`, `/Attributes(LogicalName='x')`, `/Attributes(LogicalName='x')/Type`.
 fn attributes(table: &Table, part: &Segment, rest: &[Segment], call: &Call, root: &str) -> Result<Reply, Error> {
-    let cast = match rest {
-        [] => None,
-        [cast] if cast.key.is_none() => {
-            Some(cast.name.strip_prefix(NAMESPACE).ok_or_else(|| Error::segment(&cast.name))?)
+    let (cast, set) = match rest {
+        [] => (None, None),
+        [cast, rest @ ..] if cast.key.is_none() => {
+            let name = cast.name.strip_prefix(NAMESPACE).ok_or_else(|| Error::segment(&cast.name))?;
+            match rest {
+                [] => (Some(name), None),
+                [set] if matches!(set.name.as_str(), "OptionSet" | "GlobalOptionSet") => (Some(name), Some(set)),
+                [unknown, ..] => return Err(Error::segment(&unknown.name)),
+            }
         }
-        [_, unknown, ..] | [unknown] => return Err(Error::segment(&unknown.name)),
+        [unknown, ..] => return Err(Error::segment(&unknown.name)),
     };
     let matches = |field: &&Field| cast.is_none_or(|cast| type_name(&field.kind).metadata == cast);
     let root = cast.map_or_else(|| root.to_owned(), |cast| format!("{root}/{NAMESPACE}{cast}"));
@@ -137,47 +184,81 @@ fn attributes(table: &Table, part: &Segment, rest: &[Segment], call: &Call, root
     let field = field.ok_or_else(|| {
         Error::new(404, "0x80060888", format!("Could not find an attribute with the name or id '{name}'."))
     })?;
-    one(attribute(table, field, call), call, &format!("{root}/$entity"))
+    let Some(set) = set else { return one(attribute(table, field, call), call, &format!("{root}/$entity")) };
+    let options =
+        choices::of_field(table, field).filter(|options| set.name == "OptionSet" || options["IsGlobal"] == true);
+    match options {
+        Some(options) => one(options, call, &format!("{root}/{}/$entity", set.name)),
+        None => Ok(Reply::empty(204).header("OData-Version", "4.0")),
+    }
 }
 
-fn entity(table: &Table, call: &Call) -> Json {
-    let shape = &table.shape;
-    let mut json = json!({
-        "MetadataId": metadata_id(shape.name, "").to_string(),
-        "LogicalName": shape.name,
-        "SchemaName": shape.schema_name,
-        "EntitySetName": shape.set,
-        "LogicalCollectionName": shape.set,
-        "CollectionSchemaName": shape.plural,
-        "DisplayName": label(shape.label),
-        "DisplayCollectionName": label(shape.plural),
-        "PrimaryIdAttribute": shape.id_field,
-        "PrimaryNameAttribute": shape.name_field,
-        "ObjectTypeCode": shape.type_code,
-        "OwnershipType": if table.field("ownerid").is_some() { "UserOwned" } else { "BusinessOwned" },
-        "TableType": "Standard",
-        "IsCustomEntity": false,
-        "IsActivity": false,
-        "IsIntersect": false,
-        "IsOptimisticConcurrencyEnabled": true,
-        "ChangeTrackingEnabled": table.tracks_changes,
-        "CanChangeTrackingBeEnabled": {"Value": true, "CanBeChanged": true, "ManagedPropertyLogicalName": "canchangetrackingbeenabled"},
-        "IsAuditEnabled": {"Value": table.is_audited, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyauditsettings"},
-        "IsDuplicateDetectionEnabled": {"Value": false, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyduplicatedetectionsettings"},
-    });
-    for expansion in expansions(call) {
-        let parts: Option<Vec<Json>> = match expansion.name.as_str() {
-            "Attributes" => Some(table.fields.iter().map(|field| attribute(table, field, call)).collect()),
-            "ManyToOneRelationships" => Some(many_to_one(table)),
-            "Keys" => Some(table.keys.iter().map(|key| alternate_key(table, key)).collect()),
-            _ => None,
-        };
-        if let Some(parts) = parts {
-            json[&expansion.name] = parts.into_iter().map(|part| narrowed(part, expansion.select.as_deref())).collect();
+/// A definition with what `$expand` adds to it.
+fn entity_with_parts(store: &Store, table: &Table, call: &Call) -> Result<Json, Error> {
+    let mut json = entity::entity(table, store.described_at);
+    for expansion in expansions(call)? {
+        let unknown = || Error::property(&expansion.name, "EntityMetadata");
+        let mut parts = parts(store, table, &expansion.name, call).ok_or_else(unknown)?;
+        if let Some(condition) = &expansion.condition {
+            let mut kept = Vec::new();
+            for part in parts {
+                if super::metadata_filter::holds(condition, &part)? {
+                    kept.push(part);
+                }
+            }
+            parts = kept;
         }
+        json[&expansion.name] = parts.into_iter().map(|part| narrowed(part, expansion.select.as_deref())).collect();
     }
-    json
+    Ok(json)
 }
+
+/// A list that hangs on a table.
+fn parts(store: &Store, table: &Table, name: &str, call: &Call) -> Option<Vec<Json>> {
+    let shown = |relationship: Relationship| relationship.to_json();
+    Some(match name {
+        "Attributes" => table.fields.iter().map(|field| attribute(table, field, call)).collect(),
+        "Keys" => table.keys.iter().map(|key| alternate_key(table, key)).collect(),
+        "ManyToOneRelationships" => relationship::of_table(table).into_iter().map(shown).collect(),
+        "OneToManyRelationships" => relationship::to_table(store, table).map(shown).collect(),
+        "ManyToManyRelationships" => Vec::new(),
+        _ => return None,
+    })
+}
+
+/// Properties of every column that only a setting would change.
+const PLAIN: &[(&str, Option<bool>)] = &[
+    ("CanBeSecuredForCreate", Some(true)),
+    ("CanBeSecuredForRead", Some(true)),
+    ("CanBeSecuredForUpdate", Some(true)),
+    ("IsDataSourceSecret", Some(false)),
+    ("IsFilterable", Some(false)),
+    ("IsManaged", Some(true)),
+    ("IsRequiredForForm", Some(false)),
+    ("IsRetrievable", Some(true)),
+    ("IsSearchable", Some(true)),
+    ("IsSecured", Some(false)),
+    ("IsValidForForm", Some(true)),
+    ("IsValidForGrid", Some(true)),
+    ("AutoNumberFormat", None),
+    ("DeprecatedVersion", None),
+    ("ExternalName", None),
+    ("HasChanged", None),
+    ("InheritsFrom", None),
+    ("LinkedAttributeId", None),
+    ("SourceType", None),
+];
+
+/// The same, of the kind that says whether it may be changed, and the setting that decides.
+const MANAGED: &[(&str, &str)] = &[
+    ("CanModifyAdditionalSettings", "canmodifyadditionalsettings"),
+    ("IsAuditEnabled", "canmodifyauditsettings"),
+    ("IsCustomizable", "iscustomizable"),
+    ("IsGlobalFilterEnabled", "canmodifyglobalfiltersettings"),
+    ("IsRenameable", "isrenameable"),
+    ("IsSortableEnabled", "canmodifyissortablesettings"),
+    ("IsValidForAdvancedFind", "canmodifysearchsettings"),
+];
 
 fn attribute(table: &Table, field: &Field, call: &Call) -> Json {
     let TypeName { attribute_type, type_name, metadata } = type_name(&field.kind);
@@ -208,12 +289,19 @@ fn attribute(table: &Table, field: &Field, call: &Call) -> Json {
         "RequiredLevel": {"Value": required, "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyrequirementlevelsettings"},
     });
     if let Json::Object(properties) = &mut json {
+        properties.extend(PLAIN.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+        let managed = |(name, setting): &(&str, &str)| ((*name).to_owned(), entity::managed(true, setting));
+        properties.extend(MANAGED.iter().map(managed));
+    }
+    if let Json::Object(properties) = &mut json {
         properties.extend(details(&field.kind));
-        if expansions(call).iter().any(|expansion| matches!(expansion.name.as_str(), "OptionSet" | "GlobalOptionSet"))
-            && let Some(options) = option_set(table, field)
+        let expand = call.option("$expand").unwrap_or_default();
+        if expand.contains("OptionSet")
+            && let Some(options) = choices::of_field(table, field)
         {
+            let shared = if options["IsGlobal"] == true { options.clone() } else { Json::Null };
             properties.insert("OptionSet".into(), options);
-            properties.insert("GlobalOptionSet".into(), Json::Null);
+            properties.insert("GlobalOptionSet".into(), shared);
         }
     }
     json
@@ -264,64 +352,6 @@ fn details(kind: &FieldKind) -> Map<String, Json> {
     }
 }
 
-fn option_set(table: &Table, field: &Field) -> Option<Json> {
-    let name = format!("{}_{}", table.shape.name, field.name);
-    if let FieldKind::Boolean { yes, no } = &field.kind {
-        return Some(json!({
-            "Name": name, "OptionSetType": "Boolean", "IsGlobal": false,
-            "TrueOption": option(&Choice::new(1, yes.as_str())), "FalseOption": option(&Choice::new(0, no.as_str())),
-        }));
-    }
-    let kind = match field.kind {
-        FieldKind::State(_) => "State",
-        FieldKind::Status(_) => "Status",
-        FieldKind::Picklist(_) | FieldKind::MultiPicklist(_) => "Picklist",
-        _ => return None,
-    };
-    let options: Vec<Json> = field.kind.choices().iter().map(option).collect();
-    Some(
-        json!({"Name": name, "OptionSetType": kind, "IsGlobal": false, "IsCustomOptionSet": field.custom, "Options": options}),
-    )
-}
-
-fn option(choice: &Choice) -> Json {
-    let mut json = json!({"Value": choice.value, "Label": label(&choice.label), "IsManaged": false});
-    if let Some(state) = choice.state {
-        json["State"] = state.into();
-    }
-    json
-}
-
-/// A relationship for every table that a reference can lead to, with the name of its navigation property.
-pub(super) fn many_to_one(table: &Table) -> Vec<Json> {
-    let mut relationships = Vec::new();
-    for field in &table.fields {
-        let FieldKind::Lookup { targets, role } = &field.kind else {
-            continue;
-        };
-        for target in targets {
-            let navigation = if targets.len() == 1 || *role == LookupRole::Owner {
-                field.name.clone()
-            } else {
-                format!("{}_{target}", field.name)
-            };
-            let name = format!("{}_{}_{target}", table.shape.name, field.name);
-            relationships.push(json!({
-                "MetadataId": metadata_id(table.shape.name, &name).to_string(),
-                "SchemaName": name,
-                "RelationshipType": "OneToManyRelationship",
-                "IsCustomRelationship": field.custom,
-                "ReferencedEntity": target,
-                "ReferencedAttribute": format!("{target}id"),
-                "ReferencingEntity": table.shape.name,
-                "ReferencingAttribute": field.name,
-                "ReferencingEntityNavigationPropertyName": navigation,
-            }));
-        }
-    }
-    relationships
-}
-
 fn alternate_key(table: &Table, key: &Key) -> Json {
     let fields: Vec<&str> = key.fields.iter().map(|field| table.fields[*field].name.as_str()).collect();
     json!({
@@ -366,21 +396,21 @@ fn metadata_id(table: &str, name: &str) -> Guid {
 struct Expansion {
     name: String,
     select: Option<String>,
+    condition: Option<filter::Filter>,
 }
 
-/// `$expand=Attributes($select=LogicalName,AttributeType),Keys`
-fn expansions(call: &Call) -> Vec<Expansion> {
+/// `$expand=Attributes($select=LogicalName,AttributeType;$filter=AttributeType eq …),Keys`
+fn expansions(call: &Call) -> Result<Vec<Expansion>, Error> {
     let text = call.option("$expand").unwrap_or_default();
     let parts = super::expand::split(&text, ',');
-    parts
-        .iter()
-        .filter(|part| !part.is_empty())
-        .map(|part| {
-            let (name, options) = part.split_once('(').unwrap_or((part, ""));
-            let select = options.trim_end_matches(')').split(';').find_map(|option| option.strip_prefix("$select="));
-            Expansion { name: name.trim().to_owned(), select: select.map(str::to_owned) }
-        })
-        .collect()
+    let one = |part: &str| {
+        let (name, options) = part.split_once('(').unwrap_or((part, ""));
+        let options = super::expand::split(options.strip_suffix(')').unwrap_or(options), ';');
+        let option = |name: &str| options.iter().find_map(|option| option.trim().strip_prefix(name));
+        let condition = option("$filter=").map(|text| filter::parse(&call.with_aliases(text))).transpose()?;
+        Ok(Expansion { name: name.trim().to_owned(), select: option("$select=").map(str::to_owned), condition })
+    };
+    parts.into_iter().filter(|part| !part.trim().is_empty()).map(one).collect()
 }
 
 fn one(item: Json, call: &Call, context: &str) -> Result<Reply, Error> {
@@ -392,8 +422,8 @@ fn one(item: Json, call: &Call, context: &str) -> Result<Reply, Error> {
 }
 
 fn list(items: Vec<Json>, call: &Call, context: &str) -> Result<Reply, Error> {
-    let filter = call.option("$filter");
-    let condition = filter.as_deref().map(super::filter::parse).transpose()?;
+    let text = call.option("$filter");
+    let condition = text.map(|text| filter::parse(&call.with_aliases(&text))).transpose()?;
     let mut value = Vec::new();
     for item in items {
         let keep = match &condition {
@@ -420,7 +450,7 @@ fn selected(item: Json, call: &Call) -> Result<Json, Error> {
             )));
         }
     }
-    let expanded: Vec<String> = expansions(call).into_iter().map(|expansion| expansion.name).collect();
+    let expanded: Vec<String> = expansions(call)?.into_iter().map(|expansion| expansion.name).collect();
     let kept = select.map(|select| format!("{select},{},GlobalOptionSet", expanded.join(",")));
     Ok(narrowed(item, kept.as_deref()))
 }

@@ -18,7 +18,7 @@ pub(super) fn holds(filter: &Filter, item: &Json) -> Result<bool, Error> {
         Filter::Compare { property, operator, operand: Operand::Literal(literal) } => {
             compare(find(item, property)?, *operator, literal)
         }
-        Filter::Compare { .. } | Filter::Text { .. } | Filter::OneOf { .. } => {
+        Filter::Compare { .. } | Filter::Text { .. } | Filter::OneOf { .. } | Filter::Call(_) => {
             return Err(Error::query(
                 "The filter expression is not supported for metadata entities: compare properties with literals.",
             ));

@@ -8,6 +8,7 @@ mod call;
 mod csdl;
 mod cursor;
 mod delta;
+mod discovery;
 mod error;
 mod expand;
 mod fetch;
@@ -43,19 +44,88 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::{data::Store, reply::Reply, state::State};
+
+/// Sets, actions and functions of the platform that its clients ask for and that are not part of this stand-in.
+const LEFT_OUT: &[&str] = &[
+    "AddToQueue",
+    "BulkDelete",
+    "CalculateRollupField",
+    "Associate",
+    "Disassociate",
+    "ExecuteWorkflow",
+    "GrantAccess",
+    "InitializeFileBlocksDownload",
+    "InitializeFileBlocksUpload",
+    "InitializeFrom",
+    "ManagedPropertyDefinitions",
+    "Merge",
+    "ModifyAccess",
+    "PublishAllXml",
+    "PublishXml",
+    "QualifyLead",
+    "Restore",
+    "RetrieveAllEntities",
+    "RetrieveAuditDetails",
+    "RetrieveDuplicates",
+    "RetrieveEntityChanges",
+    "RetrieveMetadataChanges",
+    "RetrieveTimestamp",
+    "RevokeAccess",
+    "RollbackRetain",
+    "SendEmail",
+    "SetState",
+    "activitypointers",
+    "annotations",
+    "asyncoperations",
+    "bulkdeleteoperations",
+    "businessunits",
+    "campaigns",
+    "emails",
+    "importjobs",
+    "incidents",
+    "invoices",
+    "lists",
+    "opportunities",
+    "phonecalls",
+    "privileges",
+    "products",
+    "publishers",
+    "quotes",
+    "roles",
+    "salesorders",
+    "savedqueries",
+    "solutions",
+    "subscriptions",
+    "tasks",
+    "teams",
+    "transactioncurrencies",
+    "userqueries",
+    "webresources",
+    "workflows",
+];
+
+/// Options of the platform's own that are not part of this stand-in: what they ask for must not be passed over.
+const OPTIONS_LEFT_OUT: &[&str] = &["savedQuery", "userQuery", "sql", "partitionId"];
 use model::Scope;
 use token::Refusal;
 
 /// Answers one request of the protocol. What comes with the answer counts the request against its user's limits until the
 /// answer is sent; there is none where nobody was let in.
 pub(crate) fn answer(state: &Arc<State>, call: &Call) -> (Reply, Option<Running>) {
-    if call.path.ends_with("/oauth2/v2.0/token") {
+    if call.is_token_endpoint() {
         let reply = if call.method == Method::POST {
             state.tokens().answer(call)
         } else {
             Error::new(405, error::code::QUERY, "The endpoint only accepts POST.").reply()
         };
         return (reply, None);
+    }
+    if let Some(metadata) = discovery::answer(state, call) {
+        return (metadata, None);
+    }
+    if !call.path.starts_with(call::API) {
+        let text = format!("{} is not part of this stand-in, which has the Web API below /api/data.", call.path);
+        return (Error::not_there(text).reply(), None);
     }
     let user = state.tokens().check(call);
     let user = match user {
@@ -117,7 +187,10 @@ pub(crate) fn unauthorized_by_fault(state: &State, call: &Call) -> Reply {
 }
 
 fn route(state: &State, call: &Call, resource: &str) -> Result<Reply, Error> {
-    let path = key::Path::parse(resource)?;
+    let path = key::Path::parse(&call.with_aliases(resource))?;
+    if let Some((name, _)) = call.options().into_iter().find(|(name, _)| OPTIONS_LEFT_OUT.contains(&name.as_str())) {
+        return Err(Error::not_there(format!("The query parameter {name} is not part of this stand-in.")));
+    }
     let first = path.segments.first().map_or("", |segment| segment.name.as_str());
     match (first, &call.method) {
         ("", &Method::GET) => Ok(service_document(&state.store(), call)),
@@ -125,7 +198,18 @@ fn route(state: &State, call: &Call, resource: &str) -> Result<Reply, Error> {
         ("organizations", &Method::GET) => Ok(organisations(state, call)),
         ("EntityDefinitions", &Method::GET) => metadata::answer(&state.store(), call, &path),
         ("EntityDefinitions", &Method::PUT) => metadata::update(&mut state.store_mut(), call, &path),
-        ("EntityDefinitions", method) => Err(Error::method(method)),
+        ("RelationshipDefinitions" | "GlobalOptionSetDefinitions", &Method::GET) => {
+            metadata::definitions(&state.store(), call, &path)
+        }
+        (
+            "EntityDefinitions" | "RelationshipDefinitions" | "GlobalOptionSetDefinitions",
+            &Method::POST | &Method::PUT | &Method::DELETE,
+        ) => Err(Error::not_there(
+            "Changes of the model over the wire are not part of this stand-in, but for change tracking and auditing.",
+        )),
+        ("EntityDefinitions" | "RelationshipDefinitions" | "GlobalOptionSetDefinitions", method) => {
+            Err(Error::method(method))
+        }
         ("$metadata", &Method::GET) => Ok(csdl::answer(&state.store(), call)),
         ("RetrieveTotalRecordCount", &Method::GET) => total_counts(&state.store(), call, &path),
         ("audits", &Method::GET) => {
@@ -182,7 +266,11 @@ fn write(store: &mut Store, state: &State, call: &Call, path: &key::Path) -> Res
 fn table_of<'a>(store: &Store, path: &'a key::Path) -> Result<(usize, &'a key::Segment, &'a [key::Segment]), Error> {
     let (first, rest) = path.segments.split_first().ok_or_else(|| Error::segment(""))?;
     let index = store.tables.iter().position(|table| table.shape.set == first.name);
-    Ok((index.ok_or_else(|| Error::segment(&first.name))?, first, rest))
+    let unknown = || match LEFT_OUT.contains(&first.name.as_str()) {
+        true => Error::not_there(format!("{} is not part of this stand-in.", first.name)),
+        false => Error::segment(&first.name),
+    };
+    Ok((index.ok_or_else(unknown)?, first, rest))
 }
 
 fn service_document(store: &Store, call: &Call) -> Reply {
@@ -198,7 +286,6 @@ fn service_document(store: &Store, call: &Call) -> Reply {
 /// Answers `GET /RetrieveTotalRecordCount(EntityNames=['contact','account'])`.
 fn total_counts(store: &Store, call: &Call, path: &key::Path) -> Result<Reply, Error> {
     let names = path.segments.first().and_then(|segment| segment.key.as_deref()).unwrap_or("");
-    let names = call.with_aliases(names);
     let names = names.strip_prefix("EntityNames=").and_then(|list| list.trim().strip_prefix('[')?.strip_suffix(']'));
     let names = names.ok_or_else(|| Error::query("The parameter 'EntityNames' must be a list of table names."))?;
     let (mut keys, mut values) = (Vec::new(), Vec::new());

@@ -1,6 +1,6 @@
 //! How names on the wire lead to the fields of a table.
 
-use super::{error::Error, payload};
+use super::{error::Error, metadata::relationship, payload};
 use crate::data::{Fact, Field, FieldKind, Record, Store, Table, Value};
 
 /// A table as queries see it: with the others that its references lead to.
@@ -40,7 +40,10 @@ impl<'a> Scope<'a> {
 
     /// The reference behind a navigation property, and the index of the table that it leads to.
     pub(crate) fn navigation(self, name: &str) -> Result<(usize, usize), Error> {
-        let unknown = || Error::property(name, self.table.shape.name);
+        let unknown = || match relationship::to_table(self.store, self.table).any(|list| list.name == name) {
+            true => Error::not_there(format!("Lists of related records ('{name}') are not part of this stand-in.")),
+            false => Error::property(name, self.table.shape.name),
+        };
         let (link, target) = payload::navigation(self.table, name).ok_or_else(unknown)?;
         let FieldKind::Lookup { targets, .. } = &self.table.fields[link].kind else {
             return Err(unknown());

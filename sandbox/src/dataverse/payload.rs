@@ -105,6 +105,13 @@ fn image_parts(table: &Table, image: &Field, value: &Value<'_>) -> Vec<(usize, V
 fn named(table: &Table, name: &str, json: Json) -> Result<(usize, Value<'static>), Error> {
     let field = match table.field(name) {
         Some(field) => field,
+        None if is_reference_value(table, name) => {
+            return Err(Error::new(
+                400,
+                code::QUERY,
+                "CRM do not support direct update of Entity Reference properties, Use Navigation properties instead.",
+            ));
+        }
         // A reference is unbound by null under its navigation property.
         None if json.is_null() => navigation(table, name).ok_or_else(|| unknown(table, name))?.0,
         None => return Err(unknown(table, name)),
@@ -123,6 +130,11 @@ fn named(table: &Table, name: &str, json: Json) -> Result<(usize, Value<'static>
         (kind, Json::String(text)) if kind.is_text() && !text.is_empty() => Ok((field, Value::text(text))),
         (_, json) => Ok((field, field_value(table, column, &json, Leniency::Wire)?)),
     }
+}
+
+/// Whether it is the name under which a reference is read, such as `_parentcustomerid_value`: it cannot be written.
+fn is_reference_value(table: &Table, name: &str) -> bool {
+    name.starts_with('_') && super::model::property(table, name).is_ok()
 }
 
 /// A reference such as `"parentcustomerid_account@odata.bind": "/accounts(guid)"`.

@@ -25,9 +25,6 @@ pub(crate) const PAGE_MAX: usize = 5_000;
 /// The column with the currency of a record's money.
 const CURRENCY: &str = "transactioncurrencyid";
 
-/// Options of the platform's own that are not part of this stand-in: what they ask for must not be passed over.
-const NOT_THERE: &[&str] = &["savedQuery", "userQuery"];
-
 /// Options that a query of a set can have.
 const OPTIONS: &[&str] = &["$select", "$expand", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$deltatoken"];
 
@@ -218,21 +215,17 @@ fn read(scope: Scope<'_>, call: &Call, page_size_max: Option<usize>) -> Result<Q
         if name == "$skip" {
             return Err(Error::query("Skip Clause is not supported in CRM"));
         }
-        if name.starts_with('$') && !OPTIONS.contains(&name.as_str()) || NOT_THERE.contains(&name.as_str()) {
-            return Err(Error::new(
-                501,
-                "0x80060888",
-                format!("The query parameter {name} is not supported by this stand-in"),
-            ));
+        if name.starts_with('$') && !OPTIONS.contains(&name.as_str()) {
+            return Err(Error::not_there(format!("The query parameter {name} is not part of this stand-in.")));
         }
     }
     let select_text = call.option("$select").filter(|text| !text.trim().is_empty());
     let test = match call.option("$filter") {
-        Some(text) => Some(filter::bind(&filter::parse(&call.with_aliases(&text))?, scope)?),
+        Some(text) => Some(filter::bind(&filter::parse(&call.with_aliases(&text))?, scope, call.now)?),
         None => None,
     };
     let order = match call.option("$orderby") {
-        Some(text) => order::parse(&text, scope)?,
+        Some(text) => order::parse(&call.with_aliases(&text), scope)?,
         None => Vec::new(),
     };
     let top = match call.option("$top") {

@@ -102,33 +102,44 @@ impl Tokens {
     /// Answers `POST /{tenant}/oauth2/v2.0/token`.
     pub(crate) fn answer(&mut self, call: &Call) -> Reply {
         match self.grant(call) {
+            Ok(token) if is_first_version(call) => {
+                let form: HashMap<String, String> = url::form_urlencoded::parse(&call.body).into_owned().collect();
+                let (now, lifetime) = (call.now, self.lifetime);
+                // The first version writes its numbers as text.
+                let body = json!({
+                    "token_type": "Bearer",
+                    "expires_in": lifetime.to_string(),
+                    "ext_expires_in": lifetime.to_string(),
+                    "expires_on": (now + lifetime).to_string(),
+                    "not_before": now.to_string(),
+                    "resource": form.get("resource"),
+                    "access_token": token,
+                });
+                Reply::json(200, &body).header("Cache-Control", "no-store, no-cache")
+            }
             Ok(token) => {
                 let body = json!({"token_type": "Bearer", "expires_in": self.lifetime, "ext_expires_in": self.lifetime, "access_token": token});
                 Reply::json(200, &body).header("Cache-Control", "no-store, no-cache")
             }
-            Err(failure) => refuse(
-                failure.status,
-                failure.error,
-                &[failure.number],
-                &failure.text,
-                call.now,
-                mix(self.seed, self.issued),
-            ),
+            Err(failure) => self.refuse(&failure, call),
         }
+    }
+
+    /// The answer to a request about another tenant.
+    pub(super) fn unknown_tenant(&self, tenant: &str, call: &Call) -> Reply {
+        self.refuse(&no_tenant(tenant), call)
+    }
+
+    fn refuse(&self, failure: &Failure, call: &Call) -> Reply {
+        let chance = mix(self.seed, self.issued);
+        refuse(failure.status, failure.error, &[failure.number], &failure.text, call.now, chance)
     }
 
     fn grant(&mut self, call: &Call) -> Result<String, Failure> {
         let form: HashMap<String, String> = url::form_urlencoded::parse(&call.body).into_owned().collect();
         let tenant = call.path.trim_start_matches('/').split('/').next().unwrap_or("");
         if tenant != self.tenant_id {
-            return Err(failure(
-                400,
-                "invalid_request",
-                90_002,
-                format!(
-                    "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."
-                ),
-            ));
+            return Err(no_tenant(tenant));
         }
         match form.get("grant_type").map(String::as_str) {
             Some("client_credentials") => {}
@@ -143,7 +154,11 @@ impl Tokens {
             }
         }
         let user = self.check_client(call, &form)?;
-        self.check_scope(call, form.get("scope").ok_or_else(|| parameter_missing("scope"))?)?;
+        if is_first_version(call) {
+            self.check_resource(call, form.get("resource").ok_or_else(|| parameter_missing("resource"))?)?;
+        } else {
+            self.check_scope(call, form.get("scope").ok_or_else(|| parameter_missing("scope"))?)?;
+        }
         self.issued += 1;
         if self.valid.len() >= TOKENS_MAX {
             self.valid.retain(|_, grant| grant.expires > call.now);
@@ -168,6 +183,11 @@ impl Tokens {
                 ),
             ));
         };
+        self.check_resource(call, resource)
+    }
+
+    /// Whether what a token is asked for is this organisation.
+    fn check_resource(&self, call: &Call, resource: &str) -> Result<(), Failure> {
         let is_ours = url::Url::parse(resource)
             .is_ok_and(|url| self.is_here(&url) || host_of(&url).as_deref() == Some(call.host()));
         if is_ours {
@@ -192,8 +212,8 @@ impl Tokens {
 
     /// Whether an address is that of this endpoint.
     fn is_endpoint(&self, address: &str) -> bool {
-        url::Url::parse(address)
-            .is_ok_and(|url| self.is_here(&url) && url.path() == format!("/{}/oauth2/v2.0/token", self.tenant_id))
+        let paths = ["oauth2/v2.0/token", "oauth2/token"].map(|end| format!("/{}/{end}", self.tenant_id));
+        url::Url::parse(address).is_ok_and(|url| self.is_here(&url) && paths.iter().any(|path| path == url.path()))
     }
 
     /// The application that asks, if it proves to be it.
@@ -245,6 +265,11 @@ impl Tokens {
     }
 }
 
+/// The endpoint without `v2.0`, which is asked for a resource and not for a scope.
+fn is_first_version(call: &Call) -> bool {
+    !call.path.ends_with("/v2.0/token")
+}
+
 /// An error as the endpoint spells it.
 pub(crate) fn refuse(status: u16, error: &str, numbers: &[u32], text: &str, now: i64, chance: u64) -> Reply {
     let stamp = time::instant_text(now).replace('T', " ");
@@ -288,6 +313,13 @@ fn basic_credentials(header: &str) -> Option<(String, String)> {
 
 pub(super) fn failure(status: u16, error: &'static str, number: u32, text: String) -> Failure {
     Failure { status, error, number, text }
+}
+
+fn no_tenant(tenant: &str) -> Failure {
+    let text = format!(
+        "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."
+    );
+    failure(400, "invalid_request", 90_002, text)
 }
 
 fn parameter_missing(name: &str) -> Failure {

@@ -98,10 +98,7 @@ fn batch(request: &Request<'_>, body: &Json) -> Result<Reply, Error> {
 fn composite(request: &Request<'_>, body: &Json) -> Result<Reply, Error> {
     let all_or_none = body["allOrNone"].as_bool().unwrap_or(false);
     if all_or_none {
-        return Err(Error::new(
-            "NOT_SUPPORTED",
-            "allOrNone of /composite is not part of this stand-in: use /composite/sobjects",
-        ));
+        return Err(Error::not_there("allOrNone of /composite, which /composite/sobjects has,"));
     }
     let mut results: Vec<Json> = Vec::new();
     let mut known: HashMap<String, Json> = HashMap::new();

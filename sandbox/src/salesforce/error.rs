@@ -42,6 +42,11 @@ impl Error {
         Self::new("NOT_FOUND", "The requested resource does not exist").status(404)
     }
 
+    /// What the product has and this stand-in leaves out on purpose.
+    pub(super) fn not_there(what: &str) -> Self {
+        Self::new("NOT_IMPLEMENTED", format!("{what} is not part of this stand-in.")).status(501)
+    }
+
     /// A body that cannot be read.
     pub(super) fn json(message: impl std::fmt::Display) -> Self {
         Self::new("JSON_PARSER_ERROR", message.to_string())

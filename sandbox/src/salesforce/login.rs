@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use ring::hmac;
 use serde_json::json;
 
 use super::{Settings, error::json_reply, session::Sessions};
@@ -28,13 +29,15 @@ pub(super) fn token(sessions: &mut Sessions, settings: &Settings, call: &Call) -
             let token = sessions.open(call.now, settings.session_seconds);
             let base = base_url(call);
             let ids = &sessions.credentials;
+            let id = format!("{base}/id/{}/{}", ids.organisation, ids.user);
+            let issued_at = (call.now * 1_000).to_string();
             let mut body = json!({
                 "access_token": token,
                 "instance_url": base,
-                "id": format!("{base}/id/{}/{}", ids.organisation, ids.user),
+                "signature": signature(&ids.client_secret, &id, &issued_at),
+                "id": id,
                 "token_type": "Bearer",
-                "issued_at": (call.now * 1_000).to_string(),
-                "signature": STANDARD.encode(format!("{token}{}", call.now)),
+                "issued_at": issued_at,
                 "scope": "api refresh_token",
             });
             if let Some(refresh_token) = refresh_token {
@@ -44,6 +47,12 @@ pub(super) fn token(sessions: &mut Sessions, settings: &Settings, call: &Call) -
         }
         Err((error, text)) => refusal(400, error, text),
     }
+}
+
+/// By which a client knows that the answer is from whom it trusts: id and time, signed with the consumer secret.
+fn signature(secret: &str, id: &str, issued_at: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    STANDARD.encode(hmac::sign(&key, format!("{id}{issued_at}").as_bytes()))
 }
 
 /// Answers `/services/oauth2/revoke`: the session or refresh token named is over.
@@ -163,7 +172,8 @@ fn basic_credentials(header: &str) -> Option<(String, String)> {
 pub(super) fn soap(sessions: &mut Sessions, settings: &Settings, call: &Call) -> Reply {
     let body = String::from_utf8_lossy(&call.body);
     let (Some(username), Some(password)) = (element(&body, "username"), element(&body, "password")) else {
-        return fault("UNSUPPORTED_API_VERSION", "This stand-in answers the login call only");
+        let text = "Of the SOAP API this stand-in has the login call only";
+        return Reply { status: 501, ..fault("UNSUPPORTED_API_VERSION", text) };
     };
     let has_token = check_password(sessions, settings, &username, &password).is_ok();
     if !has_token || !sessions.is_active {

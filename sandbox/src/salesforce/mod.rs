@@ -60,6 +60,38 @@ const HEAD_MAX: usize = 16_384;
 /// The versions of the API that it names. It answers any other as well.
 const VERSIONS: std::ops::RangeInclusive<u32> = 31..=67;
 
+/// Resources of the data API that are not there, by the first segment behind the version.
+const RESOURCES_LEFT_OUT: &[&str] = &[
+    "actions",
+    "analytics",
+    "appMenu",
+    "apexrest",
+    "async-queries",
+    "chatter",
+    "compactLayouts",
+    "connect",
+    "consent",
+    "event",
+    "folders",
+    "graphql",
+    "knowledgeManagement",
+    "licensing",
+    "localizedvalue",
+    "metadata",
+    "nouns",
+    "parameterizedSearch",
+    "process",
+    "quickActions",
+    "recent",
+    "search",
+    "support",
+    "tabs",
+    "theme",
+    "tooling",
+    "ui-api",
+    "wave",
+];
+
 /// How many generated records an organisation begins with.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SalesforceOptions {
@@ -224,10 +256,15 @@ pub(crate) fn answer(state: &Arc<State>, call: &Call) -> Reply {
     if path == "/services/data" && call.method == Method::GET {
         return versions();
     }
+    let is_identity = path == "/services/oauth2/userinfo" || path.starts_with("/id/");
+    // Other APIs of the product have sessions of another form: before them, so that theirs do not look expired.
+    if !is_identity && !path.starts_with("/services/data/") {
+        return Error::not_there(path).reply();
+    }
     if !org.sessions().is_open(call) {
         return Error::usual(401).reply();
     }
-    if path == "/services/oauth2/userinfo" || path.starts_with("/id/") {
+    if is_identity {
         return identity(org, call);
     }
     let Some((version, rest)) = versioned(path) else {
@@ -278,6 +315,9 @@ fn dispatch(request: &Request<'_>) -> Result<Reply, Error> {
         (["composite", "sobjects", rest @ ..], _) => collections::dispatch(request, rest),
         (["jobs", rest @ ..], _) => bulk::dispatch(request, rest),
         (["composite", rest @ ..], "POST") => composite::dispatch(request, rest),
+        ([resource, ..], _) if RESOURCES_LEFT_OUT.contains(resource) => {
+            Err(Error::not_there(&format!("The resource /{resource}")))
+        }
         _ => Err(Error::not_found()),
     }
 }

@@ -6,7 +6,7 @@ use crate::{dataverse::Call, faults::Route};
 
 /// Whether a path belongs to Salesforce.
 pub(crate) fn owns(path: &str) -> bool {
-    path.starts_with("/services/") || path == "/services" || path.starts_with("/id/")
+    path == "/services" || ["/services/", "/id/", "/cometd"].iter().any(|start| path.starts_with(start))
 }
 
 /// What a request asks for.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "test code")]
 
+mod csdl;
 mod dynamics_web_api;
+mod msal;
 mod run;
 mod salesforce;

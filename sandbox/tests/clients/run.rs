@@ -16,6 +16,13 @@ pub(crate) fn node(client: &str, sandbox: &Sandbox) {
     run(client, command, sandbox);
 }
 
+/// `tests/clients/{client}/run.py` under the Python that has the client's own packages.
+pub(crate) fn python(client: &str) -> Command {
+    let mut command = Command::new(installed(client).join("venv/bin/python"));
+    command.arg(folder(client).join("run.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
 /// Runs a client's script. The sandbox's addresses are in the variable `SANDBOX`.
 pub(crate) fn run(client: &str, mut command: Command, sandbox: &Sandbox) {
     command.env("SANDBOX", sandbox.describe().to_string());
@@ -26,7 +33,7 @@ pub(crate) fn run(client: &str, mut command: Command, sandbox: &Sandbox) {
 }
 
 /// Where `make clients` has installed a client.
-pub(crate) fn installed(client: &str) -> PathBuf {
+fn installed(client: &str) -> PathBuf {
     let usual = || Path::new(&env::var_os("HOME").unwrap_or_default()).join(".cache/campanile/clients");
     let installed = env::var_os("CAMPANILE_CLIENTS").map_or_else(usual, PathBuf::from).join(client);
     assert!(installed.exists(), "{client} is not installed: run `make clients`");
@@ -34,6 +41,6 @@ pub(crate) fn installed(client: &str) -> PathBuf {
 }
 
 /// The folder of a client's script.
-pub(crate) fn folder(client: &str) -> PathBuf {
+fn folder(client: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients").join(client)
 }

@@ -1,7 +1,5 @@
 //! The most used clients of Salesforce in JavaScript and in Python.
 
-use std::process::Command;
-
 use sandbox::{Options, SalesforceField, SalesforceOptions, Sandbox};
 
 use crate::run;
@@ -30,7 +28,5 @@ fn jsforce_works_unmodified() {
 
 #[test]
 fn simple_salesforce_works_unmodified() {
-    let mut command = Command::new(run::installed("simple-salesforce").join("venv/bin/python"));
-    command.arg(run::folder("simple-salesforce").join("run.py")).env("PYTHONDONTWRITEBYTECODE", "1");
-    run::run("simple-salesforce", command, &start());
+    run::run("simple-salesforce", run::python("simple-salesforce"), &start());
 }

@@ -148,7 +148,8 @@ async fn the_model_tells_references_messages_and_tracked_tables() {
         "<EntityType Name=\"contact\"",
         "Property Name=\"_parentcustomerid_value\" Type=\"Edm.Guid\"",
         "NavigationProperty Name=\"parentcustomerid_account\" Type=\"mscrm.account\"",
-        "<EntitySet Name=\"contacts\" EntityType=\"Microsoft.Dynamics.CRM.contact\"><Annotation",
+        "<NavigationPropertyBinding Path=\"parentcustomerid_account\" Target=\"accounts\" />",
+        "<Annotation Term=\"Org.OData.Capabilities.V1.ChangeTracking\">",
     ] {
         assert!(csdl.contains(expected), "{expected}");
     }

@@ -162,6 +162,82 @@ const steps = {
     assert.equal((await named.retrieveMultiple({ collection: "contact", select: ["lastname"], top: 1 })).value.length, 1);
   },
 
+  async "reads relationships, shared choices and what a table is"() {
+    const table = await api.retrieveEntity({
+      key: "LogicalName='account'",
+      select: ["PrimaryImageAttribute", "IsManaged", "CanBeInManyToMany", "Privileges"],
+      expand: [{ property: "OneToManyRelationships", select: ["SchemaName", "ReferencingAttribute"], filter: "ReferencingEntity eq 'contact'" }],
+    });
+    assert.deepEqual([table.PrimaryImageAttribute, table.IsManaged, table.CanBeInManyToMany.Value], ["entityimage", true, true]);
+    assert.equal(table.Privileges[0].Name, "prvCreateAccount");
+    assert.deepEqual(table.OneToManyRelationships.map((way) => way.SchemaName), ["contact_customer_accounts"]);
+    const castType = "Microsoft.Dynamics.CRM.OneToManyRelationshipMetadata";
+    const ways = await api.retrieveRelationships({ castType, select: ["SchemaName", "MetadataId"], filter: "ReferencedEntity eq 'lead'" });
+    assert.deepEqual(ways.value, []);
+    const all = await api.retrieveRelationships({ castType, select: ["SchemaName"], filter: "SchemaName eq 'account_primary_contact'" });
+    const way = await api.retrieveRelationship({ key: all.value[0].MetadataId, castType });
+    assert.deepEqual([way.ReferencingEntityNavigationPropertyName, way.ReferencedEntityNavigationPropertyName], ["primarycontactid", "account_primary_contact"]);
+    await admin("POST", "/attributes/contact", { name: "new_tone", type: "Picklist", optionSet: "new_tones", options: [{ value: 1, label: "Warm" }, { value: 2, label: "Cool" }] });
+    const sets = await api.retrieveGlobalOptionSets({ castType: "Microsoft.Dynamics.CRM.OptionSetMetadata", select: ["Name"] });
+    assert.deepEqual(sets.value.map((set) => set.Name), ["new_tones"]);
+    const set = await api.retrieveGlobalOptionSet({ key: "Name='new_tones'" });
+    assert.deepEqual(set.Options.map((option) => option.Label.UserLocalizedLabel.Label), ["Warm", "Cool"]);
+    const attribute = await api.retrieveAttribute({ entityKey: "LogicalName='contact'", attributeKey: "LogicalName='new_tone'", castType: "Microsoft.Dynamics.CRM.PicklistAttributeMetadata", expand: [{ property: "GlobalOptionSet" }] });
+    assert.equal(attribute.GlobalOptionSet.Name, "new_tones");
+  },
+
+  async "asks with the platform's own query functions, by parameter aliases too"() {
+    const people = [[40, "Functions A", "2026-03-01"], [41, "Functions B", "2026-02-01"], [42, "Functions C", null]];
+    for (const [number, lastname, birthdate] of people) await api.create({ collection: "contacts", data: { contactid: id(number), lastname, birthdate } });
+    const names = async (filter, queryParams) => {
+      const page = await api.retrieveMultiple({ collection: "contacts", select: ["lastname"], filter: `startswith(lastname,'Functions') and ${filter}`, orderBy: ["lastname"], queryParams });
+      return page.value.map((record) => record.lastname.at(-1)).join("");
+    };
+    const f = (name) => `Microsoft.Dynamics.CRM.${name}`;
+    assert.equal(await names(`${f("In")}(PropertyName='lastname',PropertyValues=["functions a","Functions C"])`), "AC");
+    assert.equal(await names(`${f("NotIn")}(PropertyName=@p1,PropertyValues=@p2)`, ["@p1='lastname'", '@p2=["Functions A","@p1"]']), "BC");
+    assert.equal(await names(`${f("Between")}(PropertyName='birthdate',PropertyValues=["2026-02-15","2026-03-15"])`), "A");
+    assert.equal(await names(`${f("OnOrBefore")}(PropertyName='birthdate',PropertyValue='2026-02-01')`), "B");
+    assert.equal(await names(`${f("LastXDays")}(PropertyName='createdon',PropertyValue=7)`), "ABC");
+    assert.equal(await names(`${f("OlderThanXMinutes")}(PropertyName='createdon',PropertyValue=@p1)`, ["@p1=5"]), "");
+    assert.equal(await names(f("Today") + "(PropertyName='createdon')"), "ABC");
+    assert.equal(await names("lastname eq @name", ["@name='Functions B'"]), "B");
+    assert.equal(await names("birthdate eq @none"), "C");
+    await refused(api.retrieveMultiple({ collection: "contacts", filter: `${f("Nosuch")}(PropertyName='createdon')` }), 400);
+    for (const number of [40, 41, 42]) await api.deleteRecord({ collection: "contacts", key: id(number) });
+  },
+
+  async "is told in a sentence what the sandbox leaves out"() {
+    const left = [
+      { collection: "contacts", select: ["lastname"], queryParams: ["sql=SELECT lastname FROM contact"] },
+      { collection: "contacts", select: ["lastname"], savedQuery: id(1) },
+      { collection: "accounts", select: ["name"], expand: [{ property: "contact_customer_accounts", select: ["lastname"] }] },
+      { collection: "accounts", select: ["name"], filter: "contact_customer_accounts/any(c:c/lastname eq 'x')" },
+      { collection: "contacts", filter: "Microsoft.Dynamics.CRM.InFiscalYear(PropertyName='createdon',PropertyValue=2026)" },
+      { collection: "opportunities" },
+    ];
+    for (const request of left) {
+      const error = await refused(api.retrieveMultiple(request), 501);
+      assert.match(error.message, /not part of this stand-in/);
+    }
+    await refused(api.callAction({ actionName: "BulkDelete", action: {} }), 501);
+  },
+
+  async "cannot write a reference under the name by which it is read"() {
+    const data = { lastname: "Value", _parentcustomerid_value: id(1) };
+    const error = await refused(api.create({ collection: "contacts", data }), 400, "0x80060888");
+    assert.match(error.message, /direct update of Entity Reference properties, Use Navigation properties/);
+  },
+
+  async "spells headers as the platform does"() {
+    const headers = { authorization: `Bearer ${await token()}`, "content-type": "application/json" };
+    const raw = await new Promise((resolve, reject) => {
+      const request = require("node:http").request(`${sandbox.dynamics}/api/data/v9.2/contacts`, { method: "POST", headers }, (response) => response.resume().on("end", () => resolve(response.rawHeaders)));
+      request.on("error", reject).end(JSON.stringify({ lastname: "Header" }));
+    });
+    for (const name of ["OData-EntityId", "OData-Version", "Location", "Date"]) assert.ok(raw.includes(name), raw.join());
+  },
+
   async "follows what has changed"() {
     const request = { collection: "contacts", select: ["lastname"], trackChanges: true, maxPageSize: 5000 };
     let page = await api.retrieveMultiple(request);

@@ -121,6 +121,29 @@ const steps = {
     await conn.authorize({ grant_type: "client_credentials" });
   },
 
+  async "gives a signature that the consumer secret proves"() {
+    const { createHmac } = require("node:crypto");
+    const form = new URLSearchParams({ grant_type: "client_credentials", client_id: org.clientId, client_secret: org.clientSecret });
+    const answer = await (await fetch(`${org.url}/services/oauth2/token`, { method: "POST", body: form })).json();
+    const expected = createHmac("sha256", org.clientSecret).update(`${answer.id}${answer.issued_at}`).digest("base64");
+    assert.equal(answer.signature, expected);
+  },
+
+  async "is told in a sentence what the sandbox leaves out"() {
+    const left = [
+      conn.query("SELECT COUNT(Id) FROM Contact GROUP BY LastName"),
+      conn.query("SELECT Id, (SELECT Id FROM Contacts) FROM Account"),
+      conn.query("SELECT Id FROM Account WHERE Id IN (SELECT AccountId FROM Contact)"),
+      conn.search("FIND {Smith} IN ALL FIELDS RETURNING Contact(Id)"),
+      conn.bulk.load("Contact", "insert", [{ LastName: "One" }]),
+      conn.tooling.query("SELECT Id FROM ApexClass"),
+      conn.metadata.describe(),
+    ];
+    for (const refusal of await Promise.allSettled(left)) {
+      assert.match(String(refusal.reason), /not part of this stand-in|stand-in has the login call only/);
+    }
+  },
+
   async "loads with bulk jobs and reads what became of each row"() {
     conn.bulk2.pollInterval = 50;
     const input = [{ ExtId__c: "b1", LastName: "One" }, { ExtId__c: "b2", LastName: 'Quoted "two", and\nmore' }, { ExtId__c: "b3", FirstName: "no last name" }];

@@ -146,6 +146,23 @@ def loads_and_reads_with_bulk_jobs():
     assert len(everything[0].splitlines()) >= 500
 
 
+def is_told_in_a_sentence_what_the_sandbox_leaves_out():
+    left = (
+        lambda: sf.bulk.Contact.insert([{"LastName": "One"}]),
+        lambda: sf.search("FIND {Smith}"),
+        lambda: sf.toolingexecute("query", params={"q": "SELECT Id FROM ApexClass"}),
+        lambda: sf.query("SELECT COUNT(Id) FROM Contact GROUP BY LastName"),
+        lambda: sf.apexecute("Own"),
+    )
+    for call in left:
+        try:
+            call()
+        except exceptions.SalesforceError as error:
+            assert error.status == 501 and "not part of this stand-in" in str(error.content), error
+        else:
+            raise AssertionError("the sandbox should have refused")
+
+
 for step in (
     logs_in_with_a_token_client_credentials_a_password_and_a_jwt,
     describes,
@@ -153,6 +170,7 @@ for step in (
     creates_changes_upserts_and_deletes,
     logs_in_again_when_the_session_is_over,
     loads_and_reads_with_bulk_jobs,
+    is_told_in_a_sentence_what_the_sandbox_leaves_out,
 ):
     step()
     print(f"simple-salesforce {step.__name__.replace('_', ' ')}")

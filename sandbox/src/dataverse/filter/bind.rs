@@ -35,6 +35,8 @@ pub(crate) enum Test {
     Like(Reach, Vec<Pattern>),
     /// A field has one of these values.
     OneOf(Reach, Vec<Known>),
+    /// A field of several choices has one of these among them.
+    HasAny(Reach, Vec<i64>),
 }
 
 /// A value that a field is compared with.
@@ -96,12 +98,13 @@ impl Window {
     }
 }
 
-/// Checks a filter against a table: properties must exist, and values must fit them.
-pub(crate) fn bind(filter: &Filter, scope: Scope<'_>) -> Result<Test, Error> {
+/// Checks a filter against a table: properties must exist, and values must fit them. `now` is the time of the request, from
+/// which functions such as `LastXDays` count.
+pub(crate) fn bind(filter: &Filter, scope: Scope<'_>, now: i64) -> Result<Test, Error> {
     Ok(match filter {
-        Filter::All(parts) => Test::All(parts.iter().map(|part| bind(part, scope)).collect::<Result<_, _>>()?),
-        Filter::Any(parts) => Test::Any(parts.iter().map(|part| bind(part, scope)).collect::<Result<_, _>>()?),
-        Filter::Not(inner) => Test::Not(Box::new(bind(inner, scope)?)),
+        Filter::All(parts) => Test::All(parts.iter().map(|part| bind(part, scope, now)).collect::<Result<_, _>>()?),
+        Filter::Any(parts) => Test::Any(parts.iter().map(|part| bind(part, scope, now)).collect::<Result<_, _>>()?),
+        Filter::Not(inner) => Test::Not(Box::new(bind(inner, scope, now)?)),
         Filter::Compare { property, operator, operand } => compare(property, *operator, operand, scope)?,
         Filter::Text { function, property, text } => {
             let field = scope.reach(property)?;
@@ -130,6 +133,7 @@ pub(crate) fn bind(filter: &Filter, scope: Scope<'_>) -> Result<Test, Error> {
             let test = Test::OneOf(field, known.collect::<Result<_, _>>()?);
             if *negated { Test::Not(Box::new(test)) } else { test }
         }
+        Filter::Call(call) => call.bind(scope, now)?,
     })
 }
 
@@ -254,6 +258,10 @@ impl Test {
                 let value = scope.value(record, *field);
                 (!value.is_null()).then(|| values.iter().any(|known| ordering(&value, known) == Some(Ordering::Equal)))
             }
+            Self::HasAny(field, wanted) => match scope.value(record, *field) {
+                Value::Choices(choices) => Some(wanted.iter().any(|choice| choices.contains(choice))),
+                _ => None,
+            },
         }
     }
 

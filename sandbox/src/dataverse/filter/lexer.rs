@@ -33,6 +33,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, Error> {
                 Token::Sign(char)
             }
             '\'' => Token::Value(Literal::Text(quoted(&chars, &mut place, text)?)),
+            '"' => Token::Value(Literal::Text(json_text(&chars, &mut place, text)?)),
             _ if is_word(char) => {
                 while chars.get(place).copied().is_some_and(is_word) {
                     place += 1;
@@ -78,6 +79,22 @@ fn quoted(chars: &[char], place: &mut usize, text: &str) -> Result<String, Error
             }
         }
     }
+}
+
+/// A text in double quotes, as lists of values have it, which are JSON.
+fn json_text(chars: &[char], place: &mut usize, text: &str) -> Result<String, Error> {
+    let start = *place;
+    let mut is_escaped = false;
+    while let Some(char) = chars.get(*place).copied() {
+        *place += 1;
+        if char == '"' && !is_escaped && *place > start + 1 {
+            let json: String = chars[start..*place].iter().collect();
+            return serde_json::from_str(&json)
+                .map_err(|_| Error::query(format!("Invalid JSON at position {start} in '{text}'.")));
+        }
+        is_escaped = char == '\\' && !is_escaped;
+    }
+    Err(Error::query(format!("There is an unterminated literal at position {place} in '{text}'.")))
 }
 
 fn word(word: String) -> Token {

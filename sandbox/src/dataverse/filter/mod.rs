@@ -1,9 +1,11 @@
 //! `$filter`: read, checked against a table, and asked of records.
 
 mod bind;
+mod function;
 mod lexer;
 mod like;
 mod parser;
+mod period;
 #[cfg(test)]
 mod tests;
 
@@ -42,7 +44,7 @@ pub(crate) enum Filter {
         /// What to look for; SQL wildcards are live.
         text: String,
     },
-    /// `Microsoft.Dynamics.CRM.In(PropertyName='p',PropertyValues=['a','b'])`, or `NotIn`.
+    /// `Microsoft.Dynamics.CRM.In(PropertyName='p',PropertyValues=["a","b"])`, or `NotIn`.
     OneOf {
         /// The property.
         property: String,
@@ -51,6 +53,8 @@ pub(crate) enum Filter {
         /// `NotIn`.
         negated: bool,
     },
+    /// Any other query function of the platform.
+    Call(function::Call),
 }
 
 /// The right side of a comparison.
@@ -155,6 +159,18 @@ impl fmt::Display for Filter {
                     write!(f, "{comma}{}", Literal::Text(value.clone()))?;
                 }
                 f.write_str("])")
+            }
+            Self::Call(call) => {
+                write!(f, "{}{}(PropertyName='{}'", function::NAMESPACE, call.name, call.property)?;
+                match call.values.as_slice() {
+                    [] => f.write_str(")"),
+                    [value] => write!(f, ",PropertyValue={})", Literal::Text(value.clone())),
+                    values => {
+                        let values: Vec<String> =
+                            values.iter().map(|value| Literal::Text(value.clone()).to_string()).collect();
+                        write!(f, ",PropertyValues=[{}])", values.join(","))
+                    }
+                }
             }
         }
     }

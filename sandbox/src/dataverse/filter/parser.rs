@@ -1,16 +1,13 @@
 //! A filter from its words: `or` binds weaker than `and`, `and` weaker than `not`.
 
 use super::{
-    Filter, Literal, Operand, Operator, TextFunction,
+    Filter, Literal, Operand, Operator, TextFunction, function,
     lexer::{Token, tokens},
 };
 use crate::dataverse::error::Error;
 
 /// Parentheses and `not` within each other at most; the real system has such a limit as well.
 const DEPTH_MAX: usize = 100;
-
-/// Where the vendor's own query functions live.
-const NAMESPACE: &str = "Microsoft.Dynamics.CRM.";
 
 /// Reads a filter, or says at which place it is wrong.
 pub(crate) fn parse(text: &str) -> Result<Filter, Error> {
@@ -108,34 +105,46 @@ impl Parser<'_> {
             self.expect_sign(')')?;
             return Ok(Filter::Text { function, property, text });
         }
-        let negated = match name.strip_prefix(NAMESPACE) {
-            Some("In") => false,
-            Some("NotIn") => true,
-            _ => {
-                return Err(Error::query(format!(
-                    "An unknown function with name '{name}' was found. This may also be a function import or a key lookup on a navigation property, which is not allowed."
-                )));
-            }
-        };
-        self.expect_argument("PropertyName")?;
-        let property = self.expect_text()?;
-        self.expect_sign(',')?;
-        self.expect_argument("PropertyValues")?;
-        self.expect_sign('[')?;
-        let mut values = vec![self.expect_text()?];
-        while self.take_sign(',') {
-            values.push(self.expect_text()?);
+        if let Some((list, "any" | "all")) = name.rsplit_once('/') {
+            return Err(Error::not_there(format!(
+                "Conditions on the records of a list ('{list}') are not part of this stand-in."
+            )));
         }
-        self.expect_sign(']')?;
-        self.expect_sign(')')?;
-        Ok(Filter::OneOf { property, values, negated })
+        if !name.starts_with(function::NAMESPACE) {
+            return Err(function::unknown(name));
+        }
+        let mut parameters = Vec::new();
+        loop {
+            let parameter = self.expect_word()?;
+            self.expect_sign('=')?;
+            parameters.push((parameter, self.values()?));
+            if !self.take_sign(',') {
+                self.expect_sign(')')?;
+                return function::read(name, parameters);
+            }
+        }
     }
 
-    fn expect_argument(&mut self, name: &str) -> Result<(), Error> {
-        if !self.take_word(name) {
-            return Err(self.wrong("Syntax error"));
+    /// A value, or a list of them in brackets.
+    fn values(&mut self) -> Result<Vec<Literal>, Error> {
+        if !self.take_sign('[') {
+            return Ok(vec![self.literal()?]);
         }
-        self.expect_sign('=')
+        let mut values = vec![self.literal()?];
+        while self.take_sign(',') {
+            values.push(self.literal()?);
+        }
+        self.expect_sign(']')?;
+        Ok(values)
+    }
+
+    fn literal(&mut self) -> Result<Literal, Error> {
+        match self.operand()? {
+            Operand::Literal(literal) => Ok(literal),
+            Operand::Property(name) => {
+                Err(Error::query(format!("Expression expected, found '{name}' in '{}'.", self.text)))
+            }
+        }
     }
 
     fn expect_word(&mut self) -> Result<String, Error> {

@@ -134,6 +134,7 @@ fn field((schema_name, label, spec, fact): &Column, table: &str) -> Field {
         custom: false,
         fact: *fact,
         default,
+        shared_choices: None,
     }
 }
 

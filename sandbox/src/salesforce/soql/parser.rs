@@ -9,6 +9,32 @@ use crate::salesforce::error::Error;
 /// Brackets and `NOT`s that can lie in each other.
 const DEPTH_MAX: usize = 100;
 
+/// Functions of a query's fields that are not part of this stand-in.
+const FUNCTIONS_LEFT_OUT: &[&str] = &[
+    "AVG",
+    "SUM",
+    "FORMAT",
+    "TOLABEL",
+    "CONVERTCURRENCY",
+    "CONVERTTIMEZONE",
+    "DISTANCE",
+    "GEOLOCATION",
+    "GROUPING",
+    "CALENDAR_MONTH",
+    "CALENDAR_QUARTER",
+    "CALENDAR_YEAR",
+    "DAY_IN_MONTH",
+    "DAY_IN_WEEK",
+    "DAY_IN_YEAR",
+    "DAY_ONLY",
+    "FISCAL_MONTH",
+    "FISCAL_QUARTER",
+    "FISCAL_YEAR",
+    "HOUR_IN_DAY",
+    "WEEK_IN_MONTH",
+    "WEEK_IN_YEAR",
+];
+
 struct Parser {
     tokens: Vec<Token>,
     at: usize,
@@ -47,7 +73,7 @@ impl Parser {
         let condition = if self.takes("WHERE") { Some(self.condition(0)?) } else { None };
         for word in ["GROUP", "HAVING", "WITH", "USING", "FOR"] {
             if self.is(word) {
-                return Err(malformed(format!("{word} is not part of this stand-in")));
+                return Err(Error::not_there(&format!("{word} in a query")));
             }
         }
         let order = if self.takes("ORDER") { self.order()? } else { Vec::new() };
@@ -62,7 +88,10 @@ impl Parser {
 
     fn item(&mut self) -> Result<Item, Error> {
         if self.takes_sign("(") {
-            return Err(malformed("subqueries are not part of this stand-in"));
+            return Err(Error::not_there("A subquery"));
+        }
+        if self.is("TYPEOF") {
+            return Err(Error::not_there("TYPEOF in a query"));
         }
         let path = self.name()?;
         if !self.takes_sign("(") {
@@ -80,6 +109,9 @@ impl Parser {
             "COUNT_DISTINCT" => Function::CountDistinct,
             "MIN" => Function::Min,
             "MAX" => Function::Max,
+            name if FUNCTIONS_LEFT_OUT.contains(&name) => {
+                return Err(Error::not_there(&format!("{name}() in a query")));
+            }
             _ => return Err(malformed(format!("unexpected token: '{}'", path.text))),
         };
         let is_alias = matches!(self.kind(), Kind::Word(word) if !word.eq_ignore_ascii_case("FROM"));
@@ -158,7 +190,7 @@ impl Parser {
     fn literals(&mut self) -> Result<Vec<Literal>, Error> {
         self.expect_sign("(")?;
         if self.is("SELECT") {
-            return Err(malformed("semi-joins are not part of this stand-in"));
+            return Err(Error::not_there("A semi-join"));
         }
         let mut literals = vec![self.literal()?];
         while self.takes_sign(",") {
