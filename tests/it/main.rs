@@ -7,8 +7,15 @@ mod bad_input;
 mod beside;
 mod command_line;
 mod crm_commands;
+#[cfg(target_os = "linux")]
+#[path = "../soak/disk.rs"]
+mod disk;
+#[cfg(target_os = "linux")]
+mod disks;
 mod doubts;
+mod everything;
 mod explain;
+mod faults;
 mod field_types;
 mod identity;
 mod kill;
@@ -19,6 +26,8 @@ mod messages;
 mod receiver;
 mod rejects;
 mod restart;
+#[path = "../soak/rounds.rs"]
+mod rounds;
 mod secrets;
 mod show;
 mod tests;

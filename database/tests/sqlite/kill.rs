@@ -6,11 +6,12 @@ use std::process::{Command, Stdio};
 use database::Sqlite;
 use engine::outside::database::{Database, LedgerKey, Operation};
 
+use super::rounds::{Dice, rounds};
 use super::{Place, block_on, texts, write};
 
 const FILE: &str = "CAMPANILE_DATABASE_TEST_FILE";
 const BATCHES: u64 = 400;
-const ROUNDS: u64 = 12;
+const KILLS: u64 = 12;
 
 /// Inserts, so that a batch written twice is seen.
 async fn write_batch(sqlite: &Sqlite, batch: u64) -> bool {
@@ -24,22 +25,30 @@ async fn write_batch(sqlite: &Sqlite, batch: u64) -> bool {
 }
 
 #[test]
-fn a_batch_whose_answer_was_lost_is_replayed_and_not_written_twice() {
+fn a_batch_whose_answer_was_lost_at_random_moments_is_replayed_and_not_written_twice() {
+    rounds("kills of writers to a database", 1, |dice, done| {
+        *done.entry("kills").or_default() += a_batch_whose_answer_was_lost_is_not_written_twice(dice);
+    });
+}
+
+/// How often a writer was killed.
+fn a_batch_whose_answer_was_lost_is_not_written_twice(dice: &mut Dice) -> u64 {
     let place = Place::new("CREATE TABLE t(k TEXT)");
-    let mut rounds = 0;
-    // Each round begins anew with the first batch, as a task does that never heard of an answer.
-    for round in 0..ROUNDS {
+    let mut killed = 0;
+    // Each begins anew with the first batch, as a task does that never heard of an answer.
+    for _ in 0..KILLS {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "kill::child", "--nocapture", "--test-threads=1"])
             .env(FILE, &place.path)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(8 + (round * 7) % 50));
+        let most_ms = *dice.of(&[20, 60]);
+        std::thread::sleep(std::time::Duration::from_millis(8 + dice.below(most_ms)));
         child.kill().unwrap();
-        rounds += usize::from(!child.wait().unwrap().success());
+        killed += u64::from(!child.wait().unwrap().success());
     }
-    assert!(rounds > 0, "no child was killed while it wrote");
+    assert!(killed > 0, "no child was killed while it wrote");
     let replayed = block_on(async {
         let mut replayed = 0;
         for batch in 0..BATCHES {
@@ -49,6 +58,7 @@ fn a_batch_whose_answer_was_lost_is_replayed_and_not_written_twice() {
     });
     assert!(replayed > 0, "no batch had been written before");
     assert_eq!(place.rows("SELECT count(*), count(DISTINCT k) FROM t"), ["8000|8000"]);
+    killed
 }
 
 /// The process that is killed; nothing when the tests run as they usually do.

@@ -5,6 +5,8 @@
 mod kill;
 mod lookup;
 mod page;
+#[path = "../../../tests/soak/rounds.rs"]
+mod rounds;
 mod types;
 mod write;
 
