@@ -1,5 +1,6 @@
 # make demo    the example, end to end, against a sandbox of its own
 # make test    everything that must hold before a change lands
+# make soak    kills, faults and power cuts at random moments, for SOAK_MINUTES; docs/reliability.md has the figures
 # make clients  other people's clients, which the sandbox is tested with; needs the network once
 # make bench   the figures of docs/performance.md, with the rivals that it needs; needs the network once
 # make audit   known vulnerabilities of dependencies; needs the network
@@ -11,7 +12,7 @@ export PATH := $(TOOLS)/bin:$(PATH)
 NEXTEST_VERSION := 0.9.143
 DENY_VERSION := 0.20.2
 
-.PHONY: demo test audit tools clients rivals bench docs
+.PHONY: demo test soak audit tools clients rivals bench docs
 
 demo: .toolchain
 	@target=$$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
@@ -25,6 +26,18 @@ test: .toolchain tools clients
 	$(CARGO) nextest run --workspace --locked
 	$(CARGO) test --workspace --locked --doc
 	$(CARGO) deny --locked check bans licenses sources
+
+# Passes over the tests with random moments, each with new seeds; the last pass may end some minutes after the time is over.
+SOAK_MINUTES ?= 60
+SOAK_PASS_SECONDS ?= 30
+soak: .toolchain tools
+	@figures=$$(mktemp -d); failed=0; until=$$(($$(date +%s) + 60 * $(SOAK_MINUTES))); \
+	while [ $$(date +%s) -lt $$until ]; do \
+	  CAMPANILE_SOAK_SECONDS=$(SOAK_PASS_SECONDS) CAMPANILE_SOAK_FIGURES=$$figures $(CARGO) nextest run --profile soak \
+	    --workspace --locked --lib --bins --test it --test sqlite -E 'test(random)' || failed=$$?; \
+	  case $$failed in 0 | 100) ;; *) exit $$failed ;; esac; \
+	done; \
+	awk -f tests/soak/figures.awk $$figures/figures; rm -r $$figures; exit $$failed
 
 audit: tools
 	$(CARGO) deny check advisories

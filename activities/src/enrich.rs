@@ -354,12 +354,7 @@ impl Plan {
     }
 
     /// What each record is searched by; null matches nothing, so an empty part or one that does not fit is null.
-    fn keys(
-        &self,
-        batch: &RecordBatch,
-        join: &Join,
-        rejects: &mut [Option<Reject>],
-    ) -> Result<RecordBatch, Failure> {
+    fn keys(&self, batch: &RecordBatch, join: &Join, rejects: &mut [Option<Reject>]) -> Result<RecordBatch, Failure> {
         let mut columns = Vec::with_capacity(join.keys.len());
         for ((bound, to), name) in join.keys.iter().zip(&join.lookup.keys) {
             let (array, failing) = rows::eval(bound, batch, &self.values)?;

@@ -17,8 +17,8 @@ use crate::graph::{Graph, Vertex};
 use crate::outside::store::check_option_name;
 use crate::pinned::Library;
 use crate::problem::{Problem, Suggestions, suggestion};
-use crate::scope::IndexScope;
 use crate::schema::Schemas;
+use crate::scope::IndexScope;
 use crate::workflow::{ACTIVITIES_MAX, Common, OnError, To, WhenRunning, is_name};
 
 /// How many different sets of columns may reach one activity before it is taken as growing without end.

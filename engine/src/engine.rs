@@ -143,7 +143,9 @@ impl Engine {
         text: &str,
         options: &BTreeMap<String, OptionValue>,
     ) -> Vec<Problem> {
-        let (Some(workflow), _) = self.read(file, name, &Pinned::now(&self.environment, text)) else { return Vec::new() };
+        let (Some(workflow), _) = self.read(file, name, &Pinned::now(&self.environment, text)) else {
+            return Vec::new();
+        };
         let changed = workflow.indexes().filter_map(|(activity, option, scope)| {
             let kept = options.get(&option)?;
             let why = kept.scope.as_ref()?.lacks(&scope?)?;

@@ -185,7 +185,8 @@ pub async fn check_memory(environment: &Environment) -> Result<(), Failure> {
     if known == 0 || environment.memory.last().await? >= known {
         return Ok(());
     }
-    let message = "the memory between runs lacks records that this data folder kept: its file is missing or an older copy";
+    let message =
+        "the memory between runs lacks records that this data folder kept: its file is missing or an older copy";
     let help = "put memory.db back from a backup: without it, exports may create records a second time; to continue \
                 without them, `campanile accept data`";
     Err(Failure::new(Class::Storage, message).help(help))

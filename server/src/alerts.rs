@@ -218,7 +218,8 @@ fn subject(alert: &Alert) -> String {
 /// An alert in a sentence, where it comes from, and what to do.
 fn text(alert: &Alert, place: &Place) -> String {
     let Alert { workflow, run, task, activity, message, help, next, .. } = alert;
-    let name = run.as_ref().map_or_else(|| format!("Workflow {}", printable::line(workflow)), |run| format!("Run {run}"));
+    let name =
+        run.as_ref().map_or_else(|| format!("Workflow {}", printable::line(workflow)), |run| format!("Run {run}"));
     let is = match alert.status {
         Need::Suspended => "is suspended and waits for you",
         Need::Failed => "has failed and is over",

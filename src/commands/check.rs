@@ -1,7 +1,7 @@
 //! `campanile check`
 
-use std::io::ErrorKind;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -12,9 +12,9 @@ use engine::outside::store::RunId;
 use engine::run::Status;
 use engine::schema::Schemas;
 use serde_json::Value;
+use server::alerts::has_started;
 use server::api::{Checked, FindingsView, Resume, check_workflow};
 use server::client::CallError;
-use server::alerts::has_started;
 use server::opening;
 use server::project::Project;
 use server::service::{Began, Submission};
@@ -145,11 +145,7 @@ enum Earlier {
 
 /// Resumes the interrupted runs of a workflow, the oldest first, before it is started again, and names those that wait for
 /// a person.
-async fn resume_interrupted(
-    follower: &mut Follower,
-    project: &Arc<Project>,
-    workflow: &str,
-) -> Result<Earlier, Fault> {
+async fn resume_interrupted(follower: &mut Follower, project: &Arc<Project>, workflow: &str) -> Result<Earlier, Fault> {
     let path = format!("/runs?workflow={workflow}&open=true&limit={OPEN_RUNS_MAX}");
     let open = follower.once(async |client| client.get::<Vec<RunLine>>(&path).await).await.map_err(Fault::from)?;
     let waiting: Vec<&str> =

@@ -123,7 +123,8 @@ impl World {
     pub(super) fn set_options(&self, options: impl Iterator<Item = (String, Option<String>)>) -> Result<(), Failure> {
         let at = engine::outside::clock::Clock::now(&*self.clock);
         let change = |(name, value): (String, Option<String>)| {
-            let value = value.map(|value| OptionValue { value, at, by: "operator".to_owned(), seen: None, scope: None });
+            let value =
+                value.map(|value| OptionValue { value, at, by: "operator".to_owned(), seen: None, scope: None });
             OptionChange { name, expect: Expect::Any, value }
         };
         let changes: Vec<OptionChange> = options.map(change).collect();

@@ -2,8 +2,15 @@
 
 mod contract;
 mod damage;
+#[cfg(target_os = "linux")]
+#[path = "../../tests/soak/disk.rs"]
+mod disk;
 mod kill;
 mod owner;
+#[cfg(target_os = "linux")]
+mod power;
+#[path = "../../tests/soak/rounds.rs"]
+mod rounds;
 
 use std::collections::BTreeMap;
 use std::future::Future;

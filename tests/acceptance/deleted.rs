@@ -185,12 +185,9 @@ async fn between_the_audit_log_and_a_feed_that_begins_no_deletion_is_lost_or_com
     let text = workflow(&json!({ "automaticIndex": true }));
     assert_eq!(found(&world.run(&text).await).await, ["C03"], "what the log has");
     Side::Dynamics.delete(&world.sandbox, &world.id(4));
-    for (time, expected) in [
-        ("10:01:00", vec!["C01", "C04"]),
-        ("10:02:00", vec![]),
-        ("10:04:00", vec!["C02"]),
-        ("10:06:00", vec![]),
-    ] {
+    for (time, expected) in
+        [("10:01:00", vec!["C01", "C04"]), ("10:02:00", vec![]), ("10:04:00", vec!["C02"]), ("10:06:00", vec![])]
+    {
         world.at(&format!("2026-03-03 {time}"));
         assert_eq!(found(&world.run(&text).await).await, expected, "{time}");
     }

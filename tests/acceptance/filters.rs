@@ -103,8 +103,13 @@ async fn as_much_of_a_filter_is_sent_as_may_be(side: Side) {
 async fn an_option_in_a_filter_is_its_value_when_the_import_runs(side: Side) {
     use engine::outside::store::{Expect, OptionChange, OptionValue, Store};
     let world = crm(side);
-    let value =
-        OptionValue { value: "50000".into(), at: instant("2026-03-03 09:00:00"), by: "operator".into(), seen: None, scope: None };
+    let value = OptionValue {
+        value: "50000".into(),
+        at: instant("2026-03-03 09:00:00"),
+        by: "operator".into(),
+        seen: None,
+        scope: None,
+    };
     let change = OptionChange { name: "FLOOR".into(), expect: Expect::Any, value: Some(value) };
     world.store.set_options(vec![change]).await.unwrap();
     let (names, sent) = filtered(&world, "new_number > option(\"FLOOR\")").await;

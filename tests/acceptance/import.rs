@@ -264,8 +264,13 @@ async fn a_crash_after_any_event_of_the_run_leaves_what_a_run_without_one_leaves
 }
 
 async fn set_option(world: &World, name: &str, value: &str) {
-    let value =
-        OptionValue { value: value.to_owned(), at: instant("2026-03-03 09:00:00"), by: "operator".into(), seen: None, scope: None };
+    let value = OptionValue {
+        value: value.to_owned(),
+        at: instant("2026-03-03 09:00:00"),
+        by: "operator".into(),
+        seen: None,
+        scope: None,
+    };
     let change = OptionChange { name: name.to_owned(), expect: Expect::Any, value: Some(value) };
     world.store.set_options(vec![change]).await.unwrap();
 }

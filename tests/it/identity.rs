@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::rounds::rounds;
 use crate::world::{PAGE, World, import_to, wait_for};
 
 fn save() -> Value {
@@ -19,7 +21,7 @@ fn copy(from: &Path, to: &Path) {
         let target = to.join(path.file_name().unwrap());
         if path.is_dir() {
             copy(&path, &target);
-        } else if path.file_name().unwrap() != "reserve" {
+        } else if path.is_file() && path.file_name().unwrap() != "reserve" {
             fs::copy(&path, &target).unwrap();
         }
     }
@@ -51,6 +53,59 @@ fn two_data_folders_on_one_database_write_all_their_records() {
     world.ask(&["run", &file, "--data", "two"]).expect(0);
     first.end().expect(0);
     assert_eq!(rows(&world), 2 * i64::from(3 * PAGE));
+}
+
+/// An import whose records are inserted, so that one written twice is seen.
+fn insert(world: &World) -> String {
+    with_database(world);
+    world.slow_pages(20);
+    let save = json!({ "save": { "type": "database.update", "table": "recipient", "operation": "insert",
+        "set": { "crm_id": "contactid", "last_name": "lastname" } } });
+    world.workflow("a", &import_to("save", &save))
+}
+
+#[test]
+fn two_data_folders_on_one_database_killed_at_random_moments_write_all_their_records_once() {
+    rounds("two data folders on one database", 1, |dice, done| {
+        let world = World::new(6 * PAGE);
+        let file = insert(&world);
+        let begin = |folder: &str| world.begin(&["run", &file, "--data", folder]);
+        for _ in 0..4 {
+            let mut two = [begin("one"), begin("two")];
+            std::thread::sleep(Duration::from_millis(50 + dice.below(500)));
+            for working in &mut two {
+                *done.entry("kills").or_default() += u64::from(working.is_working());
+                working.kill();
+            }
+        }
+        for folder in ["one", "two"] {
+            // It goes on with an interrupted run; one that had ended is followed by another, which finds nothing new.
+            world.ask(&["run", &file, "--data", folder]).expect(0);
+        }
+        assert_eq!(rows(&world), 2 * i64::from(6 * PAGE));
+    });
+}
+
+#[test]
+fn a_copy_of_a_data_folder_made_at_random_moments_and_its_original_do_not_both_go_on() {
+    rounds("copies of data folders", 2, |dice, done| {
+        let world = World::new(6 * PAGE);
+        let file = insert(&world);
+        let mut working = world.begin(&["run", &file, "--data", "original"]);
+        // Before it has an identity, a copy is another folder.
+        wait_for("the folder", || world.path("original/folder.json").exists());
+        std::thread::sleep(Duration::from_millis(dice.below(600)));
+        *done.entry("kills").or_default() += u64::from(working.is_working());
+        working.kill();
+        copy(&world.path("original"), &world.path("copy"));
+        *done.entry("copies").or_default() += 1;
+        let [first, second] = *dice.of(&[["original", "copy"], ["copy", "original"]]);
+        world.ask(&["run", &file, "--data", first]).expect(0);
+        let count = rows(&world);
+        assert_eq!(count, i64::from(6 * PAGE));
+        world.ask(&["run", &file, "--data", second]).expect(1).says(&["campanile accept data"]);
+        assert_eq!(rows(&world), count);
+    });
 }
 
 #[test]

@@ -8,8 +8,15 @@ mod beside;
 mod command_line;
 mod compare;
 mod crm_commands;
+#[cfg(target_os = "linux")]
+#[path = "../soak/disk.rs"]
+mod disk;
+#[cfg(target_os = "linux")]
+mod disks;
 mod doubts;
+mod everything;
 mod explain;
+mod faults;
 mod field_types;
 mod identity;
 mod index;
@@ -22,6 +29,8 @@ mod receiver;
 mod rejects;
 mod restart;
 mod resume;
+#[path = "../soak/rounds.rs"]
+mod rounds;
 mod secrets;
 mod show;
 mod tests;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sandbox::{By, Change, Fault, Options, Route, Sandbox};
+use sandbox::{By, Change, Fault, Options, Route, SalesforceOptions, Sandbox};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -35,8 +35,18 @@ impl World {
 
     /// Another organisation for each seed.
     pub(crate) fn with_seed(contacts: u32, seed: u64) -> Self {
+        Self::with(Options { contacts, seed, ..Options::default() })
+    }
+
+    /// So many contacts in each of the two systems.
+    pub(crate) fn with_salesforce(contacts: u32, salesforce_contacts: u32) -> Self {
+        let salesforce = SalesforceOptions { contacts: salesforce_contacts, accounts: 20, leads: 0 };
+        Self::with(Options { contacts, seed: 5, salesforce, ..Options::default() })
+    }
+
+    fn with(options: Options) -> Self {
         let now = "2026-03-03T10:00:00Z".parse().unwrap();
-        let options = Options { contacts, accounts: 20, seed, now: Some(now), frozen: true, ..Options::default() };
+        let options = Options { accounts: 20, now: Some(now), frozen: true, ..options };
         let world = Self::of(options);
         world.configure(&[]);
         world
@@ -97,6 +107,12 @@ impl World {
         rusqlite::Connection::open(self.path(".campanile/marketing.db")).unwrap().execute_batch(sql).unwrap();
     }
 
+    /// The numbers of the one row that a query of the data folder's database finds.
+    pub(crate) fn row<const COLUMNS: usize>(&self, sql: &str) -> [i64; COLUMNS] {
+        let database = rusqlite::Connection::open(self.path(".campanile/marketing.db")).unwrap();
+        database.query_row(sql, [], |row| Ok(std::array::from_fn(|n| row.get(n).unwrap()))).unwrap()
+    }
+
     /// Every page of the CRM takes so long.
     pub(crate) fn slow_pages(&self, delay_ms: u64) {
         let fault = Fault { route: Route::Page, delay_ms: Some(delay_ms), ..Fault::default() };
@@ -149,8 +165,14 @@ impl World {
 
     /// Lets a command work while the test goes on.
     pub(crate) fn begin(&self, args: &[&str]) -> Working {
+        self.begin_with(args, |_| {})
+    }
+
+    /// The same with something changed about the command.
+    pub(crate) fn begin_with(&self, args: &[&str], change: impl FnOnce(&mut Command)) -> Working {
         let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let mut command = self.command(args);
+        change(&mut command);
         let child = command.stdout(out.try_clone().unwrap()).stderr(err.try_clone().unwrap()).spawn().unwrap();
         Working { child, out, err }
     }

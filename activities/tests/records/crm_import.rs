@@ -267,7 +267,13 @@ async fn the_feed_of_changes_brings_what_changed_and_the_ids_of_what_was_deleted
     let help = failure.help.unwrap();
     assert!(help.contains("options remove") && help.contains("crm.importDeleted"), "{help}");
 
-    let value = OptionValue { value: "2026/03/03 10:00:00".into(), at: at("10:00"), by: "operator".into(), seen: None, scope: None };
+    let value = OptionValue {
+        value: "2026/03/03 10:00:00".into(),
+        at: at("10:00"),
+        by: "operator".into(),
+        seen: None,
+        scope: None,
+    };
     let change = OptionChange { name: OPTION.into(), expect: Expect::Any, value: Some(value) };
     store.set_options(vec![change]).await.unwrap();
     let by_hand = world.run_again(&store, &activities, None).await;

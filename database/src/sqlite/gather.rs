@@ -335,9 +335,8 @@ impl Gathered for InMemory {
         for row in 0..keys.num_rows() {
             key.clear();
             // What cannot be written to the column is not there.
-            let is_key = values
-                .iter()
-                .all(|(part, values)| values.cell(row).is_ok_and(|cell| part.add_sought(&cell, &mut key)));
+            let is_key =
+                values.iter().all(|(part, values)| values.cell(row).is_ok_and(|cell| part.add_sought(&cell, &mut key)));
             let place = is_key.then(|| self.places.find(&key)).flatten();
             let is_several = place.is_some_and(|place| self.several[place]);
             found.push(u8::from(place.is_some()) + u8::from(is_several));

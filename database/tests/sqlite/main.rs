@@ -6,6 +6,8 @@ mod gather;
 mod kill;
 mod lookup;
 mod page;
+#[path = "../../../tests/soak/rounds.rs"]
+mod rounds;
 mod types;
 mod versions;
 mod write;

@@ -268,7 +268,13 @@ impl Driver {
             return;
         }
         let by = format!("{}/{task}", self.journal.id);
-        let value = OptionValue { value: window.after.clone(), at: self.environment.clock.now(), by, seen, scope: window.scope };
+        let value = OptionValue {
+            value: window.after.clone(),
+            at: self.environment.clock.now(),
+            by,
+            seen,
+            scope: window.scope,
+        };
         if window.before.is_none() {
             options.push(indexes::has_everything(&option));
         }

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use crate::event::Recorded;
 use crate::failure::{Class, Failure};
 use crate::identity::RESERVED;
-use crate::scope::IndexScope;
 use crate::run::RunHead;
 #[cfg(doc)]
 use crate::run::Status;
+use crate::scope::IndexScope;
 
 /// The largest event, in bytes of JSON; sled 0.34 keeps larger values apart, where a power cut loses them.
 pub const EVENT_BYTES_MAX: usize = 16 * 1024;

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use engine::event::{ArrivalId, Attention, EVENT_VERSION, Entry, Event, Level, Recorded, Segment, Tally, TaskId, Then, Vars};
+use engine::event::{
+    ArrivalId, Attention, EVENT_VERSION, Entry, Event, Level, Recorded, Segment, Tally, TaskId, Then, Vars,
+};
 use engine::failure::{Class, Failure};
 use engine::graph::{Arrivals, Graph, Vertex, WhenMissing};
 use engine::run::{Cause, Ready, Run, RunHead, Status};

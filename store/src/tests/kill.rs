@@ -8,26 +8,44 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use engine::outside::store::{Expect, RunId, Store, StoreError};
+use engine::outside::store::{Expect, RunId, Store};
 
+use super::rounds::{Dice, rounds};
 use super::{append, block_on, event, moved, on_each_disk, run};
 use crate::{Kind, OnDisk};
 
 const FOLDER: &str = "CAMPANILE_STORE_TEST_FOLDER";
 const KIND: &str = "CAMPANILE_STORE_TEST_KIND";
-const ROUNDS: u64 = 12;
+/// How often a store is killed before it is thrown away.
+pub(super) const KILLS: u64 = 12;
 const WRITERS: u64 = 4;
 
-on_each_disk! { what_was_acknowledged_survives_a_kill_at_any_moment }
+on_each_disk! { what_was_acknowledged_survives_a_kill_at_random_moments }
 
-fn what_was_acknowledged_survives_a_kill_at_any_moment(kind: Kind) {
-    let folder = tempfile::tempdir().unwrap();
+fn what_was_acknowledged_survives_a_kill_at_random_moments(kind: Kind) {
+    rounds(&format!("kills of a store in {kind}"), 1, |dice, done| {
+        let folder = tempfile::tempdir().unwrap();
+        let written = written_until_killed_many_times(folder.path(), kind, dice, |_, _| {});
+        assert!(written > KILLS * 10, "the child did hardly anything: {written}");
+        *done.entry("kills").or_default() += KILLS;
+    });
+}
+
+/// How many events were acknowledged. `around` gets the command before it starts, and nothing once it was killed.
+pub(super) fn written_until_killed_many_times(
+    folder: &Path,
+    kind: Kind,
+    dice: &mut Dice,
+    around: impl Fn(Option<&mut Command>, &mut Dice),
+) -> u64 {
     let mut acknowledged: BTreeMap<RunId, u64> = BTreeMap::new();
-    for round in 0..ROUNDS {
-        for (run, number) in write_until_killed(folder.path(), kind, 5 + (round * 37) % 110) {
+    for round in 0..KILLS {
+        let after = Duration::from_millis(5 + dice.below(110));
+        for (run, number) in write_until_killed(folder, kind, after, |command| around(Some(command), dice)) {
             acknowledged.insert(run, number);
         }
-        let store = OnDisk::open(folder.path(), kind).unwrap();
+        around(None, dice);
+        let store = OnDisk::open(folder, kind).unwrap_or_else(|error| panic!("round {round}: {error}"));
         block_on(async {
             for (run, last) in &acknowledged {
                 let events = store.events(run, 0, usize::MAX).await.unwrap();
@@ -39,22 +57,27 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment(kind: Kind) {
             }
         });
     }
-    assert!(acknowledged.values().sum::<u64>() > ROUNDS * 10, "the child did hardly anything: {acknowledged:?}");
+    acknowledged.values().sum()
 }
 
 /// The last number that was acknowledged for each run.
-fn write_until_killed(folder: &Path, kind: Kind, after_ms: u64) -> Vec<(RunId, u64)> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "tests::kill::child", "--nocapture", "--test-threads=1"])
-        .env(FOLDER, folder)
-        .env(KIND, kind.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+fn write_until_killed(
+    folder: &Path,
+    kind: Kind,
+    after: Duration,
+    change: impl FnOnce(&mut Command),
+) -> Vec<(RunId, u64)> {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "tests::kill::child", "--nocapture", "--test-threads=1"]);
+    command.env(FOLDER, folder).env(KIND, kind.to_string()).stdout(Stdio::piped());
+    change(&mut command);
+    let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // The time counts from when it writes.
-    while lines.next().unwrap().unwrap() != "ready" {}
-    assert!(matches!(OnDisk::open(folder, kind).err(), Some(StoreError::InUse { .. })));
+    // The time counts from when it writes. Where the disk takes nothing, it does not come so far.
+    if !lines.by_ref().map_while(Result::ok).any(|line| line == "ready") {
+        child.wait().unwrap();
+        return Vec::new();
+    }
     let reader = thread::spawn(move || {
         let mut last = BTreeMap::new();
         for line in lines.map_while(Result::ok) {
@@ -65,7 +88,7 @@ fn write_until_killed(folder: &Path, kind: Kind, after_ms: u64) -> Vec<(RunId, u
         }
         last.into_iter().collect()
     });
-    thread::sleep(Duration::from_millis(after_ms));
+    thread::sleep(after);
     child.kill().unwrap();
     child.wait().unwrap();
     reader.join().unwrap()
