@@ -238,7 +238,7 @@ async fn twice(side: Side, broken: u64, crash: Option<u64>) -> Option<(Vec<(u64,
     for (number, at) in [(1, "2026-03-03 10:00:00"), (2, "2026-03-03 11:00:00")] {
         world.at(at);
         let id = RunId::new("dynamicsImport", number);
-        if let Some(crash) = crash.filter(|_| u64::from(number) == broken) {
+        if let Some(crash) = crash.filter(|_| number == broken) {
             let broken: Memory = world.store.reopened_failing_after(crash);
             let engine = world.engine_on(broken);
             if let Ok((_, driven)) = engine.start("dynamicsImport.json", &side.say(&back_again()), Vars::new()).await {

@@ -318,23 +318,31 @@ async fn records(session: &Session, read: &Read, ids: &[String], span: Span) -> 
     let page = fetch::fetch(session, &stamped, &read.object.id, ids).await?;
     let mut rejects = Vec::new();
     for misfit in page.rejects {
-        let record = within(&misfit.record, span)?;
+        let record = only(&misfit.record, &within(&misfit.record, span))?;
         if record.num_rows() > 0 {
             rejects.push(Misfit { record, ..misfit });
         }
     }
-    Ok(Page { rejects, ..Page::new(within(&page.records, span)?) })
+    let its = within(&page.records, span);
+    let versions = page.versions.map(|versions| versions.filter(&its)).transpose().map_err(internal)?;
+    Ok(Page { versions, rejects, ..Page::new(only(&page.records, &its)?) })
 }
 
-/// Those that were last changed in the span, without the stamp, which is the last column.
-fn within(records: &RecordBatch, (from, to): Span) -> Result<RecordBatch, Failure> {
-    let internal = |error: arrow::error::ArrowError| Failure::internal(error.to_string());
-    let stamp = records.num_columns().saturating_sub(1);
+/// Which records were last changed in the span, by the stamp, which is the last column.
+fn within(records: &RecordBatch, (from, to): Span) -> BooleanArray {
     let span = from.as_microsecond()..to.as_microsecond();
-    let stamps = records.column(stamp).as_primitive::<TimestampMicrosecondType>();
-    let is_its: BooleanArray = stamps.iter().map(|at| Some(at.is_none_or(|at| span.contains(&at)))).collect();
-    let its = filter_record_batch(records, &is_its).map_err(internal)?;
-    its.project(&(0..stamp).collect::<Vec<_>>()).map_err(internal)
+    let stamps = records.column(records.num_columns().saturating_sub(1)).as_primitive::<TimestampMicrosecondType>();
+    stamps.iter().map(|at| Some(at.is_none_or(|at| span.contains(&at)))).collect()
+}
+
+/// Those records without the stamp.
+fn only(records: &RecordBatch, its: &BooleanArray) -> Result<RecordBatch, Failure> {
+    let its = filter_record_batch(records, its).map_err(internal)?;
+    its.project(&(0..its.num_columns().saturating_sub(1)).collect::<Vec<_>>()).map_err(internal)
+}
+
+fn internal(error: arrow::error::ArrowError) -> Failure {
+    Failure::internal(error.to_string())
 }
 
 /// How a reading would begin.
