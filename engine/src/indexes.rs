@@ -43,12 +43,17 @@ pub(crate) async fn check(
     backfill: Option<&Backfill>,
 ) -> Result<(), Failure> {
     let has_own_window = |activity: &str| backfill.is_some_and(|backfill| backfill.is_of(activity));
-    let mut indexes = workflow.indexes().filter(|(activity, ..)| !has_own_window(activity)).peekable();
-    if indexes.peek().is_none() || !writes(workflow) {
+    let mut indexes: Vec<(String, String)> = Vec::new();
+    for (activity, option, _) in workflow.indexes() {
+        if !has_own_window(activity) {
+            indexes.push((activity.to_owned(), option));
+        }
+    }
+    if indexes.is_empty() || !writes(workflow) {
         return Ok(());
     }
     let Ok(known) = environment.database.indexes().await else { return Ok(()) };
-    for (activity, option, _) in indexes {
+    for (activity, option) in indexes {
         let is_known = known.contains(&option);
         if environment.store.option(&option).await?.is_some() {
             if !is_known {
