@@ -42,13 +42,14 @@ pub(crate) async fn check(
     workflow: &Workflow,
     backfill: Option<&Backfill>,
 ) -> Result<(), Failure> {
-    let has_own_window = |activity: &str| backfill.is_some_and(|backfill| backfill.is_of(activity));
-    let mut indexes = workflow.indexes().filter(|(activity, ..)| !has_own_window(activity)).peekable();
-    if indexes.peek().is_none() || !writes(workflow) {
+    let mut indexes: Vec<(String, String)> =
+        workflow.indexes().map(|(activity, option, _)| (activity.to_owned(), option)).collect();
+    indexes.retain(|(activity, _)| !backfill.is_some_and(|backfill| backfill.is_of(activity)));
+    if indexes.is_empty() || !writes(workflow) {
         return Ok(());
     }
     let Ok(known) = environment.database.indexes().await else { return Ok(()) };
-    for (activity, option, _) in indexes {
+    for (activity, option) in indexes {
         let is_known = known.contains(&option);
         if environment.store.option(&option).await?.is_some() {
             if !is_known {

@@ -248,7 +248,8 @@ async fn finish(cx: &mut Cx, position: &Position, tail: Option<Tail>, follows: b
         if let Some(covered) = position.covered {
             let window = window.ending(covered);
             window.set_vars(cx);
-            cx.open_window(window.recorded()).await?;
+            // Of the same records as when it was opened.
+            cx.open_window(window.recorded(None)).await?;
         }
     }
     position.rejects.warn(cx).await
