@@ -42,13 +42,9 @@ pub(crate) async fn check(
     workflow: &Workflow,
     backfill: Option<&Backfill>,
 ) -> Result<(), Failure> {
-    let has_own_window = |activity: &str| backfill.is_some_and(|backfill| backfill.is_of(activity));
-    let mut indexes: Vec<(String, String)> = Vec::new();
-    for (activity, option, _) in workflow.indexes() {
-        if !has_own_window(activity) {
-            indexes.push((activity.to_owned(), option));
-        }
-    }
+    let mut indexes: Vec<(String, String)> =
+        workflow.indexes().map(|(activity, option, _)| (activity.to_owned(), option)).collect();
+    indexes.retain(|(activity, _)| !backfill.is_some_and(|backfill| backfill.is_of(activity)));
     if indexes.is_empty() || !writes(workflow) {
         return Ok(());
     }

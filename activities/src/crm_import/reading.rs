@@ -256,6 +256,7 @@ async fn finish(cx: &mut Cx, position: &Position, tail: Option<Tail>, follows: b
         if let Some(covered) = position.covered {
             let window = window.ending(covered);
             window.set_vars(cx);
+            // Of the same records as when it was opened.
             cx.open_window(window.recorded(None)).await?;
         }
     }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{Arrival, Cause, End, HeldOption, Run, Task, TaskStatus};
-use crate::event::{ArrivalId, Attention, Entry, Event, Recorded, Tally, TaskId, Then, Vars};
+use crate::event::{ArrivalId, Attention, Entry, Event, IndexWindow, Recorded, Tally, TaskId, Then, Vars};
 use crate::failure::Failure;
 
 impl Run {
@@ -95,9 +95,7 @@ impl Run {
                 task.position = position.clone();
                 task.tally = tally.clone();
             }
-            Event::WindowOpened { task, window } => {
-                self.windows.insert(*task, window.clone());
-            }
+            Event::WindowOpened { task, window } => self.open_window(*task, window),
             Event::OptionMoved { task, option, value } => {
                 self.settled.insert(*task, format!("{option} moved to {value}"));
             }
@@ -139,6 +137,13 @@ impl Run {
             }
             Event::Finished => self.over(*at, End::Finished),
         }
+    }
+
+    /// One that is opened again, with another end, stays of the same records.
+    fn open_window(&mut self, task: TaskId, window: &IndexWindow) {
+        let before = self.windows.remove(&task).and_then(|window| window.scope);
+        let window = window.clone();
+        self.windows.insert(task, IndexWindow { scope: window.scope.or(before), ..window });
     }
 
     fn put_option(&mut self, option: &str) {
