@@ -29,9 +29,9 @@ use serde::Deserialize;
 
 use crate::crm_import_deleted::deleted_columns;
 use crate::pinned::Pinned;
+use own::Own;
 use plan::Plan;
 use reading::Position;
-use own::Own;
 use settings::{AutomaticIndex, FieldChoice, OrderChoice, OwnWritesChoice};
 
 /// Imports records of a CRM. The record's id is added by itself, and with an automatic index the date by which it knows

@@ -223,7 +223,8 @@ async fn where_the_versions_cannot_be_read_all_come_and_a_warning_says_so(side: 
 
 /// What is imported is written back, changed.
 fn back_again() -> String {
-    let export = json!({ "operation": "update", "set": { "contactid": "contactid", "lastname": "\"Seen \" + lastname" } });
+    let export =
+        json!({ "operation": "update", "set": { "contactid": "contactid", "lastname": "\"Seen \" + lastname" } });
     let mut workflow: Value = serde_json::from_str(&workflow(&json!({ "ownWrites": "drop" }), &export)).unwrap();
     workflow["activities"]["import"]["to"] = json!("export");
     workflow["activities"].as_object_mut().unwrap().remove("people");
@@ -289,9 +290,10 @@ async fn own_writes_that_no_import_reads_any_more_are_forgotten(side: Side) {
 async fn dropping_where_there_are_none_is_a_problem(side: Side) {
     let world = ninety(side);
     let elsewhere = json!({ "object": "accounts", "operation": "insert", "set": { "name": "last_name" } });
-    for (import, export) in
-        [(json!({ "ownWrites": "drop", "automaticIndex": false }), update()), (json!({ "ownWrites": "drop" }), elsewhere)]
-    {
+    for (import, export) in [
+        (json!({ "ownWrites": "drop", "automaticIndex": false }), update()),
+        (json!({ "ownWrites": "drop" }), elsewhere),
+    ] {
         let text = side.say(&workflow(&import, &export));
         let (_, findings) = world.engine().check("x.json", "x", &text, engine::describe::Ask::Refresh).await;
         let codes: Vec<_> = findings.problems.iter().map(|problem| problem.code).collect();
