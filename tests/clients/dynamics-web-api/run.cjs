@@ -172,7 +172,7 @@ const steps = {
     assert.equal(table.Privileges[0].Name, "prvCreateAccount");
     assert.deepEqual(table.OneToManyRelationships.map((way) => way.SchemaName), ["contact_customer_accounts"]);
     const castType = "Microsoft.Dynamics.CRM.OneToManyRelationshipMetadata";
-    const ways = await api.retrieveRelationships({ castType, select: ["SchemaName", "MetadataId"], filter: "ReferencedEntity eq 'lead'" });
+    const ways = await api.retrieveRelationships({ castType, select: ["SchemaName", "MetadataId"], filter: "ReferencedEntity eq 'sdkmessagefilter'" });
     assert.deepEqual(ways.value, []);
     const all = await api.retrieveRelationships({ castType, select: ["SchemaName"], filter: "SchemaName eq 'account_primary_contact'" });
     const way = await api.retrieveRelationship({ key: all.value[0].MetadataId, castType });
