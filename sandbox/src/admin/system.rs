@@ -13,7 +13,7 @@ use crate::{
 /// Records that one call can change at most.
 const CHANGED_MAX: usize = 1_000_000;
 
-/// What a system tells the admin API about itself.
+/// What the admin API must know of a system.
 pub(crate) trait System: Held {
     /// What a table is called in messages, one and several.
     const NOUN: (&'static str, &'static str);

@@ -29,7 +29,7 @@ pub(crate) struct Records {
     pub(super) touched: Vec<u64>,
     /// How many bits are set.
     pub(super) touched_count: usize,
-    /// Written records; shared with whoever keeps them as they were.
+    /// Written records; shared with readers that keep them as they were.
     pub(super) rows: BTreeMap<Guid, Arc<Row>>,
     /// Written records by their version.
     pub(super) versions: BTreeMap<u64, Guid>,

@@ -56,7 +56,7 @@ impl Records {
         let old = self.take_row(describe, id);
         let is_new = old.is_none();
         let mut shared = old.unwrap_or_else(|| Arc::new(self.blank_row(id, number.filter(|_| !is_touched), stamp)));
-        // A row that nobody else keeps is not copied.
+        // Copied only if a reader keeps the row as it was.
         let row = Arc::make_mut(&mut shared);
         let (created_on, modified_on, version) = (row.created_on, row.modified_on, row.version);
         row.modified_on = stamp.modified_on;
