@@ -72,6 +72,7 @@ pub(crate) enum Fact {
     Website,
     Employer,
     Owner,
+    ModifiedBy,
     NoMail,
     NoPhone,
     CreditLimit,
@@ -215,7 +216,7 @@ impl Population {
             Fact::Version => Value::Integer(i64::try_from(self.version(number)).unwrap_or(i64::MAX)),
             Fact::State => Value::Integer(i64::from(self.is_inactive(number))),
             Fact::Status => Value::Integer(1 + i64::from(self.is_inactive(number))),
-            Fact::Owner => self.link(number, 60, "systemuser", Kind::Users, self.others.users),
+            Fact::Owner | Fact::ModifiedBy => self.link(number, 60, "systemuser", Kind::Users, self.others.users),
             Fact::Employer if one_in(self.chance(number, 61), 850) => {
                 self.link(number, 62, "account", Kind::Companies, self.others.companies)
             }

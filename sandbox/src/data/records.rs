@@ -10,6 +10,7 @@ use std::{
 use super::{
     generate::Population,
     index::{Index, hash_of},
+    store::By,
     value::Value,
     walk::{Place, Walk, forward, is_range, merged},
 };
@@ -62,6 +63,8 @@ pub(crate) struct Row {
     pub(crate) created_on: i64,
     /// When it was last changed, seconds since 1970.
     pub(crate) modified_on: i64,
+    /// Who changed it last.
+    pub(crate) by: By,
     /// Its row version; larger after every change.
     pub(crate) version: u64,
     /// When it was deleted, for a record in the recycle bin.

@@ -36,6 +36,8 @@ pub(crate) trait Held: Sized {
     fn parts(&mut self) -> (impl Describe, &mut Records);
     /// Adds to a write the values that follow from it.
     fn complete(&self, _id: Guid, _patch: &mut Patch) {}
+    /// Adds to a write who makes it, where records hold that as a value.
+    fn signed(_store: &Store<Self>, _draft: &mut Draft, _by: By) {}
     /// Its name, as the log of changes and the admin API have it.
     fn set(&self) -> &str;
     /// The name of a field.
@@ -78,7 +80,7 @@ pub(crate) struct Retention {
     pub(crate) audit: bool,
     /// Days for which new entries stay there; none for ever.
     pub(crate) audit_days: Option<u32>,
-    /// Who deletes, as the audit log says.
+    /// The user that clients log in as: who writes and deletes.
     pub(crate) user: Guid,
 }
 
@@ -233,13 +235,15 @@ impl<T: Held> Store<T> {
     }
 
     /// Creates or changes a record at `now` and logs it.
-    pub(crate) fn write(&mut self, draft: Draft, now: i64, by: By) {
+    pub(crate) fn write(&mut self, mut draft: Draft, now: i64, by: By) {
         self.version += 1;
         self.log_write(&draft, now, by);
+        T::signed(self, &mut draft, by);
         let stamp = Stamp {
             created_on: draft.created_on,
             modified_on: draft.modified_on.unwrap_or(now),
             version: self.version,
+            by,
         };
         let Draft { table, id, values, visible_from, .. } = draft;
         if let Some(visible_from) = visible_from.filter(|visible_from| *visible_from > now) {
@@ -284,7 +288,7 @@ impl<T: Held> Store<T> {
     /// Takes a record out of the recycle bin. False if it is not there.
     pub(crate) fn undelete(&mut self, table: usize, id: Guid, now: i64, by: By) -> bool {
         self.version += 1;
-        let stamp = Stamp { created_on: None, modified_on: now, version: self.version };
+        let stamp = Stamp { created_on: None, modified_on: now, version: self.version, by };
         let (describe, records) = self.tables[table].parts();
         let is_back = records.bring_back(&describe, id, stamp);
         drop(describe);
@@ -405,6 +409,15 @@ impl Store {
         self.tables.iter().find(|table| table.shape.name == name)
     }
 
+    /// The user behind a write: clients log in as one, and the admin API stands for another.
+    pub(super) fn user(&self, by: By) -> Option<Guid> {
+        let users = self.table("systemuser")?;
+        match by {
+            By::Wire => Some(self.retention.user),
+            By::Admin => users.generated(1).map(|record| users.id(record)),
+        }
+    }
+
     /// Writes a deletion into the audit log, which is a table as well, if it is to go there.
     pub(super) fn audit(&mut self, table: usize, id: Guid, now: i64) {
         if !self.retention.audit || !self.tables[table].is_audited {
@@ -427,7 +440,7 @@ impl Store {
         self.version += 1;
         let chance = u128::from(mix(self.version, 1)) << 64 | u128::from(mix(self.version, 2));
         let entry = Guid::from_u128(chance & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62);
-        let stamp = Stamp { created_on: None, modified_on: now, version: self.version };
+        let stamp = Stamp { created_on: None, modified_on: now, version: self.version, by: By::Wire };
         if let Some(days) = self.retention.audit_days {
             self.audits_kept.push((now + i64::from(days) * DAY, entry));
         }

@@ -7,8 +7,8 @@ use super::{
     index::write_value,
     records::{DateIndex, Deleted, Describe, Record, Records},
     schema::{self, Field, Key, KeyStatus, Rule},
-    store::{Held, Store},
-    value::Value,
+    store::{By, Draft, Held, Store},
+    value::{Link, Value},
     walk::{Place, Walk},
     write::Patch,
 };
@@ -227,6 +227,12 @@ impl Held for Table {
         };
         let name = full_name(&value(first), &value(last));
         patch.insert(full, name);
+    }
+
+    fn signed(store: &Store, draft: &mut Draft, by: By) {
+        if let (Some(field), Some(id)) = (store.tables[draft.table].field_of(Fact::ModifiedBy), store.user(by)) {
+            draft.values.entry(field).or_insert(Value::Link(Link { table: "systemuser", id }));
+        }
     }
 
     fn set(&self) -> &str {

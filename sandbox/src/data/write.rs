@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     records::{Dates, Deleted, Describe, Record, Records, Row, bit_of},
+    store::By,
     value::Value,
 };
 use crate::guid::Guid;
@@ -20,6 +21,8 @@ pub(crate) struct Stamp {
     pub(crate) modified_on: i64,
     /// The new row version.
     pub(crate) version: u64,
+    /// Who makes it.
+    pub(crate) by: By,
 }
 
 /// What a record was before a write, to take the write back.
@@ -38,7 +41,7 @@ enum RowBefore {
     /// It was taken away.
     Removed(Arc<Row>),
     /// It got other values; these are those before, in the order of the writes.
-    Changed { created_on: i64, modified_on: i64, version: u64, values: Vec<(usize, Option<Value<'static>>)> },
+    Changed { stamp: Stamp, values: Vec<(usize, Option<Value<'static>>)> },
 }
 
 impl Records {
@@ -58,10 +61,8 @@ impl Records {
         let mut shared = old.unwrap_or_else(|| Arc::new(self.blank_row(id, number.filter(|_| !is_touched), stamp)));
         // Copied only if a reader keeps the row as it was.
         let row = Arc::make_mut(&mut shared);
-        let (created_on, modified_on, version) = (row.created_on, row.modified_on, row.version);
-        row.modified_on = stamp.modified_on;
-        row.created_on = stamp.created_on.unwrap_or(row.created_on);
-        row.version = stamp.version;
+        let before = row.stamp();
+        row.set_stamp(stamp);
         let mut values = Vec::new();
         for (field, value) in patch {
             let old = row.values.insert(field, value);
@@ -74,8 +75,7 @@ impl Records {
         }
         let buried = self.buried.remove(&id);
         self.insert_row(describe, shared);
-        let row =
-            if is_new { RowBefore::Absent } else { RowBefore::Changed { created_on, modified_on, version, values } };
+        let row = if is_new { RowBefore::Absent } else { RowBefore::Changed { stamp: before, values } };
         Before { row, is_touched, buried }
     }
 
@@ -126,7 +126,7 @@ impl Records {
         match (before.row, row) {
             (RowBefore::Absent, _) => {}
             (RowBefore::Removed(row), _) => self.insert_row(describe, row),
-            (RowBefore::Changed { created_on, modified_on, version, values }, Some(mut shared)) => {
+            (RowBefore::Changed { stamp, values }, Some(mut shared)) => {
                 let row = Arc::make_mut(&mut shared);
                 for (field, old) in values.into_iter().rev() {
                     match old {
@@ -134,7 +134,7 @@ impl Records {
                         None => row.values.remove(&field),
                     };
                 }
-                (row.created_on, row.modified_on, row.version) = (created_on, modified_on, version);
+                row.set_stamp(stamp);
                 self.insert_row(describe, shared);
             }
             (RowBefore::Changed { .. }, None) => {}
@@ -174,7 +174,8 @@ impl Records {
         self.purge(id);
         self.buried.remove(&id);
         let row = Arc::make_mut(&mut shared);
-        (row.deleted_at, row.master, row.modified_on, row.version) = (None, None, stamp.modified_on, stamp.version);
+        (row.deleted_at, row.master) = (None, None);
+        row.set_stamp(stamp);
         self.insert_row(describe, shared);
         true
     }
@@ -255,11 +256,22 @@ impl Row {
             id,
             created_on: at,
             modified_on: at,
+            by: By::Admin,
             version: 0,
             deleted_at: None,
             master: None,
             generated: None,
             values: BTreeMap::new(),
         }
+    }
+
+    /// What its last write left on it.
+    fn stamp(&self) -> Stamp {
+        Stamp { created_on: Some(self.created_on), modified_on: self.modified_on, version: self.version, by: self.by }
+    }
+
+    fn set_stamp(&mut self, stamp: Stamp) {
+        self.created_on = stamp.created_on.unwrap_or(self.created_on);
+        (self.modified_on, self.version, self.by) = (stamp.modified_on, stamp.version, stamp.by);
     }
 }

@@ -410,6 +410,7 @@ fn is_stored(field: &Field) -> bool {
             | Source::IsDeleted
             | Source::Master
             | Source::User
+            | Source::ModifiedBy
             | Source::FullName
             | Source::Compound
     )

@@ -206,7 +206,7 @@ fn traits(field: &Field, object: &Object) -> Json {
 
 /// Always there, because the system gives it.
 fn is_given(field: &Field) -> bool {
-    matches!(field.source, Source::Created | Source::Modified | Source::User | Source::IsDeleted)
+    matches!(field.source, Source::Created | Source::Modified | Source::User | Source::ModifiedBy | Source::IsDeleted)
         || field.name == "OwnerId"
 }
 

@@ -103,7 +103,9 @@ impl Generator {
             Source::Created => Value::Instant(self.created(number)),
             Source::Modified => Value::Instant(self.modified(number)),
             Source::FullName => translated(self.population.fact(number, Fact::FullName)),
-            Source::Id | Source::IsDeleted | Source::Master | Source::User | Source::Compound => Value::Null,
+            Source::Id | Source::IsDeleted | Source::Master | Source::User | Source::ModifiedBy | Source::Compound => {
+                Value::Null
+            }
         }
     }
 

@@ -70,12 +70,12 @@ fn object(
     }
     fields.extend(own);
     let instant = |name, label, source| Field::new(name, label, Kind::DateTime).system(source);
-    let user = |name, label| reference(name, label, &["User"]).system(Source::User);
+    let user = |name, label, source| reference(name, label, &["User"]).system(source);
     fields.extend([
         instant("CreatedDate", "Created Date", Source::Created),
-        user("CreatedById", "Created By ID"),
+        user("CreatedById", "Created By ID", Source::User),
         instant("LastModifiedDate", "Last Modified Date", Source::Modified),
-        user("LastModifiedById", "Last Modified By ID"),
+        user("LastModifiedById", "Last Modified By ID", Source::ModifiedBy),
         instant("SystemModstamp", "System Modstamp", Source::Modified),
     ]);
     let mut object = Object::new(names, prefix, fields);

@@ -82,6 +82,8 @@ pub(crate) enum Source {
     Master,
     /// The user of the connection.
     User,
+    /// Who changed it last.
+    ModifiedBy,
     /// First and last name.
     FullName,
     /// Fields below it.

@@ -90,7 +90,7 @@ impl Store {
         }
         table.parts().1.change_binned(draft.id, |row| {
             row.values.extend(draft.values);
-            row.modified_on = draft.modified_on.unwrap_or(author.now);
+            (row.modified_on, row.by) = (draft.modified_on.unwrap_or(author.now), author.by);
         });
     }
 
@@ -99,7 +99,7 @@ impl Store {
         let is_done = self.delete(table, key(number), author.now, author.by);
         self.tables[table].parts().1.change_binned(key(number), |row| {
             if is_done {
-                row.modified_on = author.now;
+                (row.modified_on, row.by) = (author.now, author.by);
             }
         });
         is_done

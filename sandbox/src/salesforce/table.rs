@@ -11,7 +11,7 @@ use super::{
 };
 pub(super) use crate::data::{Record, Row};
 use crate::{
-    data::{self, DateIndex, Describe, Fact, Held, Records},
+    data::{self, By, DateIndex, Describe, Fact, Held, Records},
     guid::Guid,
 };
 
@@ -252,7 +252,9 @@ fn value<'a>(object: &'a Object, generator: &'a Generator, record: Record<'a>, i
     };
     match (&field.source, record) {
         (Source::Id, _) => Cow::Owned(id(record.number())),
-        (Source::User, _) => Cow::Owned(Value::text(Id::new("005", 0).as_str())),
+        (Source::User, _) => Cow::Owned(user(By::Wire)),
+        (Source::ModifiedBy, Record::Written(row)) => Cow::Owned(user(row.by)),
+        (Source::ModifiedBy, Record::Generated(_)) => Cow::Owned(user(By::Admin)),
         (Source::IsDeleted, _) => Cow::Owned(Value::Boolean(record.state() != RowState::Live)),
         (Source::Created, Record::Written(row)) => Cow::Owned(Value::Instant(row.created_on)),
         (Source::Modified, Record::Written(row)) => Cow::Owned(Value::Instant(row.modified_on)),
@@ -276,11 +278,20 @@ fn full_name(object: &Object, generator: &Generator, record: Record<'_>) -> Valu
     data::generate::full_name(&first, &last)
 }
 
+/// The user behind a write: clients log in as one, and the admin API stands for another.
+fn user(by: By) -> Value {
+    let number = match by {
+        By::Wire => 0,
+        By::Admin => 1,
+    };
+    Value::text(Id::new("005", number).as_str())
+}
+
 fn default(field: &Field) -> Cow<'_, Value> {
     match &field.source {
         Source::Stored(value) => Cow::Borrowed(value),
         // Who creates a record owns it, unless told otherwise.
-        Source::Fact(Fact::Owner) => Cow::Owned(Value::text(Id::new("005", 0).as_str())),
+        Source::Fact(Fact::Owner) => Cow::Owned(user(By::Wire)),
         // Boolean fields are never null.
         _ if field.kind == Kind::Boolean => Cow::Owned(Value::Boolean(false)),
         _ => Cow::Owned(Value::Null),

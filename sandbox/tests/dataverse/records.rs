@@ -182,3 +182,23 @@ async fn filters_by_id_date_and_reference_find_the_same_with_and_without_an_inde
         }
     }
 }
+
+#[tokio::test]
+async fn a_record_tells_who_changed_it_last() {
+    let sandbox = start(0);
+    let client = Client::new(&sandbox).await;
+    let own = client.json("WhoAmI").await["UserId"].clone();
+    let path = format!("contacts({})", contact(1));
+    let patch = async |name: &str| {
+        let request = client.request(Method::PATCH, &path).json(&json!({ "firstname": name }));
+        assert_eq!(request.send().await.unwrap().status(), 204);
+    };
+    patch("Ada").await;
+    assert_eq!(client.json(&path).await["_modifiedby_value"], own);
+    sandbox.admin().put("contacts", &contact(1), &json!({ "lastname": "Lovelace" })).unwrap();
+    let read = client.json(&path).await;
+    assert_ne!(read["_modifiedby_value"], own);
+    assert_eq!(read["_createdby_value"], own);
+    patch("Augusta").await;
+    assert_eq!(client.json(&path).await["_modifiedby_value"], own);
+}

@@ -262,3 +262,19 @@ async fn a_record_does_not_come_back_beside_one_that_has_its_external_id_by_now(
     client.delete(&format!("/sobjects/Contact/{new}")).await;
     assert!(admin.undelete("Contact", &old).unwrap());
 }
+
+#[tokio::test]
+async fn a_record_tells_who_changed_it_last() {
+    let sandbox = start(0);
+    let client = Client::new(&sandbox).await;
+    let own = client.get("/").await.ok()["identity"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let id = client.create("Contact", json!({"LastName": "Lovelace"})).await;
+    let path = format!("/sobjects/Contact/{id}");
+    assert_eq!(client.get(&path).await.ok()["LastModifiedById"], *own);
+    sandbox.admin().salesforce().put("Contact", &id, &json!({"FirstName": "Ada"})).unwrap();
+    let read = client.get(&path).await.ok();
+    assert_ne!(read["LastModifiedById"], *own);
+    assert_eq!(read["CreatedById"], *own);
+    client.patch(&path, &json!({"FirstName": "Augusta"})).await;
+    assert_eq!(client.get(&path).await.ok()["LastModifiedById"], *own);
+}
