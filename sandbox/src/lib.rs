@@ -11,9 +11,12 @@
 //! - **Salesforce** (`salesforce/`): logins, describe, SOQL, single records, collections, composite, `getUpdated` and
 //!   `getDeleted`, Bulk API 2.0.
 //! - **Records** (`data/`): any number of generated people and companies that are never stored, and an overlay of what was
-//!   written since.
+//!   written since, with late commits, transactions, a recycle bin and a log of changes: the same store for every system.
 //! - **Clock** (`clock.rs`), **faults** (`faults.rs`), **logs** of requests and changes (`log.rs`), and the controls of all
 //!   of them as methods and over HTTP (`admin/`).
+//!
+//! Another system is another folder next to `dataverse/`: its tables (`data::Held`: what their fields are and what they hold), what
+//! the admin API asks of it (`admin::System`: how ids and records are written), and its protocol.
 
 mod admin;
 mod clock;

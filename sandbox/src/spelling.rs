@@ -52,7 +52,7 @@ enum Place {
     Head(Vec<u8>),
     /// In a body with so many bytes to come.
     Body(u64),
-    /// In a body whose end cannot be told: nothing more is spelled.
+    /// In a body of unknown length: nothing more is spelled.
     Unknown,
 }
 

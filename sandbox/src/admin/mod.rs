@@ -3,10 +3,13 @@
 mod attributes;
 pub(crate) mod http;
 mod records;
+mod system;
 
 pub use attributes::{Attribute, AttributeOption};
 pub(crate) use http::router;
+pub(crate) use records::SetCount;
 pub use records::State as RecordCounts;
+pub(crate) use system::{Controls, System, index};
 
 use std::sync::Arc;
 

@@ -1,22 +1,20 @@
 //! Putting, changing and reading records past the protocol.
 
-use std::ops::Bound;
-
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use super::{Admin, Refused};
+use super::{
+    Admin, Refused,
+    system::{Controls, System, index},
+};
 use crate::{
-    data::{self, By, Draft, Fact, FieldKind, Record, Store, Table},
+    data::{self, Draft, Fact, FieldKind, Patch, Record, Store, Table},
     dataverse::{Leniency, field_value},
     faults::Edit,
     guid::Guid,
     time,
 };
-
-/// Records that one call can change at most.
-const CHANGED_MAX: usize = 1_000_000;
 
 /// Counts of a stand-in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,83 +51,32 @@ impl Admin {
     /// an id, or `{"table": "account", "id": …}` where it can point to several tables. Values are taken as they are, too
     /// long ones too.
     pub fn put(&self, set: &str, id: &str, fields: &Json) -> Result<(), Refused> {
-        if self.salesforce().has(set) {
-            return self.salesforce().put(set, id, fields);
-        }
-        let now = self.state.clock.now();
-        let mut store = self.state.store_mut();
-        let table = table_index(&store, set)?;
-        let draft = draft(&store.tables[table], table, parse_id(id)?, fields)?;
-        store.write(draft, now, By::Admin);
-        Ok(())
+        self.change_in(set, |records, now| records.put(set, id, fields, now))
     }
 
     /// Creates or changes many records, each with its id in its fields (`contactid`, or `id`). All or none.
     pub fn put_all(&self, set: &str, records: &[Json]) -> Result<(), Refused> {
-        if self.salesforce().has(set) {
-            return self.salesforce().create(set, records).map(|_| ());
-        }
-        let now = self.state.clock.now();
-        let mut store = self.state.store_mut();
-        let index = table_index(&store, set)?;
-        let table = &store.tables[index];
-        let mut drafts = Vec::with_capacity(records.len());
-        for (place, record) in records.iter().enumerate() {
-            let id = record.get(table.shape.id_field).or_else(|| record.get("id")).and_then(Json::as_str);
-            let id = id.ok_or_else(|| Refused(format!("record {place} has no \"{}\"", table.shape.id_field)))?;
-            let draft = draft(table, index, parse_id(id)?, record)
-                .map_err(|refused| Refused(format!("record {place}: {refused}")))?;
-            drafts.push(draft);
-        }
-        for draft in drafts {
-            store.write(draft, now, By::Admin);
-        }
-        Ok(())
+        self.change_in(set, |there, now| there.put_all(set, records, now).map(drop))
     }
 
     /// A record with all its fields that are not null, and its `versionnumber`.
     pub fn record(&self, set: &str, id: &str) -> Result<Option<Json>, Refused> {
-        if self.salesforce().has(set) {
-            return self.salesforce().record(set, id);
-        }
-        let store = self.state.store();
-        let table = &store.tables[table_index(&store, set)?];
-        Ok(table.get(parse_id(id)?).map(|record| shown(table, record)))
+        self.look_in(set, |records| records.record(set, id))
     }
 
     /// All records of a set that are visible now, each as [`record`](Self::record) gives it, in the order of their ids.
     pub fn records(&self, set: &str) -> Result<Vec<Json>, Refused> {
-        if self.salesforce().has(set) {
-            return self.salesforce().records(set);
-        }
-        let store = self.state.store();
-        let table = &store.tables[table_index(&store, set)?];
-        Ok(table.by_id(Bound::Unbounded, Bound::Unbounded, false).map(|record| shown(table, record)).collect())
+        self.look_in(set, |records| records.records(set))
     }
 
     /// Deletes a record. False if there is none.
     pub fn delete(&self, set: &str, id: &str) -> Result<bool, Refused> {
-        if self.salesforce().has(set) {
-            return self.salesforce().delete(set, id);
-        }
-        let now = self.state.clock.now();
-        let mut store = self.state.store_mut();
-        let table = table_index(&store, set)?;
-        Ok(store.delete(table, parse_id(id)?, now, By::Admin))
+        self.change_in(set, |records, now| records.discard(set, id, now))
     }
 
     /// Whether an edit could be made.
     pub(super) fn check_edit(&self, edit: &Edit) -> Result<(), Refused> {
-        if self.salesforce().has(&edit.set) {
-            return self.salesforce().check_edit(&edit.set, &edit.id, edit.fields.as_ref());
-        }
-        let store = self.state.store();
-        let table = table_index(&store, &edit.set)?;
-        let id = parse_id(&edit.id)?;
-        match &edit.fields {
-            Some(fields) => draft(&store.tables[table], table, id, fields).map(drop),
-            None => Ok(()),
-        }
+        self.look_in(&edit.set, |records| records.check(&edit.set, &edit.id, edit.fields.as_ref()))
     }
 
     /// Makes an edit. A record to delete that is gone already is no error.
@@ -142,89 +89,109 @@ impl Admin {
 
     /// Empties a set, the generated records with it. Not logged record by record.
     pub fn clear(&self, set: &str) -> Result<(), Refused> {
-        if self.salesforce().has(set) {
-            return self.salesforce().clear(set);
-        }
-        let mut store = self.state.store_mut();
-        let table = table_index(&store, set)?;
-        store.clear(table);
-        Ok(())
+        self.change_in(set, |records, _| records.empty(set))
     }
 
     /// Changes that many existing records as people do (a telephone number, a city, a last name), drawn by the seed, and
     /// returns their ids.
     pub fn change(&self, set: &str, count: usize, seed: u64) -> Result<Vec<String>, Refused> {
-        if count > CHANGED_MAX {
-            return Err(Refused(format!("at most {CHANGED_MAX} records can be changed at once")));
-        }
-        if self.salesforce().has(set) {
-            return self.salesforce().change(set, count, seed);
-        }
-        let now = self.state.clock.now();
-        let mut store = self.state.store_mut();
-        let table = table_index(&store, set)?;
-        let ids = data::change::as_people_do(&mut store, table, count, seed, now);
-        Ok(ids.iter().map(Guid::to_string).collect())
+        self.change_in(set, |records, now| records.change(set, count, seed, now))
     }
 
     /// Counts of records, changes, requests, tokens and faults.
     pub fn state(&self) -> State {
         let store = self.state.store();
-        let count = |table: &Table| SetCount { records: table.len(), written: table.written_count() };
-        let dataverse = store.tables.iter().map(|table| (table.shape.set.to_owned(), count(table)));
-        let salesforce = self.salesforce().counts().into_iter();
-        let salesforce = salesforce.map(|(set, (records, written))| (set, SetCount { records, written }));
+        let salesforce = self.state.salesforce.store(&self.state.clock);
         State {
-            sets: dataverse.chain(salesforce).collect(),
-            hidden_changes: store.late_count() + self.salesforce().late_count(),
+            sets: store.counts().into_iter().chain(salesforce.counts()).collect(),
+            hidden_changes: store.late_count() + salesforce.late_count(),
             requests: self.state.requests().next() - 1,
             changes: store.next_change() - 1,
             tokens: self.state.tokens().len(),
             faults: self.state.faults().reports().len(),
         }
     }
-}
 
-/// A record with all its fields that are not null.
-fn shown(table: &Table, record: Record<'_>) -> Json {
-    let fields = table.fields.iter().enumerate().filter(|(_, field)| field.kind.is_readable());
-    let values = fields.map(|(index, field)| (field.name.clone(), table.value(record, index).to_json()));
-    Json::Object(values.filter(|(_, value)| !value.is_null()).collect())
+    /// Reads in the system that has a set.
+    fn look_in<R>(&self, set: &str, look: impl FnOnce(&dyn Controls) -> R) -> R {
+        let salesforce = self.state.salesforce.store(&self.state.clock);
+        if salesforce.has(set) {
+            return look(&*salesforce);
+        }
+        drop(salesforce);
+        look(&*self.state.store())
+    }
+
+    /// Writes in the system that has a set.
+    fn change_in<R>(&self, set: &str, change: impl FnOnce(&mut dyn Controls, i64) -> R) -> R {
+        let now = self.state.clock.now();
+        let is_salesforce = self.state.salesforce.store(&self.state.clock).has(set);
+        if is_salesforce {
+            return change(&mut *self.state.salesforce.store_mut(&self.state.clock), now);
+        }
+        change(&mut *self.state.store_mut(), now)
+    }
 }
 
 /// The table of a set.
 pub(super) fn table_index(store: &Store, set: &str) -> Result<usize, Refused> {
-    store.table_index(set).ok_or_else(|| {
-        let known: Vec<_> = store.tables.iter().map(|table| table.shape.set).collect();
-        Refused(format!("there is no set \"{set}\": the sets are {}", known.join(", ")))
-    })
+    index(store, set)
 }
 
-fn parse_id(id: &str) -> Result<Guid, Refused> {
-    Guid::parse(id)
-        .ok_or_else(|| Refused(format!("\"{id}\" is no id: write it as c0000000-0000-4000-8000-000000000001")))
-}
+impl System for Table {
+    const NOUN: (&'static str, &'static str) = ("set", "sets");
+    const GIVES_IDS: bool = false;
+    const SHOWS_BIN: bool = false;
 
-fn draft(table: &Table, index: usize, id: Guid, fields: &Json) -> Result<Draft, Refused> {
-    let Json::Object(fields) = fields else {
-        return Err(Refused("a record is a JSON object of field names and values".into()));
-    };
-    let mut draft = Draft {
-        table: index,
-        id,
-        values: std::collections::BTreeMap::new(),
-        created_on: instant(fields, "createdon")?,
-        modified_on: instant(fields, "modifiedon")?,
-        visible_from: instant(fields, "@visibleFrom")?,
-    };
-    for (name, json) in fields {
-        if matches!(name.as_str(), "createdon" | "modifiedon" | "@visibleFrom" | "id") || name == table.shape.id_field {
-            continue;
-        }
-        let (field, value) = value(table, name, json)?;
-        draft.values.insert(field, value);
+    fn find(store: &Store, set: &str) -> Option<usize> {
+        store.table_index(set)
     }
-    Ok(draft)
+
+    fn is_called(&self, set: &str) -> bool {
+        self.shape.set == set || self.shape.name == set
+    }
+
+    fn id_name(&self) -> &str {
+        self.shape.id_field
+    }
+
+    fn read_id(&self, text: &str) -> Result<Guid, Refused> {
+        Guid::parse(text)
+            .ok_or_else(|| Refused(format!("\"{text}\" is no id: write it as c0000000-0000-4000-8000-000000000001")))
+    }
+
+    fn new_id(&self) -> Guid {
+        Guid::from_u128(0)
+    }
+
+    fn draft(store: &Store, index: usize, fields: &Map<String, Json>) -> Result<Draft, Refused> {
+        let table = &store.tables[index];
+        let mut draft = Draft {
+            created_on: instant(fields, "createdon")?,
+            modified_on: instant(fields, "modifiedon")?,
+            visible_from: instant(fields, "@visibleFrom")?,
+            ..Draft::now(index, Guid::from_u128(0), Patch::new())
+        };
+        for (name, json) in fields {
+            let is_own = matches!(name.as_str(), "createdon" | "modifiedon" | "@visibleFrom" | "id");
+            if is_own || name == table.shape.id_field {
+                continue;
+            }
+            let (field, value) = value(table, name, json)?;
+            draft.values.insert(field, value);
+        }
+        Ok(draft)
+    }
+
+    fn shown(&self, record: Record<'_>) -> Json {
+        let fields = self.fields.iter().enumerate().filter(|(_, field)| field.kind.is_readable());
+        let values = fields.map(|(index, field)| (field.name.clone(), self.value(record, index).to_json()));
+        Json::Object(values.filter(|(_, value)| !value.is_null()).collect())
+    }
+
+    fn change(store: &mut Store, table: usize, count: usize, seed: u64, now: i64) -> Vec<Guid> {
+        data::change::as_people_do(store, table, count, seed, now)
+    }
 }
 
 fn value(table: &Table, name: &str, json: &Json) -> Result<(usize, data::Value<'static>), Refused> {

@@ -99,10 +99,21 @@ pub(crate) struct Population {
     pub(crate) count: u32,
     /// Chance; differs by kind.
     pub(crate) seed: u64,
+    /// How numbers and ids belong together.
+    pub(crate) ids: Ids,
     /// The end of their history, seconds since 1970: none was changed at or after it.
     pub(crate) until: i64,
     /// How many companies there are for people to work for, people for companies to name, users to own them.
     pub(crate) others: Others,
+}
+
+/// How the numbers and the ids of generated records belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ids {
+    /// Ids are drawn, as Dataverse's are.
+    Drawn,
+    /// The id is the number itself, for systems that make ids of their own out of numbers.
+    Numbers,
 }
 
 /// Sizes and seeds of the populations that records refer to.
@@ -144,18 +155,28 @@ pub(crate) fn id_of(seed: u64, number: u32) -> Guid {
 impl Population {
     /// The number of the record with this id, if it is one of these.
     pub(crate) fn number_of(&self, id: Guid) -> Option<u32> {
-        let number = u32::try_from((id.as_u128() & 0xffff_ffff_ffff) >> ID_CHANCE_BITS).ok()?;
-        (number < self.count && id_of(self.seed, number) == id).then_some(number)
+        let number = match self.ids {
+            Ids::Drawn => u32::try_from((id.as_u128() & 0xffff_ffff_ffff) >> ID_CHANCE_BITS).ok()?,
+            Ids::Numbers => u32::try_from(id.as_u128()).ok()?,
+        };
+        (number < self.count && self.id(number) == id).then_some(number)
     }
 
     /// The id of record `number`.
     pub(crate) fn id(&self, number: u32) -> Guid {
-        id_of(self.seed, number)
+        match self.ids {
+            Ids::Drawn => id_of(self.seed, number),
+            Ids::Numbers => Guid::from_u128(u128::from(number)),
+        }
     }
 
     /// How many records have an id before this one, or up to it.
     pub(crate) fn count_below(&self, id: Guid, inclusive: bool) -> u32 {
-        let guess = u32::try_from((id.as_u128() & 0xffff_ffff_ffff) >> ID_CHANCE_BITS).unwrap_or(u32::MAX);
+        let bits = match self.ids {
+            Ids::Drawn => (id.as_u128() & 0xffff_ffff_ffff) >> ID_CHANCE_BITS,
+            Ids::Numbers => id.as_u128(),
+        };
+        let guess = u32::try_from(bits).unwrap_or(u32::MAX);
         if guess >= self.count {
             return self.count;
         }
@@ -255,7 +276,14 @@ mod tests {
 
     fn people(count: u32) -> Population {
         let others = Others { seed: 1, people: count, companies: 100, users: 5 };
-        Population { kind: Kind::People, count, seed: seed_of(Kind::People, 1), until: 1_767_225_600, others }
+        Population {
+            kind: Kind::People,
+            count,
+            seed: seed_of(Kind::People, 1),
+            ids: Ids::Drawn,
+            until: 1_767_225_600,
+            others,
+        }
     }
 
     #[test]

@@ -74,6 +74,7 @@ pub(crate) fn write_value(value: &Value<'_>, key: &mut Vec<u8>) {
         Value::Boolean(flag) => key.push(u8::from(*flag)),
         Value::Guid(id) => write_id(*id, key),
         Value::Link(link) => write_id(link.id, key),
+        Value::Tree(json) => write_text(json, key),
     }
 }
 

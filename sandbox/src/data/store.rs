@@ -1,14 +1,16 @@
-//! All tables of one organisation, and the one door through which they are written.
+//! All tables of one organisation, and the one door through which they are written: late commits, transactions and the log of
+//! changes are the same for every CRM.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    generate::{FIRST_VERSION, Fact},
-    table::{Deleted, Table},
+    generate::FIRST_VERSION,
+    records::{Deleted, Describe, Records},
+    table::Table,
     value::{Link, Value},
-    write::{Before, Stamp},
+    write::{Before, Patch, Stamp},
 };
 use crate::{
     guid::Guid,
@@ -26,11 +28,33 @@ const AUDIT: &str = "audit";
 /// The audit log's number for a deletion.
 const AUDIT_DELETE: i64 = 3;
 
+/// What a CRM adds to the records of a table: what its fields are, and what things are called.
+pub(crate) trait Held: Sized {
+    /// Its records.
+    fn records(&self) -> &Records;
+    /// What its records must know of their fields, and the records, to be changed.
+    fn parts(&mut self) -> (impl Describe, &mut Records);
+    /// Adds to a write the values that follow from it.
+    fn complete(&self, _id: Guid, _patch: &mut Patch) {}
+    /// Adds to a write who makes it, where records hold that as a value.
+    fn signed(_store: &Store<Self>, _draft: &mut Draft, _by: By) {}
+    /// Its name, as the log of changes and the admin API have it.
+    fn set(&self) -> &str;
+    /// The name of a field.
+    fn field_name(&self, field: usize) -> &str;
+    /// What a record holds in a field; none if there is no such record.
+    fn held(&self, id: Guid, field: usize) -> Option<Value<'static>>;
+    /// An id as clients know it.
+    fn shown_id(&self, id: Guid) -> String;
+    /// A record was deleted.
+    fn deleted(_store: &mut Store<Self>, _table: usize, _id: Guid, _now: i64) {}
+}
+
 /// The tables and what happened to them.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct Store<T = Table> {
     /// The tables.
-    pub(crate) tables: Vec<Table>,
+    pub(crate) tables: Vec<T>,
     /// When tables or fields were last changed.
     pub(crate) described_at: i64,
     /// What of deletions is remembered.
@@ -41,6 +65,8 @@ pub(crate) struct Store {
     version: u64,
     late: Vec<Late>,
     transaction: Option<Transaction>,
+    /// When the record that is longest in the recycle bin came there.
+    oldest_in_bin: Option<i64>,
 }
 
 /// What is remembered of deleted records.
@@ -76,7 +102,7 @@ pub(crate) struct Draft {
     /// The record.
     pub(crate) id: Guid,
     /// Values by field; the others stay as they are.
-    pub(crate) values: BTreeMap<usize, Value<'static>>,
+    pub(crate) values: Patch,
     /// Time of creation, if it is not now.
     pub(crate) created_on: Option<i64>,
     /// Time of the change, if it is not now.
@@ -87,7 +113,7 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// A change that happens and is seen now.
-    pub(crate) fn now(table: usize, id: Guid, values: BTreeMap<usize, Value<'static>>) -> Self {
+    pub(crate) fn now(table: usize, id: Guid, values: Patch) -> Self {
         Self { table, id, values, created_on: None, modified_on: None, visible_from: None }
     }
 }
@@ -98,7 +124,7 @@ struct Late {
     visible_from: i64,
     table: usize,
     id: Guid,
-    values: BTreeMap<usize, Value<'static>>,
+    values: Patch,
     stamp: Stamp,
 }
 
@@ -125,12 +151,13 @@ struct Transaction {
     late_count: usize,
 }
 
-impl Store {
+impl<T: Held> Store<T> {
     /// A store of these tables.
-    pub(crate) fn new(tables: Vec<Table>) -> Self {
-        let generated: u64 = tables.iter().map(|table| u64::from(table.generated_count())).max().unwrap_or(0);
+    pub(crate) fn new(tables: Vec<T>) -> Self {
+        let populations = || tables.iter().map(|table| table.records().population());
+        let generated: u64 = populations().map(|population| u64::from(population.count)).max().unwrap_or(0);
         Self {
-            described_at: tables.iter().map(|table| table.population.until).max().unwrap_or(0),
+            described_at: populations().map(|population| population.until).max().unwrap_or(0),
             tables,
             retention: Retention {
                 delta_days: DELTA_DAYS,
@@ -144,30 +171,22 @@ impl Store {
             version: FIRST_VERSION + generated,
             late: Vec::new(),
             transaction: None,
+            oldest_in_bin: None,
         }
     }
 
-    /// The index of a table by the name of its set or its logical name.
-    pub(crate) fn table_index(&self, name: &str) -> Option<usize> {
-        self.tables.iter().position(|table| table.shape.set == name || table.shape.name == name)
-    }
-
-    /// A table by the name of its set.
-    pub(crate) fn set(&self, set: &str) -> Option<&Table> {
-        self.tables.iter().find(|table| table.shape.set == set)
-    }
-
-    /// A table by its logical name.
-    pub(crate) fn table(&self, name: &str) -> Option<&Table> {
-        self.tables.iter().find(|table| table.shape.name == name)
-    }
-
-    /// True if a hidden change has become visible by `now`, so that [`Store::settle`] has work.
+    /// True if a hidden change has become visible by `now`, or a record was long enough in the recycle bin, so that
+    /// [`Store::settle`] has work.
     pub(crate) fn is_unsettled(&self, now: i64) -> bool {
         self.late.iter().any(|late| late.visible_from <= now)
+            || self.oldest_in_bin.is_some_and(|at| self.leaves_bin(at) <= now)
     }
 
-    /// Makes visible what has become so by `now`.
+    fn leaves_bin(&self, at: i64) -> i64 {
+        at.saturating_add(i64::from(self.retention.bin_days.unwrap_or(0)).saturating_mul(DAY))
+    }
+
+    /// Makes visible what has become so by `now`, and purges what was in the recycle bin long enough.
     pub(crate) fn settle(&mut self, now: i64) {
         if !self.is_unsettled(now) {
             return;
@@ -177,8 +196,32 @@ impl Store {
         let mut due: Vec<Late> = due;
         due.sort_by_key(|late| late.visible_from);
         for late in due {
-            self.tables[late.table].put(late.id, late.values, late.stamp, false);
+            self.apply(late.table, late.id, late.values, late.stamp, false);
         }
+        if self.oldest_in_bin.is_some_and(|at| self.leaves_bin(at) <= now) {
+            self.empty_bins(now);
+        }
+    }
+
+    /// Purges what was in the recycle bin long enough.
+    fn empty_bins(&mut self, now: i64) {
+        self.oldest_in_bin = None;
+        for table in 0..self.tables.len() {
+            let binned = self.tables[table].records().deletions().filter(|deleted| deleted.row.is_some());
+            let (over, kept): (Vec<_>, Vec<_>) =
+                binned.map(|deleted| (deleted.id, deleted.at)).partition(|(_, at)| self.leaves_bin(*at) <= now);
+            self.oldest_in_bin = kept.into_iter().map(|(_, at)| at).chain(self.oldest_in_bin).min();
+            for (id, _) in over {
+                self.tables[table].parts().1.purge(id);
+            }
+        }
+    }
+
+    fn apply(&mut self, table: usize, id: Guid, mut values: Patch, stamp: Stamp, keep_before: bool) -> Before {
+        let table = &mut self.tables[table];
+        table.complete(id, &mut values);
+        let (describe, records) = table.parts();
+        records.put(&describe, id, values, stamp, keep_before)
     }
 
     /// How many changes are still hidden.
@@ -195,97 +238,68 @@ impl Store {
     pub(crate) fn write(&mut self, mut draft: Draft, now: i64, by: By) {
         self.version += 1;
         self.log_write(&draft, now, by);
-        if let (Some(field), Some(id)) = (self.tables[draft.table].field_of(Fact::ModifiedBy), self.user(by)) {
-            draft.values.entry(field).or_insert(Value::Link(Link { table: "systemuser", id }));
-        }
+        T::signed(self, &mut draft, by);
         let stamp = Stamp {
             created_on: draft.created_on,
             modified_on: draft.modified_on.unwrap_or(now),
             version: self.version,
+            by,
         };
         let Draft { table, id, values, visible_from, .. } = draft;
         if let Some(visible_from) = visible_from.filter(|visible_from| *visible_from > now) {
             self.late.push(Late { visible_from, table, id, values, stamp });
             return;
         }
-        let before = self.tables[table].put(id, values, stamp, self.transaction.is_some());
+        let before = self.apply(table, id, values, stamp, self.transaction.is_some());
         if let Some(transaction) = &mut self.transaction {
             transaction.undo.push((table, id, before));
         }
     }
 
-    /// Who that is in this organisation: clients log in as one user, and the admin API stands for another.
-    fn user(&self, by: By) -> Option<Guid> {
-        let users = self.table("systemuser")?;
-        match by {
-            By::Wire => Some(self.retention.user),
-            By::Admin => users.generated(1).map(|record| users.id(record)),
-        }
+    /// The time of the oldest change that is still hidden.
+    pub(crate) fn oldest_hidden(&self) -> Option<i64> {
+        self.late.iter().map(|late| late.stamp.modified_on).min()
     }
 
-    /// Deletes a record at `now` and logs it. False if there is none.
+    /// Deletes a record at `now` and logs it; it goes to the recycle bin, if there is one. False if there is none.
     pub(crate) fn delete(&mut self, table: usize, id: Guid, now: i64, by: By) -> bool {
-        let Some(before) = self.tables[table].remove(id) else {
+        let (describe, records) = self.tables[table].parts();
+        let Some(before) = records.remove(&describe, id) else {
             return false;
         };
         self.version += 1;
-        let row = self.retention.bin_days.and_then(|_| self.tables[table].row_before(id, &before));
-        self.tables[table].bury(self.version, Deleted { id, at: now, row });
+        let row = self.retention.bin_days.and_then(|_| records.row_before(id, &before)).map(|mut row| {
+            Arc::make_mut(&mut row).deleted_at = Some(now);
+            row
+        });
+        if row.is_some() {
+            self.oldest_in_bin = Some(self.oldest_in_bin.map_or(now, |oldest| oldest.min(now)));
+        }
+        records.bury(self.version, Deleted { id, at: now, row });
+        drop(describe);
         if let Some(transaction) = &mut self.transaction {
             transaction.undo.push((table, id, before));
         }
-        self.changes.push(|_| Logged {
-            at: now,
-            by,
-            kind: ChangeKind::Deleted,
-            table,
-            id,
-            new: Box::default(),
-            old: Box::default(),
-        });
-        if self.retention.audit && self.tables[table].is_audited {
-            self.audit(table, id, now);
-        }
+        self.log(ChangeKind::Deleted, (table, id), now, by);
+        T::deleted(self, table, id, now);
         true
     }
 
-    /// Writes a deletion into the audit log, which is a table as well.
-    fn audit(&mut self, table: usize, id: Guid, now: i64) {
-        let of = &self.tables[table].shape;
-        let (name, is_log) = (of.name, of.name == AUDIT);
-        let Some(log) = self.table_index(AUDIT).filter(|_| !is_log) else {
-            return;
-        };
-        let values = [
-            ("operation", Value::Integer(AUDIT_DELETE)),
-            ("action", Value::Integer(AUDIT_DELETE)),
-            ("objecttypecode", Value::literal(name)),
-            ("objectid", Value::Link(Link { table: name, id })),
-            ("userid", Value::Link(Link { table: "systemuser", id: self.retention.user })),
-        ];
-        let fields = &self.tables[log];
-        let values = values.into_iter().filter_map(|(name, value)| Some((fields.field(name)?, value))).collect();
+    /// Takes a record out of the recycle bin. False if it is not there.
+    pub(crate) fn undelete(&mut self, table: usize, id: Guid, now: i64, by: By) -> bool {
         self.version += 1;
-        let chance = u128::from(mix(self.version, 1)) << 64 | u128::from(mix(self.version, 2));
-        let entry = Guid::from_u128(chance & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62);
-        let stamp = Stamp { created_on: None, modified_on: now, version: self.version };
-        if let Some(days) = self.retention.audit_days {
-            self.audits_kept.push((now + i64::from(days) * DAY, entry));
+        let stamp = Stamp { created_on: None, modified_on: now, version: self.version, by };
+        let (describe, records) = self.tables[table].parts();
+        let is_back = records.bring_back(&describe, id, stamp);
+        drop(describe);
+        if is_back {
+            self.log(ChangeKind::Created, (table, id), now, by);
         }
-        let before = self.tables[log].put(entry, values, stamp, false);
-        if let Some(transaction) = &mut self.transaction {
-            transaction.undo.push((log, entry, before));
-        }
+        is_back
     }
 
-    /// Takes out of the audit log what is older than it keeps.
-    pub(crate) fn expire_audits(&mut self, now: i64) {
-        let Some(log) = self.table_index(AUDIT) else {
-            return;
-        };
-        for (_, entry) in self.audits_kept.extract_if(.., |(until, _)| *until < now) {
-            self.tables[log].remove(entry);
-        }
+    fn log(&mut self, kind: ChangeKind, (table, id): (usize, Guid), at: i64, by: By) {
+        self.changes.push(|_| Logged { at, by, kind, table, id, new: Box::default(), old: Box::default() });
     }
 
     /// From here on, writes can be taken back together.
@@ -314,8 +328,9 @@ impl Store {
             return;
         };
         for (table, id, before) in transaction.undo.into_iter().rev() {
-            self.tables[table].restore(id, before);
-            self.tables[table].exhume(transaction.version);
+            let (describe, records) = self.tables[table].parts();
+            records.restore(&describe, id, before);
+            records.exhume(transaction.version);
         }
         self.changes.forget_from(transaction.next_change);
         self.late.truncate(transaction.late_count);
@@ -323,13 +338,13 @@ impl Store {
 
     /// Empties a table, generated records, hidden changes and all. Not logged record by record.
     pub(crate) fn clear(&mut self, table: usize) {
-        self.tables[table].clear();
+        self.tables[table].parts().1.clear();
         self.late.retain(|late| late.table != table);
     }
 
     /// The changes logged, from this number on, as far as they are kept.
     pub(crate) fn changes(&self, from: u64) -> Vec<Change> {
-        self.changes.from(from).map(|(number, logged)| self.change(number, logged)).collect()
+        self.changes.from(from).map(|(number, logged)| self.shown(number, logged)).collect()
     }
 
     /// The number of the next change.
@@ -347,11 +362,11 @@ impl Store {
         self.changes.forget_from(1);
     }
 
-    fn change(&self, number: u64, logged: &Logged) -> Change {
+    fn shown(&self, number: u64, logged: &Logged) -> Change {
         let table = &self.tables[logged.table];
         let old = |field: usize| logged.old.iter().find(|(own, _)| *own == field).map(|(_, old)| old.to_json());
         let fields = logged.new.iter().map(|(field, new)| FieldChange {
-            field: table.fields[*field].name.clone(),
+            field: table.field_name(*field).to_owned(),
             old: old(*field).unwrap_or_default(),
             new: new.to_json(),
         });
@@ -360,23 +375,89 @@ impl Store {
             at: time::instant_text(logged.at),
             by: logged.by,
             kind: logged.kind,
-            set: table.shape.set.to_owned(),
-            id: logged.id.to_string(),
+            set: table.set().to_owned(),
+            id: table.shown_id(logged.id),
             fields: fields.collect(),
         }
     }
 
     fn log_write(&mut self, draft: &Draft, now: i64, by: By) {
-        let table = &self.tables[draft.table];
-        let before = table.get(draft.id);
-        let kind = if before.is_some() { ChangeKind::Updated } else { ChangeKind::Created };
+        let (table, id) = (draft.table, draft.id);
+        let there = &self.tables[table];
+        let is_there = there.records().get(id).is_some();
+        let kind = if is_there { ChangeKind::Updated } else { ChangeKind::Created };
         let new = draft.values.iter().map(|(field, new)| (*field, new.clone())).collect();
-        let value = |record, field: &usize| {
-            let old = table.value(record, *field).into_owned();
-            (!old.is_null()).then_some((*field, old))
+        let old = |field: &usize| Some((*field, there.held(id, *field).filter(|old| !old.is_null())?));
+        let old = draft.values.keys().filter_map(old).collect();
+        self.changes.push(|_| Logged { at: now, by, kind, table, id, new, old });
+    }
+}
+
+impl Store {
+    /// The index of a table by the name of its set or its logical name.
+    pub(crate) fn table_index(&self, name: &str) -> Option<usize> {
+        self.tables.iter().position(|table| table.shape.set == name || table.shape.name == name)
+    }
+
+    /// A table by the name of its set.
+    pub(crate) fn set(&self, set: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.shape.set == set)
+    }
+
+    /// A table by its logical name.
+    pub(crate) fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.shape.name == name)
+    }
+
+    /// The user behind a write: clients log in as one, and the admin API stands for another.
+    pub(super) fn user(&self, by: By) -> Option<Guid> {
+        let users = self.table("systemuser")?;
+        match by {
+            By::Wire => Some(self.retention.user),
+            By::Admin => users.generated(1).map(|record| users.id(record)),
+        }
+    }
+
+    /// Writes a deletion into the audit log, which is a table as well, if it is to go there.
+    pub(super) fn audit(&mut self, table: usize, id: Guid, now: i64) {
+        if !self.retention.audit || !self.tables[table].is_audited {
+            return;
+        }
+        let of = &self.tables[table].shape;
+        let (name, is_log) = (of.name, of.name == AUDIT);
+        let Some(log) = self.table_index(AUDIT).filter(|_| !is_log) else {
+            return;
         };
-        let old = before.map(|record| draft.values.keys().filter_map(|field| value(record, field)).collect());
-        let old = old.unwrap_or_default();
-        self.changes.push(|_| Logged { at: now, by, kind, table: draft.table, id: draft.id, new, old });
+        let values = [
+            ("operation", Value::Integer(AUDIT_DELETE)),
+            ("action", Value::Integer(AUDIT_DELETE)),
+            ("objecttypecode", Value::literal(name)),
+            ("objectid", Value::Link(Link { table: name, id })),
+            ("userid", Value::Link(Link { table: "systemuser", id: self.retention.user })),
+        ];
+        let fields = &self.tables[log];
+        let values = values.into_iter().filter_map(|(name, value)| Some((fields.field(name)?, value))).collect();
+        self.version += 1;
+        let chance = u128::from(mix(self.version, 1)) << 64 | u128::from(mix(self.version, 2));
+        let entry = Guid::from_u128(chance & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62);
+        let stamp = Stamp { created_on: None, modified_on: now, version: self.version, by: By::Wire };
+        if let Some(days) = self.retention.audit_days {
+            self.audits_kept.push((now + i64::from(days) * DAY, entry));
+        }
+        let before = self.apply(log, entry, values, stamp, false);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.undo.push((log, entry, before));
+        }
+    }
+
+    /// Takes out of the audit log what is older than it keeps.
+    pub(crate) fn expire_audits(&mut self, now: i64) {
+        let Some(log) = self.table_index(AUDIT) else {
+            return;
+        };
+        for (_, entry) in self.audits_kept.extract_if(.., |(until, _)| *until < now) {
+            let (describe, records) = self.tables[log].parts();
+            drop(records.remove(&describe, entry));
+        }
     }
 }

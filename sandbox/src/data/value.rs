@@ -29,6 +29,8 @@ pub(crate) enum Value<'a> {
     Choices(Vec<i64>),
     /// A reference to another record.
     Link(Link),
+    /// A value of several parts, as its JSON.
+    Tree(String),
 }
 
 /// A reference to a record of a named table.
@@ -65,6 +67,7 @@ impl Value<'_> {
             Value::Date(days) => Value::Date(days),
             Value::Choices(choices) => Value::Choices(choices),
             Value::Link(link) => Value::Link(link),
+            Value::Tree(json) => Value::Tree(json),
         }
     }
 
@@ -82,6 +85,15 @@ impl Value<'_> {
             Value::Date(days) => time::date_text(*days).into(),
             Value::Choices(choices) => choice_text(choices).into(),
             Value::Link(link) => link.id.to_string().into(),
+            Value::Tree(json) => serde_json::from_str(json).unwrap_or_default(),
+        }
+    }
+
+    /// The text, if it is one.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{iter::Peekable, ops::Bound};
 
-use super::table::Record;
+use super::records::Record;
 use crate::guid::Guid;
 
 /// A place in the order of a date (0 in the order of ids), then of ids.
@@ -27,10 +27,19 @@ where
     B: DoubleEndedIterator<Item = (Place, Record<'a>)> + 'a,
 {
     if backwards {
-        Box::new(Merge { left: left.rev().peekable(), right: right.rev().peekable(), backwards })
+        let (left, right) = (left.rev().peekable(), right.rev().peekable());
+        Box::new(Merge { left, right, backwards }.map(|(_, record)| record))
     } else {
-        Box::new(Merge { left: left.peekable(), right: right.peekable(), backwards })
+        Box::new(forward(left, right).map(|(_, record)| record))
     }
+}
+
+/// Two ascending sequences as one, with the places.
+pub(super) fn forward<'a>(
+    left: impl Iterator<Item = (Place, Record<'a>)>,
+    right: impl Iterator<Item = (Place, Record<'a>)>,
+) -> impl Iterator<Item = (Place, Record<'a>)> {
+    Merge { left: left.peekable(), right: right.peekable(), backwards: false }
 }
 
 struct Merge<A: Iterator, B: Iterator> {
@@ -44,14 +53,13 @@ where
     A: Iterator<Item = (Place, Record<'a>)>,
     B: Iterator<Item = (Place, Record<'a>)>,
 {
-    type Item = Record<'a>;
+    type Item = (Place, Record<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let take_left = match (self.left.peek(), self.right.peek()) {
             (Some((left, _)), Some((right, _))) => (left < right) != self.backwards,
             (left, _) => left.is_some(),
         };
-        let next = if take_left { self.left.next() } else { self.right.next() };
-        next.map(|(_, record)| record)
+        if take_left { self.left.next() } else { self.right.next() }
     }
 }

@@ -35,7 +35,7 @@ const HEAD: &str = concat!(
 
 const TRACKED: &str = "<Annotation Term=\"Org.OData.Capabilities.V1.ChangeTracking\"><Record><PropertyValue Property=\"Supported\" Bool=\"true\" /></Record></Annotation>";
 
-/// Answers `GET /$metadata`; with `?annotations=true` it tells as well whose changes are tracked.
+/// Answers `GET /$metadata`; with `?annotations=true` it also says whose changes are tracked.
 pub(super) fn answer(store: &Store, call: &Call) -> Reply {
     let annotated = call.option("annotations").as_deref() == Some("true");
     let mut out = String::from(HEAD);

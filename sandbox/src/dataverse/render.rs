@@ -185,6 +185,7 @@ pub(super) fn write_value(value: &Value<'_>, kind: &FieldKind, out: &mut Vec<u8>
             out.extend_from_slice(text.as_bytes());
         }
         Value::Text(text) => write_text(text, out),
+        Value::Tree(json) => out.extend_from_slice(json.as_bytes()),
         Value::Integer(number) => write_integer(i128::from(*number), out),
         Value::Decimal(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::Double(number) => out.extend_from_slice(serde_json::Value::from(*number).to_string().as_bytes()),
@@ -270,7 +271,7 @@ fn formatted(store: &Store, value: &Value<'_>, kind: &FieldKind) -> Option<Strin
                 _ => None,
             }
         }
-        Value::Text(_) | Value::Guid(_) | Value::Null => None,
+        Value::Text(_) | Value::Guid(_) | Value::Tree(_) | Value::Null => None,
     }
 }
 

@@ -1,6 +1,5 @@
 //! What tests and people may do to an organisation past the protocol.
 
-use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -12,14 +11,15 @@ use super::{
     schema::{Field, Source},
     soql,
     store::{Author, Stamp, Store},
-    table::{Record, Table},
+    table::{Record, Table, key, number_of},
     validate::{Input, value},
     value::{Value, parse_instant},
     write,
 };
 use crate::{
-    admin::Refused,
-    data::By,
+    admin::{Controls, Refused, System, index},
+    data::{By, Draft, Patch},
+    guid::Guid,
     jwt::PublicKey,
     log::Change,
     random::{below, mix},
@@ -71,12 +71,6 @@ impl<'a> SalesforceAdmin<'a> {
         Self { state }
     }
 
-    /// Whether it has an object of this very name; in small letters some are Dataverse's.
-    pub(crate) fn has(&self, object: &str) -> bool {
-        let store = self.state.salesforce.store(&self.state.clock);
-        store.tables.iter().any(|table| table.object.name == object)
-    }
-
     /// What is set.
     pub fn settings(&self) -> SalesforceSettings {
         let used = self.state.salesforce.usage.used(self.state.clock.now());
@@ -123,70 +117,27 @@ impl<'a> SalesforceAdmin<'a> {
     /// Creates a record, or changes the fields of it that are named, past all checks; as [`crate::Admin::put`], with
     /// `CreatedDate`, `SystemModstamp` (or `LastModifiedDate`) and `@visibleFrom`.
     pub fn put(&self, object: &str, id: &str, fields: &Json) -> Result<(), Refused> {
-        let mut store = self.store_mut();
-        let table = index(&store, object)?;
-        let number = number(&store, table, id)?;
-        let (values, stamp) = draft(&store, table, fields)?;
-        store.write(table, number, values, stamp, self.author());
-        Ok(())
-    }
-
-    /// Whether a record of this id could be put with these fields, or deleted without any.
-    pub(crate) fn check_edit(&self, object: &str, id: &str, fields: Option<&Json>) -> Result<(), Refused> {
-        let store = self.state.salesforce.store(&self.state.clock);
-        let table = index(&store, object)?;
-        number(&store, table, id)?;
-        fields.map_or(Ok(()), |fields| draft(&store, table, fields).map(drop))
+        self.store_mut().put(object, id, fields, self.now())
     }
 
     /// Creates many records past all checks and returns their ids; one with an `Id` is put there. All or none.
     pub fn create(&self, object: &str, records: &[Json]) -> Result<Vec<String>, Refused> {
-        let mut store = self.store_mut();
-        let table = index(&store, object)?;
-        let mut drafts = Vec::with_capacity(records.len());
-        for (place, record) in records.iter().enumerate() {
-            let draft =
-                draft(&store, table, record).map_err(|refused| Refused(format!("record {place}: {refused}")))?;
-            let id = record.get("Id").or_else(|| record.get("id")).and_then(Json::as_str);
-            drafts.push((id.map(|id| number(&store, table, id)).transpose()?, draft));
-        }
-        let author = self.author();
-        let mut ids = Vec::with_capacity(drafts.len());
-        for (given, (values, stamp)) in drafts {
-            let number = match given {
-                Some(number) => {
-                    store.write(table, number, values, stamp, author);
-                    number
-                }
-                None => store.create(table, values, stamp, author),
-            };
-            ids.push(store.tables[table].id(number).to_string());
-        }
-        Ok(ids)
+        self.store_mut().put_all(object, records, self.now())
     }
 
     /// A record, live or in the bin, with all its fields that are not null.
     pub fn record(&self, object: &str, id: &str) -> Result<Option<Json>, Refused> {
-        let store = self.state.salesforce.store(&self.state.clock);
-        let index = index(&store, object)?;
-        let table = &store.tables[index];
-        let record = table.get(number(&store, index, id)?);
-        Ok(record.map(|record| shown(table, record)))
+        self.store().record(object, id)
     }
 
     /// All live records of an object, each as [`record`](Self::record) gives it.
     pub fn records(&self, object: &str) -> Result<Vec<Json>, Refused> {
-        let store = self.state.salesforce.store(&self.state.clock);
-        let table = &store.tables[index(&store, object)?];
-        Ok(table.records(false).map(|record| shown(table, record)).collect())
+        self.store().records(object)
     }
 
     /// Moves a record to the bin. False if it is not live.
     pub fn delete(&self, object: &str, id: &str) -> Result<bool, Refused> {
-        let mut store = self.store_mut();
-        let table = index(&store, object)?;
-        let number = number(&store, table, id)?;
-        Ok(store.delete(table, number, self.author()))
+        Controls::discard(&mut *self.store_mut(), object, id, self.now())
     }
 
     /// Deletes a record for good, live or in the bin: only the delete log still knows it. False if there is none.
@@ -202,7 +153,7 @@ impl<'a> SalesforceAdmin<'a> {
         let mut store = self.store_mut();
         let author = self.author();
         for table in 0..store.tables.len() {
-            for (number, _) in store.tables[table].bin() {
+            for number in store.tables[table].bin() {
                 store.erase(table, number, author);
             }
         }
@@ -215,7 +166,7 @@ impl<'a> SalesforceAdmin<'a> {
         let number = number(&store, table, id)?;
         write::check_undelete(&store.tables[table], number)
             .map_err(|error| Refused(format!("{}: {}", error.code, error.message)))?;
-        Ok(store.restore(table, number, self.author()))
+        Ok(store.recover(table, number, self.author()))
     }
 
     /// Merges records into a master: they go to the bin with `MasterRecordId`. All or none.
@@ -233,47 +184,18 @@ impl<'a> SalesforceAdmin<'a> {
         for loser in losers {
             store.delete_merged(table, loser, master, self.author());
         }
-        store.write(table, master, Vec::new(), Stamp::default(), self.author());
+        store.save(table, master, Vec::new(), Stamp::default(), self.author());
         Ok(())
     }
 
     /// Empties an object, generated records, bin and delete log with it. Not logged record by record.
     pub fn clear(&self, object: &str) -> Result<(), Refused> {
-        let mut store = self.store_mut();
-        let table = index(&store, object)?;
-        store.clear(table);
-        Ok(())
+        Controls::empty(&mut *self.store_mut(), object)
     }
 
     /// Changes that many live records as people do, drawn by the seed, and returns their ids.
     pub fn change(&self, object: &str, count: usize, seed: u64) -> Result<Vec<String>, Refused> {
-        const WHAT_CHANGES: &[&str] = &["Phone", "MailingCity", "LastName", "Title", "BillingCity", "City"];
-        let mut store = self.store_mut();
-        let index = index(&store, object)?;
-        let live: Vec<u32> = store.tables[index].records(false).map(Record::number).collect();
-        let mut chosen: Vec<(u64, u32)> =
-            live.into_iter().map(|number| (mix(seed, u64::from(number)), number)).collect();
-        chosen.sort_unstable();
-        chosen.truncate(count);
-        let table = &store.tables[index];
-        let fields: Vec<usize> = WHAT_CHANGES.iter().filter_map(|name| table.object.field(name)).collect();
-        let mut changes = Vec::with_capacity(chosen.len());
-        for (chance, number) in chosen {
-            let (Some(record), Some(field)) = (table.get(number), fields.get(below(chance, fields.len()))) else {
-                continue;
-            };
-            let old = table.value(record, *field);
-            let draw = |draw| table.generator().other_value(mix(chance, draw), &table.object.fields[*field].source);
-            if let Some(new) = (0..DRAWS_MAX).map(draw).find(|new| !new.is_null() && *new != *old) {
-                changes.push((number, vec![(*field, new)]));
-            }
-        }
-        let author = self.author();
-        let write = |(number, values): (u32, Vec<(usize, Value)>)| {
-            store.write(index, number, values, Stamp::default(), author);
-            store.tables[index].id(number).to_string()
-        };
-        Ok(changes.into_iter().map(write).collect())
+        self.store_mut().change(object, count, seed, self.now())
     }
 
     /// Adds a field to an object, or changes what is given about one that is there.
@@ -342,12 +264,12 @@ impl<'a> SalesforceAdmin<'a> {
     /// The changes logged, from this number on (1 for all): at most the last 500,000. Numbers count for this organisation
     /// alone.
     pub fn changes(&self, from: u64) -> Vec<Change> {
-        self.state.salesforce.store(&self.state.clock).changes(from)
+        self.store().changes(from)
     }
 
     /// The number of the next change.
     pub(super) fn next_change(&self) -> u64 {
-        self.state.salesforce.store(&self.state.clock).next_change()
+        self.store().next_change()
     }
 
     /// Forgets the log of changes. Numbers go on.
@@ -355,59 +277,111 @@ impl<'a> SalesforceAdmin<'a> {
         self.store_mut().clear_changes();
     }
 
-    /// Live records and written ones by object.
-    pub(crate) fn counts(&self) -> IndexMap<String, (usize, usize)> {
-        let store = self.state.salesforce.store(&self.state.clock);
-        let count = |table: &Table| (table.object.name.to_owned(), (table.len(), table.written_count()));
-        store.tables.iter().map(count).collect()
-    }
-
-    /// Changes that are not yet visible.
-    pub(crate) fn late_count(&self) -> usize {
-        self.state.salesforce.store(&self.state.clock).late_count()
+    fn store(&self) -> std::sync::RwLockReadGuard<'a, Store> {
+        self.state.salesforce.store(&self.state.clock)
     }
 
     fn store_mut(&self) -> std::sync::RwLockWriteGuard<'a, Store> {
         self.state.salesforce.store_mut(&self.state.clock)
     }
 
+    fn now(&self) -> i64 {
+        self.state.clock.now()
+    }
+
     fn author(&self) -> Author {
-        Author { now: self.state.clock.now(), by: By::Admin }
+        Author { now: self.now(), by: By::Admin }
     }
 }
 
-/// A record with all its fields that are not null.
-fn shown(table: &Table, record: Record<'_>) -> Json {
-    let fields = table.object.fields.iter().enumerate().filter(|(_, field)| !field.kind.is_compound());
-    let values = fields.map(|(index, field)| (field.name.clone(), table.value(record, index).to_json()));
-    Json::Object(values.filter(|(_, value)| !value.is_null()).collect())
-}
+impl System for Table {
+    const NOUN: (&'static str, &'static str) = ("object", "objects");
+    const GIVES_IDS: bool = true;
+    const SHOWS_BIN: bool = true;
 
-/// The index of an object, or what the objects are.
-pub(super) fn index(store: &Store, object: &str) -> Result<usize, Refused> {
-    store.index(object).ok_or_else(|| {
-        let known: Vec<_> = store.tables.iter().map(|table| table.object.name).collect();
-        Refused(format!("there is no object \"{object}\": the objects are {}", known.join(", ")))
-    })
+    fn find(store: &Store, object: &str) -> Option<usize> {
+        store.index(object)
+    }
+
+    /// In small letters some names are Dataverse's.
+    fn is_called(&self, object: &str) -> bool {
+        self.object.name == object
+    }
+
+    fn id_name(&self) -> &str {
+        "Id"
+    }
+
+    fn read_id(&self, text: &str) -> Result<Guid, Refused> {
+        let number = Id::parse(text).and_then(|id| self.number(id)).filter(|number| *number <= NUMBER_MAX);
+        number.map(key).ok_or_else(|| {
+            Refused(format!("\"{text}\" is no id of {} here: write it as {}", self.object.name, self.id(41)))
+        })
+    }
+
+    fn new_id(&self) -> Guid {
+        key(self.next())
+    }
+
+    fn draft(store: &Store, table: usize, fields: &Map<String, Json>) -> Result<Draft, Refused> {
+        draft(store, table, fields)
+    }
+
+    fn shown(&self, record: Record<'_>) -> Json {
+        let fields = self.object.fields.iter().enumerate().filter(|(_, field)| !field.kind.is_compound());
+        let values = fields.map(|(index, field)| (field.name.clone(), self.value(record, index).to_json()));
+        Json::Object(values.filter(|(_, value)| !value.is_null()).collect())
+    }
+
+    fn save(store: &mut Store, draft: Draft, now: i64) {
+        store.save_draft(draft, Author { now, by: By::Admin });
+    }
+
+    fn discard(store: &mut Store, table: usize, id: Guid, now: i64) -> bool {
+        store.discard(table, number_of(id), Author { now, by: By::Admin })
+    }
+
+    fn empty(store: &mut Store, table: usize) {
+        store.empty(table);
+    }
+
+    fn change(store: &mut Store, index: usize, count: usize, seed: u64, now: i64) -> Vec<Guid> {
+        const WHAT_CHANGES: &[&str] = &["Phone", "MailingCity", "LastName", "Title", "BillingCity", "City"];
+        let table = &store.tables[index];
+        let live = table.records(false).map(Record::number);
+        let mut chosen: Vec<(u64, u32)> = live.map(|number| (mix(seed, u64::from(number)), number)).collect();
+        chosen.sort_unstable();
+        chosen.truncate(count);
+        let fields: Vec<usize> = WHAT_CHANGES.iter().filter_map(|name| table.object.field(name)).collect();
+        let mut changes = Vec::with_capacity(chosen.len());
+        for (chance, number) in chosen {
+            let (Some(record), Some(field)) = (table.get(number), fields.get(below(chance, fields.len()))) else {
+                continue;
+            };
+            let old = table.value(record, *field);
+            let draw = |draw| table.generator().other_value(mix(chance, draw), &table.object.fields[*field].source);
+            if let Some(new) = (0..DRAWS_MAX).map(draw).find(|new| !new.is_null() && *new != *old) {
+                changes.push((number, vec![(*field, new)]));
+            }
+        }
+        let author = Author { now, by: By::Admin };
+        let write = |(number, values): (u32, Vec<(usize, Value)>)| {
+            store.save(index, number, values, Stamp::default(), author);
+            key(number)
+        };
+        changes.into_iter().map(write).collect()
+    }
 }
 
 fn number(store: &Store, table: usize, id: &str) -> Result<u32, Refused> {
-    let table = &store.tables[table];
-    let number = Id::parse(id).and_then(|id| table.number(id)).filter(|number| *number <= NUMBER_MAX);
-    number.ok_or_else(|| {
-        Refused(format!("\"{id}\" is no id of {} here: write it as {}", table.object.name, table.id(41)))
-    })
+    store.tables[table].read_id(id).map(number_of)
 }
 
-fn draft(store: &Store, table: usize, fields: &Json) -> Result<(Vec<(usize, Value)>, Stamp), Refused> {
-    let Json::Object(fields) = fields else {
-        return Err(Refused("a record is a JSON object of field names and values".into()));
-    };
+fn draft(store: &Store, table: usize, fields: &Map<String, Json>) -> Result<Draft, Refused> {
     let object = &store.tables[table].object;
-    let modified = instant(fields, "SystemModstamp")?.or(instant(fields, "LastModifiedDate")?);
-    let stamp =
-        Stamp { created: instant(fields, "CreatedDate")?, modified, visible_from: instant(fields, "@visibleFrom")? };
-    let mut values = Vec::with_capacity(fields.len());
+    let modified_on = instant(fields, "SystemModstamp")?.or(instant(fields, "LastModifiedDate")?);
+    let (created_on, visible_from) = (instant(fields, "CreatedDate")?, instant(fields, "@visibleFrom")?);
+    let mut values = Patch::new();
     for (name, json) in fields {
         if ["CreatedDate", "SystemModstamp", "LastModifiedDate", "@visibleFrom", "Id", "id", "attributes"]
             .contains(&name.as_str())
@@ -421,9 +395,9 @@ fn draft(store: &Store, table: usize, fields: &Json) -> Result<(Vec<(usize, Valu
             ))
         })?;
         let refused = |error: Error| Refused(format!("\"{name}\": {}", error.message));
-        values.push((index, value(store, &object.fields[index], Input::Admin(json)).map_err(refused)?));
+        values.insert(index, value(store, &object.fields[index], Input::Admin(json)).map_err(refused)?);
     }
-    Ok((values, stamp))
+    Ok(Draft { created_on, modified_on, visible_from, ..Draft::now(table, key(0), values) })
 }
 
 /// Whether a field has a value of its own.

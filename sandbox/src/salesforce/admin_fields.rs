@@ -8,7 +8,7 @@ use super::{
     store::Store,
     value::Value,
 };
-use crate::admin::Refused;
+use crate::admin::{Refused, index};
 
 /// Digits of a number, before and after the point.
 const DIGITS_MAX: u8 = 18;
@@ -131,7 +131,7 @@ fn reference(store: &Store, field: &SalesforceField) -> Result<Kind, Refused> {
         .reference_to
         .iter()
         .flatten()
-        .map(|target| super::admin::index(store, target).map(|index| store.tables[index].object.name));
+        .map(|target| index(store, target).map(|index| store.tables[index].object.name));
     let to = targets.collect::<Result<Vec<_>, _>>()?;
     if to.is_empty() {
         return Err(Refused("a reference needs \"referenceTo\": [\"Account\"]".into()));

@@ -50,6 +50,7 @@ impl Generator {
             kind,
             count,
             seed: generate::seed_of(kind, seed),
+            ids: generate::Ids::Numbers,
             until: sizes.until,
             others,
         };
@@ -59,23 +60,18 @@ impl Generator {
         }
     }
 
-    /// How many records there are.
-    pub(super) fn count(&self) -> u32 {
-        self.population.count
-    }
-
-    /// No records from now on.
-    pub(super) fn clear(&mut self) {
-        self.population.count = 0;
+    /// The generated records: their ids are made of their numbers.
+    pub(super) fn population(&self) -> Population {
+        self.population
     }
 
     /// When a record was created.
-    pub(super) fn created(&self, number: u32) -> i64 {
+    fn created(&self, number: u32) -> i64 {
         self.population.created_on(number)
     }
 
     /// When a record was last changed.
-    pub(super) fn modified(&self, number: u32) -> i64 {
+    fn modified(&self, number: u32) -> i64 {
         self.population.modified_on(number)
     }
 
@@ -122,13 +118,7 @@ impl Generator {
 /// A value of the shared population in this CRM's terms.
 fn translated(value: data::Value<'static>) -> Value {
     match value {
-        data::Value::Text(text) => Value::Text(text),
-        data::Value::Integer(number) => Value::Integer(number),
         data::Value::Decimal(number) => number.to_string().parse().map_or(Value::Null, Value::Double),
-        data::Value::Double(number) => Value::Double(number),
-        data::Value::Boolean(flag) => Value::Boolean(flag),
-        data::Value::Instant(seconds) => Value::Instant(seconds),
-        data::Value::Date(days) => Value::Date(days),
         data::Value::Link(link) => {
             // The number is in the last group of the id, above its chance.
             let number = u32::try_from((link.id.as_u128() & 0xffff_ffff_ffff) >> 16).unwrap_or(0);
@@ -139,6 +129,7 @@ fn translated(value: data::Value<'static>) -> Value {
             };
             Value::text(Id::new(prefix, number).as_str())
         }
-        data::Value::Null | data::Value::Guid(_) | data::Value::Choices(_) => Value::Null,
+        data::Value::Guid(_) | data::Value::Choices(_) => Value::Null,
+        other => other,
     }
 }

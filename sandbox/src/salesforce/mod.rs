@@ -137,7 +137,7 @@ impl Org {
             until,
         };
         Self {
-            store: RwLock::new(Store::new(&sizes)),
+            store: RwLock::new(store::new(&sizes, Settings::default().bin_days())),
             sessions: Mutex::new(Sessions::new(credentials, chance(8))),
             settings: RwLock::default(),
             cursors: Mutex::default(),
@@ -157,6 +157,9 @@ impl Org {
     }
 
     fn set_settings(&self, settings: Settings) {
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        store.retention.bin_days = Some(settings.bin_days());
+        drop(store);
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
@@ -177,11 +180,10 @@ impl Org {
     }
 
     /// The records as they are visible now, to read.
-    fn store(&self, clock: &Clock) -> RwLockReadGuard<'_, Store> {
+    pub(crate) fn store(&self, clock: &Clock) -> RwLockReadGuard<'_, Store> {
         let now = clock.now();
-        let bin_seconds = self.settings().bin_seconds();
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
-        if !store.is_unsettled(now, bin_seconds) {
+        if !store.is_unsettled(now) {
             return store;
         }
         drop(store);
@@ -190,10 +192,9 @@ impl Org {
     }
 
     /// The records as they are visible now, to write.
-    fn store_mut(&self, clock: &Clock) -> RwLockWriteGuard<'_, Store> {
-        let bin_seconds = self.settings().bin_seconds();
+    pub(crate) fn store_mut(&self, clock: &Clock) -> RwLockWriteGuard<'_, Store> {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        store.settle(clock.now(), bin_seconds);
+        store.settle(clock.now());
         store
     }
 }

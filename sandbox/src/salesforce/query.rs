@@ -10,7 +10,7 @@ use super::{
     soql::{self, Node, Output},
     store::Store,
     table::RowState,
-    value::write_json_text,
+    value::{Wire, write_json_text},
 };
 use crate::reply::Reply;
 

@@ -5,7 +5,7 @@ use super::{
     soql::Node,
     store::Store,
     table::{Record, Table},
-    value::write_json_text,
+    value::{Wire, write_json_text},
 };
 
 /// Appends a record with these fields, and with its `attributes`.

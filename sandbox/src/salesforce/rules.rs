@@ -5,6 +5,7 @@ use super::{
     soql::Test,
     store::Store,
     table::{Record, Row, Table},
+    value::Wire,
 };
 
 /// The rules of an object.
@@ -42,14 +43,9 @@ pub(super) struct Duplicates {
 
 impl Rules {
     /// Checks a record as it would be.
-    pub(super) fn check(
-        &self,
-        store: &Store,
-        table: &Table,
-        (number, row): (u32, &Row),
-        saves_doubles: bool,
-    ) -> Result<(), Error> {
-        let record = Record::Written(number, row);
+    pub(super) fn check(&self, store: &Store, table: &Table, row: &Row, saves_doubles: bool) -> Result<(), Error> {
+        let record = Record::Written(row);
+        let number = record.number();
         if let Some(rule) = self.validations.iter().find(|rule| rule.test.holds(store, table, record)) {
             let mut error = Error::new("FIELD_CUSTOM_VALIDATION_EXCEPTION", rule.message.as_str());
             error.fields.extend(rule.field.clone());

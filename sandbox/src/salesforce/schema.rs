@@ -174,6 +174,11 @@ impl Field {
         self
     }
 
+    /// Whether records are found by its values.
+    pub(super) fn is_indexed(&self) -> bool {
+        self.unique || self.external_id
+    }
+
     /// The name under which queries follow a reference.
     pub(super) fn relationship(&self) -> Option<&str> {
         match &self.kind {

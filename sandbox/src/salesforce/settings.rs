@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::DAY;
-
 /// What a test can set about an organisation; each has the product's usual value unless it is set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -105,8 +103,8 @@ impl SalesforceSettings {
         !self.not_in_bulk.iter().any(|other| other.eq_ignore_ascii_case(object))
     }
 
-    /// How long the bin keeps records.
-    pub(super) fn bin_seconds(&self) -> i64 {
-        self.bin_days.saturating_mul(DAY)
+    /// How long the bin keeps records, in days.
+    pub(super) fn bin_days(&self) -> u32 {
+        u32::try_from(self.bin_days.max(0)).unwrap_or(u32::MAX)
     }
 }

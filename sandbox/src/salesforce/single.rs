@@ -118,7 +118,7 @@ fn read(request: &Request<'_>, object: &str, id: &str) -> Result<Reply, Error> {
     let record = match number.and_then(|number| table.get(number)) {
         Some(record) if record.state() == RowState::Live => record,
         Some(_) => return Err(write::deleted()),
-        None if number.is_some_and(|number| table.row(number).is_some()) => return Err(write::deleted()),
+        None if number.is_some_and(|number| table.is_gone(number)) => return Err(write::deleted()),
         None => return Err(Error::not_found()),
     };
     if let Some(reply) = not_modified(request, table.modified(record)) {

@@ -1,63 +1,16 @@
-//! All tables of the organisation, and the one door through which they are written.
-
-use std::sync::Arc;
+//! What is the product's own about its records: ids made of numbers, a recycle bin for all, and merges.
 
 use super::{
     generate::{Generator, Sizes},
     id::Id,
     objects,
-    table::{Record, Row, RowState, Table},
+    table::{Record, Table, key, number_of},
     value::Value,
 };
-use crate::{
-    data::By,
-    log::{CHANGES_KEPT, Change, ChangeKind, FieldChange, Numbered},
-    time,
-};
+use crate::data::{self, By, Draft, Held};
 
-/// The tables and what is still to happen to them.
-#[derive(Debug)]
-pub(crate) struct Store {
-    /// The tables.
-    pub(super) tables: Vec<Table>,
-    /// When objects or fields were last changed.
-    pub(super) described_at: i64,
-    changes: Numbered<Logged>,
-    late: Vec<Late>,
-    transaction: Option<Transaction>,
-    /// When the record that is longest in the bin came there.
-    oldest_in_bin: Option<i64>,
-}
-
-/// A change as it is kept; its texts are made when somebody reads it.
-#[derive(Debug, Clone)]
-struct Logged {
-    at: i64,
-    by: By,
-    kind: ChangeKind,
-    table: usize,
-    record: u32,
-    fields: Vec<(usize, Value, Value)>,
-}
-
-/// Writes that are all taken back if one of them fails.
-#[derive(Debug)]
-struct Transaction {
-    undo: Vec<(usize, u32, Option<Arc<Row>>)>,
-    changes: Vec<Logged>,
-    late_count: usize,
-}
-
-/// A change that is not yet visible.
-#[derive(Debug)]
-struct Late {
-    visible_from: i64,
-    table: usize,
-    number: u32,
-    is_new: bool,
-    values: Vec<(usize, Value)>,
-    stamp: Stamp,
-}
+/// The tables of an organisation.
+pub(crate) type Store = data::Store<Table>;
 
 /// The times of a change.
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,23 +32,18 @@ pub(super) struct Author {
     pub(super) by: By,
 }
 
-impl Store {
-    /// The tables of a new organisation.
-    pub(super) fn new(sizes: &Sizes) -> Self {
-        let table = |object: super::schema::Object| {
-            let generator = Generator::new(object.name, sizes);
-            Table::new(object, generator)
-        };
-        Self {
-            tables: objects::objects().into_iter().map(table).collect(),
-            described_at: sizes.until,
-            changes: Numbered::new(CHANGES_KEPT),
-            late: Vec::new(),
-            transaction: None,
-            oldest_in_bin: None,
-        }
-    }
+/// The tables of a new organisation.
+pub(super) fn new(sizes: &Sizes, bin_days: u32) -> Store {
+    let table = |object: super::schema::Object| {
+        let generator = Generator::new(object.name, sizes);
+        Table::new(object, generator)
+    };
+    let mut store = Store::new(objects::objects().into_iter().map(table).collect());
+    store.retention.bin_days = Some(bin_days);
+    store
+}
 
+impl Store {
     /// The index of a table by its object's name in any case.
     pub(super) fn index(&self, name: &str) -> Option<usize> {
         self.tables.iter().position(|table| table.object.name.eq_ignore_ascii_case(name))
@@ -112,126 +60,15 @@ impl Store {
         Some(self.table_of(id)?.object.name)
     }
 
-    /// True if [`Store::settle`] has work.
-    pub(super) fn is_unsettled(&self, now: i64, bin_seconds: i64) -> bool {
-        self.late.iter().any(|late| late.visible_from <= now)
-            || self.oldest_in_bin.is_some_and(|at| at.saturating_add(bin_seconds) <= now)
-    }
-
-    /// Makes visible what has become so by `now`, and purges what was in the bin long enough.
-    pub(super) fn settle(&mut self, now: i64, bin_seconds: i64) {
-        if !self.is_unsettled(now, bin_seconds) {
-            return;
-        }
-        let (mut due, later): (Vec<Late>, _) =
-            std::mem::take(&mut self.late).into_iter().partition(|late| late.visible_from <= now);
-        self.late = later;
-        due.sort_by_key(|late| late.visible_from);
-        for late in due {
-            let author = Author { now, by: By::Admin };
-            self.apply(late.table, late.number, late.is_new, late.values, late.stamp, author);
-        }
-        self.oldest_in_bin = None;
-        for table in &mut self.tables {
-            for (number, at) in table.bin() {
-                if at.saturating_add(bin_seconds) <= now {
-                    table.erase(number, at);
-                } else {
-                    self.oldest_in_bin = Some(self.oldest_in_bin.map_or(at, |oldest| oldest.min(at)));
-                }
-            }
-        }
-    }
-
-    /// From here on, writes can be taken back together.
-    pub(super) fn begin(&mut self) {
-        self.transaction = Some(Transaction { undo: Vec::new(), changes: Vec::new(), late_count: self.late.len() });
-    }
-
-    /// The writes since [`Store::begin`] stay.
-    pub(super) fn commit(&mut self) {
-        if let Some(transaction) = self.transaction.take() {
-            transaction.changes.into_iter().for_each(|logged| self.push(logged));
-        }
-    }
-
-    /// Takes back every write since [`Store::begin`].
-    pub(super) fn roll_back(&mut self) {
-        if let Some(transaction) = self.transaction.take() {
-            for (table, number, row) in transaction.undo.into_iter().rev() {
-                self.tables[table].replace(number, row);
-            }
-            self.late.truncate(transaction.late_count);
-        }
-    }
-
-    /// The changes logged, from this number on, as far as they are kept.
-    pub(super) fn changes(&self, from: u64) -> Vec<Change> {
-        let change = |(number, logged): (u64, &Logged)| {
-            let table = &self.tables[logged.table];
-            let fields = logged.fields.iter().map(|(field, old, new)| FieldChange {
-                field: table.object.fields[*field].name.clone(),
-                old: old.to_json(),
-                new: new.to_json(),
-            });
-            Change {
-                number,
-                at: time::instant_text(logged.at),
-                by: logged.by,
-                kind: logged.kind,
-                set: table.object.name.to_owned(),
-                id: table.id(logged.record).to_string(),
-                fields: fields.collect(),
-            }
-        };
-        self.changes.from(from).map(change).collect()
-    }
-
-    /// The number of the next change.
-    pub(super) fn next_change(&self) -> u64 {
-        self.changes.next()
-    }
-
-    /// Forgets the changes logged; numbers go on.
-    pub(super) fn clear_changes(&mut self) {
-        self.changes.clear();
-    }
-
-    fn push(&mut self, logged: Logged) {
-        self.changes.push(|_| logged);
-    }
-
-    /// Puts a row where one can be taken back.
-    fn put(&mut self, table: usize, number: u32, row: Row) {
-        if let RowState::Deleted(at) = row.state {
-            self.oldest_in_bin = Some(self.oldest_in_bin.map_or(at, |oldest| oldest.min(at)));
-        }
-        if let Some(transaction) = &mut self.transaction {
-            transaction.undo.push((table, number, self.tables[table].row(number).cloned()));
-        }
-        self.tables[table].put(number, row);
-    }
-
-    /// How many changes are still hidden.
-    pub(super) fn late_count(&self) -> usize {
-        self.late.len()
-    }
-
-    /// The time of the oldest change that is still hidden.
-    pub(super) fn oldest_hidden(&self) -> Option<i64> {
-        self.late.iter().filter_map(|late| late.stamp.modified).min()
-    }
-
     /// Creates a record and returns its number.
     pub(super) fn create(&mut self, table: usize, values: Vec<(usize, Value)>, stamp: Stamp, author: Author) -> u32 {
-        let hidden = self.late.iter().filter(|late| late.table == table && late.is_new);
-        let number = hidden.map(|late| late.number.saturating_add(1)).max().unwrap_or(0).max(self.tables[table].next());
-        self.write(table, number, values, stamp, author);
+        let number = self.tables[table].next();
+        self.save(table, number, values, stamp, author);
         number
     }
 
     /// Changes a record that is there, or creates it with this number.
-    pub(super) fn write(
+    pub(super) fn save(
         &mut self,
         table: usize,
         number: u32,
@@ -239,105 +76,59 @@ impl Store {
         stamp: Stamp,
         author: Author,
     ) {
-        let is_new = self.tables[table].get(number).is_none();
-        self.log(table, number, if is_new { ChangeKind::Created } else { ChangeKind::Updated }, &values, author);
-        match stamp.visible_from.filter(|visible_from| *visible_from > author.now) {
-            Some(visible_from) => {
-                let stamp = Stamp { modified: stamp.modified.or(Some(author.now)), ..stamp };
-                self.late.push(Late { visible_from, table, number, is_new, values, stamp });
+        let Stamp { created: created_on, modified: modified_on, visible_from } = stamp;
+        let values = values.into_iter().collect();
+        self.save_draft(Draft { table, id: key(number), values, created_on, modified_on, visible_from }, author);
+    }
+
+    /// The same of a draft. A record in the bin stays there.
+    pub(super) fn save_draft(&mut self, draft: Draft, author: Author) {
+        let table = &mut self.tables[draft.table];
+        table.take(number_of(draft.id));
+        if Held::records(table).binned(draft.id).is_none() {
+            return self.write(draft, author.now, author.by);
+        }
+        table.parts().1.change_binned(draft.id, |row| {
+            row.values.extend(draft.values);
+            (row.modified_on, row.by) = (draft.modified_on.unwrap_or(author.now), author.by);
+        });
+    }
+
+    /// Moves a live record to the bin, which changes it. False if it is not live.
+    pub(super) fn discard(&mut self, table: usize, number: u32, author: Author) -> bool {
+        let is_done = self.delete(table, key(number), author.now, author.by);
+        self.tables[table].parts().1.change_binned(key(number), |row| {
+            if is_done {
+                (row.modified_on, row.by) = (author.now, author.by);
             }
-            None => self.apply(table, number, is_new, values, stamp, author),
-        }
-    }
-
-    fn apply(
-        &mut self,
-        table: usize,
-        number: u32,
-        is_new: bool,
-        values: Vec<(usize, Value)>,
-        stamp: Stamp,
-        author: Author,
-    ) {
-        let modified = stamp.modified.unwrap_or(author.now);
-        let mut row = self.tables[table].row_to_change(number).unwrap_or_else(|| Row::new(modified));
-        (row.modified, row.by) = (modified, author.by);
-        row.created = stamp.created.unwrap_or(if is_new { modified } else { row.created });
-        if row.values.is_empty() {
-            row.values = values;
-            row.values.sort_by_key(|(field, _)| *field);
-        } else {
-            values.into_iter().for_each(|(field, value)| row.set(field, value));
-        }
-        self.put(table, number, row);
-    }
-
-    /// Moves a live record to the bin. False if it is not live.
-    pub(super) fn delete(&mut self, table: usize, number: u32, author: Author) -> bool {
-        if self.tables[table].live(number).is_none() {
-            return false;
-        }
-        self.log(table, number, ChangeKind::Deleted, &[], author);
-        self.set_state(table, number, RowState::Deleted(author.now), None, author);
-        true
+        });
+        is_done
     }
 
     /// Moves a live record to the bin with another as its master. False if it is not live.
     pub(super) fn delete_merged(&mut self, table: usize, number: u32, master: u32, author: Author) -> bool {
-        let had = self.delete(table, number, author);
-        if had {
-            self.set_state(table, number, RowState::Deleted(author.now), Some(master), author);
+        let is_done = self.discard(table, number, author);
+        if is_done {
+            self.tables[table].parts().1.change_binned(key(number), |row| row.master = Some(key(master)));
         }
-        had
+        is_done
     }
 
-    /// Deletes a record for good, live or in the bin. False if it is neither.
+    /// Deletes a record for good, live or in the bin: it leaves no more than its entry in the delete log. False if it is
+    /// neither.
     pub(super) fn erase(&mut self, table: usize, number: u32, author: Author) -> bool {
-        let Some(record) = self.tables[table].get(number) else {
-            return false;
-        };
-        if record.state() == RowState::Live {
-            self.log(table, number, ChangeKind::Deleted, &[], author);
-        }
-        self.tables[table].erase(number, author.now);
-        true
+        let is_deleted = self.delete(table, key(number), author.now, author.by);
+        self.tables[table].parts().1.purge(key(number)) || is_deleted
     }
 
     /// Takes a record out of the bin. False if it is not there.
-    pub(super) fn restore(&mut self, table: usize, number: u32, author: Author) -> bool {
-        let in_bin =
-            self.tables[table].get(number).is_some_and(|record| matches!(record.state(), RowState::Deleted(_)));
-        if in_bin {
-            self.log(table, number, ChangeKind::Created, &[], author);
-            self.set_state(table, number, RowState::Live, None, author);
-        }
-        in_bin
+    pub(super) fn recover(&mut self, table: usize, number: u32, author: Author) -> bool {
+        self.undelete(table, key(number), author.now, author.by)
     }
 
-    /// Empties a table, hidden changes and all. Not logged record by record.
-    pub(super) fn clear(&mut self, table: usize) {
-        self.tables[table].clear();
-        self.late.retain(|late| late.table != table);
-    }
-
-    fn set_state(&mut self, table: usize, number: u32, state: RowState, master: Option<u32>, author: Author) {
-        if let Some(mut row) = self.tables[table].row_to_change(number) {
-            (row.state, row.master, row.modified, row.by) = (state, master, author.now, author.by);
-            self.put(table, number, row);
-        }
-    }
-
-    fn log(&mut self, table: usize, record: u32, kind: ChangeKind, values: &[(usize, Value)], author: Author) {
-        let there = &self.tables[table];
-        let before = there.get(record);
-        let fields = values.iter().map(|(field, new)| {
-            let old = before.map_or(Value::Null, |record| there.value(record, *field).into_owned());
-            (*field, old, new.clone())
-        });
-        let logged = Logged { at: author.now, by: author.by, kind, table, record, fields: fields.collect() };
-        match &mut self.transaction {
-            Some(transaction) => transaction.changes.push(logged),
-            None => self.push(logged),
-        }
+    /// Empties a table, with its bin, its delete log and hidden changes. Not logged record by record.
+    pub(super) fn empty(&mut self, table: usize) {
+        self.clear(table);
+        self.tables[table].parts().1.forget_deletions();
     }
 }

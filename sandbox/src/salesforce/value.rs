@@ -1,56 +1,26 @@
-//! What a field of a record can hold, and its forms on the wire.
+//! Forms of values on the wire, and their order in queries.
 
-use std::{borrow::Cow, cmp::Ordering};
+use std::cmp::Ordering;
 
-use crate::time;
+use crate::{data, time};
 
-/// One value. Ids, picked words and times of day are text.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
-    /// Nothing.
-    Null,
-    /// Text; ids in their 18 characters.
-    Text(Cow<'static, str>),
-    /// A whole number.
-    Integer(i64),
-    /// Any other number.
-    Double(f64),
-    /// Yes or no.
-    Boolean(bool),
-    /// An instant in whole seconds since 1970.
-    Instant(i64),
-    /// A day, in days since 1970.
-    Date(i64),
-    /// A value of several parts, as its JSON.
-    Tree(String),
+/// One value. Ids, picked words and times of day are text; decimals and references of other systems do not come up.
+pub(crate) type Value = data::Value<'static>;
+
+/// What the product does with values.
+pub(super) trait Wire {
+    /// Appends the JSON of the REST API.
+    fn write_json(&self, out: &mut Vec<u8>);
+    /// Appends the text of a bulk result, not quoted.
+    fn write_csv(&self, out: &mut Vec<u8>);
+    /// The order of `ORDER BY`: numbers and times by size, texts without regard to case, nulls first.
+    fn order(&self, other: &Self) -> Ordering;
+    /// A number as one of floating point; 0 if it is none.
+    fn as_number(&self) -> f64;
 }
 
-impl Value {
-    /// Text that lives in the program.
-    pub(super) const fn literal(text: &'static str) -> Self {
-        Self::Text(Cow::Borrowed(text))
-    }
-
-    /// Text of its own.
-    pub(super) fn text(text: impl Into<String>) -> Self {
-        Self::Text(Cow::Owned(text.into()))
-    }
-
-    /// True for [`Value::Null`].
-    pub(super) fn is_null(&self) -> bool {
-        matches!(self, Self::Null)
-    }
-
-    /// The text, if it is one.
-    pub(super) fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// Appends the JSON of the REST API.
-    pub(super) fn write_json(&self, out: &mut Vec<u8>) {
+impl Wire for Value {
+    fn write_json(&self, out: &mut Vec<u8>) {
         match self {
             Self::Null => out.extend_from_slice(b"null"),
             Self::Text(text) => write_json_text(out, text),
@@ -68,11 +38,11 @@ impl Value {
                 time::write_date(out, *days);
                 out.push(b'"');
             }
+            other => out.extend_from_slice(other.to_json().to_string().as_bytes()),
         }
     }
 
-    /// Appends the text of a bulk result, not quoted.
-    pub(super) fn write_csv(&self, out: &mut Vec<u8>) {
+    fn write_csv(&self, out: &mut Vec<u8>) {
         match self {
             Self::Null => {}
             Self::Text(text) => out.extend_from_slice(text.as_bytes()),
@@ -86,22 +56,7 @@ impl Value {
         }
     }
 
-    /// As JSON, for the admin API and the log.
-    pub(super) fn to_json(&self) -> serde_json::Value {
-        match self {
-            Self::Null => serde_json::Value::Null,
-            Self::Text(text) => text.as_ref().into(),
-            Self::Tree(json) => serde_json::from_str(json).unwrap_or_default(),
-            Self::Integer(number) => (*number).into(),
-            Self::Double(number) => (*number).into(),
-            Self::Boolean(flag) => (*flag).into(),
-            Self::Instant(seconds) => time::instant_text(*seconds).into(),
-            Self::Date(days) => time::date_text(*days).into(),
-        }
-    }
-
-    /// The order of `ORDER BY`: numbers and times by size, texts without regard to case, nulls first.
-    pub(super) fn order(&self, other: &Self) -> Ordering {
+    fn order(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Null, Self::Null) => Ordering::Equal,
             (Self::Null, _) => Ordering::Less,
@@ -115,8 +70,7 @@ impl Value {
         }
     }
 
-    /// A number as one of floating point; 0 if it is none.
-    pub(super) fn as_number(&self) -> f64 {
+    fn as_number(&self) -> f64 {
         match self {
             // Salesforce's numbers are doubles with at most 18 digits.
             #[expect(clippy::cast_precision_loss, reason = "doubles are what Salesforce computes with")]

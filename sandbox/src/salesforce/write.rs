@@ -7,7 +7,7 @@ use super::{
     error::Error,
     schema::{Field, Kind},
     store::{Author, Stamp, Store},
-    table::{Row, RowState, Table},
+    table::{Row, RowState, Table, key},
     validate::{Input, value},
     value::Value,
 };
@@ -186,7 +186,7 @@ pub(super) fn write(
     match target {
         Target::New => Ok(store.create(table, values, Stamp::default(), terms.author)),
         Target::Existing(_) => {
-            store.write(table, number, values, Stamp::default(), terms.author);
+            store.save(table, number, values, Stamp::default(), terms.author);
             Ok(number)
         }
     }
@@ -211,9 +211,9 @@ fn check(store: &Store, index: usize, target: Target, values: &[(usize, Value)],
     check_unique(table, number, values)?;
     if !table.rules.validations.is_empty() || !table.rules.duplicates.is_empty() {
         let mut row = table.row_to_change(number).filter(|_| target != Target::New);
-        let row = row.get_or_insert_with(|| Row::new(terms.author.now));
-        values.iter().for_each(|(field, value)| row.set(*field, value.clone()));
-        table.rules.check(store, table, (number, row), terms.saves_doubles)?;
+        let row = row.get_or_insert_with(|| Row::new(key(number), terms.author.now));
+        row.values.extend(values.iter().cloned());
+        table.rules.check(store, table, row, terms.saves_doubles)?;
     }
     Ok(number)
 }
@@ -274,11 +274,11 @@ pub(super) fn delete(store: &mut Store, table: usize, number: u32, terms: &Terms
     }
     match store.tables[table].get(number).map(|record| record.state()) {
         Some(RowState::Live) => {
-            store.delete(table, number, terms.author);
+            store.discard(table, number, terms.author);
             Ok(())
         }
         Some(_) => Err(deleted()),
-        None if store.tables[table].row(number).is_some() => Err(deleted()),
+        None if store.tables[table].is_gone(number) => Err(deleted()),
         None => Err(Error::new("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id").status(404)),
     }
 }

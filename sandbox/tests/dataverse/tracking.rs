@@ -265,11 +265,14 @@ async fn fetch_xml_filters_sorts_and_pages_by_its_cookie() {
         ("<fetch><entity name='contact'><attribute name='nosuch'/></entity></fetch>", "doesn't contain attribute"),
         ("<fetch", "Invalid XML"),
         (
-            "<fetch><entity name='contact'><filter><condition attribute='lastname' operator='above' value='1'/></filter></entity></fetch>",
-            "'above'",
+            "<fetch><entity name='contact'><filter><condition attribute='lastname' operator='nosuch' value='1'/></filter></entity></fetch>",
+            "'nosuch'",
         ),
     ] {
         let (status, _, message) = client.error(&fetch(&client, wrong)).await;
         assert!(status == 400 && message.contains(right), "{wrong}: {message}");
     }
+    let left_out = "<fetch><entity name='contact'><filter><condition attribute='lastname' operator='above' value='1'/></filter></entity></fetch>";
+    let (status, _, message) = client.error(&fetch(&client, left_out)).await;
+    assert!(status == 501 && message.contains("'above'"), "{message}");
 }

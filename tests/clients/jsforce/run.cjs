@@ -129,7 +129,7 @@ const steps = {
     assert.equal(answer.signature, expected);
   },
 
-  async "is told in a sentence what the sandbox leaves out"() {
+  async "gets a sentence for what the sandbox leaves out"() {
     const left = [
       conn.query("SELECT COUNT(Id) FROM Contact GROUP BY LastName"),
       conn.query("SELECT Id, (SELECT Id FROM Contacts) FROM Account"),

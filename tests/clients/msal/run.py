@@ -12,6 +12,9 @@ import requests
 
 SANDBOX = json.loads(os.environ["SANDBOX"])
 AUTHORITY_FILE = os.environ["AUTHORITY_FILE"]
+# What the machine trusts otherwise would come before what the library is to trust.
+os.environ.pop("REQUESTS_CA_BUNDLE", None)
+os.environ.pop("CURL_CA_BUNDLE", None)
 TENANT = SANDBOX["tenantId"]
 HOST = SANDBOX["dynamicsTls"]
 SCOPE = [f"{HOST}/.default"]

@@ -146,7 +146,7 @@ def loads_and_reads_with_bulk_jobs():
     assert len(everything[0].splitlines()) >= 500
 
 
-def is_told_in_a_sentence_what_the_sandbox_leaves_out():
+def gets_a_sentence_for_what_the_sandbox_leaves_out():
     left = (
         lambda: sf.bulk.Contact.insert([{"LastName": "One"}]),
         lambda: sf.search("FIND {Smith}"),
@@ -170,7 +170,7 @@ for step in (
     creates_changes_upserts_and_deletes,
     logs_in_again_when_the_session_is_over,
     loads_and_reads_with_bulk_jobs,
-    is_told_in_a_sentence_what_the_sandbox_leaves_out,
+    gets_a_sentence_for_what_the_sandbox_leaves_out,
 ):
     step()
     print(f"simple-salesforce {step.__name__.replace('_', ' ')}")

@@ -350,7 +350,7 @@ fn decides(operator: Operator, ordering: Ordering) -> bool {
 
 fn known_of(value: &Value<'_>) -> Known {
     match value {
-        Value::Null => Known::Never,
+        Value::Null | Value::Tree(_) => Known::Never,
         Value::Text(text) => Known::Text(folded(text)),
         Value::Choices(choices) => Known::Text(crate::data::value::choice_text(choices)),
         Value::Integer(number) => Known::Number(Decimal::new(i128::from(*number), 0).comparable()),

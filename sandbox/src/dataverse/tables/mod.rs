@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::data::{
     By, Choice, DateBehavior, Draft, Field, FieldKind, Link, LookupRole, Population, PopulationKind, Required, Store,
     Table, TableShape, Value,
-    generate::{Others, seed_of},
+    generate::{Ids, Others, seed_of},
 };
 use Spec::{
     BigInt, Customer, Day, Decimal, Double, EntityName, Flag, Format, Guid, Id, Image, Instant, Integer, LeadState,
@@ -61,8 +61,11 @@ pub(crate) fn tables(others: Others, until: i64) -> Vec<Table> {
             _ => (&[MESSAGE_FILTER], PopulationKind::Users, 0),
         };
         let fields = fields(columns, shape.name);
-        let mut table =
-            Table::new(shape, fields, Population { kind, count, seed: seed_of(kind, others.seed), until, others });
+        let mut table = Table::new(
+            shape,
+            fields,
+            Population { kind, count, seed: seed_of(kind, others.seed), ids: Ids::Drawn, until, others },
+        );
         table.tracks_changes = TRACKED.contains(&table.shape.name);
         table.is_audited = table.tracks_changes;
         table

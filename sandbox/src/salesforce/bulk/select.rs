@@ -12,6 +12,7 @@ use super::{
         soql::{self, Node, Output, Path, Plan},
         store::Store,
         table::{Record, Row},
+        value::Wire,
     },
     csv::Format,
     job::{Inner, Job},
@@ -48,7 +49,7 @@ impl Selection {
         let table = &store.tables[self.table];
         let mut cell = Vec::new();
         for number in &self.numbers[from..to] {
-            let record = self.rows.get(number).map_or(Record::Generated(*number), |row| Record::Written(*number, row));
+            let record = self.rows.get(number).map_or(Record::Generated(*number), |row| Record::Written(row));
             for (place, column) in self.columns.iter().enumerate() {
                 if place > 0 {
                     out.push(format.delimiter);

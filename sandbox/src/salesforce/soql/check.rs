@@ -15,7 +15,7 @@ use crate::{
         schema::{Field, Kind, Source},
         store::Store,
         table::{Record, Table},
-        value::Value,
+        value::{Value, Wire},
     },
     time::DAY,
 };

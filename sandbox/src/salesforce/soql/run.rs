@@ -7,7 +7,7 @@ use crate::salesforce::{
     schema::{Kind, Source},
     store::Store,
     table::{Record, Table},
-    value::Value,
+    value::{Value, Wire},
 };
 
 /// What a record holds at the end of a path; null behind a reference to nothing.
@@ -44,7 +44,7 @@ pub(in crate::salesforce) fn matching(store: &Store, plan: &Plan, with_deleted: 
                 },
             ))
         }
-        None => Box::new(table.records(with_deleted)),
+        None => table.records(with_deleted),
     };
     let records = records.filter(is_match);
     let limit = plan.limit.unwrap_or(usize::MAX);
