@@ -57,7 +57,8 @@ async fn scope(
         return Ok(Some(now));
     };
     if let Some(why) = before.lacks(&now) {
-        let (message, help) = (scope::message(option, &why), scope::help(option, value, &format!("{}.json", cx.workflow)));
+        let (message, help) =
+            (scope::message(option, &why), scope::help(option, value, &format!("{}.json", cx.workflow)));
         cx.log(Level::Warning, format!("{message}; {help}")).await?;
     }
     Ok(Some(before.after(now)))
