@@ -246,6 +246,7 @@ pub static SPEC: Spec = Spec {
     ],
     effect: Effect::Writes,
     ports: &[Port::always("ok"), Port::with_records("reject"), Port::with_records("inDoubt")],
+    drops: &[(older::RULE, "records of which a later run has written a newer version")],
     example: r#"{
         "type": "crm.export", "account": "dynamics", "object": "contacts",
         "operation": "update",

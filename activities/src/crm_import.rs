@@ -103,6 +103,7 @@ pub static SPEC: Spec = Spec {
     drops: &[
         ("filter", "records for which the filter is not true and that the CRM did not leave out itself"),
         ("alreadyImported", "records that the import before has seen in this version"),
+        ("ownWrites", "records that this workflow wrote and nobody has changed since, with `\"ownWrites\": \"drop\"`"),
         ("readAgain", "records that came already before a lost place was read again"),
     ],
     example: r#"{

@@ -94,6 +94,7 @@ pub static SPEC: Spec = Spec {
     elsewhere: &["save", "store", "upsert", "update", "insert", "load", "table", "sql", "database"],
     effect: Effect::Writes,
     ports: &[Port::always("ok"), Port::with_records("reject")],
+    drops: &[(older::RULE, "records of which a later run has written a newer version")],
     example: r#"{
         "type": "database.update",
         "table": "recipient",
