@@ -46,7 +46,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::conversion::Conversion;
-use crate::older::OlderVersions;
+use crate::older::{self, OlderVersions};
 
 pub(crate) use begin::sent;
 pub use guards::Volume;
