@@ -149,12 +149,16 @@ mod tests {
         assert!(is("1.005", "1.00") && is("1.005", "1.01"), "a half goes either way");
         assert!(!is("1.2346", "1.24") && !is("1.2346", "1.22") && !is("1.2346", "-1.23"));
         assert!(!is("1.23", "1.2346"), "the CRM keeps more places, and has another number");
-        let far = [Value::Float(1e300), Value::Float(-1e300), Value::Decimal(Decimal::MAX), Value::Decimal(Decimal::MIN)];
+        let far =
+            [Value::Float(1e300), Value::Float(-1e300), Value::Decimal(Decimal::MAX), Value::Decimal(Decimal::MIN)];
         for (ours, theirs) in far.iter().flat_map(|ours| far.iter().map(move |theirs| (ours, theirs))) {
             assert!(ours == theirs || !is_rounded(&money, ours, theirs), "{ours:?} {theirs:?}");
         }
         let unknown = ObjectField { places: None, ..money.clone() };
         assert!(!is_rounded(&unknown, &Value::Float(1.2346), &Value::Float(1.23)));
-        assert!(!is_rounded(&money, &Value::Null, &Value::Float(0.0)) && !is_rounded(&money, &Value::Int(1), &Value::Int(2)));
+        assert!(
+            !is_rounded(&money, &Value::Null, &Value::Float(0.0))
+                && !is_rounded(&money, &Value::Int(1), &Value::Int(2))
+        );
     }
 }

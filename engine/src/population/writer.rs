@@ -362,7 +362,10 @@ mod tests {
         broken_off.write("ok", batch(&[3])).unwrap();
         broken_off.seal().unwrap();
         assert!(super::super::read_segment(folder.path(), &segment).is_ok(), "it is the file that was written");
-        assert!(super::super::read_segment(folder.path(), &sealed["ok"][0]).is_ok(), "no file of the journal is removed");
+        assert!(
+            super::super::read_segment(folder.path(), &sealed["ok"][0]).is_ok(),
+            "no file of the journal is removed"
+        );
     }
 
     #[test]
