@@ -33,7 +33,7 @@ async fn values_that_do_not_fit_are_rejects_and_dates_follow_the_time_zone() {
 async fn a_crm_that_gives_new_records_their_ids_itself_takes_none_that_are_made_of_a_key() {
     let mut world = World::new("");
     world.crm = Some(Arc::new(Double::numbering()));
-    let activities = case(json!({ "operation": "insert", "idFrom": "number", "set": { "lastname": "last_name" } }));
+    let activities = case(json!({ "operation": "insert", "idFrom": "last_name", "set": { "lastname": "last_name" } }));
     assert_eq!(
         world.problems(&activities).await,
         [

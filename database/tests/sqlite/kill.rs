@@ -46,7 +46,7 @@ fn a_batch_whose_answer_was_lost_is_not_written_twice(dice: &mut Dice) -> u64 {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let most = *dice.of(&[20, 120]);
+        let most = *dice.of(&[10, 40]);
         let batches = 1 + usize::try_from(dice.below(most)).unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         let written = out.lines().map_while(Result::ok).filter(|line| line.contains(WRITTEN)).take(batches);
