@@ -69,8 +69,8 @@ pub(crate) async fn forget(environment: &Environment, journal: &Journal, task: &
     forget_ledger(environment, &run, task.id).await;
 }
 
-/// Forgets all that the tasks of a run that is over kept, and what others remembered for it: also those that failed, and one whose end was recorded just before
-/// a crash.
+/// Forgets all that the tasks of a run that is over kept, and what others remembered for it: also those that failed, and one
+/// whose end was recorded just before a crash.
 pub(crate) async fn forget_all(environment: &Environment, workflow: &Workflow, journal: &Journal) {
     let writers = writers(workflow, journal);
     for task in writers.iter().filter(|task| task.status == TaskStatus::Ended && is_kept_by(workflow, task)) {

@@ -171,7 +171,7 @@ async fn between_the_audit_log_and_a_feed_that_begins_no_deletion_is_lost_or_com
     for n in 1..=7 {
         world.contact(n, json!({ "lastname": "Deleted" }));
     }
-    [1, 2].map(|n| Side::Dynamics.delete(&world.sandbox, &world.id(n)));
+    [1, 2].into_iter().for_each(|n| Side::Dynamics.delete(&world.sandbox, &world.id(n)));
     track(Tracking { audit: Some(true), ..Tracking::default() });
     Side::Dynamics.delete(&world.sandbox, &world.id(3));
     // Of 1 and 2 the log gets its entries late.

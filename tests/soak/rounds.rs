@@ -58,7 +58,8 @@ pub(crate) fn rounds(what: &str, few: u64, round: impl Fn(&mut Dice, &mut Done))
         if let Err(panic) = result {
             let test = std::env::var("NEXTEST_TEST_NAME").unwrap_or_default();
             let repeat = format!("{SEED}={seed} cargo nextest run --workspace --locked -E 'test(={test})'");
-            writeln!(std::io::stderr(), "\n{what}: the round of seed {seed} failed. This repeats it:\n  {repeat}\n").ok();
+            writeln!(std::io::stderr(), "\n{what}: the round of seed {seed} failed. This repeats it:\n  {repeat}\n")
+                .ok();
             failed.push(seed);
             if until.is_none() {
                 resume_unwind(panic);

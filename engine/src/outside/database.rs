@@ -64,8 +64,8 @@ pub trait Database: Send + Sync {
     async fn read(&self, scan: &Scan, from: Option<Value>) -> Result<Scanned, Failure>;
 
     /// Writes rows in one transaction, and in the same transaction what became of them to the ledger under
-    /// `ledger.task` and `ledger.batch`, and their versions where they must be remembered. A batch that the ledger already has is not written again: what it holds is
-    /// returned, so that a task that goes on after a crash writes nothing twice.
+    /// `ledger.task` and `ledger.batch`, and their versions if they must be remembered. A batch that the ledger already has is
+    /// not written again: what it holds is returned, so that a task that continues after a crash writes nothing twice.
     ///
     /// # Errors
     /// Where the transaction did not take hold as a whole; a row that the database refuses is in
