@@ -96,6 +96,13 @@ pub struct Versions {
 }
 
 impl Versions {
+    /// Versions of records by their ids.
+    pub fn new<'a>(account: &str, object: &str, records: impl IntoIterator<Item = (&'a str, i64)>) -> Self {
+        let (ids, versions): (Vec<&str>, Vec<i64>) = records.into_iter().unzip();
+        let (account, object) = (account.to_owned(), object.to_owned());
+        Self { account, object, ids: ids.into(), versions: versions.into() }
+    }
+
     /// The versions that travel with the records of a batch, if any do.
     pub fn of(batch: &RecordBatch) -> Option<Self> {
         let schema = batch.schema();

@@ -10,6 +10,7 @@ use crate::world::{Ended, World};
 on_both!(
     an_update_that_is_resumed_leaves_what_a_later_run_has_written,
     an_export_that_is_resumed_leaves_what_a_later_run_has_sent,
+    an_export_that_is_resumed_and_dies_after_any_event_leaves_the_same,
     older_versions_are_sent_where_the_workflow_says_so,
 );
 
@@ -101,6 +102,32 @@ async fn an_export_that_is_resumed_leaves_what_a_later_run_has_sent(side: Side) 
         assert_eq!((resumed.status, resumed.dropped("export", "older")), (Status::Finished, dropped));
         assert_eq!(copied(&world), ["\"Newer-1\"", "\"Same-2\""]);
         assert_eq!(remembered(&world, "memory.db", "version"), 0, "no run needs them any more");
+    }
+}
+
+async fn an_export_that_is_resumed_and_dies_after_any_event_leaves_the_same(side: Side) {
+    let export = export(&json!({}));
+    for crash in 0.. {
+        let mut world = world(side);
+        add_fault(&world, json!({ "containing": "Older-1", "status": 503 }), None);
+        let first = suspended(&world, &export).await;
+        world.sandbox.admin().clear_faults();
+        assert_eq!(world.run(&export).await.status, Status::Finished);
+        let engine = world.engine_on(world.store.reopened_failing_after(crash));
+        let ended = match engine.resume(&first.id).await {
+            Ok(driven) => driven.wait().await.is_ok(),
+            Err(_) => false,
+        };
+        drop(engine);
+        world.store = world.store.reopened();
+        let resumed = world.resume_unless_over(&first.id).await;
+        let context = format!("crash after event {crash}");
+        assert_eq!((resumed.status, resumed.dropped("export", "older")), (Status::Finished, 1), "{context}");
+        assert_eq!(copied(&world), ["\"Newer-1\"", "\"Same-2\""], "{context}");
+        if ended {
+            assert!(crash > 1, "{crash}");
+            return;
+        }
     }
 }
 

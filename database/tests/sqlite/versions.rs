@@ -1,6 +1,5 @@
 //! Versions of source records: which row is older than what was written, and for how long that is remembered.
 
-use arrow::array::{Int64Array, StringArray};
 use engine::outside::database::{Database, LedgerKey, Older, Operation, Write, Written};
 use engine::version::Versions;
 
@@ -17,12 +16,7 @@ fn put(place: &Place, source: (&str, &str), version: i64, column: &str, until: O
 }
 
 fn versions((account, object): (&str, &str), version: i64) -> Versions {
-    Versions {
-        account: account.to_owned(),
-        object: object.to_owned(),
-        ids: StringArray::from(vec!["r1"]),
-        versions: Int64Array::from(vec![version]),
-    }
+    Versions::new(account, object, [("r1", version)])
 }
 
 fn tables(place: &Place) -> Vec<String> {

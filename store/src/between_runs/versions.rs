@@ -89,3 +89,54 @@ pub(super) fn forget(connection: &Connection, before: u64) -> Result<()> {
 fn columns(target: &Target) -> String {
     serde_json::to_string(&target.columns).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(columns: &[&str]) -> Target {
+        let columns = Some(columns.iter().map(|&column| column.to_owned()).collect());
+        Target { account: "crm".into(), object: "Lead".into(), to: "other Contact".into(), columns }
+    }
+
+    fn memory() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEP).unwrap();
+        connection
+    }
+
+    /// The newest version that is known of a record.
+    fn newest(memory: &Connection, target: &Target) -> Option<i64> {
+        let is_older = |version: &i64| {
+            let versions = Versions::new("crm", "Lead", [("r1", *version)]);
+            !older(memory, target, &versions).unwrap().is_empty()
+        };
+        (0..9).filter(is_older).max().map(|older| older + 1)
+    }
+
+    #[test]
+    fn what_is_on_its_way_counts_until_it_is_refused_and_what_is_written_for_good() {
+        let (memory, target) = (memory(), target(&["name"]));
+        assert_eq!(newest(&memory, &target), None);
+        sending(&memory, &target, &[("r1".into(), 3)], 7).unwrap();
+        assert_eq!(newest(&memory, &target), Some(3));
+        sent(&memory, &target, &[("r1".into(), 3, true)]).unwrap();
+        sending(&memory, &target, &[("r1".into(), 5)], 7).unwrap();
+        assert_eq!(newest(&memory, &target), Some(5));
+        sent(&memory, &target, &[("r1".into(), 5, false)]).unwrap();
+        assert_eq!(newest(&memory, &target), Some(3));
+    }
+
+    #[test]
+    fn only_what_is_written_over_is_compared_and_forgotten_once_no_run_needs_it() {
+        let memory = memory();
+        sending(&memory, &target(&["name", "city"]), &[("r1".into(), 3)], 7).unwrap();
+        assert_eq!(newest(&memory, &target(&["city"])), Some(3));
+        assert_eq!(newest(&memory, &target(&["phone"])), None);
+        assert_eq!(newest(&memory, &Target { account: "another".into(), ..target(&["city"]) }), None);
+        forget(&memory, 7).unwrap();
+        assert_eq!(newest(&memory, &target(&["city"])), Some(3));
+        forget(&memory, 8).unwrap();
+        assert_eq!(newest(&memory, &target(&["city"])), None);
+    }
+}
