@@ -26,7 +26,8 @@ impl Dialect for Soql<'_> {
     const MISSING_IS_NULL: bool = true;
     /// See <https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_null.htm>.
     const NULL_IS_FALSE: bool = true;
-    /// See "Using Relationship Queries" in Salesforce's SOQL and SOSL Reference.
+    /// As of an outer join, see
+    /// <https://developer.salesforce.com/docs/platform/salesforce-soql-sosl/guide/sforce-api-calls-soql-relationships-lookup.md>.
     const RELATED_IN_OR: bool = true;
 
     fn comparable(&self, name: &str) -> Option<(&ObjectField, String)> {
