@@ -87,10 +87,11 @@ impl Assertion {
         self.claims.get(name).and_then(Json::as_str)
     }
 
-    /// A claim that is a time in seconds since 1970; some clients write it as text.
+    /// A claim that is a time in seconds since 1970; some clients write it as text, some with fractions.
     pub(crate) fn seconds(&self, name: &str) -> Option<i64> {
         let claim = self.claims.get(name)?;
-        claim.as_i64().or_else(|| claim.as_str()?.parse().ok())
+        let text = claim.as_str().map_or_else(|| claim.to_string(), str::to_owned);
+        text.split('.').next()?.parse().ok()
     }
 }
 

@@ -15,8 +15,8 @@
 //! - **Clock** (`clock.rs`), **faults** (`faults.rs`), **logs** of requests and changes (`log.rs`), and the controls of all
 //!   of them as methods and over HTTP (`admin/`).
 //!
-//! Another system is another folder next to `dataverse/`: its tables (`data::Held`: what their fields are and what they hold),
-//! what the admin API asks of it (`admin::System`: how ids and records are written), and its protocol.
+//! Another system is another folder next to `dataverse/`: its tables (`data::Held`: what their fields are and what they
+//! hold), what the admin API asks of it (`admin::System`: how ids and records are written), and its protocol.
 
 mod admin;
 mod clock;

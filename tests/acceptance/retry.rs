@@ -106,9 +106,12 @@ async fn a_loop_that_is_used_up_waits_for_an_operator(side: Side) {
     let expected = json!({
         "id": key, "workflow": "dynamicsImport", "run": "dynamicsImport-1", "task": 6, "activity": "again",
         "status": "suspended", "at": "2026-03-03T10:17:00Z", "message": failure.message, "help": failure.help,
-        "next": "campanile resume dynamicsImport-1", "text": text,
+        "next": "campanile resume dynamicsImport-1", "text": text, "host": alert["host"], "folder": alert["folder"],
     });
     assert_eq!(*alert, expected);
+    for part in [&alert["host"], &alert["folder"]] {
+        assert!(part.as_str().is_some_and(|part| !part.is_empty() && text.contains(part)), "{alert}");
+    }
 
     // A process that begins anew has nobody to tell; a run that goes on and stops again has.
     let engine = world.engine();
