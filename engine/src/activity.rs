@@ -25,6 +25,7 @@ use crate::failure::Failure;
 use crate::flow::FlowCx;
 use crate::graph::Arrivals;
 use crate::plan::{Plan, PlanCx};
+use crate::variables::Sets;
 
 /// One activity of a workflow, as its author set it.
 #[async_trait]
@@ -82,6 +83,11 @@ pub trait Activity: Send + Sync {
     /// Ports that the settings add to those of the specification.
     fn own_ports(&self) -> Vec<Port> {
         Vec::new()
+    }
+
+    /// Variables that it sets for what comes after it.
+    fn sets(&self) -> Sets {
+        Sets::default()
     }
 
     /// Attempts of a loop that passes through it, where its author says nothing.

@@ -39,6 +39,7 @@ pub mod script;
 mod start;
 mod temp;
 pub mod types;
+pub mod variables;
 pub mod words;
 pub mod workflow;
 pub mod written;

@@ -1,5 +1,6 @@
 //! What an activity would ask of a CRM, told without asking.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::check::Workflow;
 use crate::context::{bind, values};
+use crate::driver::first_vars;
 use crate::environment::{Environment, Limits};
 use crate::event::Vars;
 use crate::expr::{Bound, Source, Values};
@@ -15,6 +17,7 @@ use crate::failure::Failure;
 use crate::outside::clock::Clock;
 use crate::outside::crm::{Crm, Object, Read, ReadDeleted, Write};
 use crate::outside::store::OptionValue;
+use crate::script::Functions;
 
 /// What an activity would ask of a CRM.
 #[derive(Debug, Clone)]
@@ -76,14 +79,24 @@ pub struct PlanCx {
     /// Records that are thought to come in.
     pub records: u64,
     pub(crate) environment: Arc<Environment>,
+    functions: Arc<Functions>,
+    indexes: BTreeSet<String>,
 }
 
 impl PlanCx {
     /// For an activity of a workflow, which so many records are thought to come into.
     pub fn new(environment: Arc<Environment>, workflow: &Workflow, activity: &str, records: u64) -> Self {
         let time_zone = workflow.activities.get(activity).map_or(TimeZone::UTC, |node| node.time_zone.clone());
-        let (workflow, vars) = (workflow.name.clone(), workflow.vars.clone());
-        Self { workflow, activity: activity.to_owned(), time_zone, vars, records, environment }
+        Self {
+            workflow: workflow.name.clone(),
+            activity: activity.to_owned(),
+            time_zone,
+            vars: first_vars(workflow, &Vars::new()),
+            records,
+            environment,
+            functions: Arc::clone(&workflow.functions),
+            indexes: workflow.indexes(),
+        }
     }
 
     /// An account's CRM.
@@ -138,7 +151,12 @@ impl PlanCx {
     /// # Errors
     /// What is wrong with it first.
     pub fn bind(&self, source: &Source, columns: &Schema) -> Result<Bound, Failure> {
-        bind(source, columns)
+        bind(source, columns, &self.functions)
+    }
+
+    /// Functions that scripts share.
+    pub fn functions(&self) -> &Arc<Functions> {
+        &self.functions
     }
 
     /// What an expression reads besides the record: variables, options, the time, the zone.
@@ -147,7 +165,9 @@ impl PlanCx {
     /// Where the store cannot be read.
     pub async fn values<'a>(&self, bounds: impl IntoIterator<Item = &'a Bound>) -> Result<Values, Failure> {
         let vars = (self.vars.clone(), self.vars.clone());
-        values(&self.environment, vars, self.time_zone.clone(), bounds).await
+        let values = values(&self.environment, vars, self.time_zone.clone(), bounds).await?;
+        // What an activity before it sets is not known now.
+        Ok(Values { indexes: self.indexes.clone(), foretell: true, ..values })
     }
 }
 

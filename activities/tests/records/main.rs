@@ -15,5 +15,6 @@ mod double;
 mod enrich;
 mod file_extract;
 mod harness;
+mod names;
 mod script;
 mod wait;

@@ -120,9 +120,9 @@ impl Run {
             }
             Event::Woken { activity } => self.wake(*at, activity.as_deref()),
             Event::Alerted { of, receiver, .. } => self.told(*of, receiver),
-            Event::OptionSet { option, .. } => {
+            Event::OptionSet { option, value, .. } => {
                 let open = self.windows.iter().filter(|(_, window)| window.option == *option);
-                self.put.extend(open.map(|(task, _)| *task));
+                self.put.extend(open.map(|(task, _)| (*task, value.clone())));
             }
             Event::Logged { .. } => {}
             Event::Admitted => self.queued = false,
