@@ -80,6 +80,9 @@ pub struct Opened {
     pub is_backfill: bool,
 }
 
+/// The variables that tell of the window.
+pub const VARS: [&str; 4] = ["crmOptionName", "crmStartImport", "crmStartDate", "crmEndDate"];
+
 impl Opened {
     /// Opens the window that follows `before` and ends now, by the CRM's clock.
     ///

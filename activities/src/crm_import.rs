@@ -25,9 +25,11 @@ use engine::flow::FlowCx;
 use engine::outside::crm::{Feed, Object, Read, System, Window};
 use engine::plan::{Plan as Asked, PlanCx};
 use engine::scope::IndexScope;
+use engine::variables::Sets;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::automatic_index::VARS;
 use crate::crm_import_deleted::deleted_columns;
 use crate::pinned::Pinned;
 use own::Own;
@@ -134,7 +136,8 @@ impl Activity for CrmImport {
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
         let crm = cx.crm(&self.account).await?;
         let object = cx.object_with(&self.account, &self.object, &self.related()).await?;
-        let mut plan = Plan::new(self, &object, Some(crm.system()), &cx.time_zone, cx.backfill().is_some())?;
+        let backfill = cx.backfill().is_some();
+        let mut plan = Plan::new(self, &object, Some(crm.system()), cx.functions(), &cx.time_zone, backfill)?;
         if let Some(ids) = &self.ids {
             let read = Read { all: self.all, ..Read::new(object, plan.read.clone()) };
             return by_ids::import(cx, crm, read, &plan, ids, self.at_once()).await;
@@ -204,6 +207,10 @@ impl Activity for CrmImport {
         let filter = self.filter.as_ref().map(Source::text);
         let fields = self.fields.iter().map(FieldChoice::name);
         self.automatic_index.is_on().then(|| IndexScope::new(&self.object, filter, fields))
+    }
+
+    fn sets(&self) -> Sets {
+        Sets::vars(VARS.into_iter().filter(|_| self.automatic_index.is_on()))
     }
 }
 

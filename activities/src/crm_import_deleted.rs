@@ -25,12 +25,14 @@ use engine::flow::FlowCx;
 use engine::outside::crm::{FieldKind, Object, ObjectField};
 use engine::plan::{Plan, PlanCx};
 use engine::types::{Type, UTC};
+use engine::variables::Sets;
 use engine::words::counted;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::automatic_index::VARS;
 use crate::conversion::Conversion;
 use crate::rejects;
 use crate::rows::{self, wrong};
@@ -167,6 +169,11 @@ impl Activity for CrmImportDeleted {
 
     fn index_option(&self) -> Option<&str> {
         self.automatic_index.option()
+    }
+
+    fn sets(&self) -> Sets {
+        let has_option = self.automatic_index.option().is_some();
+        Sets::vars(VARS.into_iter().filter(|name| self.ids.is_none() && (has_option || *name != "crmOptionName")))
     }
 }
 

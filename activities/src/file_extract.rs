@@ -24,6 +24,7 @@ use engine::expr::{Bound, Source, Values};
 use engine::failure::Failure;
 use engine::flow::FlowCx;
 use engine::population::Population;
+use engine::variables::Sets;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +163,10 @@ impl Activity for FileExtract {
             position.segment += 1;
         }
         Ok(())
+    }
+
+    fn sets(&self) -> Sets {
+        Sets::vars(["filename"])
     }
 }
 

@@ -26,12 +26,16 @@ impl Pinned {
     /// What these expressions read: what was kept when the task began, else what is there now, and is to be kept.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// Where the store cannot be read; and where one reads what is not set, when the task begins.
     pub(crate) async fn values(cx: &Cx, bounds: &[&Bound], kept: Option<&Self>) -> Result<(Values, Self), Failure> {
-        let mut values = cx.values(bounds.to_vec()).await?;
-        let pinned = kept.cloned().unwrap_or_else(|| Self::new(&values, bounds));
-        pinned.put(&mut values);
-        Ok((values, pinned))
+        let Some(kept) = kept else {
+            let values = cx.values(bounds.to_vec()).await?;
+            let pinned = Self::new(&values, bounds);
+            return Ok((values, pinned));
+        };
+        let mut values = cx.gather(bounds.to_vec()).await?;
+        kept.put(&mut values);
+        Ok((values, kept.clone()))
     }
 
     fn new(values: &Values, bounds: &[&Bound]) -> Self {

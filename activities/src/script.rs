@@ -10,6 +10,7 @@ use engine::expr::ExprError;
 use engine::failure::{Class, Failure};
 use engine::flow::FlowCx;
 use engine::script::{self, Host, ScriptErrorKind};
+use engine::variables::Sets;
 use jiff::{Timestamp, tz::TimeZone};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -50,7 +51,7 @@ pub static SPEC: Spec = Spec {
     ports: &[Port::always("ok")],
     example: r#"{
         "type": "script",
-        "script": ["vars.total = vars.recCount;", "log_info(`imported up to ${vars.crmEndDate}`);"],
+        "script": ["instance.vars.total = (instance.vars.total ?? 0) + vars.recCount;", "log_info(`${instance.vars.total} so far`);"],
         "to": "next"
     }"#,
     ..Spec::of::<Script>()
@@ -60,14 +61,22 @@ pub static SPEC: Spec = Spec {
 impl Activity for Script {
     fn flow(&self, input: &Columns, cx: &mut FlowCx<'_>) -> Flow {
         let text = self.script.joined();
-        if let Err(error) = script::Script::compile(&text, cx.library()) {
-            self.report(error, &text, cx);
+        let checked = script::check(&text, cx.functions());
+        for error in checked.errors {
+            let (pointer, error) = self.place(error, &text);
+            cx.expression_problem(&pointer, error);
+        }
+        for (variable, at) in &checked.reads {
+            if let Some(error) = cx.unset(variable, *at) {
+                let (pointer, error) = self.place(error, &text);
+                cx.unset_problem(&pointer, error);
+            }
         }
         Flow::from([("ok".to_owned(), input.clone())])
     }
 
     async fn run(&self, cx: &mut Cx) -> Result<(), Failure> {
-        let script = script::Script::compile(&self.script.joined(), cx.library())?;
+        let script = script::Script::compile_with(&self.script.joined(), cx.functions())?;
         let records: u64 = cx.inputs().iter().map(engine::population::Population::rows).sum();
         cx.set_var("recCount", records);
         let notes = cx.notes();
@@ -81,6 +90,7 @@ impl Activity for Script {
                 ScriptErrorKind::Limit(_) | ScriptErrorKind::Deadline => Class::Limit,
                 ScriptErrorKind::Stopped => Class::Stopped,
                 ScriptErrorKind::Host => Class::Storage,
+                ScriptErrorKind::Unset => Class::Config,
                 ScriptErrorKind::Thrown | ScriptErrorKind::Other => Class::Data,
             };
             Failure::new(class, format!("the script, {error}"))
@@ -94,17 +104,25 @@ impl Activity for Script {
         cx.pass_input_on("ok");
         Ok(())
     }
+
+    fn sets(&self) -> Sets {
+        let script::Checked { sets, sets_any, .. } =
+            script::check(&self.script.joined(), &script::Functions::default());
+        let mut variables = Sets::vars(["recCount"]).variables;
+        variables.extend(sets);
+        Sets { variables, any: sets_any }
+    }
 }
 
 impl Script {
-    /// Reports an error at its place, which is in one of the lines where the script is a list of them.
-    fn report(&self, error: ExprError, text: &str, cx: &mut FlowCx<'_>) {
+    /// The pointer to an error, and its place there, which is in one of the lines where the script is a list of them.
+    fn place(&self, error: ExprError, text: &str) -> (String, ExprError) {
         match &self.script {
-            Text::Whole(_) => cx.expression_problem("/script", error),
+            Text::Whole(_) => ("/script".to_owned(), error),
             Text::Lines(_) => {
                 let (line, column) = error.line_column(text);
                 let error = ExprError { at: Some(column.saturating_sub(1)), ..error };
-                cx.expression_problem(&format!("/script/{}", line.saturating_sub(1)), error);
+                (format!("/script/{}", line.saturating_sub(1)), error)
             }
         }
     }
@@ -120,6 +138,10 @@ struct Outside {
 impl Host for Outside {
     fn option(&self, name: &str) -> Result<Option<String>, String> {
         self.runtime.block_on(self.notes.option(name)).map_err(|failure| failure.to_string())
+    }
+
+    fn is_index(&self, name: &str) -> bool {
+        self.notes.is_index(name)
     }
 
     fn set_option(&self, name: &str, value: &str) -> Result<(), String> {

@@ -12,6 +12,7 @@ use engine::expr::Source;
 use engine::failure::Failure;
 use engine::flow::FlowCx;
 use engine::types::Type;
+use engine::variables::Sets;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -88,6 +89,10 @@ impl Activity for Test {
         cx.choose(chosen);
         cx.pass_input_on(chosen);
         Ok(())
+    }
+
+    fn sets(&self) -> Sets {
+        Sets::vars(["recCount"])
     }
 
     fn own_ports(&self) -> Vec<Port> {

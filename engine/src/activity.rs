@@ -26,6 +26,7 @@ use crate::flow::FlowCx;
 use crate::graph::Arrivals;
 use crate::plan::{Plan, PlanCx};
 use crate::scope::IndexScope;
+use crate::variables::Sets;
 
 /// One activity of a workflow, as its author set it.
 #[async_trait]
@@ -83,6 +84,11 @@ pub trait Activity: Send + Sync {
     /// Ports whose names the settings choose, in addition to those of the specification.
     fn own_ports(&self) -> Vec<Port> {
         Vec::new()
+    }
+
+    /// Variables that it sets for what comes after it.
+    fn sets(&self) -> Sets {
+        Sets::default()
     }
 
     /// Attempts of a loop that passes through it, where its author says nothing.

@@ -1,8 +1,10 @@
 //! Checks a workflow: every problem at once, with its place, its cause and its cure.
 
+mod columns;
 mod kinds;
+mod mended;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -12,14 +14,14 @@ use serde_json::Value;
 use crate::activity::{Activity, Columns, Need, Palette, Port, Spec};
 use crate::document::{Document, escape};
 use crate::event::Vars;
-use crate::flow::{FlowCx, Known};
 use crate::graph::{Graph, Vertex};
 use crate::outside::store::check_option_name;
-use crate::pinned::Library;
 use crate::problem::{Problem, Suggestions, suggestion};
 use crate::schema::Schemas;
 use crate::scope::IndexScope;
+use crate::script::Functions;
 use crate::workflow::{ACTIVITIES_MAX, Common, OnError, To, WhenRunning, is_name};
+use mended::Mended;
 
 /// How many different sets of columns may reach one activity before it is taken as growing without end.
 const VARIANTS_MAX: usize = 16;
@@ -42,7 +44,9 @@ pub struct Workflow {
     /// Its activities.
     pub activities: IndexMap<String, Node>,
     /// Functions that its scripts share with those of other workflows; none until it is told.
-    pub library: Library,
+    pub functions: Arc<Functions>,
+    /// Activities that are wrong, as far as the rest of their settings makes sense.
+    mended: IndexMap<String, Mended>,
     document: Document,
 }
 
@@ -115,7 +119,7 @@ pub fn read(
     }
     problems.extend(schemas.check_file(&document));
     let head = Head::read(&document, &mut problems);
-    let mut activities = IndexMap::new();
+    let (mut activities, mut mended) = (IndexMap::new(), IndexMap::new());
     let mut outlines = IndexMap::new();
     let written = document.value["activities"].as_object().cloned().unwrap_or_default();
     if written.len() > ACTIVITIES_MAX {
@@ -131,8 +135,9 @@ pub fn read(
         outlines.insert(activity.as_str(), Outline { spec, to });
         let Some(spec) = spec else { continue };
         let common = serde_json::from_value(common).ok();
-        if let Some(node) = reader.activity(activity, spec, common, own, &mut problems) {
-            activities.insert(activity.clone(), node);
+        match reader.activity(activity, spec, common, own, &mut problems) {
+            Ok(node) => drop(activities.insert(activity.clone(), node)),
+            Err(rest) => mended.extend(rest.map(|rest| (activity.clone(), rest))),
         }
     }
     let names: BTreeSet<&str> = written.keys().map(String::as_str).collect();
@@ -142,8 +147,10 @@ pub fn read(
     check_options(&document, name, &activities, &mut problems);
     let Head { label, on_error, when_running, vars, .. } = head;
     let name = name.to_owned();
-    let (graph, library) = (Arc::new(graph), Library::default());
-    (Some(Workflow { name, label, on_error, when_running, vars, graph, activities, library, document }), problems)
+    let (graph, functions) = (Arc::new(graph), Arc::default());
+    let workflow =
+        Workflow { name, label, on_error, when_running, vars, graph, activities, functions, mended, document };
+    (Some(workflow), problems)
 }
 
 /// What is known of an activity also where its settings are wrong.
@@ -225,14 +232,15 @@ impl Reader<'_> {
         common: Option<Common>,
         own: Value,
         problems: &mut Vec<Problem>,
-    ) -> Option<Node> {
+    ) -> Result<Node, Option<Mended>> {
         let pointer = format!("/activities/{}", escape(name));
         let wrong = self.schemas.check_activity(self.document, &pointer, spec);
-        if !wrong.is_empty() {
-            problems.extend(wrong);
-            return None;
-        }
-        let common = common?;
+        problems.extend(wrong.iter().cloned());
+        // An expression that is wrong is an expression all the same: the flow of columns tells what else is wrong.
+        let common = match common {
+            Some(common) if wrong.iter().all(|problem| problem.code == "expression") => common,
+            _ => return Err(Mended::new(spec, own, &pointer, &wrong, &self.schemas.required(spec))),
+        };
         let is_set = |pointer: &str| own.pointer(pointer) == Some(&Value::Bool(true));
         let mut ports: Vec<Port> =
             spec.ports.iter().filter(|port| port.only_with.is_none_or(is_set)).cloned().collect();
@@ -241,11 +249,11 @@ impl Reader<'_> {
                 ports.extend(activity.own_ports());
                 let own = zone(self.document, &pointer, common.time_zone.as_deref(), problems);
                 let time_zone = own.unwrap_or_else(|| self.head.time_zone.clone());
-                Some(Node { spec, common, time_zone, activity, ports })
+                Ok(Node { spec, common, time_zone, activity, ports })
             }
             Err(error) => {
                 problems.push(self.document.problem(&pointer, "wrong-value", error.to_string(), None));
-                None
+                Err(None)
             }
         }
     }
@@ -400,6 +408,11 @@ impl Workflow {
             Some((name.as_str(), option, node.activity.index_scope()))
         })
     }
+
+    /// The options of its automatic indexes.
+    pub fn index_options(&self) -> BTreeSet<String> {
+        self.indexes().map(|(_, option, _)| option).collect()
+    }
 }
 
 /// The option of an automatic index where its author names none.
@@ -415,96 +428,7 @@ impl Workflow {
 
     /// What must be known of the outside to check how columns flow.
     pub fn needs(&self) -> BTreeSet<Need> {
-        self.activities.values().flat_map(|node| node.activity.needs()).collect()
+        let sound = self.activities.values().flat_map(|node| node.activity.needs());
+        sound.chain(self.mended.values().flat_map(Mended::needs)).collect()
     }
-
-    /// Lets columns flow through all activities. An activity is asked once for each set of columns that reaches it.
-    pub fn flow(&self, known: &Known) -> Findings {
-        let mut findings = Findings::default();
-        let mut asked: BTreeMap<&str, Vec<Columns>> = BTreeMap::new();
-        let mut found = Found::default();
-        let mut queue: VecDeque<(&str, Columns)> = self.roots().into();
-        while let Some((name, input)) = queue.pop_front() {
-            let variants = asked.entry(name).or_default();
-            if variants.contains(&input) {
-                continue;
-            }
-            if variants.len() == VARIANTS_MAX {
-                let message = format!("more than {VARIANTS_MAX} different sets of columns reach this activity");
-                let help = Some("a loop must not add columns each time round".to_owned());
-                let pointer = format!("/activities/{}", escape(name));
-                findings.problems.push(self.document.problem_of_key(&pointer, "columns-grow", message, help));
-                continue;
-            }
-            variants.push(input.clone());
-            let Some(node) = self.activities.get(name) else {
-                // What comes out of an activity that is wrong is not known, so nothing is wrong behind it.
-                let targets = self.graph.get(name).into_iter().flat_map(|vertex| vertex.to.values().flatten());
-                queue.extend(targets.map(|target| (target.as_str(), Columns::Unknown)));
-                continue;
-            };
-            let flow = self.ask(name, node, &input, known, &mut findings, &mut found);
-            for (port, targets) in &node.common.to.0 {
-                let columns = match port.as_str() {
-                    "error" | "exhausted" => input.clone(),
-                    port => flow.get(port).cloned().unwrap_or(Columns::Unknown),
-                };
-                queue.extend(targets.iter().map(|target| (target.as_str(), columns.clone())));
-            }
-            for (port, columns) in flow {
-                findings.columns.insert((name.to_owned(), port), columns);
-            }
-        }
-        findings
-    }
-
-    /// A run begins without records; but where a transition leads nowhere, it may be one that was to lead to a root.
-    fn roots(&self) -> Vec<(&str, Columns)> {
-        let mut targets = self.graph.activities().flat_map(|(_, vertex)| vertex.to.values().flatten());
-        let is_open = targets.any(|target| self.graph.get(target).is_none());
-        let columns = |root| match is_open && self.activities.get(root).is_none_or(|node| node.spec.inbound) {
-            true => Columns::Unknown,
-            false => Columns::None,
-        };
-        self.graph.roots().into_iter().map(|root| (root, columns(root))).collect()
-    }
-
-    fn ask(
-        &self,
-        name: &str,
-        node: &Node,
-        input: &Columns,
-        known: &Known,
-        findings: &mut Findings,
-        found: &mut Found,
-    ) -> crate::activity::Flow {
-        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
-        let mut cx = FlowCx {
-            document: &self.document,
-            pointer: format!("/activities/{}", escape(name)),
-            activity: name,
-            ports: node.ports(),
-            workflow: &self.name,
-            definition: self,
-            time_zone: &node.time_zone,
-            known,
-            library: &self.library,
-            suggestions: &found.suggestions,
-            problems: &mut problems,
-            warnings: &mut warnings,
-            unchecked: &mut findings.unchecked,
-        };
-        let flow = node.activity.flow(input, &mut cx);
-        // An activity that several sets of columns reach finds the same again.
-        findings.problems.extend(problems.into_iter().filter(|problem| found.all.insert(problem.clone())));
-        findings.warnings.extend(warnings.into_iter().filter(|warning| found.all.insert(warning.clone())));
-        flow
-    }
-}
-
-/// What the flow of columns has found so far.
-#[derive(Default)]
-struct Found {
-    all: HashSet<Problem>,
-    suggestions: Suggestions,
 }

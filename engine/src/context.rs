@@ -30,11 +30,11 @@ use crate::outside::crm::Crm;
 use crate::outside::database::Database;
 use crate::outside::memory::{Memory, Reader};
 use crate::outside::store::{OptionValue, RunId};
-use crate::pinned::Library;
 use crate::population::{Population, Writer};
 use crate::private::{self, Access};
 use crate::progress::Progress;
 use crate::run::Task;
+use crate::script::Functions;
 use crate::temp;
 use crate::unfinished;
 
@@ -59,7 +59,6 @@ pub struct Cx {
     pub(crate) environment: Arc<Environment>,
     pub(crate) definition: Arc<Workflow>,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) library: Library,
     pub(crate) inputs: Vec<Population>,
     pub(crate) vars_in: Vars,
     pub(crate) instance_vars_in: Vars,
@@ -110,7 +109,6 @@ impl Cx {
             environment: Arc::clone(environment),
             definition: Arc::clone(workflow),
             journal: Arc::clone(journal),
-            library: Arc::clone(&workflow.library),
             inputs: temp::inputs(environment, journal, &run, task),
             vars_in: task.vars_in.clone(),
             instance_vars_in: run.instance_vars.clone(),
@@ -194,9 +192,9 @@ impl Cx {
         &self.environment.limits
     }
 
-    /// Functions that scripts share, by file name, as they were when the run began.
-    pub fn library(&self) -> &[(String, String)] {
-        &self.library
+    /// Functions that scripts share, as they were when the run began.
+    pub fn functions(&self) -> &Arc<Functions> {
+        &self.definition.functions
     }
 
     /// What a CRM says of an object.
@@ -365,15 +363,31 @@ impl Cx {
     /// # Errors
     /// What is wrong with it first; `check` tells all.
     pub fn bind(&self, source: &Source, columns: &Schema) -> Result<Bound, Failure> {
-        bind(source, columns)
+        bind(source, columns, self.functions())
     }
 
     /// What an expression reads besides the record: variables, options, the time, the zone.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// Where the store cannot be read, or an expression reads what is not set: that must not depend on whether a record
+    /// comes.
     pub async fn values<'a>(&self, bounds: impl IntoIterator<Item = &'a Bound>) -> Result<Values, Failure> {
-        values(&self.environment, (self.vars(), self.instance_vars()), self.time_zone.clone(), bounds).await
+        let bounds: Vec<&Bound> = bounds.into_iter().collect();
+        let values = self.gather(bounds.clone()).await?;
+        for bound in bounds {
+            bound.resolve(&values)?;
+        }
+        Ok(values)
+    }
+
+    /// As [`values`](Self::values), for a task that goes on with what it kept.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn gather<'a>(&self, bounds: impl IntoIterator<Item = &'a Bound>) -> Result<Values, Failure> {
+        let vars = (self.vars(), self.instance_vars());
+        let values = values(&self.environment, vars, self.time_zone.clone(), bounds).await?;
+        Ok(Values { indexes: self.definition.index_options(), ..values })
     }
 
     /// An option.
@@ -399,6 +413,7 @@ impl Cx {
             environment: Arc::clone(&self.environment),
             task: self.task,
             cancelled: Arc::clone(&self.cancelled),
+            indexes: self.definition.index_options(),
         }
     }
 
@@ -481,8 +496,8 @@ impl std::fmt::Debug for Cx {
 }
 
 /// Reads an expression over columns; of what is wrong with it, the first.
-pub(crate) fn bind(source: &Source, columns: &Schema) -> Result<Bound, Failure> {
-    source.bind(columns).map_err(|errors| match errors.into_iter().next() {
+pub(crate) fn bind(source: &Source, columns: &Schema, functions: &Arc<Functions>) -> Result<Bound, Failure> {
+    source.bind_with(columns, functions).map_err(|errors| match errors.into_iter().next() {
         Some(error) => Failure::from(error),
         None => Failure::internal(format!("the expression {} is not understood", source.text())),
     })
@@ -498,7 +513,7 @@ pub(crate) async fn values<'a>(
     let mut options = BTreeMap::new();
     for bound in bounds {
         for variable in bound.expr().variables() {
-            if let Variable::Option(name) = variable
+            if let Variable::Option(name) | Variable::HasOption(name) = variable
                 && let Some(value) = environment.store.option(name).await?
             {
                 options.insert(name.clone(), value.value);

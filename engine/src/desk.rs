@@ -272,7 +272,7 @@ struct Keys(Option<(Vec<Bound>, Values)>);
 impl Keys {
     /// Where they cannot be read over these columns, records have no key.
     async fn new(cx: &Cx, named_by: &[Source], columns: &Schema) -> Self {
-        let bounds: Option<Vec<Bound>> = named_by.iter().map(|source| source.bind(columns).ok()).collect();
+        let bounds: Option<Vec<Bound>> = named_by.iter().map(|source| cx.bind(source, columns).ok()).collect();
         let Some(bounds) = bounds.filter(|bounds| !bounds.is_empty()) else { return Self(None) };
         let values = cx.values(&bounds).await.ok();
         Self(values.map(|values| (bounds, values)))

@@ -403,9 +403,11 @@ fn task_of(ready: &Ready) -> TaskId {
     }
 }
 
-/// Variables that a run begins with: the workflow's, then those given.
+/// Variables that a run begins with: the workflow's, then those given. One that the file declares as null is not set
+/// before it is given.
 pub fn first_vars(workflow: &Workflow, given: &Vars) -> Vars {
     let mut vars = workflow.vars.clone();
+    vars.retain(|_, value| !value.is_null());
     vars.extend(given.clone());
     vars
 }

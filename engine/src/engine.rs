@@ -22,6 +22,7 @@ use crate::retention;
 use crate::run::{Run, Status};
 use crate::schema::Schemas;
 use crate::scope;
+use crate::script::Functions;
 use crate::temp;
 
 /// How many orders of an operator wait at most.
@@ -112,7 +113,7 @@ impl Engine {
 
     /// Reads a workflow and checks it against what is known of the outside.
     pub async fn check(&self, file: &str, name: &str, text: &str, ask: Ask) -> (Option<Workflow>, Findings) {
-        self.check_pinned(file, name, &Pinned::now(&self.environment, text), ask).await
+        self.check_pinned(file, name, &Pinned::now(&self.environment, text), &Vars::new(), ask).await
     }
 
     pub(crate) async fn check_pinned(
@@ -120,16 +121,21 @@ impl Engine {
         file: &str,
         name: &str,
         pinned: &Pinned,
+        given: &Vars,
         ask: Ask,
     ) -> (Option<Workflow>, Findings) {
         let (workflow, mut problems) = self.read(file, name, pinned);
-        let Some(workflow) = workflow else {
+        let Some(mut workflow) = workflow else {
             return (None, Findings { problems, ..Findings::default() });
         };
+        workflow.vars.extend(given.clone());
         let known = Known::gather(&self.environment, &workflow.needs(), ask).await;
         let mut findings = workflow.flow(&known);
         problems.append(&mut findings.problems);
         problems.sort_by_key(|problem| (problem.line, problem.column));
+        // An expression that cannot be read is found by the schema and by its activity.
+        let mut told = HashSet::new();
+        problems.retain(|problem| told.insert((problem.line, problem.column, problem.code, problem.message.clone())));
         findings.problems = problems;
         (Some(workflow), findings)
     }
@@ -160,7 +166,7 @@ impl Engine {
     pub(crate) fn read(&self, file: &str, name: &str, pinned: &Pinned) -> (Option<Workflow>, Vec<Problem>) {
         let (mut workflow, problems) = check::read(self.environment.palette, &self.schemas, file, name, &pinned.text);
         if let Some(workflow) = &mut workflow {
-            workflow.library = Arc::clone(&pinned.library);
+            workflow.functions = Functions::of(&pinned.library, &self.environment.limits.script);
         }
         (workflow, problems)
     }

@@ -17,8 +17,10 @@ mod functions;
 mod kernels;
 mod meet;
 pub(crate) mod parse;
+mod reads;
 mod source;
 mod value;
+mod values;
 mod vector;
 
 use std::fmt;
@@ -26,16 +28,20 @@ use std::fmt;
 use jiff::{Timestamp, civil};
 use rust_decimal::Decimal;
 
+use crate::types::Type;
+
 pub(crate) use arithmetic::{negative, reckon};
 pub use bind::Bound;
 pub(crate) use compare::values as compare;
-pub use eval::{Failing, Values};
+pub use eval::Failing;
 pub use functions::{ARGS_MAX, FUNCTIONS, Function, Gives, Moment, Param, Takes};
 pub(crate) use meet::{loosely, wanted};
 pub use parse::{DEPTH_MAX, Parsed, TEXT_BYTES_MAX};
+pub(crate) use reads::{COALESCE, default_for};
 pub use source::Source;
 pub(crate) use value::number;
 pub use value::{Value, local_of};
+pub use values::Values;
 
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +70,8 @@ pub enum Expr {
     If(Box<Expr>, Box<Expr>, Box<Expr>),
     /// A function of ours, such as `lower(x)`.
     Call(&'static Function, Vec<Expr>),
+    /// A function of the shared scripts. It is evaluated here only, never rendered.
+    Shared(Shared, Vec<Expr>),
 }
 
 /// A constant.
@@ -91,6 +99,15 @@ pub enum Literal {
     Time(civil::Time),
 }
 
+/// A call of a function of the shared scripts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    /// Its name.
+    pub name: String,
+    /// What its result is taken for: the type of what it meets. Not known where it meets nothing.
+    pub gives: Option<Type>,
+}
+
 /// A variable that an expression reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Variable {
@@ -102,6 +119,8 @@ pub enum Variable {
     Task(String),
     /// `option("x")`, by a constant name.
     Option(String),
+    /// `has_option("x")`, which is never missing.
+    HasOption(String),
 }
 
 /// How two values are compared. A comparison of order with null is false, so its negation is true.
@@ -207,7 +226,9 @@ impl Expr {
         match self {
             Self::Literal(_) | Self::Field(_) | Self::Variable(_) => {}
             Self::Not(a) | Self::Negative(a) => a.visit(f),
-            Self::And(all) | Self::Or(all) | Self::Call(_, all) => all.iter().for_each(|a| a.visit(f)),
+            Self::And(all) | Self::Or(all) | Self::Call(_, all) | Self::Shared(_, all) => {
+                all.iter().for_each(|a| a.visit(f));
+            }
             Self::Compare(_, a, b) | Self::Arithmetic(_, a, b) => {
                 a.visit(f);
                 b.visit(f);
@@ -246,6 +267,7 @@ impl fmt::Display for Variable {
             Self::Instance(name) => write!(f, "instance.vars.{name}"),
             Self::Task(name) => write!(f, "task.vars.{name}"),
             Self::Option(name) => write!(f, "option({name:?})"),
+            Self::HasOption(name) => write!(f, "has_option({name:?})"),
         }
     }
 }

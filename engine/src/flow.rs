@@ -9,12 +9,14 @@ use jiff::tz::TimeZone;
 use crate::activity::{Columns, Port};
 use crate::check::Workflow;
 use crate::document::Document;
-use crate::expr::{Bound, ExprError, Source};
+use crate::expr::{Bound, ExprError, Parsed, Source, Variable, default_for};
 use crate::failure::{Class, Failure};
 use crate::outside::crm::{Object, ObjectField, System};
 use crate::outside::database::{Table, check_reserved};
 use crate::problem::{Problem, Suggestions};
+use crate::script::Functions;
 use crate::types::Type;
+use crate::variables::Variables;
 
 /// What is known of the outside. What could not be asked is kept with the reason.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +50,8 @@ pub struct FlowCx<'a> {
     /// The time zone of the activity's dates.
     pub time_zone: &'a TimeZone,
     pub(crate) known: &'a Known,
-    pub(crate) library: &'a [(String, String)],
+    pub(crate) functions: &'a Arc<Functions>,
+    pub(crate) variables: &'a Variables<'a>,
     /// Finds the names that were probably meant.
     pub suggestions: &'a Suggestions,
     pub(crate) problems: &'a mut Vec<Problem>,
@@ -147,9 +150,9 @@ impl FlowCx<'_> {
         self.definition.brings_back(account, object).contains(&self.activity)
     }
 
-    /// Functions that scripts share, by file name.
-    pub fn library(&self) -> &[(String, String)] {
-        self.library
+    /// Functions that scripts share.
+    pub fn functions(&self) -> &Arc<Functions> {
+        self.functions
     }
 
     /// The table, where it is known; else a problem, or a note that it could not be checked.
@@ -183,16 +186,26 @@ impl FlowCx<'_> {
         input: &Columns,
         must: Option<&Type>,
     ) -> Option<Bound> {
+        let parsed = match source.parsed() {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                self.expression_problem(pointer, error);
+                return None;
+            }
+        };
+        self.reads(pointer, &parsed);
         let bound = match input {
             // Without columns, what can be read without them is still read.
             Columns::Unknown => {
-                if let Err(error) = source.parse() {
+                let calls = parsed.shared();
+                let wrong = calls.iter().filter_map(|(name, args, at)| self.functions.check(name, *args, *at).err());
+                for error in wrong.collect::<Vec<_>>() {
                     self.expression_problem(pointer, error);
                 }
                 return None;
             }
-            Columns::None => source.bind(&Schema::empty()),
-            Columns::Known(schema) => source.bind(schema),
+            Columns::None => Bound::bind_parsed(&parsed, &Schema::empty(), self.functions),
+            Columns::Known(schema) => Bound::bind_parsed(&parsed, schema, self.functions),
         };
         let bound = match bound {
             Ok(bound) => bound,
@@ -203,15 +216,49 @@ impl FlowCx<'_> {
                 return None;
             }
         };
-        let got = bound.ty();
         match must {
-            Some(must) if got != *must && got != Type::Any && got != Type::Null => {
-                let message = format!("this is {got}, not {must}");
+            Some(must) if !bound.may_give(must) => {
+                let message = format!("this is {}, not {must}", bound.ty());
                 self.problem(pointer, "wrong-type", message, None);
                 None
             }
             _ => Some(bound),
         }
+    }
+
+    /// Reports the variables that an expression reads without a default and that nothing before it can have set.
+    pub fn reads(&mut self, pointer: &str, parsed: &Parsed) {
+        for (variable, at) in parsed.reads() {
+            if let Some(error) = self.unset(variable, at) {
+                self.unset_problem(pointer, error);
+            }
+        }
+    }
+
+    /// What is wrong where a variable is read that nothing before the activity can have set.
+    pub fn unset(&self, variable: &Variable, at: Option<usize>) -> Option<ExprError> {
+        let names = self.variables.instead_of(variable, self.activity)?;
+        let default = default_for(variable);
+        let (message, name) = match variable {
+            Variable::Task(name) => (format!("{variable} is not set: `task.vars` live as long as one script"), name),
+            Variable::Instance(name) => (format!("{variable} is not set: no activity of the workflow sets it"), name),
+            Variable::Event(name) | Variable::Option(name) | Variable::HasOption(name) => {
+                (format!("{variable} is not set: no activity that leads here sets it"), name)
+            }
+        };
+        let help = match (self.suggestions.of(name, names), variable) {
+            (Some(instead), _) => format!("{instead} A default is given as {default}"),
+            (None, Variable::Task(_)) => "use `vars` or `instance.vars`".to_owned(),
+            (None, _) => format!("set it before, declare it in \"vars\" of the workflow, or give a default: {default}"),
+        };
+        Some(ExprError { message, help: Some(help), at, row: None })
+    }
+
+    /// Reports what [`unset`](Self::unset) found at its place in the text.
+    pub fn unset_problem(&mut self, pointer: &str, error: ExprError) {
+        let pointer = format!("{}{pointer}", self.pointer);
+        let at = error.at.unwrap_or(usize::MAX);
+        self.problems.push(self.document.problem_within(&pointer, at, "not-set", error.message, error.help));
     }
 
     /// Reports what is wrong with an expression or script at its place in the text.

@@ -43,6 +43,7 @@ mod temp;
 pub mod types;
 mod unfinished;
 pub mod version;
+pub mod variables;
 pub mod words;
 pub mod workflow;
 pub mod written;

@@ -1,5 +1,6 @@
 //! What an activity would ask of a CRM, told without asking.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::check::Workflow;
 use crate::context::{bind, values};
+use crate::driver::first_vars;
 use crate::environment::{Environment, Limits};
 use crate::event::Vars;
 use crate::expr::{Bound, Source, Values};
@@ -15,6 +17,7 @@ use crate::failure::Failure;
 use crate::outside::clock::Clock;
 use crate::outside::crm::{Crm, Object, Read, ReadDeleted, Write};
 use crate::outside::store::OptionValue;
+use crate::script::Functions;
 
 /// What an activity would ask of a CRM.
 #[derive(Debug, Clone)]
@@ -78,17 +81,26 @@ pub struct PlanCx {
     /// Whether the activity brings back what its workflow itself writes.
     pub brings_back: bool,
     pub(crate) environment: Arc<Environment>,
+    functions: Arc<Functions>,
+    indexes: BTreeSet<String>,
 }
 
 impl PlanCx {
     /// For an activity of a workflow, which so many records are thought to come into.
     pub fn new(environment: Arc<Environment>, workflow: &Workflow, activity: &str, records: u64) -> Self {
         let node = workflow.activities.get(activity);
-        let time_zone = node.map_or(TimeZone::UTC, |node| node.time_zone.clone());
         let brings = node.and_then(|node| node.activity.brings_changes());
-        let brings_back = brings.is_some_and(|(account, object)| !workflow.brings_back(account, object).is_empty());
-        let (workflow, vars) = (workflow.name.clone(), workflow.vars.clone());
-        Self { workflow, activity: activity.to_owned(), time_zone, vars, records, brings_back, environment }
+        Self {
+            workflow: workflow.name.clone(),
+            activity: activity.to_owned(),
+            time_zone: node.map_or(TimeZone::UTC, |node| node.time_zone.clone()),
+            vars: first_vars(workflow, &Vars::new()),
+            records,
+            brings_back: brings.is_some_and(|(account, object)| !workflow.brings_back(account, object).is_empty()),
+            environment,
+            functions: Arc::clone(&workflow.functions),
+            indexes: workflow.index_options(),
+        }
     }
 
     /// An account's CRM.
@@ -143,7 +155,12 @@ impl PlanCx {
     /// # Errors
     /// What is wrong with it first.
     pub fn bind(&self, source: &Source, columns: &Schema) -> Result<Bound, Failure> {
-        bind(source, columns)
+        bind(source, columns, &self.functions)
+    }
+
+    /// Functions that scripts share.
+    pub fn functions(&self) -> &Arc<Functions> {
+        &self.functions
     }
 
     /// What an expression reads besides the record: variables, options, the time, the zone.
@@ -152,7 +169,9 @@ impl PlanCx {
     /// Where the store cannot be read.
     pub async fn values<'a>(&self, bounds: impl IntoIterator<Item = &'a Bound>) -> Result<Values, Failure> {
         let vars = (self.vars.clone(), self.vars.clone());
-        values(&self.environment, vars, self.time_zone.clone(), bounds).await
+        let values = values(&self.environment, vars, self.time_zone.clone(), bounds).await?;
+        // What an activity before it sets is not known now.
+        Ok(Values { indexes: self.indexes.clone(), foretell: true, ..values })
     }
 }
 

@@ -41,7 +41,7 @@ mod settle;
 mod status;
 mod task;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -90,8 +90,8 @@ pub struct Run {
     /// Arrivals not yet taken, by activity, in the order of arrival.
     queues: HashMap<String, VecDeque<Arrival>>,
     windows: BTreeMap<TaskId, IndexWindow>,
-    /// Windows whose option a script has set since, perhaps to the text that it had.
-    put: BTreeSet<TaskId>,
+    /// What a script has set the option of a window to since it was opened.
+    put: BTreeMap<TaskId, String>,
     /// Options that moved or were held, by the import's task.
     pub settled: BTreeMap<TaskId, String>,
     /// Options that stayed where they were although their window is done, by the import's task.
@@ -173,7 +173,7 @@ impl Run {
             instance_vars: Vars::new(),
             queues: HashMap::new(),
             windows: BTreeMap::new(),
-            put: BTreeSet::new(),
+            put: BTreeMap::new(),
             settled: BTreeMap::new(),
             held: BTreeMap::new(),
             owed: BTreeMap::new(),

@@ -126,6 +126,22 @@ impl Schemas {
         self.check(document, pointer, spec.kind, || activity_schema(spec))
     }
 
+    /// The settings that an activity must have, each with an empty value of its type. Only after a check of one.
+    pub(crate) fn required(&self, spec: &'static Spec) -> Vec<(String, Value)> {
+        let prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(spec.kind).cloned();
+        let Some(prepared) = prepared else { return Vec::new() };
+        let schema = &prepared.0;
+        let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let empty = |name: &str| match schema["properties"][name]["type"].as_str() {
+            Some("array") => json!([]),
+            Some("object") => json!({}),
+            Some("integer" | "number") => json!(0),
+            Some("boolean") => json!(false),
+            _ => json!(""),
+        };
+        required.map(|name| (name.to_owned(), empty(name))).collect()
+    }
+
     fn check(
         &self,
         document: &Document,

@@ -3,25 +3,32 @@
 //! A script reads and sets `vars`, `instance.vars`, `task.vars` and options, and writes to the log. It has no file, no
 //! network, no `eval`, `import` or `sleep`, and does the same when it is run again.
 
+mod check;
+mod defaults;
+mod functions;
+mod host;
 mod limits;
 mod record;
+mod recovery;
+mod uses;
 mod values;
 
-use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ::rhai::packages::{BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage, Package};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map, OptimizationLevel, Position, Scope};
+use rhai::{Dynamic, Engine, EvalAltResult, Map, OptimizationLevel, Position, Scope};
 
 use crate::event::Vars;
 use crate::expr::foreign;
 use crate::expr::parse::{lowered, place, syntax};
-use crate::expr::{ExprError, FUNCTIONS, Literal, Moment, Value, number};
+use crate::expr::{ExprError, FUNCTIONS, Literal, Moment, number};
+pub use check::{Checked, check};
+pub use functions::Functions;
+use host::Stop;
+pub use host::{Host, Level};
 pub use limits::Limits;
 pub use record::{Interpreter, eval_record};
 
@@ -37,43 +44,6 @@ pub(crate) mod ast {
 
 /// Scripts run on a thread with this stack: Rhai goes as deep as its call and expression depths let it.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
-
-/// What a script sees of the outside.
-pub trait Host: Send + Sync + 'static {
-    /// An option's value.
-    ///
-    /// # Errors
-    /// Why it cannot be read; the script ends.
-    fn option(&self, name: &str) -> Result<Option<String>, String>;
-
-    /// Sets an option, at once.
-    ///
-    /// # Errors
-    /// Why it cannot be set; the script ends.
-    fn set_option(&self, name: &str, value: &str) -> Result<(), String>;
-
-    /// Writes to the run's log.
-    fn log(&self, level: Level, message: &str);
-
-    /// What `now()` gives; asked once.
-    fn now(&self) -> Timestamp;
-
-    /// The workflow's time zone.
-    fn zone(&self) -> TimeZone {
-        TimeZone::UTC
-    }
-}
-
-/// How much a line of the log matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// `log_info`, `print`
-    Info,
-    /// `log_warning`
-    Warning,
-    /// `log_error`, which also ends the script
-    Error,
-}
 
 /// A script that has been read.
 #[derive(Debug, Clone)]
@@ -122,6 +92,8 @@ pub enum ScriptErrorKind {
     Thrown,
     /// An option could not be read or set.
     Host,
+    /// A variable or option is not set, and no default is given.
+    Unset,
     /// Anything else that the script does wrong.
     Other,
 }
@@ -132,30 +104,31 @@ impl Script {
     /// # Errors
     /// The first place where it cannot be read; what is wrong in a shared script names that script and has no place.
     pub fn compile(text: &str, library: &[(String, String)]) -> Result<Self, ExprError> {
+        Self::compile_with(text, &Functions::new(library, &Limits::default()))
+    }
+
+    /// The same with shared scripts that have been read.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile).
+    pub fn compile_with(text: &str, functions: &Functions) -> Result<Self, ExprError> {
+        if let Some(wrong) = functions.wrong.first() {
+            return Err(wrong.clone());
+        }
         let mut engine = engine(&Limits::default());
         engine.set_strict_variables(true);
-        let mut tree = ast::AST::empty();
-        let mut functions = BTreeMap::new();
-        for (name, text) in library {
-            let shared = engine.compile(text).map_err(|e| {
-                let error = syntax(text, &e);
-                let (line, column) = error.line_column(text);
-                let message = format!("shared script `{name}`, line {line}, column {column}: {}", error.message);
-                ExprError { message, at: Some(0), ..error }
-            })?;
-            functions.extend(shared.iter_functions().map(|f| (f.name.to_owned(), name.clone())));
-            tree = tree.merge(&shared.clone_functions_only());
-        }
         let scope = scope(&Vars::new(), &Vars::new(), &Vars::new());
-        let own = engine.compile_with_scope(&scope, text).map_err(|e| {
+        let own = defaults::compile(&mut engine, &scope, text).map_err(|e| {
             let error = syntax(text, &e);
             match &*e.0 {
                 ast::ParseErrorType::VariableUndefined(name) => undefined(name, error),
                 _ => error,
             }
         })?;
-        own.iter_functions().for_each(|f| drop(functions.remove(f.name)));
-        Ok(Self { text: text.to_owned(), shared: functions, tree: tree.merge(&own) })
+        let own_names: Vec<&str> = own.iter_functions().map(|function| function.name).collect();
+        let shared = functions.all().map(|(name, _)| name).filter(|name| !own_names.contains(name));
+        let shared = shared.filter_map(|name| Some((name.to_owned(), functions.script_of(name)?.to_owned()))).collect();
+        Ok(Self { text: text.to_owned(), shared, tree: functions.tree.merge(&own) })
     }
 
     /// Runs it on a thread of its own, and waits for its end.
@@ -197,7 +170,7 @@ impl Script {
         let moment = Moment { now: host.now(), zone: host.zone() };
         values::register(&mut engine, &moment);
         values::register_strict(&mut engine);
-        register_host(&mut engine, &host, limits.log_bytes);
+        host::register(&mut engine, &host, limits.log_bytes);
         let until = Instant::now() + Duration::from_millis(limits.wall_ms);
         engine.on_progress(move |_| {
             let late = || (Instant::now() >= until).then(|| Dynamic::from(Stop::Deadline));
@@ -219,10 +192,38 @@ impl Script {
     fn explain(&self, error: &EvalAltResult, limits: &Limits) -> ScriptError {
         let (inner, position, shared) = self.innermost(error);
         let at = place(&self.text, position);
+        let (message, kind) = match self.missing(inner, at.filter(|_| shared.is_none())) {
+            Some(missing) => (missing, ScriptErrorKind::Unset),
+            None => reason(inner, limits),
+        };
         let (line, column) = ExprError { message: String::new(), help: None, at, row: None }.line_column(&self.text);
-        let (message, kind) = reason(inner, limits);
         let message = shared.map_or_else(|| message.clone(), |name| format!("in shared script `{name}`: {message}"));
         ScriptError { message, line, column, kind }
+    }
+
+    /// What was read and is not there, as it is written at this place of the text.
+    fn missing(&self, error: &EvalAltResult, at: Option<usize>) -> Option<String> {
+        let before: Vec<char> = self.text.chars().take(at.unwrap_or_default()).collect();
+        let is_path = |c: &&char| c.is_alphanumeric() || "_.[]\"".contains(**c);
+        let path = |before: &[char]| -> String {
+            let path: Vec<char> = before.iter().rev().take_while(is_path).copied().collect();
+            path.into_iter().rev().collect()
+        };
+        match error {
+            EvalAltResult::ErrorPropertyNotFound(name, _) => {
+                let path = path(&before);
+                let path = if path.ends_with('.') { format!("{path}{name}") } else { name.clone() };
+                Some(format!("`{path}` is not set; a default is given as `{path} ?? 0`"))
+            }
+            // `vars.total += 1`
+            EvalAltResult::ErrorArithmetic(message, _) if message == values::NULL_HERE => {
+                let assigns = self.text.chars().skip(at?).nth(1) == Some('=');
+                let end = before.iter().rposition(|c| !c.is_whitespace())?;
+                let path = Some(path(&before[..=end])).filter(|path| assigns && path.contains('.'))?;
+                Some(format!("`{path}` is not set, or null; begin with `{path} = {path} ?? 0`"))
+            }
+            _ => None,
+        }
     }
 
     /// The error itself, its place in this script, and the shared script that it is in.
@@ -239,19 +240,6 @@ impl Script {
     }
 }
 
-/// Why a script ends without that it could catch it.
-#[derive(Debug, Clone)]
-enum Stop {
-    Deadline,
-    Cancelled,
-    Error(String),
-    Host(String),
-}
-
-fn stop(stop: Stop) -> Box<EvalAltResult> {
-    Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(stop), Position::NONE))
-}
-
 /// An engine with every limit, and nothing of the outside.
 fn engine(limits: &Limits) -> Engine {
     let mut engine = Engine::new_raw();
@@ -260,6 +248,9 @@ fn engine(limits: &Limits) -> Engine {
     engine.set_optimization_level(OptimizationLevel::None);
     // Rhai's own operators would take null for empty text and nearly equal numbers for equal.
     engine.set_fast_operators(false);
+    // What is not there is not null: a misspelt name would pass for an empty value.
+    engine.set_fail_on_invalid_map_property(true);
+    defaults::register(&mut engine);
     for package in [
         BasicIteratorPackage::new().as_shared_module(),
         BasicFnPackage::new().as_shared_module(),
@@ -276,59 +267,13 @@ fn engine(limits: &Limits) -> Engine {
     engine
 }
 
-fn register_host(engine: &mut Engine, host: &Arc<dyn Host>, log_bytes: usize) {
-    let any = TypeId::of::<Dynamic>();
-    let text = TypeId::of::<ImmutableString>();
-    let log = Arc::new(Log { host: Arc::clone(host), left: AtomicUsize::new(log_bytes) });
-    for (name, level) in [("log_info", Level::Info), ("log_warning", Level::Warning), ("log_error", Level::Error)] {
-        let log = Arc::clone(&log);
-        engine.register_raw_fn(name, [any], move |_, args| {
-            let message = shown(args[0]);
-            log.write(level, &message);
-            if level == Level::Error { Err(stop(Stop::Error(message))) } else { Ok(()) }
-        });
+/// The error itself, without the calls that led to it.
+fn innermost(error: &EvalAltResult) -> &EvalAltResult {
+    let mut inner = error;
+    while let EvalAltResult::ErrorInFunctionCall(_, _, next, _) = inner {
+        inner = next;
     }
-    let (print, debug) = (Arc::clone(&log), log);
-    engine.on_print(move |message| print.write(Level::Info, message));
-    engine.on_debug(move |message, _, _| debug.write(Level::Info, message));
-
-    let reader = Arc::clone(host);
-    engine.register_raw_fn("option", [text], move |_, args| match reader.option(&args[0].to_string()) {
-        Ok(value) => Ok(value.map_or(Dynamic::UNIT, Dynamic::from)),
-        Err(message) => Err(stop(Stop::Host(message))),
-    });
-    let writer = Arc::clone(host);
-    engine.register_raw_fn("set_option", [text, any], move |_, args| {
-        let value = match values::of_dynamic(args[1]).map_err(values::failed)? {
-            Value::Null => return Err(values::failed("an option cannot be set to null")),
-            // As the automatic index writes its options.
-            Value::DateTime(at) => at.strftime("%Y/%m/%d %H:%M:%S").to_string(),
-            value => value.to_string(),
-        };
-        writer.set_option(&args[0].to_string(), &value).map_err(|message| stop(Stop::Host(message)))
-    });
-}
-
-/// The log, until the script has written all that it may.
-struct Log {
-    host: Arc<dyn Host>,
-    left: AtomicUsize,
-}
-
-impl Log {
-    fn write(&self, level: Level, message: &str) {
-        let taken =
-            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(message.len()));
-        match taken {
-            Ok(_) => self.host.log(level, message),
-            // Once, and then nothing any more.
-            Err(0) => {}
-            Err(_) => {
-                self.left.store(0, Ordering::Relaxed);
-                self.host.log(Level::Warning, "the script has written all that it may to the log (logBytes)");
-            }
-        }
-    }
+    inner
 }
 
 fn shown(value: &Dynamic) -> String {
@@ -378,6 +323,10 @@ fn reason(error: &EvalAltResult, limits: &Limits) -> (String, ScriptErrorKind) {
             ),
             Some(Stop::Error(message)) => (message, ScriptErrorKind::Thrown),
             Some(Stop::Host(message)) => (message, ScriptErrorKind::Host),
+            Some(Stop::Unset(name)) => {
+                let name = format!("option({name:?})");
+                (format!("{name} is not set; a default is given as `{name} ?? \"…\"`"), ScriptErrorKind::Unset)
+            }
             Some(Stop::Cancelled) | None => ("the run was stopped".to_owned(), ScriptErrorKind::Stopped),
         },
         E::ErrorRuntime(value, _) => (shown(value), ScriptErrorKind::Thrown),
@@ -430,11 +379,15 @@ pub(crate) fn is_identifier(name: &str) -> bool {
 /// `50.25` is a decimal number, to the digit.
 #[expect(deprecated, reason = "Rhai calls it volatile; the version is pinned")]
 fn exact_numbers(engine: &mut Engine) {
-    engine.on_parse_token(|token, _, _| match &token {
+    engine.on_parse_token(|token, _, _| exact(token));
+}
+
+fn exact(token: rhai::Token) -> rhai::Token {
+    match &token {
         rhai::Token::FloatConstant(float) => match number(&float.1) {
             Some(Literal::Decimal(decimal)) => rhai::Token::DecimalConstant(Box::new((decimal, float.1.clone()))),
             _ => token,
         },
         _ => token,
-    });
+    }
 }

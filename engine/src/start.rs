@@ -54,7 +54,7 @@ impl Engine {
     ) -> Result<(RunId, Driven), NotStarted> {
         let name = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let pinned = Pinned::now(&self.environment, text);
-        let (workflow, _) = self.ready(file, name, &pinned).await?;
+        let (workflow, _) = self.ready(file, name, &pinned, &vars).await?;
         if let Some(backfill) = &backfill {
             check_backfill(&workflow, backfill, self.environment.clock.now())?;
         }
@@ -75,7 +75,7 @@ impl Engine {
         entering: Entering,
     ) -> Result<(RunId, Driven), NotStarted> {
         let pinned = self.pinned(origin).await?;
-        let (workflow, _) = self.ready(&self.file(origin), origin.workflow(), &pinned).await?;
+        let (workflow, _) = self.ready(&self.file(origin), origin.workflow(), &pinned, &vars).await?;
         self.begin(workflow, &pinned, Begin { vars, entering: Some(entering), ..Begin::default() }).await
     }
 
@@ -96,7 +96,7 @@ impl Engine {
             let message = format!("run {id} sends rejects again, so it has no beginning to start from");
             return Err(Failure::new(Class::Config, message).help("send them with `campanile rejects resend`").into());
         };
-        let (workflow, findings) = self.ready(&self.file(id), id.workflow(), &pinned).await?;
+        let (workflow, findings) = self.ready(&self.file(id), id.workflow(), &pinned, &vars).await?;
         indexes::check(&self.environment, &workflow, backfill.as_ref()).await?;
         let (_, run) = self.load(id).await?;
         let has_begun = |activity: &&str| run.tasks.iter().any(|task| task.activity == *activity);
@@ -114,14 +114,20 @@ impl Engine {
     }
 
     /// The workflow, where nothing is wrong with it as the outside is now, and what else was found.
-    async fn ready(&self, file: &str, name: &str, pinned: &Pinned) -> Result<(Workflow, Findings), NotStarted> {
+    async fn ready(
+        &self,
+        file: &str,
+        name: &str,
+        pinned: &Pinned,
+        given: &Vars,
+    ) -> Result<(Workflow, Findings), NotStarted> {
         // Before anything is made: a database that is missing must not be made again.
         if let (Some(workflow), problems) = self.read(file, name, pinned)
             && problems.is_empty()
         {
             self.check_stores(&workflow).await?;
         }
-        let (workflow, findings) = self.check_pinned(file, name, pinned, Ask::Refresh).await;
+        let (workflow, findings) = self.check_pinned(file, name, pinned, given, Ask::Refresh).await;
         for warning in &findings.warnings {
             tracing::warn!(at = warning.pointer, "{}", warning.message);
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use engine::script::{Host, Level, Limits, Outcome, Script, ScriptError, ScriptErrorKind};
+use engine::script::{Functions, Host, Level, Limits, Outcome, Script, ScriptError, ScriptErrorKind, check};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -128,7 +128,7 @@ fn a_script_that_fails_says_where_and_what() {
     vars.x = 1;⏎  vars.y = 5 / 0;
       2:14 Other division by zero: 5 / 0
     vars.total += 1
-      1:12 Other a value is null here; write `coalesce(x, 0)` where it may be missing
+      1:12 Unset `vars.total` is not set, or null; begin with `vars.total = vars.total ?? 0`
     vars.d = domain("a@b"); bad(3)
       1:25 Other in shared script `mail`: division by zero: 3 / 0
     fn own(x) {⏎  throw x⏎}⏎own(7)
@@ -156,6 +156,101 @@ fn a_script_that_fails_says_where_and_what() {
     vars.x = 'ab'
       1:10 Other invalid character: 'ab'
     "##);
+}
+
+#[test]
+fn what_is_not_set_ends_a_script_and_is_named_unless_a_default_is_given() {
+    let vars = json!({"vars": {"list": [1], "m": {"a": 1}}, "instance": {}, "task": {}});
+    let failed = |text: &str| {
+        let error = run(text, vars.clone()).unwrap_err();
+        assert_eq!(error.kind, ScriptErrorKind::Unset, "{text}: {error}");
+        (error.column, error.message)
+    };
+    for (text, column, name) in [
+        ("vars.y = vars.x", 15, "`vars.x` is not set"),
+        ("instance.vars.total = instance.vars.total + 1", 38, "`instance.vars.total` is not set"),
+        ("vars.y = vars[\"x\"]", 15, "`x` is not set"),
+        ("let name = \"x\"; vars.y = vars[name] ", 31, "`x` is not set"),
+        ("vars.y = vars.m.b", 17, "`vars.m.b` is not set"),
+        ("vars.total += 1", 12, "`vars.total` is not set, or null"),
+        ("vars.y = vars.x.trim() ?? \"\"", 15, "`vars.x` is not set"),
+        ("vars.y = option(\"NONE\")", 10, "option(\"NONE\") is not set"),
+    ] {
+        let (at, message) = failed(text);
+        assert!(message.starts_with(name), "{text}: {message}");
+        assert_eq!(at, column, "{text}");
+    }
+    let text = r#"
+        vars.a = vars.x ?? 5;
+        instance.vars.total = (instance.vars.total ?? 0) + 1;
+        vars.b = coalesce(vars.x, vars.y, "d");
+        vars.c = option("NONE", 7);
+        vars.d = option("NONE") ?? "e";
+        vars.e = has_option("NONE");
+        vars.f = vars.m.b ?? 2;
+        let m = #{}; for k in ["p", "q", "p"] { m[k] = (m[k] ?? 0) + 1 }
+        vars.g = m;
+        vars.h = `<${vars.x ?? "-"}>`;
+        fn of(v) { v.x ?? 9 }
+        vars.i = of(vars);
+    "#;
+    let outcome = run(text, json!({"vars": {"m": {"a": 1}}})).unwrap();
+    let wanted = json!({"a": 5, "b": "d", "c": 7, "d": "e", "e": false, "f": 2, "g": {"p": 2, "q": 1}, "h": "<->", "i": 9,
+        "m": {"a": 1}});
+    assert_eq!(Value::Object(outcome.vars), wanted);
+    assert_eq!(Value::Object(outcome.instance), json!({"total": 1}));
+}
+
+/// Each at its place, and none that only follows from another.
+#[test]
+fn a_check_tells_all_that_is_wrong_with_a_script() {
+    let told = |text: &str| {
+        let checked =
+            check(text, &Functions::new(&[("s".to_owned(), "fn domain(m) { m }".to_owned())], &Limits::default()));
+        let place = |error: &engine::expr::ExprError| error.line_column(text);
+        checked.errors.iter().map(|e| format!("{}:{} {}", place(e).0, place(e).1, e.message)).collect::<Vec<_>>()
+    };
+    let text = "let a = ;\nvars.x = lowr(\"A\");\nvars.y = vars.x + nothing;\nif vars.x = 1 { vars.z = 1 }\nlet b = a + other;\nb.foo(domain(1, 2));\nwhat(b)";
+    assert_eq!(
+        told(text),
+        [
+            "1:9 unexpected ';'",
+            "3:19 there is no variable `nothing`",
+            "4:11 unexpected '='",
+            "5:13 there is no variable `other`",
+            "2:10 there is no function `lowr`",
+            "6:3 there is no function `foo`",
+            "6:7 `domain` takes 1 values, not 2",
+            "7:1 there is no function `what`",
+        ]
+    );
+    let sound = "fn own(x) { domain(x).len() } let l = [3, 1]; l.sort(); l.push(own(\"a\")); let m = #{a: 1}; m.keys().filter(Fn(\"own\"));\n\
+        try { throw \"x\" } catch (e) { print(e) } for i in 0..l.len() { log_info(type_of(i)) } if \"a\" in m { debug(m.len()) }";
+    assert_eq!(told(sound), Vec::<String>::new());
+    assert_eq!(told("vars.x = (1;\nvars.y = lowr(1)").len(), 1, "what was opened hides where the next one begins");
+}
+
+#[test]
+fn a_check_tells_what_a_script_reads_and_sets() {
+    let found = |text: &str| {
+        let checked = check(text, &Functions::default());
+        assert_eq!(checked.errors, [], "{text}");
+        let reads: Vec<String> = checked.reads.iter().map(|(variable, _)| variable.to_string()).collect();
+        let sets: Vec<String> = checked.sets.iter().map(ToString::to_string).collect();
+        (reads.join(" "), sets.join(" "), checked.sets_any)
+    };
+    let is = |reads: &str, sets: &str, any: bool| (reads.to_owned(), sets.to_owned(), any);
+    assert_eq!(found("vars.x = vars.y; instance.vars.n = 1;"), is("vars.y", "vars.x instance.vars.n", false));
+    assert_eq!(found("vars.x = 1; log_info(vars.x)"), is("", "vars.x", false));
+    assert_eq!(found("vars.total = vars.total + 1"), is("vars.total", "vars.total", false));
+    assert_eq!(found("vars.total += 1"), is("vars.total", "vars.total", false));
+    assert_eq!(found("vars.x ?? 1; coalesce(vars.y, vars.z)"), is("vars.z", "", false));
+    assert_eq!(found("vars[\"a b\"] = vars[\"c\"]"), is("vars.c", "vars.a b", false));
+    assert_eq!(found("vars.m.a = 1; let m = #{}; m[vars.k].x = 2"), is("vars.m vars.k", "", false));
+    assert_eq!(found("for n in vars.keys() { log_info(vars[n]) }"), is("", "", false));
+    assert_eq!(found("let n = \"x\"; vars[n] = 1"), is("", "", true));
+    assert_eq!(found("vars = #{}"), is("", "", true));
+    assert_eq!(found("vars.mixin(#{a: 1})"), is("", "", true));
 }
 
 #[test]

@@ -60,12 +60,17 @@ impl CrmExport {
             let message = "every record would be made anew in the CRM, since neither a key nor an insert is said";
             let help = format!("map {} in \"set\", or write \"operation\": \"insert\"", object.id);
             cx.problem("", "insert-not-said", message, Some(help));
+            let object = &self.with_related(&object, cx);
+            self.check_ways(object, cx);
+            for (name, mapped) in &self.set {
+                self.check_field(object, None, name, mapped, input, cx);
+            }
             return;
         };
         let object = &self.with_related(&object, cx);
         self.check_ways(object, cx);
         for (name, mapped) in &self.set {
-            self.check_field(object, operation, name, mapped, input, cx);
+            self.check_field(object, Some(operation), name, mapped, input, cx);
         }
         match operation {
             Operation::Insert => self.check_insert(object, system, input, cx),
@@ -104,7 +109,7 @@ impl CrmExport {
     fn check_field(
         &self,
         object: &Object,
-        operation: Operation,
+        operation: Option<Operation>,
         name: &str,
         mapped: &Mapped,
         input: &Columns,
@@ -129,12 +134,14 @@ impl CrmExport {
             cx.problem(&pointer, "unknown-field", format!("{} has no field \"{name}\"", object.name), Some(help));
             return;
         };
-        self.check_writable(object, operation, field, &pointer, cx);
+        if let Some(operation) = operation {
+            self.check_writable(object, operation, field, &pointer, cx);
+        }
+        self.check_target(field, target, &pointer, cx);
         if let Some(why) = conversion.refuses(field) {
             cx.problem(&format!("{pointer}/conversion"), "conversion", why, None);
             return;
         }
-        self.check_target(field, target, &pointer, cx);
         let Some(bound) = bound else { return };
         match values::fits(&bound.ty(), field.kind, conversion) {
             Ok(()) => constant::check(&bound, field, conversion, &mapped.pointer(name), cx),

@@ -141,7 +141,7 @@ fn remote_columns(import: &CrmImport, object: &Object, cx: &mut FlowCx<'_>) -> C
     sound &= check_changes(import, &object, system, cx);
     sound &= check_all(import, &object, system, cx);
     sound &= check_filter(import, &object, &missing, cx);
-    match sound.then(|| Plan::new(import, &object, system, cx.time_zone, false)) {
+    match sound.then(|| Plan::new(import, &object, system, cx.functions(), cx.time_zone, false)) {
         Some(Ok(plan)) => Columns::Known(plan.out),
         _ => Columns::Unknown,
     }
@@ -169,6 +169,8 @@ fn check_filter(import: &CrmImport, object: &Object, missing: &BTreeSet<String>,
     let Some(filter) = &import.filter else { return true };
     let reads_missing = |expr: engine::expr::Expr| expr.fields().into_iter().any(|name| missing.contains(name));
     if filter.parse().is_ok_and(reads_missing) {
+        // Which columns there are is not known; the rest of it is checked all the same.
+        cx.expression("/filter", filter, &Columns::Unknown, None);
         return false;
     }
     let columns = Columns::Known(Arc::new(readable(object)));

@@ -16,7 +16,7 @@ pub(super) async fn plan(import: &CrmImport, cx: &PlanCx) -> Result<Asked, Failu
     let account = import.account.clone();
     let crm = cx.crm(&account)?;
     let object = cx.object_with(&account, &import.object, &import.related()).await?;
-    let mut plan = Plan::new(import, &object, Some(crm.system()), &cx.time_zone, false)?;
+    let mut plan = Plan::new(import, &object, Some(crm.system()), cx.functions(), &cx.time_zone, false)?;
     let recognises = cx.brings_back && plan.read_changed_by(&object, crm.system()).is_some();
     let mut read = Read { all: import.all, ..Read::new(object, plan.read.clone()) };
     if import.ids.is_some() {
@@ -39,11 +39,19 @@ pub(super) async fn plan(import: &CrmImport, cx: &PlanCx) -> Result<Asked, Failu
     if recognises && import.own_writes == OwnWritesChoice::Drop {
         rules.push(OWN_WRITES);
     }
+    let mut notes = Vec::new();
     if let Some(filter) = &plan.filter {
-        read.filter = Some(filter.resolve(&cx.values([filter]).await?)?.expr().clone());
+        let filter = filter.resolve(&cx.values([filter]).await?)?.expr().clone();
+        let unknown = filter.variables().into_iter();
+        notes.extend(
+            unknown.map(|variable| {
+                format!("{variable} is set in the run, so what of the filter reads it is not shown here")
+            }),
+        );
+        read.filter = Some(filter);
     }
     read.order = import.order_by.iter().map(OrderChoice::order).collect();
     let filter = import.filter.as_ref().map(|filter| filter.text().to_owned());
     let parts_max = import.parts_max(&read);
-    Ok(Asked::Read { account, read: Box::new(read), filter, rules, parts_max, notes: Vec::new() })
+    Ok(Asked::Read { account, read: Box::new(read), filter, rules, parts_max, notes })
 }

@@ -7,6 +7,7 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use engine::expr::Bound;
 use engine::failure::{Class, Failure};
 use engine::outside::crm::{Object, ObjectField, ReadField, System};
+use engine::script::Functions;
 use engine::version;
 use jiff::tz::TimeZone;
 
@@ -40,6 +41,7 @@ impl Plan {
         import: &CrmImport,
         object: &Object,
         system: Option<&System>,
+        functions: &Arc<Functions>,
         zone: &TimeZone,
         is_backfill: bool,
     ) -> Result<Self, Failure> {
@@ -67,7 +69,7 @@ impl Plan {
         let index_field = index_field.filter(|_| !follows_changes || is_backfill);
         let filter = match &import.filter {
             None => None,
-            Some(source) => Some(source.bind(&readable(object)).map_err(|errors| {
+            Some(source) => Some(source.bind_with(&readable(object), functions).map_err(|errors| {
                 errors.into_iter().next().map_or_else(|| Failure::internal("an error without error"), Failure::from)
             })?),
         };

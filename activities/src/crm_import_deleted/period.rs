@@ -152,7 +152,10 @@ pub(super) fn check(pointer: &str, moment: &Moment, cx: &mut FlowCx<'_>) {
     if let Some(wrong) = misread(moment.text()) {
         return cx.problem(pointer, "no-time", wrong, Some(HELP.to_owned()));
     }
-    match moment.expression().bind(&Schema::empty()) {
+    if let Ok(parsed) = moment.expression().parsed() {
+        cx.reads(pointer, &parsed);
+    }
+    match moment.expression().bind_with(&Schema::empty(), cx.functions()) {
         Ok(bound) => {
             let ty = bound.ty();
             if !matches!(ty, Type::Date | Type::DateTime | Type::LocalDateTime | Type::Text | Type::Any) {

@@ -17,6 +17,7 @@ mod file_extract;
 mod harness;
 mod kit;
 mod samples;
+mod names;
 mod script;
 mod versions;
 mod wait;

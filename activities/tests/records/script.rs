@@ -14,7 +14,7 @@ fn shared(text: &str) -> Vec<(String, String)> {
 async fn a_run_keeps_the_shared_scripts_it_began_with_also_where_it_is_started_anew_or_sends_again() {
     let mut world = World::new("");
     world.library = shared("fn said() { \"then\" }");
-    let script = "if instance.vars.ready == () { throw \"not yet\" } vars.said = said();";
+    let script = "if !(instance.vars.ready ?? false) { throw \"not yet\" } vars.said = said();";
     let activities = json!({ "speak": { "type": "script", "script": script } });
     let ran = world.run(&activities).await;
     assert_eq!(ran.status, Status::Suspended);

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use engine::expr::{Bound, Function, Values};
+use engine::expr::{Bound, Function, Shared, Values};
 use engine::outside::crm::{Object, Read, ReadField, Target};
+use engine::types::Type;
 use jiff::{Timestamp, civil};
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
@@ -59,6 +60,32 @@ pub(crate) fn what_is_sent_lets_every_wanted_record_through(crm: &'static Simula
             prop_assert!(!pushed.exact || comes == wanted.value(row), "{} is not exact for {record} of {filter:?}", pushed.text);
         }
     });
+}
+
+/// Of a filter with a function of the shared scripts, the rest is sent where that lets every wanted record through.
+pub(crate) fn a_shared_function_is_never_sent(crm: &'static Simulated, number: &str) {
+    let object = Arc::new(crm.object());
+    let sent = |filter: Expr| {
+        let read = Read { filter: Some(filter), ..Read::new(Arc::clone(&object), Vec::new()) };
+        (crm.pushed)(&read).map(|pushed| (pushed.text, pushed.exact))
+    };
+    let field = || Expr::Field(number.to_owned());
+    let plain = || Expr::Compare(Comparison::Eq, field().into(), Expr::Literal(Literal::Int(1)).into());
+    let shared = |gives| Expr::Shared(Shared { name: "f".to_owned(), gives: Some(gives) }, vec![field()]);
+    let (alone, exact) = sent(plain()).unwrap();
+    assert!(exact);
+    assert_eq!(sent(Expr::And(vec![plain(), shared(Type::Bool)])), Some((alone, false)));
+    let text = Expr::Literal(Literal::Text("x".to_owned()));
+    for local in [
+        shared(Type::Bool),
+        Expr::Or(vec![plain(), shared(Type::Bool)]),
+        Expr::Not(Expr::And(vec![plain(), shared(Type::Bool)]).into()),
+        Expr::Compare(Comparison::Eq, shared(Type::Text).into(), text.into()),
+        Expr::Compare(Comparison::Eq, field().into(), shared(Type::Int).into()),
+        Expr::In(field().into(), vec![Expr::Literal(Literal::Int(1)), shared(Type::Int)]),
+    ] {
+        assert_eq!(sent(local.clone()), None, "{local:?}");
+    }
 }
 
 impl Simulated {

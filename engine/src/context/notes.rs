@@ -1,5 +1,6 @@
 //! Options and notes from any thread.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -18,6 +19,7 @@ pub struct Notes {
     pub(super) environment: Arc<Environment>,
     pub(super) task: TaskId,
     pub(super) cancelled: Arc<AtomicBool>,
+    pub(super) indexes: BTreeSet<String>,
 }
 
 impl Notes {
@@ -27,6 +29,11 @@ impl Notes {
     /// Where the store cannot be read.
     pub async fn option(&self, name: &str) -> Result<Option<String>, Failure> {
         Ok(self.environment.store.option(name).await?.map(|option| option.value))
+    }
+
+    /// Whether it is the option of one of the workflow's own automatic indexes.
+    pub fn is_index(&self, option: &str) -> bool {
+        self.indexes.contains(option)
     }
 
     /// Sets an option, at once.

@@ -244,7 +244,12 @@ impl Driver {
     ) {
         let Settled { task, window, put, seen, failed } = settled;
         let option = window.option;
-        let reason = if put || moved.contains(&option) {
+        // A script that sets it to the window's end does what would be done here.
+        if put.as_ref() == Some(&window.after) && failed.is_empty() {
+            events.push(Event::OptionMoved { task, option, value: window.after });
+            return;
+        }
+        let reason = if put.is_some() || moved.contains(&option) {
             Some("it was changed meanwhile".to_owned())
         } else if failed.is_empty() {
             None

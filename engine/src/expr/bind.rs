@@ -5,14 +5,16 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use indexmap::IndexMap;
 
-use super::eval::Values;
 use super::foreign::constant_text;
 use super::functions::Function;
 use super::meet::{self, Typed};
 use super::parse::{Parsed, error, nearest};
+use super::reads::COALESCE;
 use super::value::Value;
+use super::values::Values;
 use super::{Arithmetic, Comparison, Expr, ExprError, Literal, Variable};
 use crate::outside::crm::{CHOICES_TOLD_MAX, choices};
+use crate::script::Functions;
 use crate::types::{MONEY, Type, meta};
 
 /// Digits after the point that a computed decimal has at most.
@@ -26,6 +28,7 @@ pub struct Bound {
     pub(super) parsed: Parsed,
     ty: Type,
     pub(super) columns: SchemaRef,
+    pub(super) functions: Arc<Functions>,
 }
 
 impl Bound {
@@ -34,21 +37,23 @@ impl Bound {
     /// # Errors
     /// All that is wrong; [`Source::bind`](super::Source::bind) also tells the places.
     pub fn bind(expr: &Expr, columns: &Schema) -> Result<Self, Vec<ExprError>> {
-        Self::bind_parsed(&Parsed { expr: expr.clone(), places: Vec::new() }, columns)
+        Self::bind_parsed(&Parsed { expr: expr.clone(), places: Vec::new() }, columns, &Arc::default())
     }
 
-    /// As [`bind`](Bound::bind), with the places of what is wrong.
+    /// As [`bind`](Bound::bind), with the places of what is wrong, and with the functions of shared scripts.
     ///
     /// # Errors
     /// All that is wrong.
-    pub fn bind_parsed(parsed: &Parsed, columns: &Schema) -> Result<Self, Vec<ExprError>> {
+    pub fn bind_parsed(parsed: &Parsed, columns: &Schema, functions: &Arc<Functions>) -> Result<Self, Vec<ExprError>> {
         let used = parsed.expr.fields();
         let kept = columns.fields().iter().filter(|f| used.contains(&f.name().as_str())).cloned();
         let kept = Arc::new(Schema::new(kept.collect::<Vec<FieldRef>>()));
-        let mut binder = Binder { columns, parsed, next: 0, values: None, errors: Vec::new() };
+        let mut binder = Binder::new(columns, parsed, functions, None);
         let typed = binder.expr(&parsed.expr);
         match binder.errors {
-            errors if errors.is_empty() => Ok(Self { parsed: typed.parsed, ty: typed.ty, columns: kept }),
+            errors if errors.is_empty() => {
+                Ok(Self { parsed: typed.parsed, ty: typed.ty, columns: kept, functions: Arc::clone(functions) })
+            }
             errors => Err(errors),
         }
     }
@@ -58,9 +63,15 @@ impl Bound {
         &self.parsed.expr
     }
 
-    /// What it gives; `Any` where only variables tell.
+    /// What it gives; `Any` where only variables tell. What a function of the shared scripts gives by itself is kept as
+    /// text.
     pub fn ty(&self) -> Type {
-        self.ty.clone()
+        if self.decides_later() { Type::Text } else { self.ty.clone() }
+    }
+
+    /// Whether only each record tells what it gives, since a function of the shared scripts gives it.
+    fn decides_later(&self) -> bool {
+        matches!((self.expr(), &self.ty), (Expr::Shared(..), Type::Any))
     }
 
     /// The column of its results. A plain column stays as it is, under the new name.
@@ -76,12 +87,17 @@ impl Bound {
         }
     }
 
+    /// Whether it gives this, or only its variables or each record tell what it gives.
+    pub(crate) fn may_give(&self, wanted: &Type) -> bool {
+        self.ty == *wanted || matches!(self.ty, Type::Any | Type::Null)
+    }
+
     /// Refuses an expression that gives something else, such as a filter that is not true or false.
     ///
     /// # Errors
     /// What it gives instead, and what to write.
     pub fn require(&self, wanted: &Type) -> Result<(), ExprError> {
-        if self.ty == *wanted || matches!(self.ty, Type::Any | Type::Null) {
+        if self.may_give(wanted) {
             return Ok(());
         }
         let at = self.parsed.places.first().copied();
@@ -92,14 +108,14 @@ impl Bound {
     /// The expression with the variables' values in place of the variables; what is constant then is computed.
     ///
     /// # Errors
-    /// A variable that is not what it meets: `vars.limit` is "abc" and is compared with a number.
+    /// A variable that is not set, or is not what it meets: `vars.limit` is "abc" and is compared with a number.
     pub fn resolve(&self, values: &Values) -> Result<Self, ExprError> {
         let parsed = &self.parsed;
-        let mut binder = Binder { columns: &self.columns, parsed, next: 0, values: Some(values), errors: Vec::new() };
+        let mut binder = Binder::new(&self.columns, parsed, &self.functions, Some(values));
         let typed = binder.expr(&parsed.expr);
         match binder.errors.into_iter().next() {
             Some(error) => Err(error),
-            None => Ok(Self { parsed: typed.parsed, ty: typed.ty, columns: Arc::clone(&self.columns) }),
+            None => Ok(Self { parsed: typed.parsed, ty: typed.ty, ..self.clone() }),
         }
     }
 
@@ -141,10 +157,17 @@ struct Binder<'a> {
     next: usize,
     /// Variables stand for themselves until their values are known.
     values: Option<&'a Values>,
+    functions: &'a Functions,
+    /// Whether what is not set may be read here: a default follows, or what was read before has decided.
+    excused: bool,
     errors: Vec<ExprError>,
 }
 
-impl Binder<'_> {
+impl<'a> Binder<'a> {
+    fn new(columns: &'a Schema, parsed: &'a Parsed, functions: &'a Functions, values: Option<&'a Values>) -> Self {
+        Self { columns, parsed, next: 0, values, functions, excused: false, errors: Vec::new() }
+    }
+
     fn expr(&mut self, expr: &Expr) -> Typed {
         let at = self.parsed.places.get(self.next).copied();
         self.next += 1;
@@ -165,14 +188,8 @@ impl Binder<'_> {
                 let negative = Typed::of(at, ty, vec![a], |parts| Expr::Negative(meet::one(parts)));
                 self.fold(negative)
             }
-            Expr::And(all) => {
-                let all = all.iter().map(|a| self.condition(a)).collect();
-                Typed::of(at, Type::Bool, all, Expr::And)
-            }
-            Expr::Or(all) => {
-                let all = all.iter().map(|a| self.condition(a)).collect();
-                Typed::of(at, Type::Bool, all, Expr::Or)
-            }
+            Expr::And(all) => Typed::of(at, Type::Bool, self.conditions(all, false), Expr::And),
+            Expr::Or(all) => Typed::of(at, Type::Bool, self.conditions(all, true), Expr::Or),
             Expr::Compare(op, a, b) => {
                 let (mut a, mut b) = (self.expr(a), self.expr(b));
                 self.compared(*op, &mut a, &mut b, at);
@@ -184,7 +201,10 @@ impl Binder<'_> {
             Expr::Arithmetic(op, a, b) => self.arithmetic(*op, a, b, at),
             Expr::In(item, list) => self.is_in(item, list, at),
             Expr::If(c, a, b) => {
-                let (c, mut a, mut b) = (self.condition(c), self.expr(a), self.expr(b));
+                let c = self.condition(c);
+                let decided = self.known(&c).map(|value| value == Value::Bool(true));
+                let mut a = self.excusing(decided == Some(false), |binder| binder.expr(a));
+                let mut b = self.excusing(decided == Some(true), |binder| binder.expr(b));
                 let ty = meet::common(&mut a, &mut b, at, self.values);
                 let ty = self.taken(ty);
                 Typed::of(at, ty, vec![c, a, b], |parts| {
@@ -196,7 +216,41 @@ impl Binder<'_> {
                 })
             }
             Expr::Call(function, args) => self.call(function, args, at),
+            Expr::Shared(call, args) => {
+                let args: Vec<Typed> = args.iter().map(|a| self.expr(a)).collect();
+                self.errors.extend(self.functions.check(&call.name, args.len(), at).err());
+                let ty = call.gives.clone().unwrap_or(Type::Any);
+                let call = Typed::of(at, ty, args, |parts| Expr::Shared(call.clone(), parts));
+                self.fold(call)
+            }
         }
+    }
+
+    /// What follows a part that decides is not read.
+    fn conditions(&mut self, all: &[Expr], decisive: bool) -> Vec<Typed> {
+        let mut decided = false;
+        let mut typed = Vec::with_capacity(all.len());
+        for one in all {
+            let one = self.excusing(decided, |binder| binder.condition(one));
+            decided |= self.known(&one).is_some_and(|value| (value == Value::Bool(true)) == decisive);
+            typed.push(one);
+        }
+        typed
+    }
+
+    /// Reads a part where what is not set may be read if `excused`.
+    fn excusing<T>(&mut self, excused: bool, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.excused;
+        self.excused |= excused;
+        let read = read(self);
+        self.excused = before;
+        read
+    }
+
+    /// The value of a part that no record decides, once all values are known.
+    fn known(&self, typed: &Typed) -> Option<Value> {
+        let values = self.values.filter(|_| typed.parsed.expr.fields().is_empty())?;
+        super::eval::constant(&typed.parsed.expr, values, self.functions).map(|literal| Value::from(&literal))
     }
 
     fn field(&mut self, name: &str, at: Option<usize>) -> Typed {
@@ -246,9 +300,17 @@ impl Binder<'_> {
     }
 
     fn variable(&mut self, variable: &Variable, at: Option<usize>) -> Typed {
-        let Some(values) = self.values else {
-            return Typed::leaf(Expr::Variable(variable.clone()), at, Type::Any);
-        };
+        let ty = if matches!(variable, Variable::HasOption(_)) { Type::Bool } else { Type::Any };
+        let Some(values) = self.values else { return Typed::leaf(Expr::Variable(variable.clone()), at, ty) };
+        if !values.has(variable) {
+            // An option is as it is now; a variable may be set before.
+            if values.foretell && !matches!(variable, Variable::Option(_)) {
+                return Typed::leaf(Expr::Variable(variable.clone()), at, ty);
+            }
+            if !self.excused {
+                self.errors.push(super::reads::unset(variable, at));
+            }
+        }
         let value = values.get(variable);
         let ty = value.ty();
         match value.literal() {
@@ -297,18 +359,34 @@ impl Binder<'_> {
     }
 
     fn call(&mut self, function: &'static Function, args: &[Expr], at: Option<usize>) -> Typed {
-        let mut args: Vec<Typed> = args.iter().map(|a| self.expr(a)).collect();
+        let mut args: Vec<Typed> = match function.name {
+            COALESCE => self.firsts(args),
+            _ => args.iter().map(|a| self.expr(a)).collect(),
+        };
         let ty = meet::called(function, &mut args, at, self.values);
         let ty = self.taken(ty);
         let call = Typed::of(at, ty, args, |parts| Expr::Call(function, parts));
         self.fold(call)
     }
 
+    /// Values of which the first that is there counts: what stands before the last may not be set.
+    fn firsts(&mut self, args: &[Expr]) -> Vec<Typed> {
+        let mut decided = false;
+        let mut typed = Vec::with_capacity(args.len());
+        for (place, arg) in args.iter().enumerate() {
+            let has_default = place + 1 < args.len() && matches!(arg, Expr::Variable(_));
+            let arg = self.excusing(decided || has_default, |binder| binder.expr(arg));
+            decided |= self.known(&arg).is_some_and(|value| value != Value::Null);
+            typed.push(arg);
+        }
+        typed
+    }
+
     /// Computes what is constant, once all values are known; what fails stays, since it may never be reached.
     fn fold(&self, typed: Typed) -> Typed {
         match self.values {
             Some(values) if typed.parsed.expr.fields().is_empty() => {
-                match super::eval::constant(&typed.parsed.expr, values) {
+                match super::eval::constant(&typed.parsed.expr, values, self.functions) {
                     Some(literal) => {
                         let at = typed.parsed.places.first().copied();
                         let ty = Value::from(&literal).ty();

@@ -4,74 +4,20 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::arithmetic::{negative, reckon, whole};
+use super::bind::Bound;
+use super::functions::{Function, Gives, Moment};
+use super::value::Value;
+use super::values::Values;
+use super::vector::{Integers, Vector};
+use super::{Arithmetic, Comparison, Expr, ExprError, Literal, Shared, compare, kernels};
+use crate::script::Functions;
+use crate::types::Type;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{filter_record_batch, nullif};
 use arrow::datatypes::{DataType, Schema};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-
-use super::arithmetic::{negative, reckon, whole};
-use super::bind::Bound;
-use super::functions::{Function, Gives, Moment};
-use super::value::{Value, to_micros};
-use super::vector::{Integers, Vector};
-use super::{Arithmetic, Comparison, Expr, ExprError, Literal, Variable, compare, kernels};
-use crate::event::Vars;
-use crate::types::Type;
-
-/// What an expression sees besides the record; the same for all records of a task.
-#[derive(Debug, Clone)]
-pub struct Values {
-    /// `vars`, which came with the population.
-    pub vars: Vars,
-    /// `instance.vars`, of the whole run.
-    pub instance: Vars,
-    /// `task.vars`, of this task.
-    pub task: Vars,
-    /// The options that the expression reads; see [`Expr::variables`].
-    pub options: BTreeMap<String, String>,
-    /// What `now()` gives.
-    pub now: Timestamp,
-    /// The workflow's time zone.
-    pub zone: TimeZone,
-}
-
-impl Values {
-    /// What a task sees.
-    pub fn new(
-        vars: Vars,
-        instance: Vars,
-        task: Vars,
-        options: BTreeMap<String, String>,
-        now: Timestamp,
-        zone: TimeZone,
-    ) -> Self {
-        Self { vars, instance, task, options, now, zone }
-    }
-
-    /// No variables and no options, in UTC.
-    pub fn empty(now: Timestamp) -> Self {
-        Self::new(Vars::new(), Vars::new(), Vars::new(), BTreeMap::new(), now, TimeZone::UTC)
-    }
-
-    /// The value of a variable by itself; null where it is not set.
-    pub fn get(&self, variable: &Variable) -> Value {
-        let json = match variable {
-            Variable::Event(name) => self.vars.get(name),
-            Variable::Instance(name) => self.instance.get(name),
-            Variable::Task(name) => self.task.get(name),
-            Variable::Option(name) => return self.options.get(name).map_or(Value::Null, |v| Value::Text(v.clone())),
-        };
-        json.map_or(Value::Null, Value::of_json)
-    }
-
-    /// When and where.
-    pub fn moment(&self) -> Moment {
-        Moment { now: to_micros(self.now), zone: self.zone.clone() }
-    }
-}
 
 impl Bound {
     /// Its value for each record; the type is that of [`column`](Bound::column).
@@ -134,7 +80,7 @@ impl Bound {
                 return Err(ExprError::of_batch(message));
             }
         }
-        Ok(Cx::new(batch, values.moment()))
+        Ok(Cx::new(batch, values.moment(), &self.functions))
     }
 
     fn explain(&self, fault: Fault, row: Option<usize>) -> ExprError {
@@ -151,10 +97,10 @@ impl Bound {
 }
 
 /// The value of an expression that reads no column; `None` where it has none.
-pub(super) fn constant(expr: &Expr, values: &Values) -> Option<Literal> {
+pub(super) fn constant(expr: &Expr, values: &Values, functions: &Functions) -> Option<Literal> {
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).ok()?;
-    let cx = Cx::new(&batch, values.moment());
+    let cx = Cx::new(&batch, values.moment(), functions);
     let value = cx.value(expr).ok()?.row(0);
     cx.faults.into_inner().is_empty().then(|| value.literal()).flatten()
 }
@@ -171,14 +117,15 @@ struct Fault {
 struct Cx<'a> {
     batch: &'a RecordBatch,
     moment: Moment,
+    functions: &'a Functions,
     /// The records that have failed, each with its first fault, as the interpreter would find it. They stay in the columns,
     /// so that one record never decides what becomes of another; whatever is computed of them further on counts for nothing.
     faults: RefCell<BTreeMap<usize, Fault>>,
 }
 
 impl<'a> Cx<'a> {
-    fn new(batch: &'a RecordBatch, moment: Moment) -> Self {
-        Self { batch, moment, faults: RefCell::default() }
+    fn new(batch: &'a RecordBatch, moment: Moment, functions: &'a Functions) -> Self {
+        Self { batch, moment, functions, faults: RefCell::default() }
     }
 
     /// A record has no value.
@@ -202,7 +149,7 @@ impl<'a> Cx<'a> {
                 }
                 Ok(found)
             }
-            other => Ok(match self.value(other)? {
+            other => Ok(match self.condition(other)? {
                 Vector::Const(value) => compare::constant(value == Value::Bool(true), len),
                 Vector::Array(array) => match array.as_boolean_opt() {
                     Some(bools) => match bools.nulls() {
@@ -214,6 +161,23 @@ impl<'a> Cx<'a> {
                 Vector::Decimals(_) => BooleanBuffer::new_unset(len),
             }),
         }
+    }
+
+    /// A value that decides. What a shared function gives may be something else, which must not pass for false.
+    fn condition(&self, expr: &Expr) -> Result<Vector, Fault> {
+        let vector = self.value(expr)?;
+        if let (Expr::Shared(call, _), ty) = (expr, vector.ty())
+            && !matches!(ty, Type::Bool | Type::Null)
+        {
+            for row in (0..self.batch.num_rows()).filter(|row| vector.row(*row) != Value::Null) {
+                self.fail(
+                    row,
+                    format!("`{}` gives {}, which is not true or false", call.name, vector.row(row).quoted()),
+                    expr,
+                );
+            }
+        }
+        Ok(vector)
     }
 
     /// `&&` and `||`: what may fail sees only the records that the conditions before it leave open.
@@ -252,7 +216,7 @@ impl<'a> Cx<'a> {
             .project(&used)
             .and_then(|batch| filter_record_batch(&batch, &BooleanArray::new(rows.clone(), None)));
         let rest = rest.map_err(|e| Fault { message: e.to_string(), node: expr })?;
-        let cx = Cx::new(&rest, self.moment.clone());
+        let cx = Cx::new(&rest, self.moment.clone(), self.functions);
         let value = f(&cx, expr)?;
         let failing = cx.faults.into_inner();
         if !failing.is_empty() {
@@ -269,7 +233,7 @@ impl<'a> Cx<'a> {
     fn fallible(&self, expr: &Expr) -> bool {
         let (mut fails, mut chooses, mut is_exact, mut is_float) = (false, false, false, false);
         expr.visit(&mut |e| match e {
-            Expr::Arithmetic(..) | Expr::Negative(_) => fails = true,
+            Expr::Arithmetic(..) | Expr::Negative(_) | Expr::Shared(..) => fails = true,
             Expr::If(..) => chooses = true,
             Expr::Call(function, _) => {
                 fails |= function.fallible;
@@ -295,7 +259,7 @@ impl<'a> Cx<'a> {
                 None => Err(Fault { message: format!("there is no column `{name}`"), node: expr }),
             },
             Expr::Variable(variable) => {
-                Err(Fault { message: format!("the value of {variable} is not known"), node: expr })
+                Err(Fault { message: format!("{variable} is not known before the run"), node: expr })
             }
             Expr::Not(_) | Expr::And(_) | Expr::Or(_) | Expr::Compare(..) | Expr::In(..) => {
                 Ok(Vector::Array(Arc::new(BooleanArray::new(self.truth(expr)?, None))))
@@ -321,7 +285,35 @@ impl<'a> Cx<'a> {
                     None => self.rows(&args, expr, |args| call(function, args, &self.moment)),
                 })
             }
+            Expr::Shared(call, args) => {
+                let args = args.iter().map(|a| self.value(a)).collect::<Result<Vec<_>, _>>()?;
+                Ok(self.shared(call, &args, expr))
+            }
         }
+    }
+
+    /// A function of the shared scripts, record by record; once where its values are constant.
+    fn shared(&self, call: &Shared, args: &[Vector], node: &Expr) -> Vector {
+        let len = self.batch.num_rows();
+        let is_constant = args.iter().all(|arg| matches!(arg, Vector::Const(_)));
+        let mut rows: Vec<Vec<Value>> = Vec::with_capacity(len);
+        for row in 0..if is_constant { len.min(1) } else { len } {
+            rows.push(args.iter().map(|arg| self.exact(arg, row, row, node)).collect());
+        }
+        let mut results = self.functions.call(call, rows, &self.moment).into_iter();
+        if is_constant {
+            return Vector::Const(results.next().unwrap_or(Ok(Value::Null)).unwrap_or_else(|message| {
+                (0..len).for_each(|row| self.fail(row, message.clone(), node));
+                Value::Null
+            }));
+        }
+        let taken = |(row, result): (usize, Result<Value, String>)| {
+            result.unwrap_or_else(|message| {
+                self.fail(row, message, node);
+                Value::Null
+            })
+        };
+        self.collected(results.enumerate().map(taken).collect(), node)
     }
 
     /// `if c { a } else { b }`

@@ -2,10 +2,10 @@
 
 use jiff::tz::TimeZone;
 
-use super::eval::Values;
 use super::functions::{Function, Gives, Takes};
 use super::parse::{Parsed, error};
 use super::value::{Value, as_float};
+use super::values::Values;
 use super::{Arithmetic, Comparison, Expr, ExprError, Literal};
 use crate::types::Type;
 
@@ -41,8 +41,22 @@ impl Typed {
         self.ty = ty;
     }
 
-    /// A variable's value becomes what it meets.
+    /// Whether it is a call of a shared function that has met nothing yet.
+    fn is_open(&self) -> bool {
+        matches!((&self.parsed.expr, &self.ty), (Expr::Shared(..), Type::Any))
+    }
+
+    /// A variable's value becomes what it meets, and so does what a shared function gives.
     fn become_type(&mut self, ty: &Type, at: Option<usize>, values: Option<&Values>) -> Result<(), ExprError> {
+        if self.is_open() {
+            if let Expr::Shared(call, _) = &mut self.parsed.expr
+                && !matches!(ty, Type::Any | Type::Null)
+            {
+                call.gives = Some(ty.clone());
+                self.ty = ty.clone();
+            }
+            return Ok(());
+        }
         let (Some(name), Expr::Literal(literal), Some(values)) = (&self.met_by, &self.parsed.expr, values) else {
             return Ok(());
         };
@@ -55,10 +69,16 @@ impl Typed {
                 }
                 Ok(())
             }
-            None => {
-                Err(error(format!("{name} is {}, which is not {ty}", shown(&value)), format!("set {name} to {ty}"), at))
-            }
+            None => Err(error(
+                format!("{name} is {}, which is not {ty}", value.quoted()),
+                format!("set {name} to {ty}"),
+                at,
+            )),
         }
+    }
+
+    fn become_text(&mut self, at: Option<usize>, values: Option<&Values>) -> Result<(), ExprError> {
+        if self.is_open() { self.become_type(&Type::Text, at, values) } else { Ok(()) }
     }
 
     /// A constant number becomes the kind of number that it meets.
@@ -86,19 +106,17 @@ pub(crate) fn loosely(value: &Value, ty: &Type, zone: &TimeZone) -> Option<Value
     met.or_else(|| value.meet(&Type::Decimal, zone).filter(|_| matches!(ty, Type::Int | Type::Float)))
 }
 
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Text(text) => format!("{text:?}"),
-        other => other.to_string(),
-    }
-}
-
 fn is_number(ty: &Type) -> bool {
     matches!(ty, Type::Int | Type::Decimal | Type::Float)
 }
 
 /// Lets variables among the two become what the other one is.
 fn settle(a: &mut Typed, b: &mut Typed, at: Option<usize>, values: Option<&Values>) -> Result<(), ExprError> {
+    match (a.is_open(), b.is_open()) {
+        (true, false) => a.become_type(&b.ty.clone(), at, values)?,
+        (false, true) => b.become_type(&a.ty.clone(), at, values)?,
+        _ => {}
+    }
     match (a.met_by.is_some(), b.met_by.is_some()) {
         (true, false) => a.become_type(&b.ty.clone(), at, values)?,
         (false, true) => b.become_type(&a.ty.clone(), at, values)?,
@@ -112,6 +130,16 @@ fn settle(a: &mut Typed, b: &mut Typed, at: Option<usize>, values: Option<&Value
         b.become_number(&a.ty);
     }
     Ok(())
+}
+
+/// What a shared function gives must be said where nothing that it meets tells.
+fn said(all: [&Typed; 2], at: Option<usize>) -> Result<(), ExprError> {
+    let Some(Expr::Shared(call, _)) = all.into_iter().find(|t| t.is_open()).map(|t| &t.parsed.expr) else {
+        return Ok(());
+    };
+    let name = &call.name;
+    let help = format!("write `to_text({name}(…))`, `to_int({name}(…))` or `to_decimal({name}(…))`");
+    Err(error(format!("it is not known what kind of value `{name}` gives here"), help, at))
 }
 
 /// Two values are compared.
@@ -128,6 +156,9 @@ pub(super) fn compared(
         return Err(error("null has no order: this is always false", help, at));
     }
     settle(a, b, at, values)?;
+    if !a.is_null() && !b.is_null() {
+        said([&*a, &*b], at)?;
+    }
     let unknown = |t: &Type| matches!(t, Type::Any | Type::Null);
     if unknown(&a.ty) || unknown(&b.ty) || (is_number(&a.ty) && is_number(&b.ty)) {
         return Ok(());
@@ -176,6 +207,9 @@ pub(super) fn common(
     values: Option<&Values>,
 ) -> Result<Type, ExprError> {
     settle(a, b, at, values)?;
+    // Whatever it becomes later, it is kept as text.
+    a.become_text(at, values)?;
+    b.become_text(at, values)?;
     match (&a.ty, &b.ty) {
         (Type::Any | Type::Null, other) | (other, Type::Any | Type::Null) => Ok(other.clone()),
         (a, b) if a == b => Ok(a.clone()),
@@ -203,6 +237,9 @@ pub(super) fn reckoned(
     at: Option<usize>,
     values: Option<&Values>,
 ) -> Result<Type, ExprError> {
+    if op != Arithmetic::Add || (a.ty != Type::Text && b.ty != Type::Text) {
+        said([&*a, &*b], at)?;
+    }
     settle(a, b, at, values)?;
     let help = match (&a.ty, &b.ty) {
         (Type::Any, Type::Any) | (Type::Any, Type::Null) | (Type::Null, Type::Any) | (Type::Null, Type::Null) => {
@@ -257,6 +294,9 @@ pub(super) fn called(
         if let Some(wanted) = &wanted {
             arg.become_type(wanted, own, values)?;
         }
+        if param.takes == Takes::TextOrList || function.name == "contains" {
+            arg.become_text(own, values)?;
+        }
         let exact = place != 1 || item.as_ref().is_none_or(|w| *w == arg.ty || (is_number(w) && is_number(&arg.ty)));
         if !matches!(arg.ty, Type::Any | Type::Null) && (!takes(param.takes, &arg.ty) || !exact) {
             let wanted = wanted.unwrap_or(Type::Text);
@@ -278,7 +318,8 @@ pub(super) fn called(
                     common(&mut before[place - 1], &mut from[0], at, values)?;
                 }
             }
-            for arg in args.iter() {
+            for arg in args.iter_mut() {
+                arg.become_text(at, values)?;
                 let mut all = Typed::leaf(Expr::Literal(Literal::Null), at, ty.clone());
                 let mut one = Typed::leaf(Expr::Literal(Literal::Null), at, arg.ty.clone());
                 ty = common(&mut all, &mut one, at, values)?;

@@ -2,8 +2,9 @@
 
 use super::foreign;
 use super::functions::Function;
+use super::reads::COALESCE;
 use super::value::{Value, civil_date, clock_time, date_time};
-use super::{Arithmetic, Comparison, Expr, ExprError, Literal, Variable};
+use super::{Arithmetic, Comparison, Expr, ExprError, Literal, Shared, Variable};
 use crate::script::ast::{self, ASTFlags, FnCallExpr, ParseErrorType, Position, Stmt};
 
 /// The longest expression, in bytes.
@@ -75,7 +76,7 @@ impl Parser<'_> {
             },
             ast::Expr::And(all, _) => Ok(many(Expr::And, at, self.all(all.iter(), depth)?)),
             ast::Expr::Or(all, _) => Ok(many(Expr::Or, at, self.all(all.iter(), depth)?)),
-            ast::Expr::Coalesce(all, _) => self.call("coalesce", self.all(all.iter(), depth)?, at),
+            ast::Expr::Coalesce(all, _) => self.call(COALESCE, self.all(all.iter(), depth)?, at),
             ast::Expr::InterpolatedString(all, _) => self.call("concat", self.all(all.iter(), depth)?, at),
             ast::Expr::Stmt(block) => self.block(block.statements(), at, depth + 1),
             ast::Expr::FnCall(call, _) if call.is_operator_call() => self.operator(call, at, depth),
@@ -181,20 +182,33 @@ impl Parser<'_> {
         {
             return Err(error("`in` looks into a list", "write `x in [1, 2]`, with square brackets", Some(at)));
         }
-        if !matches!(name, "field" | "option") {
+        if !matches!(name, "field" | "option" | "has_option") {
             return self.call(name, self.all(call.args.iter(), depth)?, at);
         }
-        let [ast::Expr::StringConstant(text, _)] = call.args.as_slice() else {
-            let help = format!("write `{name}(\"…\")` with the name itself in quotes");
-            return Err(error(format!("`{name}` takes one constant name"), help, Some(at)));
+        let (text, default) = match call.args.as_slice() {
+            [ast::Expr::StringConstant(text, _)] => (text.to_string(), None),
+            [ast::Expr::StringConstant(text, _), default] if name == "option" => (text.to_string(), Some(default)),
+            _ => {
+                let help = format!("write `{name}(\"…\")` with the name itself in quotes");
+                return Err(error(format!("`{name}` takes one constant name"), help, Some(at)));
+            }
         };
-        let text = text.to_string();
-        Ok(leaf(if name == "field" { Expr::Field(text) } else { Expr::Variable(Variable::Option(text)) }, at))
+        let read = match name {
+            "field" => Expr::Field(text),
+            "option" => Expr::Variable(Variable::Option(text)),
+            _ => Expr::Variable(Variable::HasOption(text)),
+        };
+        match default {
+            None => Ok(leaf(read, at)),
+            Some(default) => self.call(COALESCE, vec![leaf(read, at), self.expr(default, depth + 1)?], at),
+        }
     }
 
     fn call(&self, name: &str, args: Vec<Parsed>, at: usize) -> Result<Parsed, ExprError> {
         let Some(function) = Function::named(name) else {
-            return Err(unknown_function(name, at));
+            // Whether the shared scripts have it is known where it is bound.
+            let shared = Shared { name: name.to_owned(), gives: None };
+            return Ok(many(|parts| Expr::Shared(shared, parts), at, args));
         };
         let (min, max) = (function.args_min(), function.args_max());
         if args.len() < min || args.len() > max {
@@ -237,6 +251,9 @@ impl Parser<'_> {
         for (i, link) in links[used..].iter().enumerate() {
             let at = self.place(link.position());
             value = match link {
+                ast::Expr::MethodCall(call, _) if Function::named(&call.name).is_none() => {
+                    return Err(method(&call.name, at));
+                }
                 ast::Expr::MethodCall(call, _) if depth + i <= DEPTH_MAX => {
                     let mut args = vec![value];
                     args.extend(self.all(call.args.iter(), depth)?);
@@ -393,14 +410,24 @@ fn constant(name: &str, text: &str) -> Option<(Option<Literal>, &'static str)> {
     })
 }
 
-fn unknown_function(name: &str, at: usize) -> ExprError {
+/// `x.f()` of a function that is not ours; in scripts, a function that is called so sees no `x` but `this`.
+fn method(name: &str, at: usize) -> ExprError {
+    let unknown = unknown_function(name, Some(at));
+    match foreign::function(name) {
+        Some(_) => unknown,
+        None => error(format!("`.{name}()` is not one of our functions"), format!("write `{name}(x)`"), Some(at)),
+    }
+}
+
+/// A function that is neither ours nor among the shared ones.
+pub(crate) fn unknown_function(name: &str, at: Option<usize>) -> ExprError {
     let help = match name {
         "set_option" | "log_info" | "log_warning" | "log_error" | "print" => "this is for script activities".to_owned(),
         name => {
             foreign::function(name).unwrap_or_else(|| "`campanile help expressions` lists all functions".to_owned())
         }
     };
-    error(format!("there is no function `{name}`"), help, Some(at))
+    error(format!("there is no function `{name}`"), help, at)
 }
 
 /// What was probably meant.

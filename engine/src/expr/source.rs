@@ -1,6 +1,7 @@
 //! An expression as its author wrote it: the type of activities' fields.
 
 use std::fmt;
+use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use schemars::JsonSchema;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parse::{self, Parsed};
 use super::{Bound, Expr, ExprError};
+use crate::script::Functions;
 
 /// An expression, such as `lower(emailaddress1)` or `statecode == 0 && !is_empty(lastname)`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -42,8 +44,16 @@ impl Source {
     /// # Errors
     /// All that is wrong, with the places in the text.
     pub fn bind(&self, columns: &Schema) -> Result<Bound, Vec<ExprError>> {
+        self.bind_with(columns, &Arc::default())
+    }
+
+    /// The same with the functions of shared scripts.
+    ///
+    /// # Errors
+    /// All that is wrong, with the places in the text.
+    pub fn bind_with(&self, columns: &Schema, functions: &Arc<Functions>) -> Result<Bound, Vec<ExprError>> {
         let parsed = self.parsed().map_err(|error| vec![error])?;
-        Bound::bind_parsed(&parsed, columns)
+        Bound::bind_parsed(&parsed, columns, functions)
     }
 }
 

@@ -156,6 +156,14 @@ impl Value {
         }
     }
 
+    /// As a message shows it.
+    pub(crate) fn quoted(&self) -> String {
+        match self {
+            Self::Text(text) => format!("{text:?}"),
+            other => other.to_string(),
+        }
+    }
+
     /// What Arrow keeps of whole numbers, dates, instants and times: the number itself; days since 1970; microseconds since
     /// 1970, or since midnight.
     pub fn integer(&self) -> Option<i64> {

@@ -123,7 +123,7 @@ impl Run {
             Event::Woken { activity } => self.wake(*at, activity.as_deref()),
             Event::Attention { why, alerts } => self.attend(*at, why, alerts),
             Event::Alerted { of, receiver, .. } => self.told(*of, receiver),
-            Event::OptionSet { option, .. } => self.put_option(option),
+            Event::OptionSet { option, value, .. } => self.put_option(option, value),
             Event::Logged { .. } => {}
             Event::Admitted => (self.queued, self.is_interrupted) = (false, false),
             Event::Paused => self.paused = true,
@@ -146,9 +146,9 @@ impl Run {
         self.windows.insert(task, IndexWindow { scope: window.scope.or(before), ..window });
     }
 
-    fn put_option(&mut self, option: &str) {
+    fn put_option(&mut self, option: &str, value: &str) {
         let open = self.windows.iter().filter(|(_, window)| window.option == option);
-        self.put.extend(open.map(|(task, _)| *task));
+        self.put.extend(open.map(|(task, _)| (*task, value.to_owned())));
     }
 
     fn attend(&mut self, at: Timestamp, why: &Attention, alerts: &[String]) {

@@ -14,8 +14,8 @@ pub struct Settled {
     pub task: TaskId,
     /// Its window.
     pub window: IndexWindow,
-    /// Whether a script has set the option meanwhile.
-    pub put: bool,
+    /// What a script has set the option to meanwhile.
+    pub put: Option<String>,
     /// What the next import must know to have been imported already.
     pub seen: Option<SeenFile>,
     /// The tasks whose failure holds the option back, by number and activity.
@@ -57,7 +57,7 @@ impl Run {
             Settled {
                 task: import,
                 window: window.clone(),
-                put: self.put.contains(&import),
+                put: self.put.get(&import).cloned(),
                 seen: self.task(import).and_then(|task| task.tally.seen.clone()),
                 failed: failed.filter_map(|id| Some((id, self.task(id)?.activity.clone()))).collect(),
             }

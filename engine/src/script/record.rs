@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::defaults::OPTION_OR_NULL;
 use super::rhai::{Dynamic, Engine, ImmutableString, Map, OptimizationLevel, Scope};
 use super::values::{Loose, failed, of_dynamic, register, register_loose, to_dynamic};
 use crate::event::Vars;
@@ -42,17 +43,15 @@ impl Interpreter {
                 fields.lock().ok().and_then(|fields: MutexGuard<'_, BTreeMap<_, _>>| fields.get(&name).cloned());
             field.map(to_dynamic).ok_or_else(|| failed(format!("there is no column `{name}`")))
         });
-        let options = values.options.clone();
-        engine.register_raw_fn("option", [TypeId::of::<ImmutableString>()], move |_, args| {
-            let value = options.get(&args[0].to_string());
-            Ok(value.map_or(Dynamic::UNIT, |v| Dynamic::from(Loose(Value::Text(v.clone())))))
-        });
+        register_options(&mut engine, values);
+        engine.set_fail_on_invalid_map_property(true);
+        super::defaults::register(&mut engine);
         let mut variables = Scope::new();
         variables.push("vars", loose(&values.vars));
         for (name, vars) in [("instance", &values.instance), ("task", &values.task)] {
             variables.push(name, Map::from([("vars".into(), loose(vars).into())]));
         }
-        let tree = engine.compile_expression(text).map_err(|e| syntax(text, &e))?;
+        let tree = super::defaults::compile(&mut engine, &Scope::new(), text).map_err(|e| syntax(text, &e))?;
         Ok(Self { engine, tree, variables, record })
     }
 
@@ -80,6 +79,23 @@ impl Interpreter {
 /// Where Rhai cannot read or evaluate it.
 pub fn eval_record(text: &str, record: &BTreeMap<String, Value>, values: &Values) -> Result<Value, ExprError> {
     Interpreter::new(text, values)?.eval(record)
+}
+
+fn register_options(engine: &mut Engine, values: &Values) {
+    let text = TypeId::of::<ImmutableString>();
+    let options = values.options.clone();
+    let read = move |name: &Dynamic| {
+        options.get(&name.to_string()).map(|value| Dynamic::from(Loose(Value::Text(value.clone()))))
+    };
+    let (strictly, or_null, or_else) = (read.clone(), read.clone(), read.clone());
+    engine.register_raw_fn("option", [text], move |_, args| {
+        strictly(args[0]).ok_or_else(|| failed(format!("option({:?}) is not set", args[0].to_string())))
+    });
+    engine.register_raw_fn(OPTION_OR_NULL, [text], move |_, args| Ok(or_null(args[0]).unwrap_or(Dynamic::UNIT)));
+    engine.register_raw_fn("option", [text, TypeId::of::<Dynamic>()], move |_, args| {
+        Ok(or_else(args[0]).unwrap_or_else(|| args[1].clone()))
+    });
+    engine.register_raw_fn("has_option", [text], move |_, args| Ok(read(args[0]).is_some()));
 }
 
 fn loose(vars: &Vars) -> Map {

@@ -13,6 +13,9 @@ use crate::expr::{
     Arithmetic, Comparison, FUNCTIONS, Function, Moment, Value, compare, loosely, negative, reckon, wanted,
 };
 
+/// What arithmetic with null says.
+pub(super) const NULL_HERE: &str = "a value is null here; write `x ?? 0` where it may be missing";
+
 /// How many arguments a variadic function takes from Rhai.
 const VARIADIC_MAX: usize = 8;
 
@@ -212,9 +215,7 @@ pub(super) fn register_strict(engine: &mut Engine) {
     for other in all {
         for op in ["+", "-", "*", "/", "%"] {
             for pair in [[null, other], [other, null]] {
-                engine.register_raw_fn(op, pair, |_, _| -> Result<Dynamic> {
-                    Err(failed("a value is null here; write `coalesce(x, 0)` where it may be missing"))
-                });
+                engine.register_raw_fn(op, pair, |_, _| -> Result<Dynamic> { Err(failed(NULL_HERE)) });
             }
         }
     }

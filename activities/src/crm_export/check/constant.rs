@@ -48,7 +48,7 @@ fn constant(bound: &Bound, zone: &TimeZone) -> Option<ArrayRef> {
     let mut is_constant = true;
     bound.expr().visit(&mut |expr| {
         is_constant &= match expr {
-            Expr::Field(_) | Expr::Variable(_) => false,
+            Expr::Field(_) | Expr::Variable(_) | Expr::Shared(..) => false,
             Expr::Call(function, _) => !OF_THE_MOMENT.contains(&function.name),
             _ => true,
         };

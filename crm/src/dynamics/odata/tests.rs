@@ -48,6 +48,11 @@ fn what_is_sent_lets_every_wanted_record_through() {
     tests::what_is_sent_lets_every_wanted_record_through(&DATAVERSE);
 }
 
+#[test]
+fn a_shared_function_is_never_sent() {
+    tests::a_shared_function_is_never_sent(&DATAVERSE, "new_number");
+}
+
 /// A naive reading of OData as Dataverse evaluates it: text without case and with wildcards, null leaves a record out. Of a
 /// record that lacks a related one that the filter names it knows nothing: a reading that joins the two has no such record.
 struct Dataverse<'a> {

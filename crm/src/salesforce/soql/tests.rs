@@ -49,6 +49,11 @@ fn what_is_sent_lets_every_wanted_record_through() {
 }
 
 #[test]
+fn a_shared_function_is_never_sent() {
+    tests::a_shared_function_is_never_sent(&SALESFORCE, "Number__c");
+}
+
+#[test]
 fn whatever_a_text_holds_stays_within_its_quotes() {
     for (text, soql) in [
         ("x' OR Name != '", r"'x\' OR Name != \''"),
