@@ -168,7 +168,7 @@ fn what_is_not_set_ends_a_script_and_is_named_unless_a_default_is_given() {
     };
     for (text, column, name) in [
         ("vars.y = vars.x", 15, "`vars.x` is not set"),
-        ("instance.vars.total = instance.vars.total + 1", 38, "`instance.vars.total` is not set"),
+        ("instance.vars.total = instance.vars.total + 1", 37, "`instance.vars.total` is not set"),
         ("vars.y = vars[\"x\"]", 15, "`x` is not set"),
         ("let name = \"x\"; vars.y = vars[name] ", 31, "`x` is not set"),
         ("vars.y = vars.m.b", 17, "`vars.m.b` is not set"),
@@ -216,7 +216,7 @@ fn a_check_tells_all_that_is_wrong_with_a_script() {
         [
             "1:9 unexpected ';'",
             "3:19 there is no variable `nothing`",
-            "4:11 unexpected '='",
+            "4:11 possibly a typo of '=='?",
             "5:13 there is no variable `other`",
             "2:10 there is no function `lowr`",
             "6:3 there is no function `foo`",

@@ -218,7 +218,11 @@ impl<'a> Binder<'a> {
             Expr::Call(function, args) => self.call(function, args, at),
             Expr::Shared(call, args) => {
                 let args: Vec<Typed> = args.iter().map(|a| self.expr(a)).collect();
-                self.errors.extend(self.functions.check(&call.name, args.len(), at).err());
+                if let Err(error) = self.functions.check(&call.name, args.len(), at) {
+                    self.errors.push(error);
+                    // What it would give is not another error.
+                    return Typed::leaf(Expr::Literal(Literal::Null), at, Type::Any);
+                }
                 let ty = call.gives.clone().unwrap_or(Type::Any);
                 let call = Typed::of(at, ty, args, |parts| Expr::Shared(call.clone(), parts));
                 self.fold(call)

@@ -29,12 +29,27 @@ struct Lenient {
     names: usize,
 }
 
-/// Parses a text in which defaults are given.
+/// Parses a script in which defaults are given.
 ///
 /// # Errors
-/// Where Rhai cannot read it.
+/// If Rhai cannot read it.
 pub(super) fn compile(engine: &mut Engine, scope: &Scope<'_>, text: &str) -> Result<ast::AST, ParseError> {
-    let tree = engine.compile_with_scope(scope, text)?;
+    parse(engine, |engine| engine.compile_with_scope(scope, text))
+}
+
+/// Parses an expression in which defaults are given.
+///
+/// # Errors
+/// If Rhai cannot read it.
+pub(super) fn compile_expression(engine: &mut Engine, text: &str) -> Result<ast::AST, ParseError> {
+    parse(engine, |engine| engine.compile_expression(text))
+}
+
+fn parse(
+    engine: &mut Engine,
+    compile: impl Fn(&Engine) -> Result<ast::AST, ParseError>,
+) -> Result<ast::AST, ParseError> {
+    let tree = compile(engine)?;
     let marks = marks(&tree);
     if marks.is_empty() {
         return Ok(tree);
@@ -42,7 +57,7 @@ pub(super) fn compile(engine: &mut Engine, scope: &Scope<'_>, text: &str) -> Res
     let is_strict = engine.strict_variables();
     engine.set_strict_variables(false);
     tokens(engine, marks);
-    let tree = engine.compile_with_scope(scope, text);
+    let tree = compile(engine);
     tokens(engine, Marks::new());
     engine.set_strict_variables(is_strict);
     tree

@@ -51,7 +51,7 @@ impl Interpreter {
         for (name, vars) in [("instance", &values.instance), ("task", &values.task)] {
             variables.push(name, Map::from([("vars".into(), loose(vars).into())]));
         }
-        let tree = super::defaults::compile(&mut engine, &Scope::new(), text).map_err(|e| syntax(text, &e))?;
+        let tree = super::defaults::compile_expression(&mut engine, text).map_err(|e| syntax(text, &e))?;
         Ok(Self { engine, tree, variables, record })
     }
 

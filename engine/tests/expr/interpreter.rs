@@ -137,7 +137,7 @@ proptest! {
 
         let bound = Source::from(text.as_str()).bind(batch.schema_ref()).unwrap_or_else(|e| panic!("{text}: {e:?}"));
         let record = records(&batch);
-        let interpreter = Interpreter::new(&text, &values).unwrap();
+        let interpreter = Interpreter::new(&text, &values).unwrap_or_else(|e| panic!("{text}: {e:?}"));
         let (column, failing) = bound.eval_each(&batch, &values).unwrap_or_else(|e| panic!("{text}: {e:?}"));
         prop_assert_eq!(bound.eval(&batch, &values).err().and_then(|e| e.row), failing.first().map(|(row, _)| *row));
         let promised = bound.column("x");

@@ -116,5 +116,6 @@ fn what_is_not_pure_or_not_there_or_of_an_unknown_kind_is_told() {
     assert!(told("phone_number.phone(\"44\")")[0].contains("write `phone(x)`"));
     assert!(told("twice(n) + 1")[0].contains("it is not known what kind of value `twice` gives here"));
     assert!(told("twice(n) > twice(1)")[0].contains("`to_int(twice(…))`"));
-    assert_eq!(told("lowr(letter) == phon(nn)").len(), 3, "all that is wrong at once");
+    let all = told("lowr(letter) == phon(nn)");
+    assert_eq!(all.len(), 3, "all that is wrong at once: {all:#?}");
 }

@@ -14,7 +14,7 @@ fn what_is_not_set_is_an_error_that_names_it_unless_a_default_is_given() {
     let batch = wide(0);
     let mut values = values();
     values.vars.insert("n".to_owned(), json!(10));
-    values.vars.insert("null".to_owned(), json!(null));
+    values.vars.insert("nothing".to_owned(), json!(null));
     values.options.insert("FLOOR".to_owned(), "3".to_owned());
     values.indexes.insert("LASTIMPORT_w_import".to_owned());
     let read = |text: &str| {
@@ -38,7 +38,7 @@ fn what_is_not_set_is_an_error_that_names_it_unless_a_default_is_given() {
     for text in [
         "number > vars.floor ?? 3",
         "number > coalesce(vars.floor, instance.vars.floor, 3)",
-        "vars.null == () && number == vars.n",
+        "vars.nothing == () && number == vars.n",
         r#"number > option("FLOOR")"#,
         r#"number >= option("MIN_KIDS", 2)"#,
         r#"number >= (option("MIN_KIDS") ?? 2)"#,
