@@ -16,6 +16,9 @@ const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// sled keeps a page beyond a quarter of a segment as a file apart, which a power cut loses. It splits a page by its
 /// number of items (16, and 10 more not yet joined), not by size: 26 events of 16 KiB fit into a quarter of this.
 const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+/// sled's file of settings, and what follows them in it.
+const SETTINGS: &str = "conf";
+const SETTINGS_CHECKSUM_BYTES: usize = 4;
 /// sled lets go of its lock a little after it was dropped. Our own lock is held meanwhile, so nobody else has it.
 const LOCK_ATTEMPTS_MAX: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
@@ -32,10 +35,12 @@ pub(super) struct Sled {
 impl Sled {
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         remove_unfinished_snapshots(folder).map_err(|e| io_failed("remove an unfinished snapshot", &e))?;
+        remove_torn_settings(folder).map_err(|e| io_failed("remove its torn settings", &e))?;
         let db = open_unlocked(folder)?;
         let file = File::open(folder.join("db")).map_err(|e| io_failed("open its file", &e))?;
-        let sync_folder = |path: &Path| File::open(path).and_then(|f| f.sync_all());
-        sync_folder(folder).map_err(|e| io_failed("sync its folder", &e))?;
+        let sync = |path: &Path| File::open(path).and_then(|f| f.sync_all());
+        sync(&folder.join(SETTINGS)).map_err(|e| io_failed("sync its settings", &e))?;
+        sync(folder).map_err(|e| io_failed("sync its folder", &e))?;
         Ok(Self { db, file, blobs: folder.join("blobs"), synced: Mutex::default() })
     }
 
@@ -69,6 +74,19 @@ fn remove_unfinished_snapshots(folder: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// sled writes its settings without a sync. A power cut can leave a part of them, or zeros, and sled then reports corruption. They
+/// are always the same, so sled makes them again. Settings that are not ours are left to sled.
+fn remove_torn_settings(folder: &Path) -> std::io::Result<()> {
+    let ours = format!("segment_size: {SEGMENT_BYTES}\nuse_compression: false\nversion: 0.34\n");
+    let found = match fs::read(folder.join(SETTINGS)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    let is_whole = found.len() == ours.len() + SETTINGS_CHECKSUM_BYTES && found.starts_with(ours.as_bytes());
+    let is_part = found.iter().zip(ours.as_bytes()).all(|(found, ours)| found == ours || *found == 0);
+    if is_part && !is_whole { fs::remove_file(folder.join(SETTINGS)) } else { Ok(()) }
 }
 
 fn open_unlocked(folder: &Path) -> Result<::sled::Db, StoreError> {
