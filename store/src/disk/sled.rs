@@ -77,8 +77,7 @@ fn remove_unfinished_snapshots(folder: &Path) -> std::io::Result<()> {
 }
 
 /// sled writes its settings without a sync. A power cut can leave a part of them, or zeros, and sled then reports
-/// corruption. They
-/// are always the same, so sled makes them again. Settings that are not ours are left to sled.
+/// corruption. They are always the same, so sled makes them again. Settings that are not ours are left to sled.
 fn remove_torn_settings(folder: &Path) -> std::io::Result<()> {
     let ours = format!("segment_size: {SEGMENT_BYTES}\nuse_compression: false\nversion: 0.34\n");
     let found = match fs::read(folder.join(SETTINGS)) {
