@@ -247,7 +247,9 @@ impl FlowCx<'_> {
             }
         };
         let help = match (self.suggestions.of(name, names), variable) {
-            (Some(instead), _) => format!("{instead}{} Or give a default: {default}", if instead.ends_with('?') { "" } else { "." }),
+            (Some(instead), _) => {
+                format!("{instead}{} Or give a default: {default}", if instead.ends_with('?') { "" } else { "." })
+            }
             (None, Variable::Task(_)) => "use `vars` or `instance.vars`".to_owned(),
             (None, _) => format!("set it before, declare it in \"vars\" of the workflow, or give a default: {default}"),
         };

@@ -80,7 +80,14 @@ fn two_data_folders_on_one_database_killed_at_random_moments_write_all_their_rec
         }
         for folder in ["one", "two"] {
             // It goes on with an interrupted run; one that had ended is followed by another, which finds nothing new.
-            world.ask(&["run", &file, "--data", folder]).expect(0);
+            let run = || world.ask(&["run", &file, "--data", folder]);
+            let mut answer = run();
+            if answer.code == Some(1) && answer.err.contains("accept index") {
+                // No run had begun here when the other folder's import ended: this one does not import everything unasked.
+                world.ask(&["accept", "index", "LASTIMPORT_a_import", "--data", folder]).expect(0);
+                answer = run();
+            }
+            answer.expect(0);
         }
         assert_eq!(rows(&world), 2 * i64::from(6 * PAGE));
     });
